@@ -1,0 +1,1 @@
+"""The asyncio driver: runs the machines against real clocks and real stores."""

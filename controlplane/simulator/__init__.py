@@ -1,0 +1,1 @@
+"""The simulated driver: runs the same machines in virtual time, under any fault."""

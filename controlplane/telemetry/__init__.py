@@ -1,0 +1,1 @@
+"""Metrics and traces: the only place that knows a telemetry library."""

@@ -1,0 +1,1 @@
+"""Places that fail, and what can be agreed across them."""

@@ -1,0 +1,1 @@
+"""The commands a region's store understands: Lua for the store, and a twin in Python."""
