@@ -1,18 +1,54 @@
 # Leadplane: every command a contributor needs. `make` alone lists them.
 
-PYTHON ?= python3
+PYTHON ?= $(or $(shell command -v python3.11),python3)
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: install
+.PHONY: help install demo test check format bench pin clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make the virtual environment (again only when its inputs changed)
 
 $(STAMP): pyproject.toml constraints.txt
-	@echo "install: making $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "install: Leadplane needs Python 3.11 or later: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "install: making $(VENV) (about half a minute) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 	@echo "install: done"
+
+demo: install ## start three regions on this machine and watch a failover
+	@$(BIN)/leadplane up --ephemeral --tour
+
+test: install check ## everything that must hold: check, then all tests
+	@$(BIN)/pytest -q -n $(WORKERS)
+
+check: install ## style, types and layering
+	@$(BIN)/ruff check --quiet . && echo "check: style"
+	@$(BIN)/ruff format --quiet --check . && echo "check: format"
+	@$(BIN)/mypy --no-error-summary && echo "check: types"
+	@$(BIN)/lint-imports --no-logo && echo "check: layering"
+
+format: install ## rewrite the source in the one format
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+bench: install ## measure, with the peer beside us in the same run
+	@$(BIN)/leadplane bench
+
+pin: install ## move every dependency to its newest version, and pin it
+	@$(BIN)/python -m pip install -qq --upgrade --upgrade-strategy eager -e '.[dev,docker]'
+	@{ echo "# The exact versions the project is built and tested with. Refresh: make pin"; \
+		$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[^ ]+==[^ ]+$$' | sort -f; \
+		} > constraints.txt
+	@touch $(STAMP)
+
+clean: ## remove the environment and everything generated
+	@rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
