@@ -1,0 +1,244 @@
+"""What a node can be asked by the services around it, and what it answers.
+
+These are the words between the edges (HTTP, simulator clients) and the node's pure core. A key has
+been mapped to its shard before a request is made; positions are sequences of that shard's log.
+Refusals are values: nothing here is raised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import TypeAlias
+
+
+class Consistency(Enum):
+    """How fresh a read must be; see docs/GUARANTEES.md."""
+
+    STRONG = "strong"  # linearizable: at the leader, inside its lease
+    BOUNDED = "bounded"  # at a local follower, at most `max_staleness_ms` behind
+    SESSION = "session"  # at a local follower that has reached `position`, else at the leader
+    ANY = "any"  # at a local follower, whatever its age
+
+
+class Role(StrEnum):
+    """In which role an answer was given."""
+
+    LEADER = "leader"
+    FOLLOWER = "follower"
+
+
+class Problem(StrEnum):
+    """Why a request was refused; the value is the last part of the problem's `type`."""
+
+    INVALID = "invalid"
+    UNKNOWN_SHARD = "unknown-shard"
+    UNKNOWN_NODE = "unknown-node"
+    NOT_LEADER = "not-leader"  # `leader` says where to go
+    NO_LEADER = "no-leader"  # an election is on
+    NO_QUORUM = "no-quorum"  # this leader cannot reach a majority of stores
+    TRANSFERRING = "transferring"
+    STALE = "stale"  # the local follower is older than asked for
+    PRECONDITION_FAILED = "precondition-failed"
+    IDEMPOTENCY_MISMATCH = "idempotency-mismatch"  # the same id, another body
+    TOO_OLD = "too-old"  # a retry from before the memory of ids: never executed
+    TOO_LARGE = "too-large"
+    QUOTA_EXCEEDED = "quota-exceeded"
+    OVERLOADED = "overloaded"
+    UNKNOWN_OUTCOME = "unknown-outcome"  # sent, not confirmed: it may have happened
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Set `key` of `partition` to `value`."""
+
+    partition: str
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove `key` of `partition`; removing an absent key is not an error."""
+
+    partition: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A precondition: `key` has `version`; 0 means absent, -1 means present in any version."""
+
+    key: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One atomic change of one shard.
+
+    `op_id` makes a retry safe: the first outcome is answered again, another `digest` under the same
+    id is refused. `since` is a position the client knew before its first attempt: a retry whose
+    first attempt may have been forgotten (since < the floor of remembered ids) is refused.
+    """
+
+    shard: str
+    mutations: tuple[Put | Delete, ...]
+    compares: tuple[Compare, ...] = ()
+    op_id: str = ""
+    digest: str = ""
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Values of some keys of one shard, all at one position."""
+
+    shard: str
+    keys: tuple[str, ...]
+    consistency: Consistency = Consistency.STRONG
+    max_staleness_ms: int | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Keys of one partition that start with `prefix` and come after `after`, in byte order."""
+
+    shard: str
+    partition: str
+    prefix: str = ""
+    after: str = ""
+    limit: int = 100
+    consistency: Consistency = Consistency.STRONG
+    max_staleness_ms: int | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Hand a shard over to `to_node`, without waiting for a lease to run out (at its leader)."""
+
+    shard: str
+    to_node: str
+    principal: str = "operator"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Take a shard from its holder, with or without its help (at any node of the group)."""
+
+    shard: str
+    principal: str = "operator"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Who led a shard, until which epoch, and why it ended: the last 64 tenures."""
+
+    shard: str
+
+
+Request: TypeAlias = Write | Read | Scan | Transfer | Evict | History
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderHint:
+    """Where a shard is led, as far as the answering node knows; the higher epoch always wins."""
+
+    node: str
+    region: str
+    url: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The change is on a majority of stores at `position`, which is also the version of its keys."""
+
+    shard: str
+    epoch: int
+    position: int
+    replayed: bool = False  # an earlier attempt with the same id had done it
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What every read answer says of itself. `staleness_ms` 0 is strong, None is unknown (any)."""
+
+    shard: str
+    epoch: int
+    position: int
+    staleness_ms: int | None
+    role: Role
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value and the position that wrote it."""
+
+    version: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Answer to Read: one value or None for each key, in the order asked."""
+
+    values: tuple[Value | None, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Answer to Scan; `more` is true when the limit cut it short."""
+
+    items: tuple[tuple[str, Value], ...]
+    more: bool
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """The target has been told, a majority of stores holds the handover, for `paused_ms` no write was taken."""
+
+    shard: str
+    from_epoch: int
+    to_node: str
+    paused_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """A majority of stores holds the revocation of `epoch`."""
+
+    shard: str
+    epoch: int
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tenures:
+    """Answer to History: records as the leaders wrote them, oldest first."""
+
+    shard: str
+    records: tuple[dict[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The request was not done (UNKNOWN_OUTCOME: is not known to be done), and why."""
+
+    problem: Problem
+    detail: str
+    leader: LeaderHint | None = None
+    retry_after_ms: int | None = None
+    version: int | None = None  # PRECONDITION_FAILED: the version found
+
+
+Outcome: TypeAlias = (
+    Written | Found | Scanned | Transferred | Evicted | Tenures | Refused
+)
