@@ -1,0 +1,1 @@
+"""The house rules as functions: a file in, complaints out."""
