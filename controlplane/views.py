@@ -1,0 +1,100 @@
+"""What a node shows of what it knows: plain records for HTTP, the command line and the tests.
+
+Made on demand by `Node`; a view is a picture of this node's knowledge, not of the truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controlplane.requests import LeaderHint
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaView:
+    """A region's copy of a shard, and the node to ask for it."""
+
+    node: str
+    region: str
+    url: str
+    role: str  # leader | follower
+    position: int | None  # None: not known here
+    staleness_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardView:
+    """One row of the routing table."""
+
+    shard: str
+    group: str
+    goal: str  # region | zone: what may be lost without losing the shard
+    first_slot: int
+    end_slot: int
+    regions: tuple[str, ...]  # in order of preference for the leader
+    epoch: int
+    leader: LeaderHint | None
+    state: str  # led | electing | unavailable
+    why: str  # when not led: which store, which holder, what is waited for
+    lease_remaining_ms: int | None  # only at the leader itself
+    position: int | None  # only at the leader itself, or as last read locally
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node, seen through its sessions."""
+
+    node: str
+    region: str
+    url: str
+    alive: bool
+    silent_ms: int | None
+    leads: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """One store, seen from this node."""
+
+    store: str
+    region: str
+    zone: str
+    groups: tuple[str, ...]
+    state: str  # up | down | refused
+    why: str
+    opseq: int
+    round_trip_ms: int | None
+    silent_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """One group: how many more stores can be lost before it stops."""
+
+    group: str
+    voters: tuple[str, ...]
+    followers: tuple[str, ...]
+    quorum: int
+    reachable: int
+    spare: int
+    ttl_ms: int
+    shards: int
+    led: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """Everything this node knows, for /v1/status."""
+
+    node: str
+    region: str
+    global_leader: LeaderHint | None
+    map_version: int
+    leadership_revision: int  # grows with every change of a row; the ETag with map_version
+    groups: tuple[GroupView, ...]
+    stores: tuple[StoreView, ...]
+    nodes: tuple[NodeView, ...]
+    shards_total: int
+    shards_led: int
+    shards_here: int
