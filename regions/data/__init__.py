@@ -1,0 +1,1 @@
+"""Published figures about real regions; where they come from stands in SOURCES.md beside this."""

@@ -1,0 +1,133 @@
+"""Published figures of real regions, and the default fleet made from them.
+
+The figures stand in `regions/data`, with their sources. They are for a start and for trying things
+out: a fleet that carries traffic should say in its own document what it measured and what it pays.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import count
+from string import ascii_lowercase
+from types import MappingProxyType
+
+from regions.errors import UnknownRegion
+from regions.settings import LeaseSettings
+from regions.topology import Matrix, NodeSite, Region, StoreSite, Topology
+from regions.topology_groups import with_implied_groups
+
+DEFAULT_REGIONS = ("eu-central-1", "us-east-1", "ap-southeast-1")
+DEFAULT_BASE_PORT = 7400
+
+
+def region_names() -> tuple[str, ...]:
+    """Name every region there are figures for, in alphabetical order."""
+    return tuple(row["name"] for row in _rows("regions.csv"))
+
+
+def round_trips_ms(regions: Sequence[str]) -> Matrix:
+    """Give the measured round trip for each ordered pair of these regions. Raises UnknownRegion."""
+    return _submatrix(_matrix("rtt_ms.csv"), regions)
+
+
+def egress_usd_per_gb(regions: Sequence[str]) -> Matrix:
+    """Give the price of sending for each ordered pair of these regions. Raises UnknownRegion."""
+    return _submatrix(_matrix("egress_usd_per_gb.csv"), regions)
+
+
+def default_topology(
+    regions: Sequence[str] = DEFAULT_REGIONS,
+    zones: int = 3,
+    nodes_per_region: int = 2,
+    base_port: int = DEFAULT_BASE_PORT,
+    ports: Iterable[int] | None = None,
+    settings: LeaseSettings | None = None,
+) -> Topology:
+    """Describe a complete fleet on this machine: a store in each zone, some nodes a region.
+
+    Everything stands on 127.0.0.1. Ports come from `ports` if given, else count up from
+    `base_port`; nodes take theirs first, then stores. Raises UnknownRegion.
+    """
+    assert 1 <= zones <= len(ascii_lowercase), zones
+    assert nodes_per_region >= 0, nodes_per_region
+    port_source = iter(ports) if ports is not None else count(base_port)
+    places = [_place(name, zones) for name in regions]
+    topology = Topology(
+        regions=tuple(places),
+        nodes=tuple(_nodes(places, nodes_per_region, port_source)),
+        stores=tuple(_stores(places, port_source)),
+        rtt_ms=round_trips_ms(regions),
+        egress_usd_per_gb=egress_usd_per_gb(regions),
+    )
+    return with_implied_groups(topology, settings)
+
+
+def _place(name: str, zones: int) -> Region:
+    row = next((row for row in _rows("regions.csv") if row["name"] == name), None)
+    if row is None:
+        raise UnknownRegion(
+            f"there are no figures for a region {name!r}",
+            hint=f"choose from {', '.join(region_names())}, or write a topology document",
+        )
+    return Region(
+        name=name,
+        location=row["location"],
+        latitude=float(row["latitude"]),
+        longitude=float(row["longitude"]),
+        zones=tuple(name + letter for letter in ascii_lowercase[:zones]),
+    )
+
+
+def _nodes(places: Sequence[Region], each: int, ports: Iterator[int]) -> Iterator[NodeSite]:
+    for place in places:
+        for index in range(each):
+            yield NodeSite(
+                id=f"{place.name}-n{index + 1}",
+                region=place.name,
+                zone=place.zones[index % len(place.zones)],
+                host="127.0.0.1",
+                port=next(ports),
+            )
+
+
+def _stores(places: Sequence[Region], ports: Iterator[int]) -> Iterator[StoreSite]:
+    for place in places:
+        for index, zone in enumerate(place.zones):
+            yield StoreSite(
+                id=f"{place.name}-s{index + 1}",
+                region=place.name,
+                zone=zone,
+                host="127.0.0.1",
+                port=next(ports),
+            )
+
+
+@cache
+def _rows(name: str) -> tuple[dict[str, str], ...]:
+    text = files("regions.data").joinpath(name).read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines()))
+
+
+@cache
+def _matrix(name: str) -> Matrix:
+    matrix = {}
+    for row in _rows(name):
+        origin = row["from"]
+        figures = {to: row[to] for to in row if to not in ("from", origin)}
+        known = [float(figure) for figure in figures.values() if figure]
+        usual = Counter(known).most_common(1)[0][0]
+        matrix[origin] = MappingProxyType(
+            {to: float(figure) if figure else usual for to, figure in figures.items()}
+        )
+    return MappingProxyType(matrix)
+
+
+def _submatrix(matrix: Matrix, regions: Sequence[str]) -> Matrix:
+    unknown = [name for name in regions if name not in matrix]
+    if unknown:
+        raise UnknownRegion(f"there are no figures for {', '.join(map(repr, unknown))}")
+    return {a: {b: matrix[a][b] for b in regions if b != a} for a in regions}
