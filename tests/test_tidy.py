@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.tidy import imports, prose, shape
+from tests.tidy import imports, inheritance, prose, shape
 from tests.tidy.tree import SourceFile, project_files
 
 Rule = Callable[[SourceFile], Iterator[str]]
@@ -32,6 +32,10 @@ def test_every_file_keeps_the_rule(rule: Rule) -> None:
 
 def test_every_module_is_used() -> None:
     assert list(imports.dead_modules(project_files())) == []
+
+
+def test_nothing_inherits_what_it_could_hold() -> None:
+    assert list(inheritance.inheritance(project_files())) == []
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -118,6 +122,15 @@ def test_a_module_that_only_tests_import_is_dead() -> None:
         SourceFile("tests/test_a.py", "import shards.a\nimport controlplane.simulator.world\n"),
     )
     assert list(imports.dead_modules(files)) == ["shards/a.py: nobody imports it"]
+
+
+def test_only_some_classes_are_bases() -> None:
+    files = (
+        SourceFile("config/a.py", "class A(pydantic.BaseModel): ...\nclass B(A): ...\n"),
+        SourceFile("config/errors.py", "class Gone(ConfigError): ...\n"),
+        SourceFile("shards/b.py", "class C: ...\nclass D(C): ...\nclass E(Protocol[T]): ...\n"),
+    )
+    assert list(inheritance.inheritance(files)) == ["shards/b.py:2: D inherits from C"]
 
 
 def test_links_are_followed() -> None:
