@@ -1,0 +1,124 @@
+"""Watching the sessions of others: who renews, who has fallen silent, how fresh a store is.
+
+Theory of operation. Each store is polled (`observe`). For every session and store the watch keeps
+the counter last reported and when a reply first showed it. A session whose counter has stood still
+at a store for the whole wait, on this process's own clock, may be declared dead *at that store*, by
+compare-and-set on exactly that counter; at a store where this watch saw nothing it may not.
+
+Freshness. A renewal carries `seen`: the greatest opseq its sender had received from that store. A
+poll of ours that returned a smaller opseq was answered before that renewal was sent, so what the
+store vouches for now includes all that was acknowledged before that poll was *sent*. When a counter
+was first seen bounds nothing: the renewal may have been long in flight.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from regions.lease_times import LeaseTimes, older_bound_ms
+
+_POLLS_MAX = 64
+
+
+@dataclass(slots=True)
+class Sighting:
+    """One session as one store shows it."""
+
+    counter: int
+    first_seen_ms: int
+    node: str
+    region: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A live session seen at some store, with the shortest silence over the stores."""
+
+    sid: str
+    node: str
+    region: str
+    url: str
+    silent_ms: int
+
+
+class Watch:
+    """What one process sees of one group's sessions, store by store."""
+
+    __slots__ = ("_polls", "_upto", "opseq", "polled_ms", "sightings", "times")
+
+    def __init__(self, stores: int, times: LeaseTimes) -> None:
+        self.times = times
+        self.sightings: list[dict[str, Sighting]] = [{} for _ in range(stores)]
+        self.polled_ms: list[int | None] = [None] * stores
+        self.opseq = [0] * stores
+        self._upto = [0] * stores
+        self._polls: list[deque[tuple[int, int]]] = [deque(maxlen=_POLLS_MAX) for _ in range(stores)]
+
+    def since(self, store: int) -> int:
+        """The opseq from which the next poll of this store goes on."""
+        return self._upto[store]
+
+    def polled(
+        self, store: int, sent_ms: int, now_ms: int, opseq: int, payload: list[Any]
+    ) -> list[list[Any]]:
+        """Take the payload of an `observe` sent at `sent_ms`; returns its list of changed grants."""
+        sessions, dead, changed, upto = payload
+        known = self.sightings[store]
+        fresh: dict[str, Sighting] = {}
+        for sid, counter, _revision, node, region, url, _seen in sessions:
+            old = known.get(sid)
+            if old is not None and old.counter == counter:
+                fresh[sid] = old
+            else:
+                fresh[sid] = Sighting(counter, now_ms, node, region, url)
+        for sid in dead:
+            fresh.pop(sid, None)
+        self.sightings[store] = fresh
+        self.polled_ms[store] = sent_ms
+        self._upto[store] = upto
+        self.heard(store, opseq, sent_ms)
+        return changed
+
+    def heard(self, store: int, opseq: int, sent_ms: int | None = None) -> None:
+        """Note an opseq received from the store; with `sent_ms` it also dates later freshness."""
+        self.opseq[store] = max(self.opseq[store], opseq)
+        if sent_ms is not None:
+            self._polls[store].append((opseq, sent_ms))
+
+    def counter_still(self, store: int, sid: str, now_ms: int) -> int | None:
+        """The counter with which `sid` may be declared dead at this store, None while it may not."""
+        sighting = self.sightings[store].get(sid)
+        if sighting is None or now_ms - sighting.first_seen_ms < self.times.wait_ms:
+            return None
+        return sighting.counter
+
+    def still_at_ms(self, store: int, sid: str) -> int | None:
+        """When `counter_still` will answer, if the counter goes on standing still."""
+        sighting = self.sightings[store].get(sid)
+        return None if sighting is None else sighting.first_seen_ms + self.times.wait_ms
+
+    def answering(self, store: int, now_ms: int) -> bool:
+        """Whether the store answered a recent poll: one sent within three poll intervals."""
+        polled = self.polled_ms[store]
+        return polled is not None and now_ms - polled <= 3 * self.times.poll_every_ms + 20
+
+    def staleness_ms(self, store: int, seen: int, now_ms: int) -> int | None:
+        """How old a store's vouched data may be, given the `seen` it holds; None if not known."""
+        for opseq, sent_ms in reversed(self._polls[store]):
+            if opseq < seen:
+                return older_bound_ms(sent_ms, now_ms)
+        return None
+
+    def peers(self, now_ms: int) -> dict[str, Peer]:
+        """Sessions shown alive by some store, by session id."""
+        found: dict[str, Peer] = {}
+        for sightings in self.sightings:
+            for sid, s in sightings.items():
+                silent_ms = now_ms - s.first_seen_ms
+                old = found.get(sid)
+                if old is None or silent_ms < old.silent_ms:
+                    found[sid] = Peer(sid, s.node, s.region, s.url, silent_ms)
+        return found

@@ -1,0 +1,182 @@
+"""Bringing one store up to date when it needs more than its leader keeps in memory.
+
+Theory of operation. Entries are read from a store that has them, over the bulk lane, and appended to the
+one that lags, chunk by chunk, until its leader's own stream can go on. When the entries are trimmed away,
+or there are too many, a snapshot is copied instead: pages of the source's applied state are staged at the
+target, and adopted there in one step at the position where the copy began. The copy is taken while writes
+go on, so it is fuzzy: the target refuses reads until it has applied everything up to where the copy ended.
+The leader trims no log while a copy runs.
+
+    READING --entries--> APPENDING --acknowledged--> READING ... --reached the floor--> DONE
+    READING --trimmed away--> PAGING --page--> STAGING --stored--> PAGING ... --last page--> ADOPTING --> DONE
+    any --a lost answer or a refusal--> FAILED (what was staged is dropped; the leader begins again later)
+
+One chunk is under way at a time, so that a lagging store costs its group a bounded share.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from shards.entry import Entry, read_entry
+
+CHUNK_BYTES = 128 * 1024
+SNAPSHOT_FROM_ENTRIES = 50_000
+PARTS = ("kv", "id", "hi")
+
+
+class Phase(Enum):
+    """Where the copy is."""
+
+    READING = "reading"
+    APPENDING = "appending"
+    PAGING = "paging"
+    STAGING = "staging"
+    ADOPTING = "adopting"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class CatchUp:
+    """One store (`target`) that lags, one (`source`) that has what it needs."""
+
+    __slots__ = (
+        "_after", "_attempt", "_chunk", "_group", "_goal", "_page", "_part", "_shard", "_start",
+        "_upto", "_version", "matched", "phase", "source", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self, shard: str, group: str, version: int, source: int, target: int,
+        matched: int, goal: int, attempt: str,
+    ) -> None:  # fmt: skip
+        """`matched`: what the target has for certain; `goal`: the sequence where the stream goes on."""
+        self._shard = shard
+        self._group = group
+        self._version = version
+        self.source = source
+        self.target = target
+        self.matched = matched
+        self._goal = goal
+        self._attempt = attempt
+        self.phase = Phase.READING
+        self._chunk: list[Entry] = []
+        self._part = 0
+        self._after: Any = ""
+        self._page: list[list[Any]] = []
+        self._start: tuple[str, int, int] = ("0", 0, 0)
+        self._upto = 0
+
+    def at_source(self) -> list[Any] | None:
+        """What to ask the source now (bulk lane), None if it is not its turn."""
+        head = [self._group, self._version, self._shard]
+        if self.phase is Phase.READING:
+            return ["range", *head, self.matched + 1, CHUNK_BYTES]
+        if self.phase is Phase.PAGING:
+            return ["page", *head, PARTS[self._part], self._after, CHUNK_BYTES]
+        return None
+
+    def at_target(self) -> list[Any] | None:
+        """What to ask the target now (bulk lane), None if it is not its turn."""
+        if self.phase is not Phase.STAGING:
+            return None
+        return [
+            "stage", self._group, self._version, self._shard,
+            self._attempt, PARTS[self._part], self._page,
+        ]  # fmt: skip
+
+    def chunk(self) -> tuple[int, list[Entry]] | None:
+        """Entries to append at the target (ordered lane), with the sequence before them."""
+        if self.phase is not Phase.APPENDING:
+            return None
+        return self.matched, self._chunk
+
+    def adoption(self, epoch: int, sid: str) -> list[Any] | None:
+        """The command that switches the target to the staged state (ordered lane)."""
+        if self.phase is not Phase.ADOPTING:
+            return None
+        be, bs, bc = self._start
+        return [
+            "adopt", self._group, self._version, self._shard, str(epoch), sid,
+            self._attempt, be, bs, bc, self._upto,
+        ]  # fmt: skip
+
+    def cleanup(self) -> list[Any]:
+        """The command that drops what was staged."""
+        return ["unstage", self._group, self._version, self._shard, self._attempt]
+
+    def range_read(self, payload: list[Any], position: tuple[str, int, int] | None) -> None:
+        """The source answered `range`: [grant, te, ts, tc, cm, be, bs, bc, entries].
+
+        `position` is (epoch, sequence, chain) of an entry that the source has applied, at which a
+        snapshot may begin; None when the leader cannot name one yet.
+        """
+        committed, base, records = payload[4], payload[6], payload[8]
+        far = self._goal - self.matched > SNAPSHOT_FROM_ENTRIES
+        if base > self.matched or far:
+            self._begin_snapshot(position)
+            return
+        entries = [read_entry(seq, blob) for seq, blob in records if seq <= committed]
+        if not entries:
+            self.phase = Phase.FAILED
+            return
+        self._chunk = entries
+        self.phase = Phase.APPENDING
+
+    def _begin_snapshot(self, position: tuple[str, int, int] | None) -> None:
+        if position is None:
+            self.phase = Phase.FAILED
+            return
+        self._start = position
+        self._part, self._after = 0, ""
+        self.phase = Phase.PAGING
+
+    def page_read(self, payload: list[Any]) -> None:
+        """The source answered `page`: [ap, records, more]."""
+        applied, records, more = payload
+        if applied < self._start[1]:
+            self.phase = Phase.FAILED
+            return
+        self._upto = max(self._upto, applied)
+        self._page = records
+        if records:
+            self._after = records[-1][0]
+            self.phase = Phase.STAGING
+        if not more:
+            self._last_page_of_part()
+
+    def _last_page_of_part(self) -> None:
+        if self.phase is Phase.PAGING:
+            self._next_part()
+        else:
+            self._after = None  # remembered until the page is stored
+
+    def staged(self) -> None:
+        """The target stored the page."""
+        self._page = []
+        self.phase = Phase.PAGING
+        if self._after is None:
+            self._next_part()
+
+    def _next_part(self) -> None:
+        self._part += 1
+        self._after = ""
+        if self._part == len(PARTS):
+            self.phase = Phase.ADOPTING
+
+    def appended(self) -> Entry:
+        """The target acknowledged the chunk; returns its last entry."""
+        last = self._chunk[-1]
+        self.matched = last.sequence
+        self._chunk = []
+        self.phase = Phase.DONE if self.matched >= self._goal else Phase.READING
+        return last
+
+    def adopted(self) -> None:
+        """The target switched: it stands at the position where the copy began."""
+        self.matched = self._start[1]
+        self.phase = Phase.DONE if self.matched >= self._goal else Phase.READING
+
+    def failed(self) -> None:
+        """An answer was lost or refused: this attempt is over."""
+        self.phase = Phase.FAILED

@@ -1,0 +1,52 @@
+"""One entry of a shard's log: packed once by its leader, stored and applied verbatim by every store.
+
+    [epoch, op_id, digest, chain, outcome, effects]        see docs/STORE_FORMAT.md
+The chain is a CRC-32 over everything before it in the log, so that equal (epoch, chain) at one
+sequence means equal logs up to there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from regions.codec import pack, unpack
+
+_ARRAY_OF_6 = b"\x96"
+_UINT32 = b"\xce"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry in its place: `epoch` is the one it was first written in."""
+
+    sequence: int
+    epoch: int
+    chain: int
+    blob: bytes
+
+
+def write_entry(
+    before_sequence: int,
+    before_chain: int,
+    epoch: int,
+    effects: list[list[Any]],
+    op_id: str = "",
+    digest: str = "",
+    outcome: Any = False,
+) -> Entry:
+    """A new entry right after the given one."""
+    head = pack(str(epoch)) + pack(op_id) + pack(digest)
+    tail = pack(outcome) + pack(effects)
+    chain = crc32(tail, crc32(head, before_chain))
+    blob = b"".join((_ARRAY_OF_6, head, _UINT32, chain.to_bytes(4, "big"), tail))
+    return Entry(before_sequence + 1, epoch, chain, blob)
+
+
+def read_entry(sequence: int, blob: bytes) -> Entry:
+    """An entry as a store returned it; raises ValueError when it is not one."""
+    fields = unpack(blob)
+    if not isinstance(fields, list) or len(fields) != 6:
+        raise ValueError(f"log entry {sequence} is not an array of six fields")
+    return Entry(sequence, int(fields[0]), fields[3], blob)

@@ -1,0 +1,94 @@
+"""What a store says of the authority over one shard, and what may be asked of it.
+
+A *grant* is what a won election leaves in a store: holder and epoch. The *promise* is the greatest
+epoch the store ever agreed to; it never goes back and never expires. `Sighted` keeps the grants of
+one shard store by store, as polls and refusals have shown them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Held(StrEnum):
+    """State of a grant in a store. More may come: an unknown one is never touched."""
+
+    FREE = "free"
+    HELD = "held"
+    HANDOVER = "handover"
+    INHERITED = "inherited"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One store's word on one shard; epochs as integers, `holder` a session id or ""."""
+
+    promised: int = 0
+    floor: int = 0
+    epoch: int = 0
+    holder: str = ""
+    state: str = Held.FREE
+    target: str = ""
+    revoked: bool = False
+
+    @classmethod
+    def parse(cls, fields: list[Any]) -> Grant:
+        """From [pe, pf, he, h, st, tgt, rvk] as scripts answer it."""
+        pe, pf, he, h, st, tgt, rvk = fields
+        return cls(int(pe), int(pf), int(he), h, st, tgt, rvk == 1)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether some session has authority here, even one about to hand over."""
+        return self.state in (Held.HELD, Held.HANDOVER)
+
+
+def process_of(sid: str) -> str:
+    """The process that opened a session: session ids are `process/number`."""
+    return sid.rpartition("/")[0]
+
+
+NO_GRANT = Grant()
+
+
+class Sighted:
+    """One shard as this process has seen it: a grant for each store, and where it should be led."""
+
+    __slots__ = ("grants", "pin", "placement_rev", "regions", "revoked_ms", "shard")
+
+    def __init__(self, shard: str, stores: int) -> None:
+        self.shard = shard
+        self.grants: list[Grant] = [NO_GRANT] * stores
+        self.revoked_ms: dict[int, int] | None = None
+        self.placement_rev = 0
+        self.regions: tuple[str, ...] = ()
+        self.pin = ""
+
+    def saw(self, store: int, fields: list[Any], now_ms: int) -> Grant:
+        """Take one store's grant; keeps when a revocation there was first seen."""
+        grant = Grant.parse(fields)
+        for other in self.grants:
+            if other == grant:
+                grant = other
+                break
+        before = self.grants[store]
+        self.grants[store] = grant
+        if grant.revoked:
+            if self.revoked_ms is None:
+                self.revoked_ms = {}
+            if not before.revoked or (before.holder, before.epoch) != (grant.holder, grant.epoch):
+                self.revoked_ms[store] = now_ms
+        elif self.revoked_ms is not None:
+            self.revoked_ms.pop(store, None)
+        return grant
+
+    def greatest_promise(self) -> int:
+        """The greatest promise or floor seen anywhere: the next epoch must be above it."""
+        return max(max(g.promised, g.floor) for g in self.grants)
+
+    def leading_grant(self) -> Grant | None:
+        """The grant that most likely leads: the greatest epoch held, None if nobody holds it."""
+        held = [g for g in self.grants if g.is_held]
+        return max(held, key=lambda g: g.epoch) if held else None

@@ -1,0 +1,285 @@
+"""The leader's side of one shard's log, in one epoch: what is stored where, and what is committed.
+
+Theory of operation. The leader appends entries at its tail and sends each store what it lacks, in
+order. An entry is committed when a majority of voters acknowledged appends *of this epoch* that cover
+it, and not before the entry that opened the epoch (`opening`) is itself covered: an old entry found on
+a majority proves nothing. The commit index travels with the appends; it is never taken from a tail.
+
+For each store the log keeps a *stream*: what has been sent on the present connection, and what has
+been acknowledged. A gap or a lost connection restarts the stream from the last point that is certain;
+answers that belong to an earlier stream count only for what they prove (coverage), never for position.
+
+    UNKNOWN   nothing certain: a probe asks where the store stands (and adopts it for this epoch)
+    FLOWING   entries are sent as they come, several calls ahead of the answers
+    BEHIND    the store needs entries older than those kept here: they must be fetched
+    REFUSED   the store promised a higher epoch, or contradicts the log
+
+`freshness`: an append that brings a store to the last entry and the commit index of its sender may set
+`sync`, the mark by which followers vouch for their data; `unvouched` tells whether the store could still be
+missing a commit index that this leader knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+from regions.quorum import quorum_of, reached_by_quorum
+from shards.entry import Entry, write_entry
+
+CACHE_BYTES_MAX = 8 * 1024 * 1024
+BATCH_BYTES_MAX = 256 * 1024
+
+
+class Stream(Enum):
+    """How far a store can be sent to."""
+
+    UNKNOWN = "unknown"
+    FLOWING = "flowing"
+    BEHIND = "behind"
+    REFUSED = "refused"
+
+
+class Follower:
+    """One store's copy as its leader knows it."""
+
+    __slots__ = ("commit_sent", "committed", "covered", "probing", "round", "sent", "stream", "synced")
+
+    def __init__(self) -> None:
+        self.stream = Stream.UNKNOWN
+        self.round = 0  # numbers the streams, so that late answers are known as late
+        self.sent = 0
+        self.covered = 0  # acknowledged by appends of this epoch
+        self.committed = 0  # commit index the store answered
+        self.commit_sent = -1
+        self.probing = False
+        self.synced = False
+
+
+class Log:
+    """One shard's log in one epoch of one leader."""
+
+    __slots__ = (
+        "_bytes", "_entries", "_voters", "commit", "epoch", "floor", "followers",
+        "last", "opening", "shard", "sid", "size_bytes",
+    )  # fmt: skip
+
+    def __init__(
+        self, shard: str, epoch: int, sid: str, voters: int, stores: int, floor: Entry, commit: int
+    ) -> None:
+        """`floor` is the last entry before those kept here; `commit` what is known committed."""
+        self.shard = shard
+        self.epoch = epoch
+        self.sid = sid
+        self.floor = floor
+        self.last = floor
+        self.commit = commit
+        self.opening = 0
+        self.size_bytes = 0
+        self._voters = voters
+        self._entries: list[Entry] = []
+        self._bytes = 0
+        self.followers = [Follower() for _ in range(stores)]
+
+    # -- writing
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """Take over entries of earlier epochs, as recovery found them."""
+        for entry in entries:
+            assert entry.sequence == self.last.sequence + 1, "recovered entries must be contiguous"
+            self._keep(entry)
+
+    def write(
+        self, effects: list[list[Any]], op_id: str = "", digest: str = "", outcome: Any = False
+    ) -> Entry:
+        """Append a new entry of this epoch."""
+        entry = write_entry(
+            self.last.sequence, self.last.chain, self.epoch, effects, op_id, digest, outcome
+        )
+        self._keep(entry)
+        return entry
+
+    def open_epoch(self, effects: list[list[Any]]) -> Entry:
+        """Append the entry that opens this epoch; nothing is committed before it is."""
+        entry = self.write(effects)
+        self.opening = entry.sequence
+        return entry
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the opening entry is committed: only then may anything be admitted or served."""
+        return 0 < self.opening <= self.commit
+
+    @property
+    def pending(self) -> int:
+        """Entries not known to be committed."""
+        return self.last.sequence - self.commit
+
+    def _keep(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._bytes += len(entry.blob)
+        self.last = entry
+
+    # -- sending
+
+    def wants(self, store: int) -> bool:
+        """Whether there is anything to send to this store now."""
+        f = self.followers[store]
+        if f.stream is Stream.FLOWING:
+            behind = f.sent < self.last.sequence or f.commit_sent < self.commit
+            return behind or (self.is_open and not f.synced)
+        return f.stream is Stream.UNKNOWN and not f.probing
+
+    def lacks_entries(self, store: int) -> bool:
+        """Whether entries (not only a commit index) wait to be sent to this store."""
+        f = self.followers[store]
+        return f.stream is Stream.FLOWING and f.sent < self.last.sequence
+
+    def next_append(
+        self, store: int, group: str, version: int, bytes_max: int
+    ) -> tuple[list[Any], int] | None:
+        """The next command for a store with the number of its stream, None if there is nothing to send.
+
+        Only a log that is open may set sync, with an append that brings the store to the last entry
+        and the commit index known here.
+        """
+        f = self.followers[store]
+        if f.stream is Stream.UNKNOWN and not f.probing:
+            f.probing = True
+            return self._append(group, version, 0, 0, 0, [], 0, 0), f.round
+        if f.stream is not Stream.FLOWING or not self.wants(store):
+            return None
+        before, entries = self._batch(f.sent, bytes_max)
+        f.sent += len(entries)
+        f.commit_sent = self.commit
+        f.synced = self.is_open and f.sent == self.last.sequence
+        blobs = [entry.blob for entry in entries]
+        return self._append(
+            group, version, before.sequence, before.epoch, before.chain, blobs, self.commit, int(f.synced)
+        ), f.round  # fmt: skip
+
+    def entry_append(
+        self, group: str, version: int, before_sequence: int, entries: list[Entry]
+    ) -> list[Any]:
+        """A command that stores fetched old entries; `before_sequence` must be committed there."""
+        blobs = [entry.blob for entry in entries]
+        return self._append(group, version, before_sequence, 0, 0, blobs, self.commit, 0)
+
+    def _append(
+        self, group: str, version: int, seq: int, epoch: int, chain: int,
+        blobs: list[bytes], commit: int, sync: int,
+    ) -> list[Any]:  # fmt: skip
+        return [
+            "append", group, version, self.shard, str(self.epoch), self.sid,
+            seq, str(epoch), chain, blobs, commit, sync,
+        ]  # fmt: skip
+
+    def _batch(self, sent: int, bytes_max: int) -> tuple[Entry, list[Entry]]:
+        first = self.floor.sequence + 1
+        start = sent + 1 - first
+        before = self.floor if start == 0 else self._entries[start - 1]
+        size = 0
+        end = start
+        while end < len(self._entries) and (size == 0 or size < bytes_max):
+            size += len(self._entries[end].blob)
+            end += 1
+        return before, self._entries[start:end]
+
+    # -- answers
+
+    def appended(self, store: int, number: int, payload: list[Any]) -> int:
+        """An append was accepted: [te, ts, tc, cm, ap, as, bytes]. Returns the new commit index."""
+        _te, _ts, _tc, cm, _ap, covered, size = payload
+        f = self.followers[store]
+        f.committed = max(f.committed, cm)
+        self.size_bytes = size
+        if number == f.round and f.stream is Stream.UNKNOWN:
+            self.restart(store, max(cm, f.covered))
+        if covered > f.covered:
+            f.covered = min(covered, self.last.sequence)
+            self._advance()
+        return self.commit
+
+    def gap(self, store: int, number: int, payload: list[Any]) -> None:
+        """The store lacks what this stream builds on: [te, ts, tc, cm, bs]. Go back to its commit index."""
+        f = self.followers[store]
+        if number == f.round:
+            f.round += 1
+            self.restart(store, payload[3])
+
+    def restart(self, store: int, matched: int) -> None:
+        """Go on sending after `matched`, which is certain to be the same there as here."""
+        f = self.followers[store]
+        f.round += 1
+        f.probing = False
+        f.commit_sent = -1
+        f.synced = False
+        f.sent = min(matched, self.last.sequence)
+        f.stream = Stream.FLOWING if f.sent >= self.floor.sequence else Stream.BEHIND
+
+    def matches(self, store: int, sequence: int, epoch: int, chain: int, committed: int) -> None:
+        """A grant showed this store's tail: start where it agrees with this log."""
+        known = self.entry_at(sequence)
+        same = known is not None and (known.epoch, known.chain) == (epoch, chain)
+        self.followers[store].committed = committed
+        self.restart(store, sequence if same else committed)
+
+    def lost(self, store: int) -> None:
+        """The connection is gone: everything unanswered is unknown, and so is where it stands."""
+        f = self.followers[store]
+        f.round += 1
+        f.probing = False
+        f.synced = False
+        if f.stream is not Stream.REFUSED:
+            f.stream = Stream.UNKNOWN
+
+    def refused(self, store: int) -> None:
+        """The store will not take this epoch any more."""
+        f = self.followers[store]
+        f.stream = Stream.REFUSED
+        f.synced = False
+
+    def unvouched(self, store: int) -> bool:
+        """Whether the store may lack entries or a commit index known here (then it must not vouch)."""
+        f = self.followers[store]
+        return f.commit_sent < self.commit or f.sent < self.last.sequence or not f.synced
+
+    def _advance(self) -> None:
+        covered = [f.covered for f in self.followers[: self._voters]]
+        reached = reached_by_quorum(covered, quorum_of(self._voters))
+        if reached >= self.opening > 0 and reached > self.commit:
+            self.commit = reached
+
+    # -- memory
+
+    def entry_at(self, sequence: int) -> Entry | None:
+        """The entry with this sequence, if it is kept here."""
+        index = sequence - self.floor.sequence - 1
+        if index == -1:
+            return self.floor if self.floor.epoch else None
+        return self._entries[index] if 0 <= index < len(self._entries) else None
+
+    def forget(self) -> None:
+        """Drop entries that every flowing store has, and more when there is no room for them."""
+        flowing = [f.covered for f in self.followers if f.stream is Stream.FLOWING]
+        upto = min([self.commit, *flowing])
+        if self._bytes > CACHE_BYTES_MAX:
+            upto = max(upto, self._overflow())
+        count = upto - self.floor.sequence
+        if count <= 0:
+            return
+        self.floor = self._entries[count - 1]
+        self._bytes -= sum(len(entry.blob) for entry in self._entries[:count])
+        del self._entries[:count]
+        for f in self.followers:
+            if f.stream is Stream.FLOWING and f.sent < self.floor.sequence:
+                f.stream = Stream.BEHIND
+
+    def _overflow(self) -> int:
+        size = self._bytes
+        for entry in self._entries:
+            if size <= CACHE_BYTES_MAX or entry.sequence > self.commit:
+                return entry.sequence - 1
+            size -= len(entry.blob)
+        return self.commit
