@@ -1,0 +1,88 @@
+"""The command `leadplane`: knows every command by name, and loads only the one that is used.
+
+`COMMANDS` is the registry. A command lives in a module of its own, is named here with one line of
+help, and is imported when it runs, so that `leadplane --help` imports nothing but click.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("controlplane.cli.up:up", "Start a complete fleet on this machine."),
+    "down": ("controlplane.cli.down:down", "Stop a fleet that runs in the background."),
+    "serve": ("controlplane.cli.serve:serve", "Run one node."),
+    "check-config": ("controlplane.cli.check_config:check_config", "Check a topology document."),
+}
+"""From a command's name to `module:function` and one line of help, in the order of the help."""
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are looked up in `COMMANDS` and imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command), COMMANDS[cmd_name]
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"There is no command {args[0]!r}. Commands: {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="leadplane")
+def cli() -> None:
+    """Exactly one leader for every piece of your system, and a way to find it."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit. Errors are one message on stderr and a non-zero status."""
+    try:
+        status = cli.main(prog_name="leadplane", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; whatever is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if not hasattr(error, "code") or not hasattr(error, "hint"):
+            raise
+        click.echo(f"leadplane: {_told(error)}", err=True)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _told(error: Exception) -> str:
+    """Give the message of one of our errors, with what to do next unless it says so itself."""
+    text, hint = str(error), str(getattr(error, "hint", ""))
+    return text if not hint or hint in text else f"{text}\n  {hint}"
+
+
+if __name__ == "__main__":
+    main()
