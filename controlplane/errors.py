@@ -60,3 +60,53 @@ class ChildStartFailed(ControlplaneError):
         if not self.log_tail:
             return text
         return "\n".join([text, *(f"    {line}" for line in self.log_tail.splitlines())])
+
+
+class TraceExporterMissing(ControlplaneError):
+    """Traces are to be sent in a way that this installation does not know."""
+
+    code = "trace-exporter-missing"
+    hint = "install opentelemetry-exporter-otlp-proto-http, or set trace_exporter to none"
+
+
+class SettingsInvalid(ControlplaneError):
+    """The settings of a node cannot be used; the message has a line for each field at fault."""
+
+    code = "settings-invalid"
+    hint = "mend every line above, in the file or in the environment variable it names"
+
+
+class AddressRefused(ControlplaneError):
+    """A node was told to listen where anybody can reach it, while nobody is asked who they are."""
+
+    code = "address-refused"
+    hint = "listen on 127.0.0.1, or accept the risk with --insecure-listen-any-address"
+
+
+class PortInUse(ControlplaneError):
+    """Another process listens on the address that a node was told to take."""
+
+    code = "port-in-use"
+    hint = "stop that process, or give the node another port"
+
+
+class StoresNotReady(ControlplaneError):
+    """The stores do not tell, within the time given, which fleet they belong to."""
+
+    code = "stores-not-ready"
+    retryable = True
+    hint = "start the stores; new ones are made part of a fleet by `leadplane up`"
+
+
+class FleetFailed(ControlplaneError):
+    """A fleet on this machine did not come up; what it got as far as is in the message."""
+
+    code = "fleet-failed"
+    hint = "read the logs in its directory"
+
+
+class FleetNotRunning(ControlplaneError):
+    """There is no running fleet in this directory."""
+
+    code = "fleet-not-running"
+    hint = "start one with `leadplane up`, or name its directory with --dir"

@@ -1,0 +1,67 @@
+"""One line on stderr for everything that happens to a leadership, for people and for grep.
+
+    2026-03-01T12:00:00.123Z INFO  eu-central-1-n1 elected shard=s03 epoch=7 took_ms=31
+
+Values with spaces or quotes are quoted, so a line can be taken apart again. Wall time is for the
+reader alone; nothing in the product compares it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping
+
+from controlplane.machine import Happened
+
+LOGGER = logging.getLogger("leadplane")
+
+QUIET_KINDS = frozenset({"renewed"})
+"""What happens all the time and is counted, but told only to who asks for debug output."""
+LOUD_KINDS = frozenset({"fenced", "stuck", "expired", "evicted", "store-refused"})
+"""What an operator may have to look after."""
+
+
+def set_up_logging(node: str, level: str) -> None:
+    """Send our log, and warnings of the libraries, to stderr in the form above."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter(
+        f"%(asctime)s.%(msecs)03dZ %(levelname)-5s {node} %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.addLevelName(logging.WARNING, "WARN")
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    LOGGER.setLevel(level.upper())
+
+
+def log_happened(event: Happened) -> None:
+    """Write one life-cycle event."""
+    if event.kind in QUIET_KINDS:
+        level = logging.DEBUG
+    else:
+        level = logging.WARNING if event.kind in LOUD_KINDS else logging.INFO
+    if not LOGGER.isEnabledFor(level):
+        return
+    fields: dict[str, object] = {}
+    if event.shard:
+        fields = {"shard": event.shard, "epoch": event.epoch}
+    LOGGER.log(level, "%s", line_of(event.kind, fields | event.detail))
+
+
+def log_line(kind: str, **fields: object) -> None:
+    """Write one line about the process itself, in the same form, at level INFO."""
+    LOGGER.info("%s", line_of(kind, fields))
+
+
+def line_of(kind: str, fields: Mapping[str, object]) -> str:
+    """Write a word and its fields as one line."""
+    return " ".join([kind, *(f"{name}={_quoted(value)}" for name, value in fields.items())])
+
+
+def _quoted(value: object) -> str:
+    text = value if isinstance(value, str) else str(value)
+    plain = text and text.isprintable() and not any(mark in text for mark in ' "=')
+    return text if plain else json.dumps(text, ensure_ascii=False)
