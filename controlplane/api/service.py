@@ -1,0 +1,106 @@
+"""What the HTTP edge needs of the node behind it, and nothing more.
+
+The runtime implements `Service` over its driver; the tests implement it in memory. All of it is
+called on one event loop. Views are pictures of what this node knows at the moment of the call: cheap
+for one shard, proportional to the number of shards where all are returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from controlplane.machine import Happened
+from controlplane.node_plan import Limits
+from controlplane.requests import Outcome, Request
+from controlplane.views import FleetView, ReplicaView, ShardView
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """Who answers: the node, its place and address, and this run of it."""
+
+    node: str
+    region: str
+    url: str
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition of being ready to serve; `why` says what is missing, or what was found."""
+
+    name: str
+    ok: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionDocument:
+    """A region as the topology has it."""
+
+    region: str
+    location: str
+    latitude: float
+    longitude: float
+    zones: tuple[str, ...]
+    rtt_ms: dict[str, float]
+    egress_usd_per_gb: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Whom to call when something changed. Both return at once and never raise."""
+
+    on_table: Callable[[], None]  # map_version or leadership_revision is another than before
+    on_happened: Callable[[Happened], None]  # one life-cycle event
+
+
+class Service(Protocol):
+    """One node, as its HTTP edge sees it."""
+
+    @property
+    def identity(self) -> NodeIdentity: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def map_version(self) -> int: ...
+
+    @property
+    def leadership_revision(self) -> int: ...
+
+    async def submit(self, request: Request) -> Outcome:
+        """Put a request to this node and wait for its one answer; time limits are the node's.
+
+        Cancelling it leaves nothing behind but the work itself, which may still be done.
+        """
+        ...
+
+    def told(self, sender: str, message: dict[str, Any]) -> None:
+        """Take a message of another node. It may be lost, late, or nonsense."""
+        ...
+
+    def subscribe(self, subscription: Subscription) -> Callable[[], None]:
+        """Call back on every change until the returned function is called."""
+        ...
+
+    def fleet(self) -> FleetView: ...
+
+    def shard_views(self) -> tuple[ShardView, ...]: ...
+
+    def shard_view(self, shard: str) -> ShardView | None: ...
+
+    def replicas(self, shard: str) -> tuple[ReplicaView, ...]: ...
+
+    def regions(self) -> tuple[RegionDocument, ...]: ...
+
+    def readiness(self) -> tuple[Check, ...]:
+        """What must hold before clients are sent here; ready when every check is ok."""
+        ...
+
+    def metrics(self) -> bytes:
+        """The metrics of this process in the Prometheus text format."""
+        ...
