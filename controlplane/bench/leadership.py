@@ -1,0 +1,196 @@
+"""Benchmarks `failover`, `transfer` and `evict`: what a client sees of a change of leader."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any
+
+from controlplane.bench.bench_fleet import BenchFleet
+from controlplane.bench.comparison import Tell
+from controlplane.bench.epoch_probe import Ack, EpochProbe
+from controlplane.bench.report import Figure, Findings
+from controlplane.bench.spread import Spread, spread
+from controlplane.process_identity import identity_of
+from shards.keyspace import key_slot
+
+SYSTEM = "system"
+SETTLE_S = 0.2
+SETTLED_S_MAX = 60.0
+CHANGE_S_MAX = 60.0
+POLL_S = 0.1
+
+
+class ChangeFailed(Exception):
+    """A change of leader did not end as it must; the message says which and what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A shard under test: who leads it, a key in it, and a node of the same region that does not."""
+
+    shard: str
+    group: str
+    epoch: int
+    leader: str
+    key: str
+    witness: Mapping[str, Any]
+
+
+def measure_transfers(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> Findings:
+    """Hand a shard to and fro while a client writes to it."""
+    durations = _changes(fleet, group, runs, _transfer, "transfer", tell)
+    summary = spread(durations)
+    round_trip_ms = _round_trip_ms(fleet, group)
+    p50_max, p99_max = 5 * round_trip_ms + 20, 5 * round_trip_ms + 50
+    return _findings(
+        "transfer",
+        f"POST /v1/shards/{{id}}/transfer in group {group}; from the last write that the old epoch "
+        "acknowledged to the first that the new one did, as a client sees it that writes without "
+        f"pause. A round trip to the stores is taken as {round_trip_ms} ms.",
+        summary,
+        durations,
+        p50=(p50_max, f"at most 5 round trips + 20 ms = {p50_max:g} ms"),
+        p99=(p99_max, f"at most 5 round trips + 50 ms = {p99_max:g} ms"),
+    )
+
+
+def measure_evictions(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> Findings:
+    """Take a shard from its leader while a client writes to it."""
+    durations = _changes(fleet, group, runs, _evict, "evict", tell)
+    return _findings(
+        "evict",
+        f"POST /v1/shards/{{id}}/evict in group {group}; the pause as a client sees it that writes "
+        "without pause.",
+        spread(durations),
+        durations,
+    )
+
+
+def measure_failovers(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> Findings:
+    """Kill the leader's process (SIGKILL) while a client writes; the supervisor starts it again."""
+    durations = _changes(fleet, group, runs, _kill, "failover", tell)
+    ttl_ms, round_trip_ms = fleet.ttl_ms(group), _round_trip_ms(fleet, group)
+    limit_ms = round(1.15 * ttl_ms + 5 * round_trip_ms + 500)
+    return _findings(
+        "failover",
+        f"kill -9 of the node that leads a shard of group {group} (TTL {ttl_ms} ms); the pause as a "
+        "client sees it that writes without pause by way of another node.",
+        spread(durations),
+        durations,
+        p99=(limit_ms, f"at most 1.15 TTL + 5 round trips + 500 ms = {limit_ms} ms"),
+    )
+
+
+def _findings(
+    name: str,
+    method: str,
+    summary: Spread,
+    durations: list[float],
+    p50: tuple[float, str] | None = None,
+    p99: tuple[float, str] | None = None,
+) -> Findings:
+    figures = [
+        Figure(
+            f"{name}, {which} of {summary.count}",
+            value,
+            "ms",
+            target=target[1] if target else "",
+            reached=value <= target[0] if target else None,
+        )
+        for which, value, target in (("p50", summary.p50_ms, p50), ("p99", summary.p99_ms, p99))
+    ]
+    runs = tuple({"pause_ms": round(each, 2)} for each in durations)
+    return Findings(name, "", method, tuple(figures), runs)
+
+
+Change = Callable[[BenchFleet, Place], None]
+
+
+def _changes(
+    fleet: BenchFleet, group: str, runs: int, change: Change, name: str, tell: Tell
+) -> list[float]:
+    """The pause in milliseconds of each of `runs` changes of leader."""
+    durations = []
+    for number in range(runs):
+        place = _settled_place(fleet, group, number)
+        with EpochProbe(str(place.witness["url"]), place.key) as probe:
+            first = probe.wait_for(0, CHANGE_S_MAX)
+            if first is None:
+                raise ChangeFailed(f"{place.shard}: no write was acknowledged before the {name}")
+            sleep(SETTLE_S)
+            change(fleet, place)
+            taken = probe.wait_for(first.epoch, CHANGE_S_MAX)
+        durations.append(_pause_ms(probe, taken, place, name))
+        if (number + 1) % 10 == 0 or number + 1 == runs:
+            tell(f"{name} {number + 1}/{runs}: {durations[-1]:.0f} ms")
+    return durations
+
+
+def _pause_ms(probe: EpochProbe, taken: Ack | None, place: Place, name: str) -> float:
+    if taken is None:
+        raise ChangeFailed(f"{place.shard}: no write within {CHANGE_S_MAX} s of the {name}")
+    return (taken.at_s - probe.last_before(taken).at_s) * 1000.0
+
+
+def _transfer(fleet: BenchFleet, place: Place) -> None:
+    fleet.access.send(
+        "POST",
+        f"/v1/shards/{place.shard}/transfer",
+        headers={"Content-Type": "application/json"},
+        body=b'{"to_node": "%s"}' % str(place.witness["id"]).encode(),
+    )
+
+
+def _evict(fleet: BenchFleet, place: Place) -> None:
+    fleet.access.send("POST", f"/v1/shards/{place.shard}/evict")
+
+
+def _kill(fleet: BenchFleet, place: Place) -> None:
+    node = next(n for n in fleet.processes() if n["id"] == place.leader)
+    process = identity_of(int(node["pid"]))
+    if process is None or not process.signal(signal.SIGKILL):
+        raise ChangeFailed(f"{place.leader} (pid {node['pid']}) does not run")
+
+
+def _settled_place(fleet: BenchFleet, group: str, number: int) -> Place:
+    """Wait until all nodes renew and all shards are led; then choose a shard, each in its turn."""
+    deadline = monotonic() + SETTLED_S_MAX
+    while True:
+        status = fleet.access.get("/v1/status")
+        rows = fleet.access.items("/v1/shards")["items"]
+        ready = all(n["alive"] for n in status["nodes"]) and all(r["leader"] for r in rows)
+        if ready and len(status["nodes"]) == len(fleet.nodes):
+            break
+        if monotonic() > deadline:
+            raise ChangeFailed(f"the fleet did not settle within {SETTLED_S_MAX} s")
+        sleep(POLL_S)
+    usable = [r for r in rows if r["group"] == group and r["end_slot"] > r["first_slot"]]
+    if not usable:
+        raise ChangeFailed(f"no shard is in group {group}")
+    row = usable[number % len(usable)]
+    leader = row["leader"]
+    witnesses = [n for n in fleet.nodes if n["id"] != leader["node"]]
+    same_region = [n for n in witnesses if n["region"] == leader["region"]]
+    witness = (same_region or witnesses)[0]
+    return Place(row["shard"], group, row["epoch"], leader["node"], _key_of(row), witness)
+
+
+def _key_of(row: Mapping[str, Any]) -> str:
+    """A key that this shard has."""
+    return next(
+        key
+        for key in map("probe-{}".format, itertools.count())
+        if row["first_slot"] <= key_slot(key) < row["end_slot"]
+    )
+
+
+def _round_trip_ms(fleet: BenchFleet, group: str) -> float:
+    """The slowest round trip to a voter of the group, as the first node measures it."""
+    status = fleet.access.get("/v1/status")
+    voters = next(g["voters"] for g in status["groups"] if g["group"] == group)
+    trips = [s["round_trip_ms"] or 0 for s in status["stores"] if s["store"] in voters]
+    return float(sorted(trips)[len(trips) // 2])

@@ -1,0 +1,284 @@
+"""How the command line reaches a fleet: where it is, what to say to it, what its refusals mean.
+
+The address is `LEADPLANE_URL` (several, separated by commas, are tried in turn), else the fleet
+that `leadplane up` runs from this folder. HTTP is spoken with the standard library alone: it is
+imported in milliseconds, and a command makes a handful of requests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+TIMEOUT_S = 15.0
+LOCAL_FOLDER = ".leadplane"
+STATE_FILE = "fleet.json"
+PROBLEM = "application/problem+json"
+
+
+class CommandFailed(click.ClickException):
+    """A command that did not do what was asked: what, where, and what to do next."""
+
+    def __init__(self, what: str, where: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.where = where
+        self.hint = hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print to standard error, one line for each part."""
+        click.echo(f"error: {self.message}", err=True)
+        if self.where:
+            click.echo(f"  at:   {self.where}", err=True)
+        if self.hint:
+            click.echo(f"  next: {self.hint}", err=True)
+
+
+class Problem(CommandFailed):
+    """The fleet refused a request; `kind` is the last part of the problem's type."""
+
+    def __init__(self, document: Mapping[str, Any], status: int, where: str) -> None:
+        self.document = document
+        self.status = status
+        self.kind = str(document.get("type", "")).rsplit("/", 1)[-1]
+        super().__init__(_sentence(document, status), where, _next_step(document, self.kind))
+
+
+class Unreachable(CommandFailed):
+    """Nobody answered at any of the addresses."""
+
+
+class OutcomeUnknown(CommandFailed):
+    """The connection broke after the request was sent: it may have been carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer: headers in lower case, the body as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def document(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body) if self.body else None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetAccess:
+    """The addresses of a fleet's nodes and what is needed to talk to them."""
+
+    urls: tuple[str, ...]
+    token: str | None = None
+    cacert: str | None = None
+
+    def get(self, path: str, **query: Any) -> Any:
+        """A document of the fleet."""
+        return self.send("GET", path, query=query).document()
+
+    def items(self, path: str, **query: Any) -> dict[str, Any]:
+        """A whole list: pages are fetched until there is no `continue`."""
+        document: dict[str, Any] = self.get(path, **query)
+        while document.get("continue"):
+            page = self.get(path, **{**query, "continue": document["continue"]})
+            document = {**page, "items": document["items"] + page["items"]}
+        return document
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
+        """Send one request to the first address that takes it.
+
+        Another address is tried only when this one cannot have carried the request out. Raises
+        Problem for a refusal, Unreachable, or OutcomeUnknown.
+        """
+        wanted = {name: _query_text(value) for name, value in (query or {}).items()}
+        present = {name: value for name, value in wanted.items() if value is not None}
+        target = f"{path}?{urlencode(present)}" if present else path
+        failures = []
+        for url in self.urls:
+            try:
+                reply = self._send_to(url, method, target, dict(headers or {}), body)
+            except _NotSent as failure:
+                failures.append(f"{url}: {failure}")
+                continue
+            if reply.status >= 400:
+                raise Problem(_problem_document(reply), reply.status, f"{method} {url}{target}")
+            return reply
+        raise Unreachable(
+            "no node of the fleet answers",
+            "; ".join(failures),
+            "see whether it runs (leadplane up), or set LEADPLANE_URL",
+        )
+
+    def only(self, url: str) -> FleetAccess:
+        """The same access, to one node alone."""
+        return FleetAccess((url.rstrip("/"),), self.token, self.cacert)
+
+    def _send_to(
+        self, url: str, method: str, target: str, headers: dict[str, str], body: bytes | None
+    ) -> Reply:
+        import http.client
+
+        parts = urlsplit(url)
+        connection = self._connect(parts.scheme, parts.hostname or "", parts.port)
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        try:
+            connection.connect()
+        except OSError as failure:
+            raise _NotSent(failure.strerror or str(failure)) from failure
+        try:
+            connection.request(method, parts.path.rstrip("/") + target, body, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as failure:
+            if method in ("GET", "HEAD"):
+                raise _NotSent(f"no answer ({failure})") from failure
+            raise OutcomeUnknown(
+                f"the connection broke: {method} may have been carried out, or not",
+                f"{url}{target} ({failure})",
+                "look before you repeat it, or repeat it with the same --idempotency-key",
+            ) from failure
+        finally:
+            connection.close()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, found, content, url)
+
+    def _connect(self, scheme: str, host: str, port: int | None) -> Any:
+        import http.client
+
+        if scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        import ssl
+
+        trust = ssl.create_default_context(cafile=self.cacert)
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=trust)
+
+
+class _NotSent(Exception):
+    """This address cannot have carried the request out."""
+
+
+def fleet_access() -> FleetAccess:
+    """The fleet this command is about, from the environment or from a fleet run in this folder."""
+    token = os.environ.get("LEADPLANE_TOKEN") or None
+    cacert = os.environ.get("LEADPLANE_CACERT") or None
+    named = [each.strip().rstrip("/") for each in os.environ.get("LEADPLANE_URL", "").split(",")]
+    urls = tuple(each for each in named if each)
+    for url in urls:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise CommandFailed(
+                f"LEADPLANE_URL: {url!r} is not an address",
+                hint="write it as http://127.0.0.1:7101",
+            )
+    urls = urls or tuple(str(node["url"]) for node in local_fleet()["nodes"])
+    return FleetAccess(urls, token, cacert)
+
+
+def local_fleet(folder: Path | None = None) -> dict[str, Any]:
+    """What runs from this folder, as the fleet's supervisor wrote it down.
+
+    Raises CommandFailed when nothing runs there, and says how to start something.
+    """
+    from controlplane.process_identity import ProcessIdentity
+
+    path = (folder or Path(LOCAL_FOLDER)) / STATE_FILE
+    start = "start one with `leadplane up`, or set LEADPLANE_URL to the address of a node"
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        supervisor = ProcessIdentity(**state["supervisor"]) if state["supervisor"] else None
+    except FileNotFoundError:
+        where = f"LEADPLANE_URL is not set, and there is no {path}"
+        raise CommandFailed("no fleet to talk to", where, start) from None
+    except (OSError, ValueError, KeyError, TypeError) as failure:
+        raise CommandFailed(f"this is not the state of a fleet: {failure}", str(path)) from failure
+    if supervisor is None or not supervisor.alive:
+        where = f"LEADPLANE_URL is not set, and the fleet of {path.parent} has ended"
+        raise CommandFailed("no fleet to talk to", where, start)
+    return state
+
+
+def access_at(place: str | None) -> FleetAccess:
+    """The fleet, or only the node that `place` names: an address, a node's id or a region."""
+    fleet = fleet_access()
+    if place is None:
+        return fleet
+    if "://" in place:
+        return fleet.only(place)
+    nodes = fleet.get("/v1/nodes")["items"]
+    found = [n for n in nodes if place in (n["node"], n["region"])]
+    alive = [n for n in found if n["alive"]] or found
+    if not alive:
+        known = sorted({n["region"] for n in nodes} | {n["node"] for n in nodes})
+        raise CommandFailed(f"no node or region is called {place!r}", hint=f"one of: {known}")
+    return fleet.only(str(alive[0]["url"]))
+
+
+def _query_text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def _problem_document(reply: Reply) -> dict[str, Any]:
+    if reply.headers.get("content-type", "").startswith(PROBLEM):
+        document = reply.document()
+        if isinstance(document, dict):
+            return document
+    said = reply.body.decode("utf-8", "replace").strip()[:200]
+    return {"type": "about:blank", "title": f"HTTP {reply.status}", "detail": said}
+
+
+NEXT_STEPS = {
+    "invalid": "correct what is named, and send it again",
+    "no-leader": "an election is on; see what it waits for with `leadplane shards list`",
+    "no-quorum": "see which stores are down with `leadplane status`; -c any still reads",
+    "not-leader": "the map here is behind; ask again, or ask the leader",
+    "no-such-key": "nothing is stored there, or not yet at this copy",
+    "no-candidate": "see who is alive with `leadplane nodes`",
+    "unknown-shard": "see which there are with `leadplane shards`",
+    "unknown-node": "see which there are with `leadplane nodes`",
+    "unknown-region": "see which there are with `leadplane regions`",
+    "precondition-failed": "read it again, and decide anew",
+    "idempotency-mismatch": "use a new key for another request",
+    "stale": "accept an older answer, or read with -c strong",
+    "unknown-outcome": "look before you repeat it, or repeat it with the same --idempotency-key",
+    "internal": "see the log of that node",
+}
+"""What to do next, by kind of problem, where the fleet does not say so itself."""
+
+
+def _sentence(document: Mapping[str, Any], status: int) -> str:
+    title = str(document.get("title") or f"HTTP {status}")
+    detail = str(document.get("detail") or "")
+    sentence = f"{title}: {detail}" if detail and detail != title else title
+    return "\n".join([sentence, *map(_place, document.get("errors") or ())])
+
+
+def _place(error: Mapping[str, Any]) -> str:
+    where = error.get("pointer") or error.get("parameter") or error.get("header") or "request"
+    return f"  {where}: {error.get('detail', '')}"
+
+
+def _next_step(document: Mapping[str, Any], kind: str) -> str:
+    leader = document.get("leader") or {}
+    steps = [str(document.get("hint") or NEXT_STEPS.get(kind, ""))]
+    if kind == "not-leader" and leader.get("url"):
+        steps = [f"ask the leader: --at {leader['url']}"]
+    if document.get("retry_after_ms") is not None:
+        steps.append(f"try again in {document['retry_after_ms']} ms")
+    return "; ".join(step for step in steps if step)

@@ -1,0 +1,55 @@
+"""`leadplane regions`: what each region has, and whether it can lead by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controlplane.cli.connection import access_at, fleet_access
+from controlplane.cli.output import Column, format_option, output_options, show, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+REGIONS = (
+    Column("REGION", lambda r: r["region"]),
+    Column("NODES", lambda r: f"{r['nodes_alive']}/{r['nodes']}", right=True),
+    Column("STORES", lambda r: f"{r['stores_up']}/{r['stores']}", right=True),
+    Column("LEADS", lambda r: r["leads"], right=True),
+    Column("ZONES", lambda r: r["zones"]),
+)
+
+
+def draw_regions(document: Any, wide: bool) -> RenderableType:
+    """One line for each region."""
+    return table(REGIONS, document["items"], wide)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def regions(context: click.Context) -> None:
+    """Show regions; without a further word, list them."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_regions)
+
+
+@regions.command("list")
+@output_options
+@click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
+def list_regions(output: str = "table", watch: bool = False, at: str | None = None) -> None:
+    """List regions: nodes that renew, stores that answer, shards led there."""
+    access = access_at(at)
+    show(lambda: access.items("/v1/regions"), draw_regions, output, watch)
+
+
+@regions.command("get")
+@click.argument("region")
+@format_option
+def get_region(region: str, output: str) -> None:
+    """Show one region."""
+    show(
+        lambda: fleet_access().get(f"/v1/regions/{region}"),
+        lambda document, wide: table(REGIONS, [document], wide),
+        output,
+    )

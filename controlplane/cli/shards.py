@@ -1,0 +1,197 @@
+"""`leadplane shards`: who leads what, since which epoch, and how to move it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controlplane.cli.connection import CommandFailed, access_at, fleet_access
+from controlplane.cli.output import (
+    Column,
+    Row,
+    bytes_text,
+    format_option,
+    ms_text,
+    output_options,
+    show,
+    table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+STATE_STYLES = {"led": "green", "electing": "yellow", "unavailable": "red"}
+
+
+def _leader(row: Row, field: str) -> Any:
+    return row["leader"][field] if row["leader"] else None
+
+
+SHARDS = (
+    Column("SHARD", lambda s: s["shard"]),
+    Column("GROUP", lambda s: s["group"]),
+    Column("STATE", lambda s: s["state"], lambda s: STATE_STYLES.get(s["state"], "")),
+    Column("EPOCH", lambda s: s["epoch"], right=True),
+    Column("LEADER", lambda s: _leader(s, "node")),
+    Column("SURVIVES", lambda s: f"a {s['goal']}", wide=True),
+    Column("SLOTS", lambda s: f"{s['first_slot']}-{s['end_slot'] - 1}", wide=True),
+    Column("POSITION", lambda s: s["position"], right=True, wide=True),
+    Column("SIZE", lambda s: bytes_text(s["size_bytes"]), right=True, wide=True),
+    Column("LEASE", lambda s: ms_text(s["lease_remaining_ms"]), right=True, wide=True),
+    Column("PREFERS", lambda s: s["regions"], wide=True),
+    Column("WHY", lambda s: s["why"]),
+)
+
+
+def draw_shards(document: Any, wide: bool) -> RenderableType:
+    """One line for each shard; WHY only when some shard has a reason to tell."""
+    rows = document["items"]
+    told = any(row["why"] for row in rows)
+    columns = [column for column in SHARDS if told or column.title != "WHY"]
+    return table(columns, rows, wide)
+
+
+def draw_shard(document: Any, wide: bool) -> RenderableType:
+    """One shard, a line for each fact."""
+    facts = [{"fact": column.title.capitalize(), "column": column} for column in SHARDS]
+    columns = (
+        Column("", lambda f: f["fact"]),
+        Column("", lambda f: f["column"].cell(document)),
+    )
+    drawn = table(columns, facts, wide)
+    drawn.show_header = False
+    return drawn
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def shards(context: click.Context) -> None:
+    """Show and move shards; without a further word, list them."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_shards)
+
+
+@shards.command("list")
+@output_options
+@click.option("--group", help="Only shards of this group.")
+@click.option("--led-by", metavar="NODE", help="Only shards led by this node.")
+@click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
+def list_shards(
+    output: str = "table",
+    watch: bool = False,
+    group: str | None = None,
+    led_by: str | None = None,
+    at: str | None = None,
+) -> None:
+    """List shards: group, state, epoch, leader."""
+    access = access_at(at)
+
+    def fetch() -> dict[str, Any]:
+        document = access.items("/v1/shards")
+        kept = [
+            row
+            for row in document["items"]
+            if group in (None, row["group"]) and led_by in (None, _leader(row, "node"))
+        ]
+        return {**document, "items": kept}
+
+    show(fetch, draw_shards, output, watch)
+
+
+@shards.command("get")
+@click.argument("shard")
+@output_options
+def get_shard(shard: str, output: str, watch: bool) -> None:
+    """Show one shard: leader, epoch, lease, position, size."""
+    access = fleet_access()
+    show(lambda: access.get(f"/v1/shards/{shard}"), draw_shard, output, watch)
+
+
+def draw_history(document: Any, wide: bool) -> RenderableType:
+    """One line for each tenure, oldest first."""
+    rows = document["items"]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    hidden = {"prev", "hash", "previous_hash"}
+    columns = [
+        Column(name.upper().replace("_", " "), lambda row, n=name: row.get(n), wide=name in hidden)  # type: ignore[misc]
+        for name in names
+    ]
+    return table(columns, rows, wide)
+
+
+@shards.command("history")
+@click.argument("shard")
+@output_options
+def shard_history(shard: str, output: str, watch: bool) -> None:
+    """Show who led a shard, until which epoch, and why each tenure ended."""
+    access = fleet_access()
+    show(lambda: access.items(f"/v1/shards/{shard}/history"), draw_history, output, watch)
+
+
+@shards.command("transfer")
+@click.argument("shard")
+@click.option("--to-region", metavar="REGION", help="Hand it to a node of this region.")
+@click.option("--to-node", metavar="NODE", help="Hand it to this node.")
+@click.option("--reason", help="Kept in the history.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+@format_option
+def transfer_shard(
+    shard: str,
+    to_region: str | None,
+    to_node: str | None,
+    reason: str | None,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Hand a shard over to another leader, without waiting for a lease to run out.
+
+    Without a target, its leader chooses one.
+    """
+    if to_region and to_node:
+        raise CommandFailed("--to-region and --to-node exclude each other")
+    wanted = {"to_region": to_region, "to_node": to_node}
+    body = {name: value for name, value in wanted.items() if value}
+    document = _act(shard, "transfer", body, reason, dry_run)
+    show(lambda: document, lambda d, wide: _told(d), output)
+
+
+@shards.command("evict")
+@click.argument("shard")
+@click.option("--reason", help="Kept in the history.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+@format_option
+def evict_shard(shard: str, reason: str | None, dry_run: bool, output: str) -> None:
+    """Take a shard from its leader, with or without its help.
+
+    A leader that obeys steps down at once; one that does not, when its lease has run out.
+    """
+    document = _act(shard, "evict", {}, reason, dry_run)
+    show(lambda: document, lambda d, wide: _told(d), output)
+
+
+def _act(
+    shard: str, action: str, body: dict[str, str], reason: str | None, dry_run: bool
+) -> dict[str, Any]:
+    reply = fleet_access().send(
+        "POST",
+        f"/v1/shards/{shard}/{action}",
+        query={"reason": reason, "dry_run": True if dry_run else None},
+        headers={"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex},
+        body=json.dumps(body).encode(),
+    )
+    document: dict[str, Any] = reply.document()
+    return document
+
+
+def _told(document: Any) -> RenderableType:
+    from rich.text import Text
+
+    if "paused_ms" in document:
+        return Text(
+            f"Shard {document['shard']}: handed over to {document['to_node']}; "
+            f"no write was taken for {document['paused_ms']} ms."
+        )
+    return Text("\n".join(f"{name:12} {value}" for name, value in document.items()))
