@@ -1,0 +1,134 @@
+"""The words of a store call: how they are packed, and what a reply says.
+
+Everything travels as MessagePack, see docs/STORE_FORMAT.md. A script cannot tell text from
+binary, so a store answers both as text. Bytes that are not UTF-8 come as surrogate escapes: nothing
+is lost, and `as_bytes` gets the exact bytes back. Whoever reads a value or a log entry calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgpack
+
+FORMAT = 1
+"""Number of the format of calls. A store that does not know it refuses the call."""
+
+EPOCH_BOUND = 2**53
+"""Epochs, counters and sequences are below this, so that a script's doubles hold them exactly."""
+
+
+class Code(StrEnum):
+    """How a call, or one command of it, ended. Any other code is a refusal as well."""
+
+    OK = "OK"
+    EMPTY = "EMPTY"  # the store has forgotten everything, or was never given an identity
+    WRONG_INCARNATION = "WRONG_INCARNATION"  # it is not the store that was meant
+    OLD_GENERATION = "OLD_GENERATION"  # this process has opened a newer connection since
+    BAD_FORMAT = "BAD_FORMAT"
+    BAD_COMMAND = "BAD_COMMAND"
+    NOT_MEMBER = "NOT_MEMBER"  # the store does not belong to the group
+    SEALED = "SEALED"
+    OLD_VERSION = "OLD_VERSION"  # the command's version of the group is lower than the store's
+    NEW_VERSION = "NEW_VERSION"  # ... higher
+    UNDECIDED = "UNDECIDED"  # reserved
+    EXISTS = "EXISTS"
+    UNKNOWN = "UNKNOWN"
+    DEAD = "DEAD"
+    REVOKED = "REVOKED"
+    STALE = "STALE"
+    FENCED = "FENCED"
+    HELD = "HELD"
+    GAP = "GAP"
+    CONFLICT = "CONFLICT"
+    LAGGING = "LAGGING"
+    BUSY = "BUSY"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a store answered to one call.
+
+    `code` is OK, or why the whole call was refused; then `results` is empty and nothing was done.
+    It is a plain string: a store of another version may answer a code that `Code` does not know.
+    Each result is [code, group_version, group_state, description or False, payload ...].
+    `opseq` grows with every call that wrote; a smaller one than before means a store rolled back.
+    """
+
+    code: str
+    store_id: str
+    incarnation: str
+    run_id: str
+    opseq: int
+    results: list[list[Any]]
+
+
+def pack(value: Any) -> bytes:
+    """One value as MessagePack; text with surrogate escapes becomes the bytes it stands for."""
+    packed: bytes = msgpack.packb(value, unicode_errors="surrogateescape")
+    return packed
+
+
+def unpack(data: bytes | str) -> Any:
+    """The one value in `data`. Raises ValueError when it is not one whole MessagePack value."""
+    try:
+        return msgpack.unpackb(
+            as_bytes(data), raw=False, unicode_errors="surrogateescape", strict_map_key=False
+        )
+    except (ValueError, msgpack.UnpackException) as error:
+        raise ValueError(f"not MessagePack: {error}") from error
+
+
+def as_bytes(value: bytes | str) -> bytes:
+    """The exact bytes of a binary value, however it came."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    return value
+
+
+def as_text(value: bytes | str) -> str:
+    """A value as scripts answer it: text, with surrogate escapes where it is not UTF-8."""
+    if isinstance(value, str):
+        return value
+    return value.decode("utf-8", "surrogateescape")
+
+
+def pack_call(header: list[Any], commands: Iterable[list[Any]]) -> list[bytes]:
+    """The arguments of `leadplane_call`: the header, then each command, each packed by itself."""
+    return [pack(header), *map(pack, commands)]
+
+
+def unpack_reply(data: bytes) -> Reply:
+    """The reply in `data`. Raises ValueError when it does not have the shape of one."""
+    match unpack(data):
+        case [
+            str(code),
+            str(store_id),
+            str(incarnation),
+            str(run_id),
+            int(opseq),
+            list(results),
+        ] if all(_is_result(result) for result in results):
+            return Reply(code, store_id, incarnation, run_id, opseq, results)
+    raise ValueError("a store's reply has another shape than expected")
+
+
+def _is_result(result: Any) -> bool:
+    return isinstance(result, list) and len(result) >= 4 and isinstance(result[0], str)
+
+
+def pack_reply(reply: Reply) -> bytes:
+    """The bytes a store would answer; `unpack_reply` reads them."""
+    return pack(
+        [
+            reply.code,
+            reply.store_id,
+            reply.incarnation,
+            reply.run_id,
+            reply.opseq,
+            reply.results,
+        ]
+    )
