@@ -30,7 +30,7 @@ class ChangeFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A shard under test: who leads it, a key in it, and a node of the same region that does not."""
+    """A shard under test: who leads it, a key in it, and a node nearby that does not."""
 
     shard: str
     group: str
@@ -77,8 +77,8 @@ def measure_failovers(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> F
     limit_ms = round(1.15 * ttl_ms + 5 * round_trip_ms + 500)
     return _findings(
         "failover",
-        f"kill -9 of the node that leads a shard of group {group} (TTL {ttl_ms} ms); the pause as a "
-        "client sees it that writes without pause by way of another node.",
+        f"kill -9 of the node that leads a shard of group {group} (TTL {ttl_ms} ms); the pause as "
+        "a client sees it that writes without pause by way of another node.",
         spread(durations),
         durations,
         p99=(limit_ms, f"at most 1.15 TTL + 5 round trips + 500 ms = {limit_ms} ms"),

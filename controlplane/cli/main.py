@@ -17,6 +17,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("controlplane.cli.up:up", "Start a complete fleet on this machine."),
     "down": ("controlplane.cli.down:down", "Stop a fleet that runs in the background."),
     "serve": ("controlplane.cli.serve:serve", "Run one node."),
+    "tour": ("controlplane.cli.tour:tour", "See a fleet lose a leader and nothing else."),
+    "status": ("controlplane.cli.status:status", "The whole fleet on one page."),
+    "shards": ("controlplane.cli.shards:shards", "Who leads what; transfer and evict."),
+    "regions": ("controlplane.cli.regions:regions", "Nodes and stores of each region."),
+    "nodes": ("controlplane.cli.nodes:nodes", "Who is there, and who leads how much."),
+    "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),
+    "kv": ("controlplane.cli.kv:kv", "Put, get, delete and scan keys."),
+    "bench": ("controlplane.cli.bench:bench", "Measure, with the peer beside us."),
     "check-config": ("controlplane.cli.check_config:check_config", "Check a topology document."),
 }
 """From a command's name to `module:function` and one line of help, in the order of the help."""

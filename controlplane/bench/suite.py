@@ -1,0 +1,118 @@
+"""Which benchmarks there are, what each needs, and how they are run together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from controlplane.bench.bench_fleet import BenchFleet, bench_fleet, one_region_topology
+from controlplane.bench.comparison import Tell
+from controlplane.bench.etcd_cluster import EtcdCluster, etcd_cluster
+from controlplane.bench.idle import measure_idle
+from controlplane.bench.leadership import (
+    measure_evictions,
+    measure_failovers,
+    measure_transfers,
+)
+from controlplane.bench.lookups import measure_lookups
+from controlplane.bench.report import Findings
+from controlplane.bench.resolve import measure_resolve
+from controlplane.bench.writes import measure_http_writes
+
+ONE_SHARD = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How long and how often to measure."""
+
+    rounds: int = 3
+    seconds: float = 5.0
+    runs: int = 100
+    shards: int = 12
+    group: str = "region/eu-central-1"
+    etcd: str = "etcd"
+
+
+@dataclass
+class Bench:
+    """Starts what the benchmarks need, once and only when one needs it; ends it all on exit."""
+
+    extent: Extent
+    tell: Tell
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    @cached_property
+    def etcd(self) -> EtcdCluster:
+        """Three members of etcd."""
+        return self.stack.enter_context(etcd_cluster(self.extent.etcd))
+
+    @cached_property
+    def small_fleet(self) -> BenchFleet:
+        """One region, three stores, one node: what stands beside etcd."""
+        return self.stack.enter_context(bench_fleet(ONE_SHARD, one_region_topology()))
+
+    @cached_property
+    def default_fleet(self) -> BenchFleet:
+        """The three regions of `leadplane up`."""
+        return self.stack.enter_context(bench_fleet(self.extent.shards))
+
+    def http_writes(self) -> Sequence[Findings]:
+        """Durable writes over HTTP."""
+        rounds, seconds = self.extent.rounds, self.extent.seconds
+        fleet, etcd = self.small_fleet, self.etcd
+        return (measure_http_writes(fleet, etcd, rounds, seconds, self.tell),)
+
+    def resolve(self) -> Sequence[Findings]:
+        """Routing over HTTP."""
+        rounds, seconds = self.extent.rounds, self.extent.seconds
+        return (measure_resolve(self.small_fleet, rounds, seconds, self.tell),)
+
+    def lookups(self) -> Sequence[Findings]:
+        """Routing in the table."""
+        return (measure_lookups(self.extent.rounds),)
+
+    def transfer(self) -> Sequence[Findings]:
+        """Planned changes of leader."""
+        group, runs = self.extent.group, self.extent.runs
+        return (measure_transfers(self.default_fleet, group, runs, self.tell),)
+
+    def evict(self) -> Sequence[Findings]:
+        """Ordered changes of leader."""
+        group, runs = self.extent.group, self.extent.runs
+        return (measure_evictions(self.default_fleet, group, runs, self.tell),)
+
+    def failover(self) -> Sequence[Findings]:
+        """Changes of leader by kill -9."""
+        group, runs = self.extent.group, self.extent.runs
+        return (measure_failovers(self.default_fleet, group, runs, self.tell),)
+
+    def idle(self) -> Sequence[Findings]:
+        """A fleet without clients, and the memory of its nodes."""
+        return measure_idle(self.extent.seconds, self.tell)
+
+
+BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
+    "http-writes": Bench.http_writes,
+    "resolve": Bench.resolve,
+    "lookups": Bench.lookups,
+    "transfer": Bench.transfer,
+    "evict": Bench.evict,
+    "failover": Bench.failover,
+    "idle": Bench.idle,
+}
+"""By name, in the order in which `all` runs them: undisturbed ones first, killing ones last."""
+
+
+def run_benchmarks(names: Sequence[str], extent: Extent, tell: Tell) -> tuple[Findings, ...]:
+    """Run benchmarks by name, in the suite's own order."""
+    found: list[Findings] = []
+    with ExitStack() as stack:
+        bench = Bench(extent, tell, stack)
+        for name, measure in BENCHMARKS.items():
+            if name in names:
+                tell(f"-- {name}")
+                found += measure(bench)
+    return tuple(found)
