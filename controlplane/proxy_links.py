@@ -1,0 +1,113 @@
+"""Which ways between regions a proxy stands in for, and what can be done to them.
+
+A link is one listening port: whoever connects there comes from one region and means one process of
+another. A rule says what happens to bytes on their way from one region to another; several rules
+add up. So one rule of a region's name takes that region off the map, whatever links there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from controlplane.latency_pipe import Way
+from regions.topology import NodeSite, StoreSite, Topology
+
+Site = TypeVar("Site", StoreSite, NodeSite)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The way from a region to one process of another, as a port on loopback to connect to."""
+
+    id: str
+    listen_port: int
+    """0 lets the system choose; `LatencyProxy.start` says what it chose."""
+    target_host: str
+    target_port: int
+    from_region: str
+    to_region: str
+    delay_ms: float
+    """One way. Both directions take as long: half a round trip each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What happens to bytes on their way. None matches every region, or every link."""
+
+    from_region: str | None = None
+    to_region: str | None = None
+    link_id: str | None = None
+    cut: bool = False
+    """Hold everything back until the rule is gone."""
+    extra_ms: float = 0.0
+    """Delay what arrives by so much more."""
+
+    def __post_init__(self) -> None:
+        assert self.extra_ms >= 0, self.extra_ms
+
+    def touches(self, link: Link, from_region: str, to_region: str) -> bool:
+        """Say whether it holds for bytes of this link that travel so."""
+        return (
+            self.from_region in (None, from_region)
+            and self.to_region in (None, to_region)
+            and self.link_id in (None, link.id)
+        )
+
+
+def way_under(rules: Iterable[Rule], link: Link, *, forward: bool) -> Way:
+    """Give what bytes of a link are subject to: forward is from the one who connected."""
+    origin, destination = link.from_region, link.to_region
+    if not forward:
+        origin, destination = destination, origin
+    touching = [rule for rule in rules if rule.touches(link, origin, destination)]
+    delay_ms = link.delay_ms + sum(rule.extra_ms for rule in touching)
+    return Way(delay_ms, cut=any(rule.cut for rule in touching))
+
+
+def links_of(topology: Topology, scale: float = 1.0) -> list[Link]:
+    """List a link from every region to every store and node of every other one.
+
+    Each way takes half the matrix's round trip, times `scale` (0.1: a world a tenth as wide).
+    Listening ports are left to the system.
+    """
+    assert scale >= 0, scale
+    sites: Sequence[StoreSite | NodeSite] = (*topology.stores, *topology.nodes)
+    return [
+        Link(
+            id=link_id(region.name, site.id),
+            listen_port=0,
+            target_host=site.host,
+            target_port=site.port,
+            from_region=region.name,
+            to_region=site.region,
+            delay_ms=topology.round_trip_ms(region.name, site.region) / 2 * scale,
+        )
+        for region in topology.regions
+        for site in sites
+        if site.region != region.name
+    ]
+
+
+def link_id(from_region: str, site_id: str) -> str:
+    """Name the link from a region to a store or node."""
+    return f"{from_region}>{site_id}"
+
+
+def seen_from(topology: Topology, region: str, ports: Mapping[str, int]) -> Topology:
+    """Give the topology with which a process of `region` goes through the proxy to all others.
+
+    `ports` says where each link listens, by its id; what has no link is reached as it stands.
+    """
+    return topology.model_copy(
+        update={
+            "stores": tuple(_moved(store, region, ports) for store in topology.stores),
+            "nodes": tuple(_moved(node, region, ports) for node in topology.nodes),
+        }
+    )
+
+
+def _moved(site: Site, region: str, ports: Mapping[str, int]) -> Site:
+    port = ports.get(link_id(region, site.id))
+    return site.model_copy(update={"host": "127.0.0.1", "port": port}) if port else site
