@@ -77,8 +77,8 @@ def _check_members(topology: Topology, group: Group, place: str) -> Iterator[Fin
         yield _warning(f"{place}/stores", message, "fit for development only; use three stores")
         return
     if len(voters) % 2 == 0:
-        message = f"{group.name}: {len(voters)} stores vote, which survives no more losses than "
-        message += f"{len(voters) - 1} and needs one more answer"
+        message = f"{group.name}: {len(voters)} voters survive no more losses "
+        message += f"than {len(voters) - 1}, and need one more answer"
         yield _error(f"{place}/stores", message, "let one of them follow, or add one")
     yield from _check_spread(topology, group, voters, place)
 

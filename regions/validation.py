@@ -12,20 +12,22 @@ from pydantic_core import ErrorDetails
 from regions.findings import Finding, Severity, pointer_to
 
 _SHOWN_MAX = 60
+_MESSAGES: Mapping[str, str] = {
+    "too_short": "at least one is needed here",
+    "too_long": "these are too many",
+    "tuple_type": "should be a list",
+    "model_type": "should be a mapping of fields",
+    "dict_type": "should be a mapping",
+    "mapping_type": "should be a mapping",
+}
 _HINTS: Mapping[str, str] = {
-    "missing": "add it",
     "string_type": "put quotes around it if text is meant",
-    "string_pattern_mismatch": "use lower-case letters, digits and inner hyphens",
     "int_type": "write a whole number, without quotes",
     "int_from_float": "write a whole number",
     "float_type": "write a number, without quotes",
     "finite_number": "write a finite number",
     "bool_type": "write true or false",
-    "model_type": "write a mapping of fields here",
-    "dict_type": "write a mapping here",
-    "mapping_type": "write a mapping here",
-    "tuple_type": "write a list here",
-    "too_short": "list at least one",
+    "too_short": "add one",
     "too_long": "list fewer",
 }
 
@@ -40,6 +42,8 @@ def findings_of(error: ValidationError, known_fields: Iterable[str]) -> tuple[Fi
 
 def _findings(error: ValidationError, known_fields: list[str]) -> Iterator[Finding]:
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # what is listed is wrong, which is said already, and so does not count
         place = [step for step in detail["loc"] if step != "[key]"]
         message, hint = _words(detail, known_fields)
         yield Finding(Severity.ERROR, pointer_to(*place), message, hint)
@@ -47,18 +51,20 @@ def _findings(error: ValidationError, known_fields: list[str]) -> Iterator[Findi
 
 def _words(detail: ErrorDetails, known_fields: list[str]) -> tuple[str, str]:
     kind, name = detail["type"], str(detail["loc"][-1]) if detail["loc"] else "document"
+    hint = _HINTS.get(kind, "change the value")
     if kind == "missing":
-        return f"`{name}` is missing", _HINTS[kind]
+        return f"`{name}` is missing", "add it"
     if kind == "extra_forbidden":
         near = get_close_matches(name, known_fields, n=1)
         hint = f"did you mean `{near[0]}`?" if near else "delete it"
         return f"there is no field `{name}` here", hint
-    message = f"{_uncapitalised(detail['msg'])}, not {_shown(detail['input'])}"
-    return message, _HINTS.get(kind, "change the value")
-
-
-def _uncapitalised(message: str) -> str:
-    return message[:1].lower() + message[1:]
+    if kind == "too_short":
+        return _MESSAGES[kind], hint
+    if kind == "string_pattern_mismatch":
+        message = f"{_shown(detail['input'])} does not have the right form"
+        return message, f"the form is {detail['ctx']['pattern']}"
+    message = _MESSAGES.get(kind, detail["msg"].removeprefix("Input "))
+    return f"{message}, not {_shown(detail['input'])}", hint
 
 
 def _shown(value: Any) -> str:
