@@ -11,7 +11,7 @@ from typing import Any
 
 from controlplane.bench.bench_fleet import BenchFleet
 from controlplane.bench.comparison import Tell
-from controlplane.bench.epoch_probe import Ack, EpochProbe
+from controlplane.bench.numbered_writes import Ack, NumberedWrites
 from controlplane.bench.report import Figure, Findings
 from controlplane.bench.spread import Spread, spread
 from controlplane.process_identity import identity_of
@@ -38,6 +38,10 @@ class Place:
     leader: str
     key: str
     witness: Mapping[str, Any]
+
+    def key_of(self, number: int) -> str:
+        """Every number goes to the same key."""
+        return self.key
 
 
 def measure_transfers(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> Findings:
@@ -117,23 +121,23 @@ def _changes(
     durations = []
     for number in range(runs):
         place = _settled_place(fleet, group, number)
-        with EpochProbe(str(place.witness["url"]), place.key) as probe:
-            first = probe.wait_for(0, CHANGE_S_MAX)
+        with NumberedWrites(str(place.witness["url"]), place.key_of) as writes:
+            first = writes.wait_for_epoch_after(0, CHANGE_S_MAX)
             if first is None:
                 raise ChangeFailed(f"{place.shard}: no write was acknowledged before the {name}")
             sleep(SETTLE_S)
             change(fleet, place)
-            taken = probe.wait_for(first.epoch, CHANGE_S_MAX)
-        durations.append(_pause_ms(probe, taken, place, name))
+            taken = writes.wait_for_epoch_after(first.epoch, CHANGE_S_MAX)
+        durations.append(_pause_ms(writes, taken, place, name))
         if (number + 1) % 10 == 0 or number + 1 == runs:
             tell(f"{name} {number + 1}/{runs}: {durations[-1]:.0f} ms")
     return durations
 
 
-def _pause_ms(probe: EpochProbe, taken: Ack | None, place: Place, name: str) -> float:
+def _pause_ms(writes: NumberedWrites, taken: Ack | None, place: Place, name: str) -> float:
     if taken is None:
         raise ChangeFailed(f"{place.shard}: no write within {CHANGE_S_MAX} s of the {name}")
-    return (taken.at_s - probe.last_before(taken).at_s) * 1000.0
+    return (taken.at_s - writes.before(taken).at_s) * 1000.0
 
 
 def _transfer(fleet: BenchFleet, place: Place) -> None:
