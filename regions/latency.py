@@ -16,14 +16,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf
 
+from regions.lease_times import LeaseTimes
+
 TTL_FLOOR_MS = 500
 """No lease is shorter: below this, a scheduler's hiccup is enough to lose it."""
 TTL_ROUND_TRIPS = 10
 """A lease lasts at least this many of the round trips its quorum needs: one poll in ten, one
 renewal in six, and still time for a second try."""
 CALL_FLOOR_MS = 250
-RENEW_FLOOR_MS = 50
-POLL_FLOOR_MS = 30
 CALL_ROUND_TRIPS = 8
 SAMPLES_MAX = 256
 """Window of an estimator: minutes of renewals, old enough to hold a p99, young enough to follow."""
@@ -109,16 +109,16 @@ class Timeouts:
 def timeouts_for(ttl_ms: int, rtt_ms: float) -> Timeouts:
     """Derive a group's intervals from its lease and the p99 round trip to its slowest needed store.
 
-    * A call gets `CALL_ROUND_TRIPS` round trips, at least `CALL_FLOOR_MS` (a disk that syncs every
-      write has slow moments), and at most a third of the lease: a renewal that hangs must leave
-      time for another one before writes stop at two thirds.
-    * Renewals go out every sixth of the lease, looks at the others every tenth.
+    A call gets `CALL_ROUND_TRIPS` round trips, at least `CALL_FLOOR_MS` (a disk that syncs every
+    write has slow moments), and at most what the lease allows: a renewal that hangs must leave
+    time for another one before writes stop. The rest follows from the lease alone.
     """
     assert ttl_ms >= TTL_FLOOR_MS, ttl_ms
     assert 0 <= rtt_ms < inf, rtt_ms
+    times = LeaseTimes(ttl_ms)
     generous_ms = max(CALL_FLOOR_MS, ceil(CALL_ROUND_TRIPS * rtt_ms))
     return Timeouts(
-        call_ms=min(generous_ms, ttl_ms // 3),
-        renew_ms=max(RENEW_FLOOR_MS, ttl_ms // 6),
-        poll_ms=max(POLL_FLOOR_MS, ttl_ms // 10),
+        call_ms=min(generous_ms, times.call_timeout_ms),
+        renew_ms=times.renew_every_ms,
+        poll_ms=times.poll_every_ms,
     )
