@@ -1,0 +1,92 @@
+"""One command at work on one shard: what is there, what may be said of it, how it is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regions.codec import Code
+from regions.scripts.model import Call
+from regions.scripts.state import Grant, Group
+from shards.scripts.entries import StoredEntry, parse_entry
+from shards.scripts.state import Shard
+
+
+class OnShard:
+    """A shard that was never written to reads as one of nothing but defaults."""
+
+    __slots__ = ("call", "grant", "group", "name", "shard")
+
+    def __init__(self, call: Call, group: Group, name: str) -> None:
+        self.call = call
+        self.group = group
+        self.name = name
+        self.grant: Grant = group.grants.get(name) or Grant()
+        self.shard: Shard = group.shards.get(name) or Shard()
+
+    def refused(self, code: Code, *more: Any) -> list[Any]:
+        """A refusal; it carries the present grant."""
+        return [code, self.grant.shown(), *more]
+
+    def set_grant(self, **fields: Any) -> None:
+        """Change the grant where it differs."""
+        self.call.change_grant(self.group, self.name, self.grant, **fields)
+
+    def set_shard(self, **fields: Any) -> None:
+        """Change the log's record where it differs."""
+        if self.call.change(self.shard, **fields):
+            self.keep()
+
+    def keep(self) -> None:
+        """Say that the log or the data is about to change."""
+        self.call.write()
+        self.group.shards[self.name] = self.shard
+
+    def moved(self) -> None:
+        """Let observers see the shard again."""
+        self.call.list_change(self.group, f"s/{self.name}")
+
+    def refused_session(self, sid: str) -> Code | None:
+        """Why this session may get no authority here, None if it may."""
+        session = self.group.sessions.get(sid)
+        if session is None:
+            return Code.UNKNOWN
+        return Code.DEAD if session.dead else None
+
+    def give_to(self, sid: str, epoch: int) -> None:
+        """Make the session the holder, in this epoch. Older marks of freshness are void."""
+        self.set_grant(pe=epoch, he=epoch, h=sid, st="held", tgt="", rvk=0, sync=0)
+        self.moved()
+
+    def leads(self, sid: str, epoch: int) -> bool:
+        """Whether the session may still change the log here in this epoch."""
+        return self.grant.pe == self.grant.he == epoch and self.grant.h == sid
+
+    def entry(self, sequence: int) -> StoredEntry | None:
+        """The stored entry at a sequence, None when there is none."""
+        blob = self.shard.log.get(sequence)
+        return None if blob is None else parse_entry(blob)
+
+    def commit(self, committed: int) -> None:
+        """Raise the commit index and apply up to it."""
+        shard = self.shard
+        self.set_shard(cm=max(shard.cm, committed))
+        upto = shard.ap
+        while upto < shard.cm and (entry := self.entry(upto + 1)) is not None:
+            self.keep()
+            upto += 1
+            shard.data.apply(upto, entry)
+        self.set_shard(ap=upto)
+
+    def freshness(self) -> tuple[int, int]:
+        """Whether a live leader vouches for the data, and the session's `seen`."""
+        grant = self.grant
+        session = self.group.sessions.get(grant.h)
+        fresh = (
+            session is not None
+            and not session.dead
+            and grant.st == "held"
+            and grant.sync == grant.he == grant.pe
+            and self.shard.ap == self.shard.cm
+            and grant.rvk == 0
+        )
+        return int(fresh), session.seen if session else 0

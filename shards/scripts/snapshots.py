@@ -1,0 +1,181 @@
+"""The twin of the commands that copy a shard's applied state from one store to another.
+
+A page is read at the source and staged at the target, as often as needed; `adopt` then puts what
+was staged in the place of what was there, in one step.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any, Final
+
+from regions.codec import Code, as_bytes, as_text, pack, unpack
+from regions.scripts.arguments import (
+    BadArgument,
+    any_text,
+    binary,
+    count,
+    epoch,
+    epoch_or_none,
+    listed,
+    text,
+)
+from regions.scripts.model import Call, Command
+from regions.scripts.state import Group
+from shards.scripts.entries import present
+from shards.scripts.on_shard import OnShard
+from shards.scripts.reads import key_of
+from shards.scripts.state import Data, size
+
+
+def _page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
+    name, part, after, max_bytes = arguments
+    if part not in _LISTS:
+        raise BadArgument(part)
+    on = OnShard(call, group, name)
+    records: list[list[Any]] = []
+    room = max_bytes
+    for record_name, record in _LISTS[part](on.shard.data, after):
+        packed = pack(_as_answered(record))
+        room -= size(record_name) + len(packed)
+        if records and room < 0:
+            return [Code.OK, on.shard.ap, records, 1]
+        records.append([record_name, packed])
+    return [Code.OK, on.shard.ap, records, 0]
+
+
+def _list_kv(data: Data, after: str) -> list[tuple[str, Any]]:
+    start = as_bytes(after)
+    names = [name for name in data.names if not start or name > start]
+    found = ((as_text(name), data.kv.get(key_of(name))) for name in names)
+    return [(name, list(record)) for name, record in found if record is not None]
+
+
+def _list_ids(data: Data, after: str) -> list[tuple[str, Any]]:
+    """By sequence, which is part of the name: an id that was forgotten meanwhile hides no other."""
+    start = _split_id(after)[0] if after else -1
+    known = sorted((known[0], as_bytes(op_id), known) for op_id, known in data.ids.items())
+    return [(f"{seq} {as_text(op_id)}", list(of)) for seq, op_id, of in known if seq > start]
+
+
+def _list_history(data: Data, after: str) -> list[tuple[str, Any]]:
+    start = epoch(after) if after else 0
+    return [(str(e), data.history[e]) for e in sorted(data.history) if e > start]
+
+
+_LISTS: Final = {"kv": _list_kv, "id": _list_ids, "hi": _list_history}
+
+
+def _split_id(name: str) -> tuple[int, str]:
+    """The name of an id in a page is its sequence, a blank, and the id."""
+    digits, blank, op_id = name.partition(" ")
+    if not blank or not op_id:
+        raise BadArgument(name)
+    return epoch_or_none(digits), op_id
+
+
+def _as_answered(value: Any) -> Any:
+    """Binary as text, as it comes out of a script; so both twins pack the same bytes."""
+    if type(value) is bytes:
+        return as_text(value)
+    if type(value) is list:
+        return [_as_answered(each) for each in value]
+    return value
+
+
+def _stage(call: Call, _group: Group, arguments: list[Any]) -> list[Any]:
+    _name, attempt, part, records = arguments
+    if part not in _STAGERS:
+        raise BadArgument(part)
+    parsed = [_parse_record(part, record) for record in records]
+    if parsed:
+        call.write()
+        stage = call.state.stages.setdefault(attempt, Data())
+        for name, record in parsed:
+            _STAGERS[part](stage, name, record)
+    return [Code.OK]
+
+
+def _parse_record(part: str, pair: Any) -> tuple[str, Any]:
+    match pair:
+        case [name, packed]:
+            pass
+        case _:
+            raise BadArgument(pair)
+    name = as_text(binary(name))
+    try:
+        record = unpack(binary(packed))
+    except ValueError as error:
+        raise BadArgument(packed) from error
+    match part, record:
+        case "kv", [version, value] if "\0" in name:
+            return name, (count(version), binary(value))
+        case "id", [seq, digest, outcome] if _split_id(name)[0] == count(seq):
+            return name, (seq, as_text(binary(digest)), present(outcome))
+        case "hi", _:
+            epoch(name)
+            return name, present(record)
+    raise BadArgument(record)
+
+
+def _stage_kv(stage: Data, name: str, record: Any) -> None:
+    partition, _, key = name.partition("\0")
+    version, value = record
+    stage.put(partition, key, value, version)
+
+
+def _stage_id(stage: Data, name: str, record: Any) -> None:
+    stage.ids[_split_id(name)[1]] = record
+
+
+def _stage_history(stage: Data, name: str, record: Any) -> None:
+    stage.history[int(name)] = record
+
+
+_STAGERS: Final = {"kv": _stage_kv, "id": _stage_id, "hi": _stage_history}
+
+
+def _unstage(call: Call, _group: Group, arguments: list[Any]) -> list[Any]:
+    _drop(call, arguments[1])
+    return [Code.OK]
+
+
+def _drop(call: Call, attempt: str) -> None:
+    if attempt in call.state.stages:
+        call.write()
+        del call.state.stages[attempt]
+
+
+def _adopt(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
+    name, e, sid, attempt, be, bs, bc, upto = arguments
+    on = OnShard(call, group, name)
+    if not on.leads(sid, e):
+        return on.refused(Code.FENCED)
+    shard = on.shard
+    if bs <= shard.ap:
+        _drop(call, attempt)
+        return on.refused(Code.LAGGING)
+    at_base = on.entry(bs)
+    same = at_base is not None and (at_base.epoch, at_base.chain) == (be, bc)
+    if bs <= shard.cm and not same:
+        return on.refused(Code.CONFLICT)
+    on.keep()
+    shard.data = call.state.stages.pop(attempt, None) or Data()
+    if same:
+        shard.log = {seq: blob for seq, blob in shard.log.items() if seq > bs}
+    else:
+        shard.log = {}
+        on.set_shard(te=be, ts=bs, tc=bc)
+    on.set_shard(be=be, bs=bs, bc=bc, ap=bs, cm=max(shard.cm, bs), ae=0, as_=0, fz=upto)
+    on.set_grant(sync=0)
+    return [Code.OK]
+
+
+SNAPSHOT_COMMANDS: Final = MappingProxyType(
+    {
+        "page": Command(_page, (text, text, any_text, count), may_only_read=True),
+        "stage": Command(_stage, (text, text, text, listed)),
+        "unstage": Command(_unstage, (text, text)),
+        "adopt": Command(_adopt, (text, epoch, text, text, epoch_or_none, count, count, count)),
+    }
+)
