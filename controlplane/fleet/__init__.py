@@ -1,0 +1,1 @@
+"""A complete fleet on one machine: what `leadplane up` starts and `leadplane down` stops."""

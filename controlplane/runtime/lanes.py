@@ -1,0 +1,231 @@
+"""The lanes of this process to one store: one ordered and always open, one for bulk when needed.
+
+The ordered lane is numbered by a generation that grows with every connection. When it is lost, the
+node is told at once, and another one is opened after a wait that grows with every failure, with
+full jitter: when a store comes back, its clients do not all arrive together. A store that must not
+be used as it is (wrong settings, another incarnation) is looked at again only now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeAlias
+
+from controlplane.machine import (
+    Answered,
+    Call,
+    Connected,
+    Disconnected,
+    Drop,
+    Event,
+    Fetch,
+    Fetched,
+)
+from controlplane.node_plan import StorePlan
+from regions.backoff import full_jitter_ms
+from regions.errors import RegionsError, StoreUnsuitable
+from regions.store import Lane, OnLost, StoreStatus
+
+MakeLane: TypeAlias = Callable[[OnLost], Lane]
+Post: TypeAlias = Callable[[Event], None]
+Draw: TypeAlias = Callable[[], float]
+
+RETRY_FIRST_MS = 50
+RETRY_CEILING_MS = 2_000
+REFUSED_FIRST_MS = 5_000
+REFUSED_CEILING_MS = 20_000
+STEADY_S = 5.0
+"""A lane that lasted so long was well: the next failure starts the back-off anew."""
+FETCHES_MAX = 10_000
+"""Calls of a bulk lane that wait or are under way; one more is answered with nothing at once."""
+
+
+class OrderedLane:
+    """Keeps the ordered lane to one store open, and says whenever it comes and goes."""
+
+    def __init__(
+        self,
+        plan: StorePlan,
+        make_lane: MakeLane,
+        *,
+        post: Post,
+        refused: Callable[[str, str], None],
+        lost: Callable[[str], None],
+        draw: Draw,
+    ) -> None:
+        self.generation = 0
+        self._plan = plan
+        self._make_lane = make_lane
+        self._post = post
+        self._refused = refused
+        self._lost = lost
+        self._draw = draw
+        self._lane: Lane | None = None
+        self._ended: asyncio.Future[str] | None = None
+
+    def call(self, effect: Call) -> None:
+        """Send a call; one of a lane that is gone is dropped."""
+        if self._lane is None or effect.generation != self.generation:
+            return
+        store, generation, post = self._plan.store, self.generation, self._post
+        self._lane.send(
+            effect.header,
+            effect.commands,
+            lambda reply: post(Answered(store, generation, reply)),
+        )
+
+    def drop(self, effect: Drop) -> None:
+        """Close the lane, if it is still the one that is meant."""
+        if effect.generation == self.generation:
+            self._end(effect.why)
+
+    async def run(self) -> None:
+        """Open the lane again and again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        failures = refusals = 0
+        while True:
+            ended: asyncio.Future[str] = loop.create_future()
+            self._ended = ended
+            lane = self._make_lane(_setter(ended))
+            try:
+                self._verify(await lane.open())
+                refusals = 0
+                since_s = loop.time()
+                self._open(lane)
+                self._close(await ended)
+                failures = 0 if loop.time() - since_s > STEADY_S else failures + 1
+            except StoreUnsuitable as error:
+                self._refused(self._plan.store, str(error))
+                refusals += 1
+            except RegionsError:
+                failures += 1  # the store is down or out of reach: the next try comes later
+            finally:
+                lane.close()
+                self._lane = None
+            await asyncio.sleep(self._wait_ms(failures, refusals) / 1_000)
+
+    def _verify(self, status: StoreStatus) -> None:
+        """Raise StoreUnsuitable unless it is the very store that the plan means."""
+        plan, found = self._plan, status.identity
+        if found.store_id != plan.store:
+            message = f"this is the store {found.store_id!r}, not {plan.store!r}"
+            raise StoreUnsuitable(message, hint="correct the address in the topology")
+        if found.incarnation != plan.incarnation:
+            message = f"{plan.store} is incarnation {found.incarnation}, not {plan.incarnation}"
+            hint = "it lost what it held, or another fleet's store took its place: admit it anew"
+            raise StoreUnsuitable(message, hint=hint)
+
+    def _open(self, lane: Lane) -> None:
+        self.generation += 1
+        self._lane = lane
+        self._post(Connected(self._plan.store, self.generation))
+
+    def _close(self, why: str) -> None:
+        self._lane = None
+        self._lost(self._plan.store)
+        self._post(Disconnected(self._plan.store, self.generation, why))
+
+    def _end(self, why: str) -> None:
+        if self._ended is not None:
+            _set(self._ended, why)
+
+    def _wait_ms(self, failures: int, refusals: int) -> int:
+        if refusals:
+            first_ms, ceiling_ms, attempt = REFUSED_FIRST_MS, REFUSED_CEILING_MS, refusals - 1
+        else:
+            first_ms, ceiling_ms, attempt = RETRY_FIRST_MS, RETRY_CEILING_MS, failures
+        return full_jitter_ms(attempt, first_ms=first_ms, ceiling_ms=ceiling_ms, draw=self._draw())
+
+
+class BulkLane:
+    """Large and occasional calls to one store, on a connection of their own, opened when needed."""
+
+    def __init__(self, store: str, make_lane: MakeLane, *, post: Post, draw: Draw) -> None:
+        self._store = store
+        self._make_lane = make_lane
+        self._post = post
+        self._draw = draw
+        self._lane: Lane | None = None
+        self._ended: asyncio.Future[str] | None = None
+        self._waiting: dict[int, Fetch] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._wanted = asyncio.Event()
+
+    def fetch(self, effect: Fetch) -> None:
+        """Send a call now, or as soon as there is a connection; it is answered in any case."""
+        if len(self._timers) >= FETCHES_MAX:
+            self._post(Fetched(effect.token, None))
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(effect.timeout_ms / 1_000, self._overdue, effect.token)
+        self._timers[effect.token] = timer
+        if self._lane is None:
+            self._waiting[effect.token] = effect
+            self._wanted.set()
+        else:
+            self._send(self._lane, effect)
+
+    async def run(self) -> None:
+        """Keep a connection while there is something to fetch, until cancelled."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            await self._wanted.wait()
+            ended: asyncio.Future[str] = loop.create_future()
+            self._ended = ended
+            lane = self._make_lane(_setter(ended))
+            try:
+                await lane.open()
+                failures = 0
+                self._open(lane)
+                await ended
+            except RegionsError:
+                failures += 1  # whoever asked is told below
+            finally:
+                lane.close()
+                self._lane = None
+            self._fail_all()
+            wait_ms = full_jitter_ms(
+                failures, first_ms=RETRY_FIRST_MS, ceiling_ms=RETRY_CEILING_MS, draw=self._draw()
+            )
+            await asyncio.sleep(wait_ms / 1_000)
+
+    def _open(self, lane: Lane) -> None:
+        self._lane = lane
+        self._wanted.clear()
+        waiting, self._waiting = self._waiting, {}
+        for effect in waiting.values():
+            self._send(lane, effect)
+
+    def _send(self, lane: Lane, effect: Fetch) -> None:
+        token = effect.token
+        lane.send(effect.header, effect.commands, lambda reply: self._answer(Fetched(token, reply)))
+
+    def _answer(self, event: Fetched) -> None:
+        timer = self._timers.pop(event.token, None)
+        if timer is not None:
+            timer.cancel()
+            self._post(event)
+
+    def _overdue(self, token: int) -> None:
+        """Answer with nothing; a lane that kept silent so long is given up."""
+        was_sent = self._waiting.pop(token, None) is None
+        self._answer(Fetched(token, None))
+        if was_sent and self._ended is not None:
+            _set(self._ended, "a call on the bulk lane timed out")
+
+    def _fail_all(self) -> None:
+        self._waiting.clear()
+        self._wanted.clear()
+        for token in tuple(self._timers):
+            self._answer(Fetched(token, None))
+
+
+def _setter(ended: asyncio.Future[str]) -> OnLost:
+    return lambda error: _set(ended, str(error))
+
+
+def _set(future: asyncio.Future[str], value: str) -> None:
+    if not future.done():
+        future.set_result(value)

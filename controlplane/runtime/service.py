@@ -1,0 +1,157 @@
+"""The node as its HTTP edge sees it: requests in, answers out, and news of what changed.
+
+Implements `controlplane.api.service.Service` over the driver. It also counts: what every client
+asked and how long it took is known here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
+from controlplane.machine import Happened, Told
+from controlplane.node_plan import Limits, NodePlan
+from controlplane.requests import Outcome, Request
+from controlplane.runtime.driver import Driver
+from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.views import FleetView, ReplicaView, ShardView
+from regions.topology import Topology
+
+
+class Subscribers:
+    """Everybody who wants to know when the routing table changed or something happened."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[int, Subscription] = {}
+        self._next = 0
+
+    def add(self, subscription: Subscription) -> Callable[[], None]:
+        """Call back on every change until the returned function is called (twice does no harm)."""
+        self._next += 1
+        key = self._next
+        self._subscriptions[key] = subscription
+        return lambda: self._forget(key)
+
+    def table_changed(self) -> None:
+        """Tell everybody that the routing table is another one."""
+        for subscription in tuple(self._subscriptions.values()):
+            subscription.on_table()
+
+    def happened(self, event: Happened) -> None:
+        """Tell everybody of a life-cycle event."""
+        for subscription in tuple(self._subscriptions.values()):
+            subscription.on_happened(event)
+
+    def _forget(self, key: int) -> None:
+        self._subscriptions.pop(key, None)
+
+
+@dataclass(slots=True)
+class Condition:
+    """What the process knows of its own state besides what the node shows."""
+
+    draining: bool = False
+
+
+class NodeService:
+    """One running node."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        plan: NodePlan,
+        topology: Topology,
+        subscribers: Subscribers,
+        metrics: NodeMetrics,
+    ) -> None:
+        self.condition = Condition()
+        self.identity = NodeIdentity(plan.node, plan.region, plan.url, plan.process)
+        self.limits: Limits = plan.limits
+        self._driver = driver
+        self._node = driver.node
+        self._topology = topology
+        self._subscribers = subscribers
+        self._metrics = metrics
+
+    @property
+    def map_version(self) -> int:
+        """Version of the shard map this node knows."""
+        return self._node.map_version
+
+    @property
+    def leadership_revision(self) -> int:
+        """Grows with every change of who leads, as this node knows it."""
+        return self._node.leadership_revision
+
+    async def submit(self, request: Request) -> Outcome:
+        """Put a request to this node and wait for its one answer; time limits are the node's."""
+        since = time.perf_counter()
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._driver.ask(request)
+            return outcome
+        finally:
+            self._metrics.answered(request, outcome, time.perf_counter() - since)
+
+    def told(self, sender: str, message: dict[str, Any]) -> None:
+        """Hand over a message of another node."""
+        self._driver.post(Told(sender, message))
+
+    def subscribe(self, subscription: Subscription) -> Callable[[], None]:
+        """Call back on every change until the returned function is called."""
+        return self._subscribers.add(subscription)
+
+    def fleet(self) -> FleetView:
+        """Everything this node knows."""
+        return self._node.fleet(self._driver.clock())
+
+    def shard_views(self) -> tuple[ShardView, ...]:
+        """Every row of the routing table."""
+        return self._node.shard_views(self._driver.clock())
+
+    def shard_view(self, shard: str) -> ShardView | None:
+        """One row of the routing table."""
+        return self._node.shard_view(shard, self._driver.clock())
+
+    def replicas(self, shard: str) -> tuple[ReplicaView, ...]:
+        """Where a shard can be read."""
+        return self._node.replicas(shard, self._driver.clock())
+
+    def regions(self) -> tuple[RegionDocument, ...]:
+        """The regions of the topology this node was started with."""
+        topology = self._topology
+        return tuple(
+            RegionDocument(
+                region=region.name,
+                location=region.location,
+                latitude=region.latitude,
+                longitude=region.longitude,
+                zones=region.zones,
+                rtt_ms=dict(topology.rtt_ms.get(region.name, {})),
+                egress_usd_per_gb=dict(topology.egress_usd_per_gb.get(region.name, {})),
+            )
+            for region in topology.regions
+        )
+
+    def readiness(self) -> tuple[Check, ...]:
+        """Ready: not stopping, a store of the own region answers, the shard map is known.
+
+        A quorum out of reach is no condition: this node still reads nearby and says how old it is,
+        which is the very thing clients of a region that is cut off need.
+        """
+        fleet = self.fleet()
+        local = [store for store in fleet.stores if store.region == fleet.region]
+        up = any(store.state == "up" for store in local)
+        checks = (
+            Check("not-draining", not self.condition.draining, "this node hands over and stops"),
+            Check("local-store", up or not local, "no store of this region answers"),
+            Check("shard-map", fleet.shards_total > 0, "the shard map is not known yet"),
+        )
+        return tuple(Check(c.name, c.ok, "" if c.ok else c.why) for c in checks)
+
+    def metrics(self) -> bytes:
+        """The metrics of this process in the Prometheus text format."""
+        return self._metrics.text()
