@@ -7,14 +7,11 @@ add up. So one rule of a region's name takes that region off the map, whatever l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from controlplane.latency_pipe import Way
 from regions.topology import NodeSite, StoreSite, Topology
-
-Site = TypeVar("Site", StoreSite, NodeSite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +90,3 @@ def links_of(topology: Topology, scale: float = 1.0) -> list[Link]:
 def link_id(from_region: str, site_id: str) -> str:
     """Name the link from a region to a store or node."""
     return f"{from_region}>{site_id}"
-
-
-def seen_from(topology: Topology, region: str, ports: Mapping[str, int]) -> Topology:
-    """Give the topology with which a process of `region` goes through the proxy to all others.
-
-    `ports` says where each link listens, by its id; what has no link is reached as it stands.
-    """
-    return topology.model_copy(
-        update={
-            "stores": tuple(_moved(store, region, ports) for store in topology.stores),
-            "nodes": tuple(_moved(node, region, ports) for node in topology.nodes),
-        }
-    )
-
-
-def _moved(site: Site, region: str, ports: Mapping[str, int]) -> Site:
-    port = ports.get(link_id(region, site.id))
-    return site.model_copy(update={"host": "127.0.0.1", "port": port}) if port else site

@@ -16,7 +16,7 @@ import uvloop
 from controlplane import proxy as proxy_module
 from controlplane.latency_pipe import HELD_BYTES_MAX
 from controlplane.proxy import LatencyProxy
-from controlplane.proxy_links import Link, Rule, links_of, seen_from, way_under
+from controlplane.proxy_links import Link, Rule, links_of, way_under
 from regions.reference import default_topology
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -348,13 +348,3 @@ def test_every_region_gets_a_link_to_every_process_of_every_other() -> None:
     rtt_ms = topology.rtt_ms["eu-central-1"]["us-east-1"]
     assert there.delay_ms == pytest.approx(rtt_ms / 4)
     assert there.target_port == topology.store("us-east-1-s1").port
-
-
-def test_a_process_sees_the_others_through_the_proxy_and_its_own_region_directly() -> None:
-    topology = default_topology()
-    ports = {link.id: 20_000 + number for number, link in enumerate(links_of(topology))}
-    seen = seen_from(topology, "us-east-1", ports)
-    assert seen.stores_in("us-east-1") == topology.stores_in("us-east-1")
-    assert seen.store("eu-central-1-s1").port == ports["us-east-1>eu-central-1-s1"]
-    assert seen.node("ap-southeast-1-n2").port == ports["us-east-1>ap-southeast-1-n2"]
-    assert seen.groups == topology.groups
