@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
+from regions.codec import FORMAT
 from regions.scripts.commands import REGION_COMMANDS
 from regions.scripts.model import Clock, StoreModel
 from shards.scripts.grants import GRANT_COMMANDS
@@ -18,6 +19,15 @@ SHARD_COMMANDS: Final = MappingProxyType(
 COMMANDS: Final = MappingProxyType({**REGION_COMMANDS, **SHARD_COMMANDS})
 
 
-def new_store(run_id: str, clock: Clock = lambda: (0, 0)) -> StoreModel:
-    """An empty store: it answers EMPTY to everything but `mint`, which gives it an identity."""
+def empty_store(run_id: str, clock: Clock = lambda: (0, 0)) -> StoreModel:
+    """A store that was never given an identity."""
     return StoreModel(COMMANDS, run_id, clock)
+
+
+def new_store(
+    store_id: str, run_id: str = "run-0", clock: Clock = lambda: (0, 0), nonce: str = "nonce"
+) -> StoreModel:
+    """A store with an identity, and a member of no group yet."""
+    store = empty_store(run_id, clock)
+    store.call([FORMAT, "", "", 0], [["mint", "", 0, store_id, nonce]])
+    return store
