@@ -76,9 +76,7 @@ class Session:
     @property
     def spent(self) -> bool:
         """True once any voter refused the session for good."""
-        return any(
-            s in (Standing.DEAD, Standing.FORGOTTEN) for s in self.standing[: self._voters]
-        )
+        return any(s in (Standing.DEAD, Standing.FORGOTTEN) for s in self.standing[: self._voters])
 
     def live_at(self, store: int) -> bool:
         """Whether the store is known to hold this session."""
@@ -125,7 +123,9 @@ class Session:
         TTL(1-rho) - epsilon.
         """
         sent = [
-            t for i in bits(held & ((1 << self._voters) - 1)) if (t := self.renewed_ms[i]) is not None
+            t
+            for i in bits(held & ((1 << self._voters) - 1))
+            if (t := self.renewed_ms[i]) is not None
         ]
         quorum = quorum_of(self._voters)
         if len(sent) < quorum:

@@ -55,7 +55,9 @@ class Watch:
         self.polled_ms: list[int | None] = [None] * stores
         self.opseq = [0] * stores
         self._upto = [0] * stores
-        self._polls: list[deque[tuple[int, int]]] = [deque(maxlen=_POLLS_MAX) for _ in range(stores)]
+        self._polls: list[deque[tuple[int, int]]] = [
+            deque(maxlen=_POLLS_MAX) for _ in range(stores)
+        ]
 
     def since(self, store: int) -> int:
         """The opseq from which the next poll of this store goes on."""
@@ -65,7 +67,8 @@ class Watch:
         self, store: int, sent_ms: int, now_ms: int, opseq: int, payload: list[Any]
     ) -> list[list[Any]]:
         """Take the payload of an `observe` sent at `sent_ms`; returns its list of changed grants."""
-        sessions, dead, changed, upto = payload
+        sessions, dead, upto = payload[0], payload[1], payload[3]
+        changed: list[list[Any]] = payload[2]
         known = self.sightings[store]
         fresh: dict[str, Sighting] = {}
         for sid, counter, _revision, node, region, url, _seen in sessions:

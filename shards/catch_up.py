@@ -1,15 +1,16 @@
 """Bringing one store up to date when it needs more than its leader keeps in memory.
 
-Theory of operation. Entries are read from a store that has them, over the bulk lane, and appended to the
-one that lags, chunk by chunk, until its leader's own stream can go on. When the entries are trimmed away,
-or there are too many, a snapshot is copied instead: pages of the source's applied state are staged at the
-target, and adopted there in one step at the position where the copy began. The copy is taken while writes
-go on, so it is fuzzy: the target refuses reads until it has applied everything up to where the copy ended.
-The leader trims no log while a copy runs.
+Theory of operation. Entries are read from a store that has them, over the bulk lane, and appended
+to the one that lags, chunk by chunk, until its leader's own stream can go on. When the entries are
+trimmed away, or there are too many, a snapshot is copied instead: pages of the source's applied
+state are staged at the target, and adopted there in one step at the position where the copy began.
+The copy is taken while writes go on, so it is fuzzy: the target refuses reads until it has applied
+everything up to where the copy ended. The leader trims no log while a copy runs.
 
     READING --entries--> APPENDING --acknowledged--> READING ... --reached the floor--> DONE
-    READING --trimmed away--> PAGING --page--> STAGING --stored--> PAGING ... --last page--> ADOPTING --> DONE
-    any --a lost answer or a refusal--> FAILED (what was staged is dropped; the leader begins again later)
+    READING --trimmed away--> PAGING --page--> STAGING --stored--> PAGING ... --last page-->
+    ADOPTING --> DONE any --a lost answer or a refusal--> FAILED (what was staged is dropped; the
+    leader begins again later)
 
 One chunk is under way at a time, so that a lagging store costs its group a bounded share.
 """
@@ -42,8 +43,21 @@ class CatchUp:
     """One store (`target`) that lags, one (`source`) that has what it needs."""
 
     __slots__ = (
-        "_after", "_attempt", "_chunk", "_group", "_goal", "_page", "_part", "_shard", "_start",
-        "_upto", "_version", "matched", "phase", "source", "target",
+        "_after",
+        "_attempt",
+        "_chunk",
+        "_goal",
+        "_group",
+        "_page",
+        "_part",
+        "_shard",
+        "_start",
+        "_upto",
+        "_version",
+        "matched",
+        "phase",
+        "source",
+        "target",
     )  # fmt: skip
 
     def __init__(

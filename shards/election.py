@@ -1,10 +1,10 @@
 """Standing for one shard: one session, one epoch, one question to each store that may say yes.
 
 Theory of operation. `conditions` decides, store by store, under what condition a grant may be asked
-for, from what this process itself has seen there. `pre_vote` says whether a majority can be expected
-to grant: without that, nothing is asked, so a losing candidate never disturbs a healthy leader.
-`Election` then asks once. There is no second round in an election: a lost one releases what it may
-have been granted, and its candidate backs off.
+for, from what this process itself has seen there. `pre_vote` says whether a majority can be
+expected to grant: without that, nothing is asked, so a losing candidate never disturbs a healthy
+leader. `Election` then asks once. There is no second round in an election: a lost one releases
+what it may have been granted, and its candidate backs off.
 
     PENDING --majority granted------------------> WON
     PENDING --majority out of reach, or time----> LOST
@@ -15,7 +15,8 @@ The conditions, and why each is safe:
     dead       the holder's counter stood still there for the whole wait on this process's own clock
                (or the store has it dead already, after somebody's wait): its lease is over
     handover   the holder gave its own lease up before it named this session
-    revoked    an operator or the peers took it away, and the whole wait has passed since it was seen
+    revoked    an operator or the peers took it away, and the whole wait has passed since it was
+    seen
 A condition never travels from one store to another: what was seen at one says nothing of the next.
 """
 

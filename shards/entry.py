@@ -1,4 +1,5 @@
-"""One entry of a shard's log: packed once by its leader, stored and applied verbatim by every store.
+"""One entry of a shard's log: packed once by its leader, stored and applied verbatim by every
+store.
 
     [epoch, op_id, digest, chain, outcome, effects]        see docs/STORE_FORMAT.md
 The chain is a CRC-32 over everything before it in the log, so that equal (epoch, chain) at one
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from regions.codec import pack, unpack
+from regions.codec import as_bytes, pack, unpack
 
 _ARRAY_OF_6 = b"\x96"
 _UINT32 = b"\xce"
@@ -44,8 +45,9 @@ def write_entry(
     return Entry(before_sequence + 1, epoch, chain, blob)
 
 
-def read_entry(sequence: int, blob: bytes) -> Entry:
+def read_entry(sequence: int, blob: bytes | str) -> Entry:
     """An entry as a store returned it; raises ValueError when it is not one."""
+    blob = as_bytes(blob)
     fields = unpack(blob)
     if not isinstance(fields, list) or len(fields) != 6:
         raise ValueError(f"log entry {sequence} is not an array of six fields")

@@ -1,22 +1,24 @@
 """The leader's side of one shard's log, in one epoch: what is stored where, and what is committed.
 
 Theory of operation. The leader appends entries at its tail and sends each store what it lacks, in
-order. An entry is committed when a majority of voters acknowledged appends *of this epoch* that cover
-it, and not before the entry that opened the epoch (`opening`) is itself covered: an old entry found on
-a majority proves nothing. The commit index travels with the appends; it is never taken from a tail.
+order. An entry is committed when a majority of voters acknowledged appends *of this epoch* that
+cover it, and not before the entry that opened the epoch (`opening`) is itself covered: an old
+entry found on a majority proves nothing. The commit index travels with the appends; it is never
+taken from a tail.
 
 For each store the log keeps a *stream*: what has been sent on the present connection, and what has
-been acknowledged. A gap or a lost connection restarts the stream from the last point that is certain;
-answers that belong to an earlier stream count only for what they prove (coverage), never for position.
+been acknowledged. A gap or a lost connection restarts the stream from the last point that is
+certain; answers that belong to an earlier stream count only for what they prove (coverage), never
+for position.
 
     UNKNOWN   nothing certain: a probe asks where the store stands (and adopts it for this epoch)
     FLOWING   entries are sent as they come, several calls ahead of the answers
     BEHIND    the store needs entries older than those kept here: they must be fetched
     REFUSED   the store promised a higher epoch, or contradicts the log
 
-`freshness`: an append that brings a store to the last entry and the commit index of its sender may set
-`sync`, the mark by which followers vouch for their data; `unvouched` tells whether the store could still be
-missing a commit index that this leader knows.
+`freshness`: an append that brings a store to the last entry and the commit index of its sender may
+set `sync`, the mark by which followers vouch for their data; `unvouched` tells whether the store
+could still be missing a commit index that this leader knows.
 """
 
 from __future__ import annotations
@@ -44,7 +46,16 @@ class Stream(Enum):
 class Follower:
     """One store's copy as its leader knows it."""
 
-    __slots__ = ("commit_sent", "committed", "covered", "probing", "round", "sent", "stream", "synced")
+    __slots__ = (
+        "commit_sent",
+        "committed",
+        "covered",
+        "probing",
+        "round",
+        "sent",
+        "stream",
+        "synced",
+    )
 
     def __init__(self) -> None:
         self.stream = Stream.UNKNOWN
@@ -89,6 +100,13 @@ class Log:
         for entry in entries:
             assert entry.sequence == self.last.sequence + 1, "recovered entries must be contiguous"
             self._keep(entry)
+
+    def inherit(self, older: Log) -> None:
+        """Continue the log this process led with in an earlier epoch, entries kept and all."""
+        assert older.last.sequence == self.floor.sequence, "inherited log must end at the floor"
+        self.floor = older.floor
+        self._entries = older._entries
+        self._bytes = older._bytes
 
     def write(
         self, effects: list[list[Any]], op_id: str = "", digest: str = "", outcome: Any = False
@@ -156,7 +174,8 @@ class Log:
         f.synced = self.is_open and f.sent == self.last.sequence
         blobs = [entry.blob for entry in entries]
         return self._append(
-            group, version, before.sequence, before.epoch, before.chain, blobs, self.commit, int(f.synced)
+            group, version, before.sequence, before.epoch, before.chain, blobs, self.commit,
+            int(f.synced)
         ), f.round  # fmt: skip
 
     def entry_append(

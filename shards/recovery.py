@@ -1,9 +1,10 @@
 """After a won election: find the log that must survive, and make it this epoch's.
 
-Theory of operation. Among the logs of the granting stores (and the leader's own, if it led before) the
-one with the greatest (epoch of its last entry, sequence) holds everything that any earlier leader can
-have committed. Its entries above the commit index are appended again with their original epochs, then
-one entry of the new epoch is added. When *that* is committed, and only then, the shard is open.
+Theory of operation. Among the logs of the granting stores (and the leader's own, if it led before)
+the one with the greatest (epoch of its last entry, sequence) holds everything that any earlier
+leader can have committed. Its entries above the commit index are appended again with their
+original epochs, then one entry of the new epoch is added. When *that* is committed, and only then,
+the shard is open.
 
 What the chosen store did not put into its grant is fetched from it, from its commit index on.
 

@@ -1,0 +1,193 @@
+"""The shard map, followed at a local copy of the system shard; placements carried to the stores.
+
+Theory of operation. The map is data of the shard `system`, one key for each shard, in partition
+`map`. Every node reads its region's own copy: a scan first, then the log from there on, committed
+entries only. So routing goes on when the global leader, or the rest of the world, is gone. Where
+the map places a shard's leader is written into the stores of the shard's own group (`place`), by
+whichever node of that group comes first, with the map's position as revision: so a region can fail
+over by itself, and an old placement never wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from controlplane.node.group import Group
+from regions.codec import Code, as_bytes, pack, unpack
+from shards.entry import read_entry
+from shards.grant import Sighted
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+SYSTEM = "system"
+MAP = "map"
+MAP_PREFIX = "{map}/"
+SCAN_BYTES = 256 * 1024
+PLACE_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class MapRow:
+    """One shard of the map: slots [first_slot, end_slot), its group, regions in order of preference."""
+
+    shard: str
+    group: str
+    first_slot: int
+    end_slot: int
+    regions: tuple[str, ...]
+    revision: int
+
+    def packed(self) -> bytes:
+        """As kept in the system shard."""
+        return pack([self.group, self.first_slot, self.end_slot, list(self.regions)])
+
+    @classmethod
+    def read(cls, key: str, value: bytes | str, revision: int) -> MapRow:
+        """From the system shard; raises ValueError when it is not a row."""
+        group, first, end, regions = unpack(as_bytes(value))
+        return cls(key.removeprefix(MAP_PREFIX), group, first, end, tuple(regions), revision)
+
+
+class Directory:
+    """What one node knows of the map."""
+
+    def __init__(self, node: Node, system_group: Group | None) -> None:
+        self._node = node
+        self._group = system_group
+        self.rows: dict[str, MapRow] = {}
+        self.version = 0
+        self._applied: int | None = None  # log position reached; None: scan first
+        self._scan_from: int | None = None
+        self._busy = False
+        self._next_ms = 0
+        self._place_after_ms = 0
+        self._unplaced: set[str] = set()
+
+    @property
+    def deadline_ms(self) -> int:
+        """When `advance` has something to do."""
+        return self._next_ms
+
+    def advance(self, now_ms: int) -> None:
+        """Follow the map, and carry placements."""
+        if now_ms < self._next_ms:
+            return
+        self._next_ms = now_ms + 200
+        if not self._busy:
+            self._read_on(now_ms)
+        if now_ms >= self._place_after_ms:
+            self._place_after_ms = now_ms + 400 + int(self._node.draw() * 400)
+            self._place(now_ms)
+
+    # -- following
+
+    def _read_on(self, now_ms: int) -> None:
+        group = self._group
+        stores = [] if group is None else self._node.nearby.local_stores(group)
+        if group is None or not stores:
+            return
+        store = stores[0]
+        self._busy = True
+        if self._applied is None:
+            self._scan(group, store, "", None)
+        else:
+            command = [
+                "range", group.group, group.version, SYSTEM, self._applied + 1, SCAN_BYTES,
+            ]  # fmt: skip
+            group.ask(store, command, self._ranged)
+
+    def _scan(self, group: Group, store: int, after: str, began: int | None) -> None:
+        command = [
+            "scan", group.group, group.version, SYSTEM, "", 0, MAP, "", after, 1000, SCAN_BYTES,
+        ]  # fmt: skip
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            self._busy = False
+            if result is None or result[0] != Code.OK:
+                return
+            applied, items, more = result[6], result[9], result[10]
+            start = applied if began is None else began
+            for key, version, value in items:
+                self._put(key, value, version)
+            if more:
+                self._busy = True
+                self._scan(group, store, items[-1][0], start)
+            else:
+                self._applied = start
+                self.version = max([self.version, *(r.revision for r in self.rows.values())])
+
+        group.ask(store, command, reply)
+
+    def _ranged(self, result: list[Any] | None, now_ms: int) -> None:
+        self._busy = False
+        if result is None or result[0] != Code.OK or self._applied is None:
+            return
+        committed, base, records = result[8], result[10], result[12]
+        if base > self._applied:
+            self._applied = None
+            return
+        for sequence, blob in records:
+            if sequence > committed or sequence != self._applied + 1:
+                break
+            self._applied = sequence
+            self._apply(sequence, blob)
+        if records and self._applied < committed:
+            self._next_ms = now_ms
+
+    def _apply(self, sequence: int, blob: bytes | str) -> None:
+        for effect in unpack(read_entry(sequence, blob).blob)[5]:
+            if effect[0] == "p" and effect[1] == MAP:
+                self._put(effect[2], effect[3], sequence)
+                self.version = max(self.version, sequence)
+            elif effect[0] == "d" and effect[1] == MAP:
+                self.rows.pop(effect[2].removeprefix(MAP_PREFIX), None)
+                self.version = max(self.version, sequence)
+
+    def _put(self, key: str, value: bytes | str, revision: int) -> None:
+        row = MapRow.read(key, value, revision)
+        self.rows[row.shard] = row
+        self._unplaced.add(row.shard)
+        self._node.map_changed(row)
+
+    # -- placements
+
+    def placement_seen(self, sighted: Sighted, rev: int, placement: bytes | str) -> None:
+        """A store showed where a shard is placed; the greatest revision wins."""
+        if rev > sighted.placement_rev and placement:
+            regions, pin = unpack(as_bytes(placement))
+            sighted.placement_rev = rev
+            sighted.regions = tuple(regions)
+            sighted.pin = pin
+
+    def _place(self, now_ms: int) -> None:
+        budget = PLACE_MAX
+        self._place_system()
+        for shard in sorted(self._unplaced):
+            row = self.rows.get(shard)
+            group = None if row is None else self._node.groups.get(row.group)
+            if row is None or group is None or group.session is None:
+                self._unplaced.discard(shard)
+                continue
+            if group.sighted(shard).placement_rev >= row.revision:
+                self._unplaced.discard(shard)
+                continue
+            self._send_place(group, shard, row.revision, row.regions)
+            budget -= 1
+            if budget <= 0:
+                self._place_after_ms = now_ms + 50
+                return
+
+    def _place_system(self) -> None:
+        group = self._group
+        if group is None or group.session is None or group.sighted(SYSTEM).placement_rev:
+            return
+        self._send_place(group, SYSTEM, 1, tuple(plan.region for plan in group.plan.voters))
+
+    def _send_place(self, group: Group, shard: str, rev: int, regions: tuple[str, ...]) -> None:
+        placement = pack([list(regions), ""])
+        for store in range(group.stores):
+            if group.lanes[store].is_up:
+                command = ["place", group.group, group.version, shard, rev, placement]
+                group.ask(store, command, lambda result, now_ms: None)

@@ -1,0 +1,174 @@
+"""What the leader of the system shard, the global leader, does beside leading it; and what others
+report to it.
+
+Theory of operation. When its epoch opens, the global leader reads the shard map as committed;
+where there is none it writes the first one from the seeds it was started with. Afterwards it
+imports the history of leadership: every leader reports the epochs it opened until the report is acknowledged; rows are written in entries of at most
+`ROWS_MAX`, a few entries a second, each row carrying the hash of the row before it. The stores'
+own histories stay complete without all this.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from controlplane.machine import Tell
+from controlplane.node.directory import MAP, MAP_PREFIX, SYSTEM, MapRow
+from controlplane.node.group import Group
+from regions.codec import Code, as_bytes, pack
+from shards.leadership import Leadership
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+ROWS_MAX = 500
+ENTRY_EVERY_MS = 50
+REPORT_EVERY_MS = 1_000
+HISTORY = "history"
+HEAD_KEY = "{history}/head"
+
+
+class Duties:
+    """The global leader's work at one node, and this node's reports."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._ready_epoch = 0
+        self._reading_epoch = 0
+        self._head = ""
+        self._inbox: dict[tuple[str, int], dict[str, Any]] = {}
+        self._unreported: dict[tuple[str, int], dict[str, Any]] = {}
+        self._next_entry_ms = 0
+        self._next_report_ms = 0
+
+    def advance(self, now_ms: int) -> None:
+        """Report what was opened here; do the global leader's work if it is ours."""
+        if now_ms >= self._next_report_ms and self._unreported:
+            self._next_report_ms = now_ms + REPORT_EVERY_MS
+            self._report(now_ms)
+        led = self._node.leadership(SYSTEM)
+        if led is None or not led[1].serves(now_ms):
+            return
+        group, leadership = led
+        if self._ready_epoch != leadership.epoch:
+            if self._reading_epoch != leadership.epoch:
+                self._reading_epoch = leadership.epoch
+                self._read_head(group, leadership)
+        elif now_ms >= self._next_entry_ms and self._inbox:
+            self._next_entry_ms = now_ms + ENTRY_EVERY_MS
+            self._import(group, leadership)
+
+    # -- the first map
+
+    def _read_head(self, group: Group, leadership: Leadership) -> None:
+        log = leadership.log
+        assert log is not None, "a leading shard has a log"
+        epoch, commit = leadership.epoch, log.commit
+        head = [group.group, group.version, SYSTEM, str(epoch), commit]
+
+        def head_read(result: list[Any] | None, now_ms: int) -> None:
+            if leadership.epoch != epoch or result is None or result[0] != Code.OK:
+                self._reading_epoch = 0
+                return
+            value = result[10][0]
+            self._head = "" if not value else as_bytes(value[1]).decode()
+
+        def map_read(result: list[Any] | None, now_ms: int) -> None:
+            if leadership.epoch != epoch or result is None or result[0] != Code.OK:
+                self._reading_epoch = 0
+                return
+            self._ready_epoch = epoch
+            if not result[9]:
+                self._seed(group, leadership)
+
+        for store in range(group.voters):
+            if group.lanes[store].is_up and log.followers[store].covered >= commit:
+                group.ask(store, ["read", *head, [HEAD_KEY], []], head_read)
+                group.ask(store, ["scan", *head, MAP, "", "", 1, 65_536], map_read)
+                return
+        self._reading_epoch = 0
+
+    def _seed(self, group: Group, leadership: Leadership) -> None:
+        log = leadership.log
+        assert log is not None, "a leading shard has a log"
+        effects: list[list[Any]] = []
+        for seed in self._node.plan.seeds:
+            row = MapRow(
+                seed.shard, seed.group, seed.first_slot, seed.end_slot, tuple(seed.regions), 0
+            )
+            sequence = log.last.sequence + 1
+            effects.append(["p", MAP, MAP_PREFIX + seed.shard, row.packed(), sequence])
+            if len(effects) == ROWS_MAX:
+                log.write(effects)
+                effects = []
+        if effects:
+            log.write(effects)
+        group.dirty(leadership)
+        self._node.happened(
+            "map-created", SYSTEM, leadership.epoch, {"shards": len(self._node.plan.seeds)}
+        )
+
+    # -- history
+
+    def opened(self, record: dict[str, Any]) -> None:
+        """This node opened an epoch: it has to reach the system shard's history."""
+        self._unreported[record["shard"], record["epoch"]] = record
+
+    def _report(self, now_ms: int) -> None:
+        rows = list(self._unreported.values())[:ROWS_MAX]
+        leader = self._node.global_leader()
+        if leader is None:
+            return
+        if leader.node == self._node.plan.node:
+            self._received(rows)
+            self._unreported = dict(list(self._unreported.items())[len(rows) :])
+        else:
+            self._node.out.append(Tell(leader.node, {"kind": "opened", "rows": rows}))
+
+    def _received(self, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            self._inbox[row["shard"], row["epoch"]] = row
+
+    def reported(self, sender: str, rows: Any) -> None:
+        """Another node reports epochs it opened; taken only by a global leader that serves."""
+        led = self._node.leadership(SYSTEM)
+        if led is None or not led[1].serves(self._node.now_ms) or not _are_rows(rows):
+            return
+        self._received(rows)
+        keys = [[row["shard"], row["epoch"]] for row in rows]
+        self._node.out.append(Tell(sender, {"kind": "opened-ack", "keys": keys}))
+
+    def acknowledged(self, keys: Any) -> None:
+        """The global leader has our reports."""
+        if isinstance(keys, list):
+            for key in keys:
+                if isinstance(key, list) and len(key) == 2:
+                    self._unreported.pop((key[0], key[1]), None)
+        if self._unreported:
+            self._next_report_ms = 0
+
+    def _import(self, group: Group, leadership: Leadership) -> None:
+        log = leadership.log
+        assert log is not None, "a leading shard has a log"
+        rows = sorted(self._inbox)[:ROWS_MAX]
+        sequence = log.last.sequence + 1
+        effects: list[list[Any]] = []
+        for key in rows:
+            shard, epoch = key
+            packed = pack({**self._inbox.pop(key), "previous_hash": self._head})
+            self._head = sha256(packed).hexdigest()
+            name = f"{{history}}/{shard}/{epoch:016d}"
+            effects.append(["p", HISTORY, name, packed, sequence])
+        effects.append(["p", HISTORY, HEAD_KEY, self._head.encode(), sequence])
+        log.write(effects)
+        group.dirty(leadership)
+
+
+def _are_rows(rows: Any) -> bool:
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and isinstance(row.get("shard"), str)
+        and isinstance(row.get("epoch"), int)
+        for row in rows
+    )

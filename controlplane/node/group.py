@@ -1,0 +1,349 @@
+"""One group of stores at one node: its sessions, its watch, the shards it sees and leads there.
+
+Theory of operation. Every tick the sessions are renewed, one call for each store, after whatever
+entries and commit indexes the store still lacks; a renewal vouches for followers only while the
+lease holds, and names every shard for which it must not be believed. Every shorter tick the stores
+are polled, which shows who else lives, and which grants changed. What follows from that is decided
+elsewhere: controlplane/node/ standing (candidates), serving (requests), upkeep (fences, releases,
+lagging stores).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from controlplane.machine import Happened
+from controlplane.node.lane import Lane
+from controlplane.node_plan import GroupPlan
+from regions.codec import Code
+from regions.lease_times import LeaseTimes
+from regions.quorum import quorum_of
+from regions.session import Session, Standing
+from regions.watch import Watch
+from shards.entry import Entry
+from shards.grant import Sighted, process_of
+from shards.leadership import Leadership, Reply, State
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+LAZY_MS = 10  # a commit index waits so long for an append that carries it anyway
+APPEND_BYTES_MAX = 256 * 1024
+OBSERVE_MAX = 1000
+
+
+class Group:
+    """One group at one node; implements shards.leadership.Desk."""
+
+    def __init__(self, plan: GroupPlan, node: Node, lanes: list[Lane], now_ms: int) -> None:
+        self.plan = plan
+        self.node = node
+        self.lanes = lanes  # voters first; lanes this node does not use are never up
+        self.group = plan.name
+        self.version = plan.version
+        self.voters = len(plan.voters)
+        self.stores = len(plan.voters) + len(plan.followers)
+        self.times = LeaseTimes(plan.ttl_ms)
+        self.watch = Watch(self.stores, self.times)
+        self.sessions: dict[str, Session] = {}
+        self.session: Session | None = None
+        self.shards: dict[str, Sighted] = {}
+        self.by_holder: dict[str, set[str]] = {}
+        self.led: dict[str, Leadership] = {}
+        self.standing: dict[str, Leadership] = {}
+        self.urgent: list[dict[str, Leadership]] = [{} for _ in range(self.stores)]
+        self.lazy: list[dict[str, int]] = [{} for _ in range(self.stores)]
+        self.unreleased: dict[str, dict[int, int]] = {}  # shard -> store -> epoch to release
+        self.renew_due: set[int] = set()
+        self.shaky: set[str] = set()  # shards whose lease may end before the session's
+        self.next_renew_ms = now_ms
+        self.next_poll_ms = now_ms
+        self.started_ms = now_ms
+        self._lane_of = {lane.store: i for i, lane in enumerate(lanes)}
+        self.changed: Callable[[str, int], None] = lambda shard, now_ms: None
+        if plan.stands:
+            self.open_session()
+
+    # -- sessions
+
+    def open_session(self) -> Session:
+        """A new session of this process; it stands for nothing before a majority renewed it."""
+        session = Session(
+            self.node.next_sid(), self.group, self.version, self.voters, self.stores, self.times
+        )
+        self.sessions[session.sid] = session
+        self.session = session
+        for store, lane in enumerate(self.lanes):
+            if lane.is_up:
+                self._register(session, store)
+        return session
+
+    def _register(self, session: Session, store: int) -> None:
+        plan = self.node.plan
+        command = session.register(plan.node, plan.region, plan.url)
+        self.ask(store, command, lambda result, now_ms: self._registered(session, store, result))
+
+    def _registered(self, session: Session, store: int, result: list[Any] | None) -> None:
+        if result is None:
+            return
+        session.registered(store, result[0])
+        if session.live_at(store):
+            self.renew_due.add(store)
+            for leadership in self.led.values():
+                self.urgent[store][leadership.shard] = leadership
+
+    def until_ms(self) -> int | None:
+        """Until when a grant held at every voter would be a lease of the present session."""
+        return None if self.session is None else self.session.until_ms((1 << self.voters) - 1)
+
+    def is_mine(self, sid: str) -> bool:
+        """Whether a session id is of this process."""
+        return process_of(sid) == self.node.plan.process
+
+    # -- lanes
+
+    def store_of(self, lane: Lane) -> int | None:
+        """The number of a lane's store in this group."""
+        return self._lane_of.get(lane.store)
+
+    def ask(self, store: int, command: list[Any], reply: Reply) -> None:
+        """Desk: the ordered lane."""
+        self.lanes[store].ask(command, reply)
+
+    def fetch(self, store: int, command: list[Any], reply: Reply) -> None:
+        """Desk: the bulk lane."""
+        self.node.fetch(self.lanes[store], command, reply)
+
+    def connected(self, store: int) -> None:
+        """A lane came up: sessions are made known, then everything else goes on."""
+        for session in self.sessions.values():
+            if session.standing[store] is Standing.ABSENT:
+                self._register(session, store)
+        for leadership in self.led.values():
+            self.urgent[store][leadership.shard] = leadership
+        self.renew_due.add(store)
+        self._poll(store)
+
+    def disconnected(self, store: int) -> None:
+        """A lane was lost."""
+        self.urgent[store].clear()
+        self.lazy[store].clear()
+        for leadership in self.led.values():
+            leadership.lane_lost(store)
+
+    # -- ticks
+
+    def advance(self, now_ms: int) -> None:
+        """Renew and poll when it is time; early, late and repeated calls are fine."""
+        if now_ms >= self.next_renew_ms and self.plan.stands:
+            self.renew_due.update(range(self.stores))
+            every = self.times.renew_every_ms
+            self.next_renew_ms = now_ms + every - int(self.node.draw() * every / 5)
+        if now_ms >= self.next_poll_ms:
+            every = self.times.poll_every_ms
+            self.next_poll_ms = now_ms + every - int(self.node.draw() * every / 10)
+            for store in range(self.stores):
+                self._poll(store)
+
+    @property
+    def deadline_ms(self) -> int:
+        """When `advance` has something to do."""
+        if not self.plan.stands:
+            return self.next_poll_ms
+        return min(self.next_renew_ms, self.next_poll_ms)
+
+    @property
+    def lazy_ms(self) -> int | None:
+        """When a commit index has waited long enough."""
+        return min((next(iter(lazy.values())) for lazy in self.lazy if lazy), default=None)
+
+    def _poll(self, store: int) -> None:
+        lane = self.lanes[store]
+        if not lane.is_up:
+            return
+        command = ["observe", self.group, self.version, self.watch.since(store), OBSERVE_MAX]
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if result is not None and result[0] == Code.OK:
+                self._polled(store, lane.sent_ms, now_ms, lane.opseq, result[4:])
+
+        self.ask(store, command, reply)
+
+    def _polled(
+        self, store: int, sent_ms: int, now_ms: int, opseq: int, payload: list[Any]
+    ) -> None:
+        changed = self.watch.polled(store, sent_ms, now_ms, opseq, payload)
+        for shard, pe, pf, he, h, st, tgt, rvk, rev, placement in changed:
+            self.saw(shard, store, [pe, pf, he, h, st, tgt, rvk], now_ms)
+            if rev:
+                self.node.directory.placement_seen(self.sighted(shard), rev, placement)
+        if len(changed) >= OBSERVE_MAX:
+            self._poll(store)
+
+    # -- what is seen of shards
+
+    def sighted(self, shard: str) -> Sighted:
+        """The record of a shard, made when first heard of."""
+        found = self.shards.get(shard)
+        if found is None:
+            found = self.shards[shard] = Sighted(shard, self.stores)
+            self.by_holder.setdefault("", set()).add(shard)
+        return found
+
+    def saw(self, shard: str, store: int, fields: list[Any], now_ms: int) -> None:
+        """Take one store's grant of a shard, and keep the index of holders."""
+        sighted = self.sighted(shard)
+        before = sighted.leading_grant()
+        sighted.saw(store, fields, now_ms)
+        after = sighted.leading_grant()
+        self.reindex(shard, before.holder if before else "", after.holder if after else "")
+        self.changed(shard, now_ms)
+
+    def reindex(self, shard: str, old: str, new: str) -> None:
+        """Move a shard between holders; "" is nobody."""
+        if old == new:
+            return
+        holders = self.by_holder.get(old)
+        if holders is not None:
+            holders.discard(shard)
+            if not holders:
+                del self.by_holder[old]
+        self.by_holder.setdefault(new, set()).add(shard)
+
+    # -- appends and renewals, composed when a call leaves
+
+    def dirty(self, leadership: Leadership) -> None:
+        """Desk: entries wait."""
+        for store in range(self.stores):
+            self.urgent[store][leadership.shard] = leadership
+
+    def lazily(self, leadership: Leadership, now_ms: int) -> None:
+        """A commit index waits; it may wait a little."""
+        for lazy in self.lazy:
+            lazy.setdefault(leadership.shard, now_ms + LAZY_MS)
+
+    def compose(self, store: int, now_ms: int) -> None:
+        """Queue appends for a store, and its renewal when that is due (last: it vouches for them)."""
+        lane = self.lanes[store]
+        if not lane.is_up:
+            self.renew_due.discard(store)
+            return
+        renew = store in self.renew_due
+        if renew or lane.has_room:
+            self._append(store, now_ms, everything=renew)
+        if renew:
+            self.renew_due.discard(store)
+            self._renew(store, now_ms)
+
+    def _append(self, store: int, now_ms: int, everything: bool) -> None:
+        urgent, lazy = self.urgent[store], self.lazy[store]
+        for shard, due_ms in list(lazy.items()):
+            if due_ms > now_ms and not everything:
+                break
+            del lazy[shard]
+            if shard in self.led:
+                urgent[shard] = self.led[shard]
+        room = APPEND_BYTES_MAX
+        for shard in list(urgent):
+            if room <= 0:
+                return
+            room -= self._append_one(store, urgent.pop(shard), room)
+
+    def _append_one(self, store: int, leadership: Leadership, room: int) -> int:
+        found = leadership.next_append(store, room)
+        if found is None:
+            self.node.upkeep.check_behind(self, leadership, store)
+            return 0
+        command, reply = found
+        self.ask(store, command, reply)
+        log = leadership.log
+        if log is not None and log.lacks_entries(store):
+            self.urgent[store][leadership.shard] = leadership
+        return 64 + sum(map(len, command[9]))
+
+    def _renew(self, store: int, now_ms: int) -> None:
+        until = self.until_ms()
+        vouch = until is not None and now_ms < until
+        unsync = self._unsync(store, now_ms)
+        lane = self.lanes[store]
+        seen = lane.opseq if vouch else 0
+        for session in self.sessions.values():
+            if session.live_at(store):
+                command = session.renew(store, seen, unsync)
+                self.ask(store, command, self._renewed(session, store, lane))
+
+    def _unsync(self, store: int, now_ms: int) -> list[str]:
+        """Shards for which this renewal must not vouch at this store."""
+        names = set(self.unreleased)
+        for shard in list(self.urgent[store].keys() | self.lazy[store].keys() | self.shaky):
+            leadership = self.led.get(shard)
+            if leadership is None or leadership.log is None:
+                names.add(shard)
+                continue
+            log = leadership.log
+            if not leadership.serves(now_ms) or log.unvouched(store):
+                names.add(shard)
+                log.followers[store].synced = False
+            if self._is_steady(leadership):
+                self.shaky.discard(shard)
+        return sorted(names)
+
+    def _is_steady(self, leadership: Leadership) -> bool:
+        """Whether its lease is exactly the present session's."""
+        whole = (1 << self.voters) - 1
+        return (
+            leadership.state is State.LEADING
+            and leadership.session is self.session
+            and leadership.held & whole == whole
+        )
+
+    def _renewed(self, session: Session, store: int, lane: Lane) -> Reply:
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if result is None:
+                return
+            revoked = session.renewed(store, lane.sent_ms, result)
+            for shard, epoch in revoked:
+                self.node.upkeep.revoked(self, shard, epoch, now_ms)
+            if result[0] == Code.REVOKED:
+                self.renew_due.add(store)
+            if session.spent and session is self.session:
+                event = {"group": self.group, "sid": session.sid, "store": lane.store}
+                self.node.out.append(Happened("session-dead", "", 0, event))
+                self.open_session()
+
+        return reply
+
+    # -- Desk: news of a leadership
+
+    def moved(self, leadership: Leadership, now_ms: int) -> None:
+        """Desk: state, holdings or commit index changed."""
+        if self._is_steady(leadership):
+            self.shaky.discard(leadership.shard)
+        else:
+            self.shaky.add(leadership.shard)
+        if leadership.state is State.STANDING:
+            self.standing[leadership.shard] = leadership
+        else:
+            self.standing.pop(leadership.shard, None)
+        if leadership.state is State.LEADING:
+            self.lazily(leadership, now_ms)
+        self.node.serving.moved(self, leadership, now_ms)
+
+    def ended(self, leadership: Leadership, why: str, release: int, now_ms: int) -> None:
+        """Desk: it is over."""
+        self.led.pop(leadership.shard, None)
+        self.standing.pop(leadership.shard, None)
+        self.shaky.discard(leadership.shard)
+        self.node.upkeep.ended(self, leadership, why, release, now_ms)
+
+    def opening(self, leadership: Leadership, tail: Entry, log_kept: bool) -> list[list[Any]]:
+        """Desk: the entry that opens an epoch."""
+        if not log_kept:
+            self.node.serving.log_replaced(leadership)
+        return [self.node.upkeep.history_effect(self, leadership, tail)]
+
+    @property
+    def quorum(self) -> int:
+        """How many voters decide."""
+        return quorum_of(self.voters)

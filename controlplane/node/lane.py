@@ -1,0 +1,114 @@
+"""The ordered lane to one store, as the core sees it: what waits, what is under way, what it means.
+
+Theory of operation. Whatever is asked of a store waits here until the driver takes it; everything
+that waits leaves as one call, so that one disk flush at the store pays for all of it. Answers come
+in the order of the calls. When the lane breaks or an answer is overdue, everything unanswered is
+unknown, once.
+
+    DOWN --Connected--> UP --Disconnected, overdue--> DOWN        UP --header refused--> REFUSED
+    --Connected--> UP
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from controlplane.machine import Call
+from regions.codec import FORMAT, Code, Reply
+
+Take = Callable[[list[Any] | None, int], None]
+
+COMMANDS_MAX = 500  # in one call: a few milliseconds of a store's time
+
+
+class Lane:
+    """One store's ordered lane. `sent_ms` is the send time of the call whose answers are being given out."""
+
+    __slots__ = (
+        "_process", "_waiting", "generation", "heard_ms", "incarnation", "opseq", "refusal",
+        "round_trip_ms", "sent_ms", "store", "under_way",
+    )  # fmt: skip
+
+    def __init__(self, store: str, incarnation: str, process: str) -> None:
+        self.store = store
+        self.incarnation = incarnation
+        self._process = process
+        self.generation = 0
+        self._waiting: list[tuple[list[Any], Take]] = []
+        self.under_way: deque[tuple[int, list[Take]]] = deque()
+        self.sent_ms = 0
+        self.heard_ms: int | None = None
+        self.round_trip_ms = 0
+        self.opseq = 0
+        self.refusal = ""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether commands can be sent now."""
+        return self.generation > 0
+
+    @property
+    def window(self) -> int:
+        """Calls that may be under way before appends wait: more where answers take longer."""
+        return max(2, min(32, 2 + self.round_trip_ms // 4))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another call with appends may leave."""
+        return self.is_up and len(self.under_way) < self.window
+
+    @property
+    def waits(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._waiting)
+
+    def connected(self, generation: int) -> None:
+        """A new connection: nothing is under way on it."""
+        self.generation = generation
+        self.refusal = ""
+
+    def ask(self, command: list[Any], take: Take) -> None:
+        """Queue a command; without a connection it is lost when the queue is next failed."""
+        self._waiting.append((command, take))
+
+    def call(self, now_ms: int) -> Call | None:
+        """Everything that waits, as one call sent at `now_ms`."""
+        if not self._waiting or not self.is_up:
+            return None
+        batch = self._waiting[:COMMANDS_MAX]
+        del self._waiting[:COMMANDS_MAX]
+        self.under_way.append((now_ms, [take for _, take in batch]))
+        header = [FORMAT, self.incarnation, self._process, self.generation]
+        return Call(self.store, self.generation, header, [command for command, _ in batch])
+
+    def answered(self, reply: Reply, now_ms: int) -> bool:
+        """Give the oldest call's answers out; False when the store refused the call as a whole."""
+        sent_ms, takes = self.under_way.popleft()
+        self.sent_ms = sent_ms
+        self.heard_ms = now_ms
+        self.round_trip_ms = (self.round_trip_ms * 7 + (now_ms - sent_ms)) // 8
+        if reply.code != Code.OK or len(reply.results) != len(takes):
+            self.refusal = str(reply.code)
+            for take in takes:
+                take(None, now_ms)
+            return False
+        self.opseq = reply.opseq
+        for take, result in zip(takes, reply.results, strict=True):
+            take(result, now_ms)
+        return True
+
+    def lost(self, now_ms: int) -> None:
+        """The connection is gone: everything asked and not answered is unknown."""
+        self.generation = 0
+        takes = [take for _, batch in self.under_way for take in batch]
+        takes += [take for _, take in self._waiting]
+        self.under_way.clear()
+        self._waiting.clear()
+        for take in takes:
+            take(None, now_ms)
+
+    def overdue_ms(self, timeout_ms: int) -> int | None:
+        """When the oldest unanswered call will be overdue."""
+        return self.under_way[0][0] + timeout_ms if self.under_way else None

@@ -1,0 +1,430 @@
+"""A node: everything it decides, as one pure machine (events and time in, effects out).
+
+Theory of operation. `step` takes what happened, `advance` lets time pass, `take` composes what has
+to be sent and returns all effects since the last `take`. Machines inside answer each other at
+once, never across a turn, so a turn is a function of the node's state, its events and the clock.
+The driver turns the node once for everything that arrived together: that is what makes batches.
+
+`advance` is right when called early, late or twice; `deadline_ms` says when it has something to do
+at the latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from controlplane.machine import (
+    Answered,
+    Connected,
+    Disconnected,
+    Draining,
+    Drop,
+    Effect,
+    Event,
+    Fetch,
+    Fetched,
+    Happened,
+    Probed,
+    Requested,
+    Told,
+)  # fmt: skip
+from controlplane.node.directory import SYSTEM, Directory, MapRow
+from controlplane.node.duties import Duties
+from controlplane.node.group import Group
+from controlplane.node.lane import Lane
+from controlplane.node.nearby import Nearby
+from controlplane.node.pictures import Pictures
+from controlplane.node.probing import Probing
+from controlplane.node.rebalance import Rebalance
+from controlplane.node.requests_open import OpenRequests
+from controlplane.node.serving import Serving, is_strong
+from controlplane.node.standing import StandingDesk
+from controlplane.node.transfers import Transfers
+from controlplane.node.upkeep import Upkeep
+from controlplane.node_plan import NodePlan
+from controlplane.requests import (
+    Evict,
+    History,
+    LeaderHint,
+    Problem,
+    Read,
+    Refused,
+    Request,
+    Scan,
+    Transfer,
+)  # fmt: skip
+from controlplane.views import FleetView, ReplicaView, ShardView
+from regions.codec import FORMAT
+from shards.leadership import Leadership, Reply, State
+
+GLOBAL = "global"
+
+
+class Node:
+    """One process of the control plane, without its sockets and clocks."""
+
+    def __init__(self, plan: NodePlan, draw: Callable[[], float], now_ms: int) -> None:
+        """`draw` gives uniform numbers in [0, 1); it is the only source of chance."""
+        self.plan = plan
+        self.draw = draw
+        self.now_ms = now_ms
+        self.wall_offset_ms = (
+            0  # set by the driver: for records that people read, never for decisions
+        )
+        self.out: list[Effect] = []
+        self.draining = False
+        self.leadership_revision = 0
+        self._sids = 0
+        self._tokens = 0
+        self._fetches: dict[int, Reply] = {}
+        self._draining_peers: set[str] = set()
+        self.lanes: dict[str, Lane] = {}
+        limits = plan.limits
+        self.requests = OpenRequests(self.out, limits.write_timeout_ms, limits.read_timeout_ms)
+        self.upkeep = Upkeep(self)
+        self.serving = Serving(self)
+        self.nearby = Nearby(self)
+        self.transfers = Transfers(self)
+        self.rebalance = Rebalance(self)
+        self.duties = Duties(self)
+        self.probing = Probing(self, now_ms)
+        self.pictures = Pictures(self)
+        self.groups: dict[str, Group] = {}
+        self._make_groups(now_ms)
+        self.standing = {name: StandingDesk(self, group) for name, group in self.groups.items()}
+        self.directory = Directory(self, self.groups.get(GLOBAL))
+
+    def _make_groups(self, now_ms: int) -> None:
+        for plan in self.plan.groups:
+            lanes = []
+            for store in (*plan.voters, *plan.followers):
+                lane = Lane(store.store, store.incarnation, self.plan.process)
+                if plan.stands or store.region == self.plan.region:
+                    lane = self.lanes.setdefault(store.store, lane)
+                lanes.append(lane)
+            group = Group(plan, self, lanes, now_ms)
+            group.changed = self._grant_changed
+            self.groups[plan.name] = group
+
+    @property
+    def store_ids(self) -> list[str]:
+        """Stores this node needs lanes to."""
+        return list(self.lanes)
+
+    # -- the machine
+
+    def step(self, event: Event, now_ms: int) -> None:
+        """Take one thing that happened."""
+        self.now_ms = max(self.now_ms, now_ms)
+        match event:
+            case Answered(store, generation, reply):
+                self._answered(store, generation, reply)
+            case Requested(number, request):
+                self._requested(number, request)
+            case Connected(store, generation):
+                self._connected(store, generation)
+            case Disconnected(store, generation, _):
+                self._disconnected(store, generation)
+            case Fetched(token, fetched):
+                take = self._fetches.pop(token, None)
+                if take is not None:
+                    first = fetched.results[0] if fetched is not None and fetched.results else None
+                    take(first, self.now_ms)
+            case Told(sender, message):
+                self._told(sender, message)
+            case Probed(node, shard, served):
+                self.probing.probed(node, shard, served, self.now_ms)
+            case Draining():
+                self.draining = True
+                self.rebalance.begin_drain(self.now_ms)
+
+    def advance(self, now_ms: int) -> None:
+        """Let time pass."""
+        self.now_ms = now_ms = max(self.now_ms, now_ms)
+        for lane in self.lanes.values():
+            due_ms = lane.overdue_ms(self._timeout_ms(lane))
+            if due_ms is not None and due_ms <= now_ms:
+                self.out.append(Drop(lane.store, lane.generation, "no answer in time"))
+                self._disconnected(lane.store, lane.generation)
+        for name, group in self.groups.items():
+            group.advance(now_ms)
+            if group.session is not None:
+                self.standing[name].advance(now_ms)
+        self.upkeep.advance(now_ms)
+        self.transfers.advance(now_ms)
+        self.nearby.advance(now_ms)
+        self.directory.advance(now_ms)
+        self.duties.advance(now_ms)
+        self.rebalance.advance(now_ms)
+        self.probing.advance(now_ms)
+        self.serving.sweep(now_ms)
+        self.requests.expire(now_ms)
+
+    def take(self, now_ms: int) -> list[Effect]:
+        """Everything to be done since the last call, calls composed and dated `now_ms`."""
+        self.now_ms = now_ms = max(self.now_ms, now_ms)
+        for group in self.groups.values():
+            for store in range(group.stores):
+                group.compose(store, now_ms)
+        for lane in self.lanes.values():
+            if not lane.is_up:
+                if lane.waits:
+                    lane.lost(now_ms)
+                continue
+            while (call := lane.call(now_ms)) is not None:
+                self.out.append(call)
+        effects = list(self.out)
+        self.out.clear()
+        return effects
+
+    @property
+    def deadline_ms(self) -> int:
+        """When `advance` has something to do at the latest."""
+        times = [
+            self.directory.deadline_ms, self.rebalance.deadline_ms, self.probing.deadline_ms,
+            self.nearby.deadline_ms, self.requests.deadline_ms,
+        ]  # fmt: skip
+        times += [group.deadline_ms for group in self.groups.values()]
+        times += [group.lazy_ms for group in self.groups.values()]
+        times += [lane.overdue_ms(self._timeout_ms(lane)) for lane in self.lanes.values()]
+        return min(t for t in times if t is not None)
+
+    def _timeout_ms(self, lane: Lane) -> int:
+        uses = [g for g in self.groups.values() if g.store_of(lane) is not None]
+        shortest = min(group.times.call_timeout_ms for group in uses)
+        return max(shortest, 4 * lane.round_trip_ms)
+
+    # -- lanes
+
+    def _connected(self, store: str, generation: int) -> None:
+        lane = self.lanes.get(store)
+        if lane is None:
+            return
+        if lane.is_up:
+            self._disconnected(store, lane.generation)
+        lane.connected(generation)
+        for group in self.groups.values():
+            number = group.store_of(lane)
+            if number is not None:
+                group.connected(number)
+
+    def _disconnected(self, store: str, generation: int) -> None:
+        lane = self.lanes.get(store)
+        if lane is None or lane.generation != generation or not lane.is_up:
+            return
+        lane.lost(self.now_ms)
+        for group in self.groups.values():
+            number = group.store_of(lane)
+            if number is not None:
+                group.disconnected(number)
+
+    def _answered(self, store: str, generation: int, reply: Any) -> None:
+        lane = self.lanes.get(store)
+        if lane is None or lane.generation != generation or not lane.under_way:
+            return
+        if not lane.answered(reply, self.now_ms):
+            self.out.append(Drop(store, generation, f"the store refused the call: {reply.code}"))
+            refusal = lane.refusal
+            self._disconnected(store, generation)
+            lane.refusal = refusal
+
+    def fetch(self, lane: Lane, command: list[Any], reply: Reply) -> None:
+        """Send on the bulk lane."""
+        self._tokens += 1
+        self._fetches[self._tokens] = reply
+        header = [FORMAT, lane.incarnation, self.plan.process, max(1, lane.generation)]
+        self.out.append(Fetch(lane.store, self._tokens, header, [command], 5_000))
+
+    def store_refused(self, store: str, why: str) -> None:
+        """The driver could not accept a store; shown in views."""
+        if store in self.lanes:
+            self.lanes[store].refusal = why
+
+    # -- requests
+
+    def _requested(self, number: int, request: Request) -> None:
+        self.requests.begin(number, request, self.now_ms)
+        self.resubmit(number, request, self.now_ms)
+
+    def resubmit(self, number: int, request: Request, now_ms: int) -> None:
+        """Give a request to whoever answers it now."""
+        group = self.group_of(request.shard)
+        if group is None:
+            refused = Refused(Problem.UNKNOWN_SHARD, f"no shard {request.shard!r} is known here")
+            self.requests.answer(number, refused)
+        elif isinstance(request, History):
+            self.nearby.history(group, number, request, 0)
+        elif isinstance(request, Evict):
+            self.transfers.evict(group, request, number, now_ms)
+        else:
+            self._to_replica(group, number, request, now_ms)
+
+    def _to_replica(self, group: Group, number: int, request: Request, now_ms: int) -> None:
+        leadership = group.led.get(request.shard)
+        leads = leadership is not None and leadership.state is not State.HANDED
+        if isinstance(request, Read | Scan) and not is_strong(request):
+            if leadership is None or not leadership.serves(now_ms):
+                self.nearby.read(group, number, request, 0, last_chance=False)
+                return
+        if leadership is None or not leads:
+            self.requests.answer(number, self._elsewhere(group, request))
+        elif isinstance(request, Transfer):
+            self.transfers.begin(group, leadership, request, number, now_ms)
+        else:
+            self.serving.submit(group, leadership, number, request, now_ms)
+
+    def _elsewhere(self, group: Group, request: Request) -> Refused:
+        hint = self.leader_hint(group, request.shard)
+        if hint is not None and hint.node != self.plan.node:
+            return Refused(
+                Problem.NOT_LEADER, f"{request.shard} is led by {hint.node}", leader=hint
+            )
+        why = self.standing[group.group].why.get(request.shard, "an election is on")
+        return Refused(Problem.NO_LEADER, why, retry_after_ms=group.times.poll_every_ms)
+
+    # -- messages
+
+    def _told(self, sender: str, message: dict[str, Any]) -> None:
+        match message.get("kind"):
+            case "handed":
+                self.transfers.handed_to_us(message, self.now_ms)
+            case "opened":
+                self.duties.reported(sender, message.get("rows"))
+            case "opened-ack":
+                self.duties.acknowledged(message.get("keys"))
+            case "draining":
+                self._draining_peers.add(sender)
+            case "started":
+                self._draining_peers.discard(sender)
+
+    # -- what the parts ask of each other
+
+    def next_sid(self) -> str:
+        """A new session id of this process."""
+        self._sids += 1
+        return f"{self.plan.process}/{self._sids}"
+
+    def wall_ms(self) -> int:
+        """Wall clock, for records that people read."""
+        return self.now_ms + self.wall_offset_ms
+
+    def happened(self, kind: str, shard: str, epoch: int, detail: dict[str, Any]) -> None:
+        """Report a life-cycle event."""
+        self.out.append(Happened(kind, shard, epoch, detail))
+
+    def elected(self, group: Group, leadership: Leadership, now_ms: int) -> None:
+        """An epoch was opened by this node."""
+        desk = self.standing[group.group]
+        desk.won(leadership.shard)
+        self.leadership_revision += 1
+        detail = {"why": leadership.why, "group": group.group}
+        self.happened("elected", leadership.shard, leadership.epoch, detail)
+        self.duties.opened(
+            {
+                "shard": leadership.shard,
+                "epoch": leadership.epoch,
+                "node": self.plan.node,
+                "region": self.plan.region,
+                "ended": leadership.why,
+                "wall_ms": self.wall_ms(),
+                "before": self.node_name(leadership.before[0]),
+                "before_epoch": leadership.before[1],
+            }
+        )
+
+    def group_of(self, shard: str) -> Group | None:
+        """The group a shard belongs to, as the map says."""
+        row = self.directory.rows.get(shard)
+        if row is not None:
+            return self.groups.get(row.group)
+        if shard == SYSTEM:
+            return self.groups.get(GLOBAL)
+        return next((g for g in self.groups.values() if shard in g.shards), None)
+
+    def leadership(self, shard: str) -> tuple[Group, Leadership] | None:
+        """This node's leadership of a shard."""
+        group = self.group_of(shard)
+        found = None if group is None else group.led.get(shard)
+        return None if group is None or found is None else (group, found)
+
+    def leader_hint(self, group: Group, shard: str) -> LeaderHint | None:
+        """Who leads a shard, as far as is known here."""
+        sighted = group.shards.get(shard)
+        leading = None if sighted is None else sighted.leading_grant()
+        if leading is None:
+            return None
+        if group.is_mine(leading.holder):
+            if shard not in group.led:
+                return None
+            plan = self.plan
+            return LeaderHint(plan.node, plan.region, plan.url, leading.epoch)
+        for sightings in group.watch.sightings:
+            seen = sightings.get(leading.holder)
+            if seen is not None:
+                return LeaderHint(seen.node, seen.region, seen.url, leading.epoch)
+        return None
+
+    def global_leader(self) -> LeaderHint | None:
+        """Who leads the system shard."""
+        group = self.groups.get(GLOBAL)
+        return None if group is None else self.leader_hint(group, SYSTEM)
+
+    def node_name(self, sid: str) -> str:
+        """The node of a session, or the session id when its node is not known any more."""
+        for group in self.groups.values():
+            if sid and group.is_mine(sid):
+                return self.plan.node
+            for sightings in group.watch.sightings:
+                if sid in sightings:
+                    return sightings[sid].node
+        return sid
+
+    def nodes_of(self, group: Group) -> set[str]:
+        """Nodes configured to stand in a group: those of its voters' regions."""
+        regions = {store.region for store in group.plan.voters}
+        found = {peer.node for peer in self.plan.peers if peer.region in regions}
+        return found | {self.plan.node}
+
+    def is_draining(self, node: str) -> bool:
+        """Whether a node said that it is going."""
+        return node in self._draining_peers
+
+    def map_changed(self, row: MapRow) -> None:
+        """A row of the shard map was learnt."""
+        self.leadership_revision += 1
+
+    def _grant_changed(self, shard: str, now_ms: int) -> None:
+        self.leadership_revision += 1
+
+    @property
+    def map_version(self) -> int:
+        """Position of the newest map row known here."""
+        return self.directory.version
+
+    # -- read-only looks
+
+    def lease_claims(self, now_ms: int) -> list[tuple[str, int, str]]:
+        """Shards for which this node would answer strong reads right now: (shard, epoch, session)."""
+        return [
+            (led.shard, led.epoch, led.session.sid)
+            for group in self.groups.values()
+            for led in group.led.values()
+            if led.serves(now_ms)
+        ]
+
+    def fleet(self, now_ms: int) -> FleetView:
+        """Everything this node knows, on one page."""
+        return self.pictures.fleet(now_ms)
+
+    def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
+        """The routing table, by first slot, the system shard last."""
+        return self.pictures.shard_views(now_ms)
+
+    def shard_view(self, shard: str, now_ms: int) -> ShardView | None:
+        """One row of the routing table."""
+        return self.pictures.shard_view(shard, now_ms)
+
+    def replicas(self, shard: str, now_ms: int) -> tuple[ReplicaView, ...]:
+        """Which nodes answer for a shard, one for each region."""
+        return self.pictures.replicas(shard, now_ms)

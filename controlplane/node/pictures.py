@@ -1,0 +1,166 @@
+"""Views of what a node knows: made on demand, changing nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controlplane.node.directory import SYSTEM, MapRow
+from controlplane.node.group import Group
+from controlplane.views import (
+    FleetView,
+    GroupView,
+    NodeView,
+    ReplicaView,
+    ShardView,
+    StoreView,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+
+class Pictures:
+    """Makes the views of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    # -- shards
+
+    def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
+        """All rows of the map, by first slot, then the system shard."""
+        rows = sorted(self._node.directory.rows.values(), key=lambda r: (r.first_slot, r.shard))
+        found = [self._row(row, now_ms) for row in rows]
+        system = self.shard_view(SYSTEM, now_ms)
+        return (*found, *([system] if system is not None else []))
+
+    def shard_view(self, shard: str, now_ms: int) -> ShardView | None:
+        """One row."""
+        row = self._node.directory.rows.get(shard)
+        if row is None:
+            if shard != SYSTEM or self._node.group_of(SYSTEM) is None:
+                return None
+            group = self._node.group_of(SYSTEM)
+            regions = () if group is None else group.sighted(SYSTEM).regions
+            row = MapRow(SYSTEM, "global", 0, 0, regions, 0)
+        return self._row(row, now_ms)
+
+    def _row(self, row: MapRow, now_ms: int) -> ShardView:
+        group = self._node.groups.get(row.group)
+        goal = "zone" if row.group.startswith("region/") else "region"
+        if group is None:
+            return ShardView(
+                row.shard, row.group, goal, row.first_slot, row.end_slot, row.regions, 0, None,
+                "unavailable", "no store of its group is known here", None, None, None,
+            )  # fmt: skip
+        hint = self._node.leader_hint(group, row.shard)
+        sighted = group.shards.get(row.shard)
+        leading = None if sighted is None else sighted.leading_grant()
+        led = group.led.get(row.shard)
+        serves = led is not None and led.serves(now_ms)
+        until = led.until_ms() if led is not None else None
+        log = led.log if led is not None else None
+        alive = hint is not None and self._is_live(group, row.shard, now_ms)
+        state, why = self._state(group, row.shard, serves, alive)
+        return ShardView(
+            row.shard, row.group, goal, row.first_slot, row.end_slot, row.regions,
+            0 if leading is None else leading.epoch, hint, state, why,
+            max(0, until - now_ms) if until is not None and serves else None,
+            log.commit if log is not None and serves else None,
+            log.size_bytes if log is not None else None,
+        )  # fmt: skip
+
+    def _is_live(self, group: Group, shard: str, now_ms: int) -> bool:
+        leading = group.sighted(shard).leading_grant()
+        if leading is None:
+            return False
+        if group.is_mine(leading.holder):
+            led = group.led.get(shard)
+            return led is not None and led.serves(now_ms)
+        peer = group.watch.peers(now_ms).get(leading.holder)
+        return peer is not None and peer.silent_ms < group.times.wait_ms
+
+    def _state(self, group: Group, shard: str, serves: bool, alive: bool) -> tuple[str, str]:
+        if serves or alive:
+            return "led", ""
+        up = sum(group.lanes[i].is_up for i in range(group.voters))
+        if group.plan.stands and up < group.quorum:
+            return "unavailable", f"{up} of {group.voters} stores reachable, {group.quorum} needed"
+        return "electing", self._node.standing[group.group].why.get(shard, "no live leader seen")
+
+    def replicas(self, shard: str, now_ms: int) -> tuple[ReplicaView, ...]:
+        """The leader, and for every other region with a copy one node that reads it locally."""
+        group = self._node.group_of(shard)
+        if group is None:
+            return ()
+        hint = self._node.leader_hint(group, shard)
+        regions = [s.region for s in (*group.plan.voters, *group.plan.followers)]
+        found: list[ReplicaView] = []
+        if hint is not None:
+            led = group.led.get(shard)
+            position = led.log.commit if led is not None and led.log is not None else None
+            stale = 0 if led is not None and led.serves(now_ms) else None
+            found.append(ReplicaView(hint.node, hint.region, hint.url, "leader", position, stale))
+        for region in dict.fromkeys(regions):
+            if hint is not None and region == hint.region:
+                continue
+            nodes = [n for n in self._nodes(now_ms) if n.region == region and n.alive]
+            if nodes:
+                node = nodes[0]
+                found.append(ReplicaView(node.node, region, node.url, "follower", None, None))
+        return tuple(found)
+
+    # -- the fleet
+
+    def fleet(self, now_ms: int) -> FleetView:
+        """The page behind /v1/status."""
+        node = self._node
+        rows = self.shard_views(now_ms)
+        here = sum(len(group.led) for group in node.groups.values())
+        return FleetView(
+            node.plan.node, node.plan.region, node.global_leader(), node.map_version,
+            node.leadership_revision, tuple(self._group(g, now_ms) for g in node.groups.values()),
+            tuple(self._store(name, now_ms) for name in node.lanes), tuple(self._nodes(now_ms)),
+            len(rows), sum(row.state == "led" for row in rows), here,
+        )  # fmt: skip
+
+    def _group(self, group: Group, now_ms: int) -> GroupView:
+        up = sum(group.lanes[i].is_up for i in range(group.voters))
+        led = sum(len(s) for holder, s in group.by_holder.items() if holder)
+        return GroupView(
+            group.group, tuple(s.store for s in group.plan.voters),
+            tuple(s.store for s in group.plan.followers), group.quorum, up,
+            max(0, up - group.quorum), group.times.ttl_ms, len(group.shards), led,
+        )  # fmt: skip
+
+    def _store(self, name: str, now_ms: int) -> StoreView:
+        lane = self._node.lanes[name]
+        plans = {s.store: s for g in self._node.plan.groups for s in (*g.voters, *g.followers)}
+        groups = tuple(g.group for g in self._node.groups.values() if g.store_of(lane) is not None)
+        state = "up" if lane.is_up else ("refused" if lane.refusal else "down")
+        silent_ms = None if lane.heard_ms is None else now_ms - lane.heard_ms
+        return StoreView(
+            name, plans[name].region, plans[name].zone, groups, state, lane.refusal, lane.opseq,
+            lane.round_trip_ms, silent_ms,
+        )  # fmt: skip
+
+    def _nodes(self, now_ms: int) -> list[NodeView]:
+        node = self._node
+        silent: dict[str, int] = {node.plan.node: 0}
+        place = {node.plan.node: (node.plan.region, node.plan.url)}
+        leads: dict[str, int] = {}
+        for configured in node.plan.peers:
+            place.setdefault(configured.node, (configured.region, configured.url))
+        for group in node.groups.values():
+            for sid, peer in group.watch.peers(now_ms).items():
+                place[peer.node] = (peer.region, peer.url)
+                silent[peer.node] = min(silent.get(peer.node, peer.silent_ms), peer.silent_ms)
+                leads[peer.node] = leads.get(peer.node, 0) + len(group.by_holder.get(sid, ()))
+        longest = max((g.times.silent_ms for g in node.groups.values()), default=1_000)
+        return [
+            NodeView(
+                name, region, url, silent.get(name, longest) < longest, silent.get(name),
+                leads.get(name, 0),
+            )
+            for name, (region, url) in sorted(place.items())
+        ]  # fmt: skip

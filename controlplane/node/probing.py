@@ -1,0 +1,104 @@
+"""Renewing is not serving: peers' leaders are asked through their front door, and revoked if
+silent there.
+
+Theory of operation. Once a second this node asks one random shard of one random peer for a strong
+read, over the peer's public address. A peer that fails several times in a row, over more than a
+TTL, while its session goes on renewing, is a leader that does not serve: its grants are revoked.
+This node does that only if it can be sure that it is not itself the one that is cut off: some
+other peer must have answered it meanwhile, if there is another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controlplane.machine import Probe
+from controlplane.node.group import Group
+from controlplane.requests import Evict
+from regions.watch import Peer
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+PROBE_EVERY_MS = 1_000
+FAILURES_MIN = 4
+REVOKE_MAX = 100
+
+
+@dataclass(slots=True)
+class Record:
+    """What probes of one node have met."""
+
+    failures: int = 0
+    first_failure_ms: int = 0
+    served_ms: int | None = None
+
+
+class Probing:
+    """Probes of one node's peers."""
+
+    def __init__(self, node: Node, now_ms: int) -> None:
+        self._node = node
+        self._records: dict[str, Record] = {}
+        self._next_ms = now_ms + PROBE_EVERY_MS
+
+    @property
+    def deadline_ms(self) -> int:
+        """When `advance` has something to do."""
+        return self._next_ms
+
+    def advance(self, now_ms: int) -> None:
+        """Ask one peer, when it is time."""
+        if now_ms < self._next_ms:
+            return
+        self._next_ms = now_ms + PROBE_EVERY_MS - int(self._node.draw() * PROBE_EVERY_MS / 4)
+        leaders = self._leaders(now_ms)
+        if not leaders:
+            return
+        group, peer = leaders[int(self._node.draw() * len(leaders)) % len(leaders)]
+        shards = sorted(group.by_holder[peer.sid])
+        shard = shards[int(self._node.draw() * len(shards)) % len(shards)]
+        timeout_ms = max(300, group.times.ttl_ms // 4)
+        self._node.out.append(Probe(peer.node, peer.url, shard, timeout_ms))
+
+    def _leaders(self, now_ms: int) -> list[tuple[Group, Peer]]:
+        found = []
+        for group in self._node.groups.values():
+            if group.session is None:
+                continue
+            for sid, peer in sorted(group.watch.peers(now_ms).items()):
+                renews = peer.silent_ms < group.times.silent_ms
+                if renews and group.by_holder.get(sid) and not group.is_mine(sid):
+                    found.append((group, peer))
+        return found
+
+    def probed(self, node: str, shard: str, served: bool, now_ms: int) -> None:
+        """A probe ended."""
+        record = self._records.setdefault(node, Record())
+        if served:
+            record.failures = 0
+            record.served_ms = now_ms
+            return
+        if record.failures == 0:
+            record.first_failure_ms = now_ms
+        record.failures += 1
+        for group, peer in self._leaders(now_ms):
+            if peer.node == node and self._is_certain(record, node, group, now_ms):
+                self._revoke(group, peer, now_ms)
+
+    def _is_certain(self, record: Record, node: str, group: Group, now_ms: int) -> bool:
+        lasted_ms = now_ms - record.first_failure_ms
+        if record.failures < FAILURES_MIN or lasted_ms < group.times.ttl_ms:
+            return False
+        others = [r for name, r in self._records.items() if name != node]
+        return not others or any(
+            r.served_ms is not None and now_ms - r.served_ms < 2 * lasted_ms for r in others
+        )
+
+    def _revoke(self, group: Group, peer: Peer, now_ms: int) -> None:
+        reason = f"{peer.node} renews but does not serve"
+        self._node.happened("probe-failed", "", 0, {"node": peer.node, "group": group.group})
+        for shard in sorted(group.by_holder.get(peer.sid, ()))[:REVOKE_MAX]:
+            request = Evict(shard, f"node:{self._node.plan.node}", reason)
+            self._node.transfers.evict(group, request, -1, now_ms)

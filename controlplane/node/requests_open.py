@@ -1,0 +1,82 @@
+"""Client requests that have not been answered yet: each is answered exactly once, in time.
+
+A request that was sent to stores and not confirmed when its time is up has an unknown outcome; one
+that was not sent is refused with what it waited for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from controlplane.machine import Answer, Effect
+from controlplane.requests import Outcome, Problem, Refused, Request, Write
+
+
+@dataclass(slots=True)
+class Open:
+    """One request under way; `sent`: a write of it may have reached a store."""
+
+    request: Request
+    deadline_ms: int
+    sent: bool = False
+    waiting_for: Problem = Problem.NO_QUORUM
+
+
+class OpenRequests:
+    """All of a node's unanswered requests; deadlines come in the order of arrival, per kind."""
+
+    __slots__ = ("_effects", "_open", "_reads", "_writes", "read_timeout_ms", "write_timeout_ms")
+
+    def __init__(self, effects: list[Effect], write_timeout_ms: int, read_timeout_ms: int) -> None:
+        self._effects = effects
+        self._open: dict[int, Open] = {}
+        self._writes: deque[tuple[int, int]] = deque()
+        self._reads: deque[tuple[int, int]] = deque()
+        self.write_timeout_ms = write_timeout_ms
+        self.read_timeout_ms = read_timeout_ms
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, number: int, request: Request, now_ms: int) -> Open:
+        """Note a new request."""
+        is_write = isinstance(request, Write)
+        deadline_ms = now_ms + (self.write_timeout_ms if is_write else self.read_timeout_ms)
+        found = Open(request, deadline_ms)
+        self._open[number] = found
+        (self._writes if is_write else self._reads).append((deadline_ms, number))
+        return found
+
+    def get(self, number: int) -> Open | None:
+        """The request, unless it was answered already."""
+        return self._open.get(number)
+
+    def answer(self, number: int, outcome: Outcome) -> None:
+        """Answer it, unless it was answered already (its time may have been up)."""
+        if self._open.pop(number, None) is not None:
+            self._effects.append(Answer(number, outcome))
+
+    def expire(self, now_ms: int) -> None:
+        """Answer everything whose time is up."""
+        for queue in (self._writes, self._reads):
+            while queue and (queue[0][0] <= now_ms or queue[0][1] not in self._open):
+                _, number = queue.popleft()
+                found = self._open.get(number)
+                if found is not None:
+                    self.answer(number, _late(found))
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When the next request's time is up."""
+        heads = [queue[0][0] for queue in (self._writes, self._reads) if queue]
+        return min(heads) if heads else None
+
+
+def _late(found: Open) -> Refused:
+    if found.sent:
+        return Refused(
+            Problem.UNKNOWN_OUTCOME, "no majority confirmed it in time; it may still happen"
+        )
+    problem = found.waiting_for
+    return Refused(problem, "no answer in time: " + problem.value, retry_after_ms=500)

@@ -1,0 +1,404 @@
+"""Requests at the leader of a shard: writes decided and confirmed, strong reads, waiting at a
+takeover.
+
+Theory of operation. A write is admitted only by a leader that serves and whose renewals are
+recent; it is decided (shards/admission), logged, and answered when its entry is committed in the
+epoch it was written in, or continued in the next epoch of the same process. If this process loses
+the shard, writes under way have an unknown outcome. A strong read asks a store that has everything
+committed at the moment the request arrived, and is answered only if the lease still holds when the
+answer comes.
+
+Requests that meet a leadership in its making wait for it, in order, until their time is up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controlplane.node.answers import found_values, provenance, scanned_items
+from controlplane.node.group import Group
+from controlplane.requests import (
+    Consistency,
+    Outcome,
+    Problem,
+    Put,
+    Read,
+    Refused,
+    Request,
+    Role,
+    Scan,
+    Write,
+    Written,
+)  # fmt: skip
+from regions.codec import Code, as_bytes
+from regions.quorum import bits
+from shards.admission import (
+    COMPARE_FAILED,
+    FLOOR_KEY,
+    Admission,
+    Admit,
+    Change,
+    Found,
+    Lookup,
+    Proposal,
+    Refuse,
+    Replay,
+)  # fmt: skip
+from shards.leadership import Leadership, Reply, State
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+SCAN_BYTES_MAX = 1024 * 1024
+_REFUSALS = {
+    "compare": Problem.PRECONDITION_FAILED,
+    "mismatch": Problem.IDEMPOTENCY_MISMATCH,
+    "too-old": Problem.TOO_OLD,
+}
+
+
+class Desk:
+    """What one led shard has under way; made when a request comes, dropped when there is none."""
+
+    __slots__ = ("admission", "base", "confirmed", "lookups", "pending", "waiting")
+
+    def __init__(self, commit: int) -> None:
+        self.admission = Admission()
+        self.pending: dict[int, list[tuple[int, list[Any], bool]]] = {}
+        self.waiting: list[tuple[int, Request]] = []
+        self.confirmed = commit
+        self.lookups = 0
+        self.base = 0
+
+
+class Serving:
+    """Requests at the shards this node leads."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._desks: dict[str, Desk] = {}
+        self.pending_writes = 0
+
+    def _desk(self, leadership: Leadership) -> Desk:
+        desk = self._desks.get(leadership.shard)
+        if desk is None:
+            commit = 0 if leadership.log is None else leadership.log.commit
+            desk = self._desks[leadership.shard] = Desk(commit)
+        return desk
+
+    def submit(
+        self, group: Group, leadership: Leadership, number: int, request: Request, now_ms: int
+    ) -> None:
+        """Take a write or a strong read for a shard this node leads, or is about to."""
+        if leadership.state is not State.LEADING:
+            self._desk(leadership).waiting.append((number, request))
+            return
+        if not leadership.serves(now_ms):
+            self._refuse(
+                number, Problem.NO_QUORUM, "the lease has run out: no majority of stores renews it"
+            )
+        elif isinstance(request, Write):
+            self._write(group, leadership, number, request, now_ms)
+        else:
+            self._read(group, leadership, number, request, 0)
+
+    def _refuse(self, number: int, problem: Problem, detail: str, **more: Any) -> None:
+        self._node.requests.answer(number, Refused(problem, detail, **more))
+
+    # -- writes
+
+    def _write(
+        self, group: Group, leadership: Leadership, number: int, write: Write, now_ms: int
+    ) -> None:
+        refusal = self._unfit(group, leadership, write, now_ms)
+        if refusal is not None:
+            self._node.requests.answer(number, refusal)
+            return
+        self._decide(group, leadership, number, _proposal(write), None)
+
+    def _unfit(
+        self, group: Group, leadership: Leadership, write: Write, now_ms: int
+    ) -> Refused | None:
+        limits = self._node.plan.limits
+        until = leadership.until_ms()
+        renewed_ms = 0 if until is None else until - group.times.hold_ms
+        if now_ms - renewed_ms > group.times.quiet_ms:
+            return Refused(Problem.NO_QUORUM, "renewals do not reach a majority of stores")
+        reachable = sum(group.lanes[i].is_up for i in range(group.voters))
+        if reachable < group.quorum:
+            return Refused(
+                Problem.NO_QUORUM,
+                f"{reachable} of {group.voters} stores reachable, {group.quorum} needed",
+            )
+        for change in write.mutations:
+            if isinstance(change, Put) and len(change.value) > limits.value_bytes_max:
+                return Refused(
+                    Problem.TOO_LARGE,
+                    f"value of {len(change.value)} bytes, the limit is {limits.value_bytes_max}",
+                )
+        log = leadership.log
+        if (
+            log is not None
+            and log.size_bytes > limits.shard_bytes_max * 95 // 100
+            and _grows(write)
+        ):
+            return Refused(
+                Problem.QUOTA_EXCEEDED,
+                f"shard holds {log.size_bytes} of {limits.shard_bytes_max} bytes; delete, or split it",
+            )
+        if self.pending_writes >= limits.pending_writes_max:
+            return Refused(Problem.OVERLOADED, "too many writes under way", retry_after_ms=50)
+        return None
+
+    def _decide(
+        self,
+        group: Group,
+        leadership: Leadership,
+        number: int,
+        proposal: Proposal,
+        found: Found | None,
+    ) -> None:
+        log = leadership.log
+        assert log is not None, "a leading shard has a log"
+        desk = self._desk(leadership)
+        decision = desk.admission.decide(proposal, log.last.sequence + 1, found)
+        if isinstance(decision, Admit):
+            entry = log.write(
+                decision.effects, proposal.op_id, proposal.digest,
+                decision.outcome if proposal.op_id else False,
+            )  # fmt: skip
+            self._await(desk, entry.sequence, number, decision.outcome, False)
+            group.dirty(leadership)
+        elif isinstance(decision, Replay):
+            if decision.sequence <= log.commit:
+                self._confirm(leadership, number, decision.outcome, True)
+            else:
+                self._await(desk, decision.sequence, number, decision.outcome, True)
+        elif isinstance(decision, Refuse):
+            problem = _REFUSALS[decision.reason]
+            self._refuse(number, problem, decision.detail, version=decision.version)
+        else:
+            self._look_up(group, leadership, number, proposal, decision, 0)
+
+    def _await(
+        self, desk: Desk, sequence: int, number: int, outcome: list[Any], replayed: bool
+    ) -> None:
+        opened = self._node.requests.get(number)
+        if opened is not None:
+            opened.sent = True
+        desk.pending.setdefault(sequence, []).append((number, outcome, replayed))
+        self.pending_writes += 1
+
+    def _confirm(
+        self, leadership: Leadership, number: int, outcome: list[Any], replayed: bool
+    ) -> None:
+        answer: Outcome
+        if outcome[0] == COMPARE_FAILED:
+            answer = Refused(
+                Problem.PRECONDITION_FAILED, f"key {outcome[1]!r} has version {outcome[2]}",
+                version=outcome[2],
+            )  # fmt: skip
+        else:
+            answer = Written(leadership.shard, leadership.epoch, outcome[1], replayed)
+        self._node.requests.answer(number, answer)
+
+    def _look_up(
+        self, group: Group, leadership: Leadership, number: int, proposal: Proposal,
+        lookup: Lookup, attempt: int,
+    ) -> None:  # fmt: skip
+        desk = self._desk(leadership)
+        desk.lookups += 1
+        mine = desk.lookups
+        log = leadership.log
+        assert log is not None, "a leading shard has a log"
+        desk.admission.read_began(mine, log.commit)
+        epoch = leadership.epoch
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            desk.admission.read_ended(mine)
+            if self._stale(leadership, epoch, number):
+                return
+            if result is None or result[0] != Code.OK:
+                if attempt < group.stores:
+                    self._look_up(group, leadership, number, proposal, lookup, attempt + 1)
+                return
+            found = _found(lookup, result[4:])
+            self._decide(group, leadership, number, proposal, found)
+
+        self._ask_current(group, leadership, list(lookup.keys), list(lookup.ids), attempt, reply)
+
+    def _stale(self, leadership: Leadership, epoch: int, number: int) -> bool:
+        """Whether an answer came for a leadership that is no longer the one that asked."""
+        if leadership.epoch == epoch and leadership.state is State.LEADING:
+            return False
+        self._refuse(number, Problem.NO_LEADER, "leadership changed meanwhile", retry_after_ms=100)
+        return True
+
+    # -- strong reads
+
+    def _read(
+        self, group: Group, leadership: Leadership, number: int, request: Request, attempt: int
+    ) -> None:
+        epoch = leadership.epoch
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if self._stale(leadership, epoch, number):
+                return
+            if result is None or result[0] != Code.OK:
+                if attempt < group.stores:
+                    self._read(group, leadership, number, request, attempt + 1)
+                return
+            if not leadership.serves(now_ms):
+                self._refuse(number, Problem.NO_QUORUM, "the lease ran out while reading")
+                return
+            where = provenance(leadership.shard, leadership.epoch, result[6], 0, Role.LEADER, "")
+            answer: Outcome
+            if isinstance(request, Scan):
+                answer = scanned_items(result[9], result[10], where)
+            else:
+                answer = found_values(result[10], where)
+            self._node.requests.answer(number, answer)
+
+        if isinstance(request, Scan):
+            log = leadership.log
+            assert log is not None, "a leading shard has a log"
+            store = self._current_store(group, leadership, attempt)
+            if store is not None:
+                group.ask(store, _scan(group, request, str(epoch), log.commit), reply)
+        elif isinstance(request, Read):
+            self._ask_current(group, leadership, list(request.keys), [], attempt, reply)
+
+    def _ask_current(
+        self, group: Group, leadership: Leadership, keys: list[str], ids: list[str], attempt: int,
+        reply: Reply,
+    ) -> None:  # fmt: skip
+        """Read at a store that has everything committed; nothing happens when there is none (time-out)."""
+        store = self._current_store(group, leadership, attempt)
+        log = leadership.log
+        if store is None or log is None:
+            return
+        command = [
+            "read", group.group, group.version, leadership.shard, str(leadership.epoch),
+            log.commit, keys, ids,
+        ]  # fmt: skip
+        group.ask(store, command, reply)
+
+    def _current_store(self, group: Group, leadership: Leadership, attempt: int) -> int | None:
+        log = leadership.log
+        if log is None:
+            return None
+        able = [
+            i for i in bits(leadership.held)
+            if group.lanes[i].is_up and log.followers[i].covered >= log.commit
+        ]  # fmt: skip
+        if not able:
+            return None
+        able.sort(key=lambda i: (group.lanes[i].round_trip_ms, i))
+        return able[attempt % len(able)]
+
+    # -- news of the leadership
+
+    def moved(self, group: Group, leadership: Leadership, now_ms: int) -> None:
+        """State or commit index changed: confirm what is committed, take up what waited."""
+        log = leadership.log
+        desk = self._desks.get(leadership.shard)
+        if leadership.state is State.LEADING and log is not None and log.commit == log.opening:
+            self._node.elected(group, leadership, now_ms)
+        if desk is None or log is None or log.epoch != leadership.epoch or not log.is_open:
+            return
+        for sequence in range(desk.confirmed + 1, log.commit + 1) if desk.pending else ():
+            for number, outcome, replayed in desk.pending.pop(sequence, ()):
+                self.pending_writes -= 1
+                self._confirm(leadership, number, outcome, replayed)
+        desk.confirmed = log.commit
+        desk.admission.prune(log.commit)
+        desk.base = self._node.upkeep.trim(group, leadership, desk.base)
+        if leadership.state is State.LEADING and desk.waiting:
+            waiting, desk.waiting = desk.waiting, []
+            for number, request in waiting:
+                self.submit(group, leadership, number, request, now_ms)
+
+    def log_replaced(self, leadership: Leadership) -> None:
+        """Another log was recovered: what became of this process's own entries is unknown."""
+        desk = self._desks.get(leadership.shard)
+        if desk is not None:
+            self._unknown(desk)
+            desk.admission = Admission()
+
+    def _unknown(self, desk: Desk) -> None:
+        for waiting in desk.pending.values():
+            for number, _, _ in waiting:
+                self.pending_writes -= 1
+                self._refuse(
+                    number,
+                    Problem.UNKNOWN_OUTCOME,
+                    "leadership was lost before a majority confirmed it",
+                )
+        desk.pending.clear()
+
+    def ended(self, group: Group, leadership: Leadership, why: str, now_ms: int) -> None:
+        """The leadership is over: nothing of it can be confirmed here any more."""
+        desk = self._desks.pop(leadership.shard, None)
+        if desk is None:
+            return
+        self._unknown(desk)
+        for number, request in desk.waiting:
+            self._node.resubmit(number, request, now_ms)
+
+    def hand_waiting(self, leadership: Leadership, refusal: Refused) -> None:
+        """The shard goes to another node: send those who waited there."""
+        desk = self._desks.get(leadership.shard)
+        if desk is not None:
+            waiting, desk.waiting = desk.waiting, []
+            for number, _ in waiting:
+                self._node.requests.answer(number, refusal)
+
+    def sweep(self, now_ms: int) -> None:
+        """Expire old ids; drop what has nothing under way."""
+        for shard, desk in list(self._desks.items()):
+            led = self._node.leadership(shard)
+            if led is None:
+                continue
+            group, leadership = led
+            log = leadership.log
+            if log is None or not leadership.serves(now_ms):
+                continue
+            effects = desk.admission.expiry(now_ms, log.commit)
+            if effects is not None:
+                log.write(effects)
+                group.dirty(leadership)
+
+
+def _proposal(write: Write) -> Proposal:
+    changes = tuple(
+        Change(m.partition, m.key, m.value if isinstance(m, Put) else None) for m in write.mutations
+    )
+    compares = tuple((c.key, c.version) for c in write.compares)
+    return Proposal(changes, compares, write.op_id, write.digest, write.since)
+
+
+def _grows(write: Write) -> bool:
+    return any(isinstance(m, Put) for m in write.mutations)
+
+
+def _found(lookup: Lookup, payload: list[Any]) -> Found:
+    values, ids = payload[6], payload[7]
+    versions = {key: v[0] if v else 0 for key, v in zip(lookup.keys, values, strict=True)}
+    known = {op: (i[0], i[1], i[2]) for op, i in zip(lookup.ids, ids, strict=True) if i}
+    floor = 0
+    if FLOOR_KEY in lookup.keys:
+        value = values[lookup.keys.index(FLOOR_KEY)]
+        floor = int(as_bytes(value[1])) if value else 0
+    return Found(versions, known, floor)
+
+
+def _scan(group: Group, scan: Scan, epoch: str, commit: int) -> list[Any]:
+    return [
+        "scan", group.group, group.version, scan.shard, epoch, commit,
+        scan.partition, scan.prefix, scan.after, scan.limit, SCAN_BYTES_MAX,
+    ]  # fmt: skip
+
+
+def is_strong(request: Request) -> bool:
+    """Whether only the leader may answer."""
+    return not isinstance(request, Read | Scan) or request.consistency is Consistency.STRONG

@@ -1,0 +1,226 @@
+"""Who stands for which shard, and when: order among candidates, patience, and no storms.
+
+Theory of operation. For every shard the live nodes of its group have an order that all of them
+compute alike: first by the regions the placement prefers, then by a hash of node and shard, which
+spreads the shards over the nodes of a region. The first in order stands at once when the shard is
+open; each next one a step later, if it is still open. A candidate stands only when a majority of
+stores is expected to grant (shards/election.pre_vote), and after a lost election waits a random
+time that grows with every loss.
+
+A shard is *open* when nobody holds it, when its holder has been silent for the whole wait, when it
+was handed to this process, or when it was revoked. Shards are looked at by holder, so that a
+healthy fleet of any size costs nothing here; after a mass failure they are taken in chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from controlplane.machine import Happened
+from controlplane.node.group import Group
+from shards.election import pre_vote
+from shards.grant import Sighted
+from shards.leadership import Leadership, State
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+CHUNK_MAX = 256  # shards stood for in one turn
+STANDING_MAX = 1024  # elections under way at once
+STUCK_TTLS = 4
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What a candidate remembers of one open shard."""
+
+    open_since_ms: int
+    not_before_ms: int = 0
+    losses: int = 0
+    deadline_ms: int = 0
+    reported: bool = False
+
+
+class StandingDesk:
+    """Candidacies of one node in one group."""
+
+    def __init__(self, node: Node, group: Group) -> None:
+        self._node = node
+        self._group = group
+        self._attempts: dict[str, Attempt] = {}
+        self._cooling: dict[str, int] = {}  # evicted here: do not stand before
+        self._alive: list[tuple[str, str]] = []  # (node, region), sorted
+        self.special: set[str] = set()  # handed to us, or revoked: look at once
+        self.why: dict[str, str] = {}
+
+    def advance(self, now_ms: int) -> None:
+        """Stand where it is time; called at every turn after a poll was answered."""
+        group = self._group
+        session = group.session
+        self._alive = self._living(now_ms)
+        self._check_deadlines(now_ms)
+        if session is None or not self._ready(now_ms):
+            return
+        budget = min(CHUNK_MAX, STANDING_MAX - self._standing_count())
+        for shard in self._open_shards(now_ms):
+            if budget <= 0:
+                return
+            if self._consider(group.sighted(shard), now_ms):
+                budget -= 1
+
+    def _standing_count(self) -> int:
+        return len(self._group.standing)
+
+    def _ready(self, now_ms: int) -> bool:
+        """A majority renewed the session, and the others had a chance to show up."""
+        group = self._group
+        until = group.until_ms()
+        if until is None or now_ms >= until or self._node.draining:
+            return False
+        if now_ms - group.started_ms >= group.times.ttl_ms:
+            return True
+        expected = self._node.nodes_of(group)
+        return expected <= {node for node, _ in self._alive}
+
+    def _living(self, now_ms: int) -> list[tuple[str, str]]:
+        group = self._group
+        plan = self._node.plan
+        found = {
+            (p.node, p.region)
+            for p in group.watch.peers(now_ms).values()
+            if p.silent_ms < group.times.silent_ms and not self._node.is_draining(p.node)
+        }
+        if group.session is not None:
+            found.add((plan.node, plan.region))
+        return sorted(found)
+
+    # -- which shards are open
+
+    def _open_shards(self, now_ms: int) -> list[str]:
+        group = self._group
+        found = [s for s in self.special if s not in group.led]
+        for holder, shards in list(group.by_holder.items()):
+            if not self._is_gone(holder, now_ms):
+                continue
+            found.extend(s for s in shards if s not in group.led)
+        self._forget_closed(set(found))
+        found.sort(key=lambda s: (s != "system", s))
+        return found
+
+    def _is_gone(self, holder: str, now_ms: int) -> bool:
+        group = self._group
+        if holder == "":
+            return True
+        if group.is_mine(holder):
+            return False
+        still = 0
+        for store in range(group.voters):
+            if not group.watch.answering(store, now_ms):
+                continue
+            known = group.watch.sightings[store]
+            if holder not in known or group.watch.counter_still(store, holder, now_ms) is not None:
+                still += 1
+        return still >= group.quorum
+
+    def _forget_closed(self, open_now: set[str]) -> None:
+        for shard in [s for s in self._attempts if s not in open_now]:
+            if shard not in self._group.led:
+                del self._attempts[shard]
+                self.why.pop(shard, None)
+
+    # -- one shard
+
+    def order(self, sighted: Sighted) -> list[str]:
+        """Nodes that may lead a shard, the best first, as every node computes it."""
+        regions = sighted.regions
+
+        def rank(candidate: tuple[str, str]) -> tuple[bool, int, int]:
+            node, region = candidate
+            place = regions.index(region) if region in regions else len(regions)
+            return node != sighted.pin, place, crc32(f"{sighted.shard}|{node}".encode())
+
+        return [node for node, _ in sorted(self._alive, key=rank)]
+
+    def _consider(self, sighted: Sighted, now_ms: int) -> bool:
+        group, shard = self._group, sighted.shard
+        attempt = self._attempts.get(shard)
+        if attempt is None:
+            attempt = self._attempts[shard] = Attempt(now_ms)
+        self._report_stuck(sighted, attempt, now_ms)
+        if now_ms < max(attempt.not_before_ms, self._cooling.get(shard, 0)):
+            return False
+        order = self.order(sighted)
+        here = self._node.plan.node
+        place = order.index(here) if here in order else len(order)
+        step_ms = group.times.ttl_ms // 4
+        handed = shard in self.special
+        if not handed and now_ms < attempt.open_since_ms + place * step_ms:
+            return False
+        session = group.session
+        assert session is not None, "standing without a session"
+        prospect = pre_vote(sighted, session, group.watch, group.voters, now_ms)
+        if not prospect.expected:
+            self.why[shard] = prospect.why
+            return False
+        why = next(iter(prospect.conditions.values()))[0]
+        leadership = Leadership(sighted, group, session)
+        group.led[shard] = leadership
+        attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
+        leadership.stand(session, prospect.conditions, why, now_ms)
+        return True
+
+    def _report_stuck(self, sighted: Sighted, attempt: Attempt, now_ms: int) -> None:
+        stuck = now_ms - attempt.open_since_ms > STUCK_TTLS * self._group.times.ttl_ms
+        if stuck and not attempt.reported:
+            attempt.reported = True
+            why = self.why.get(sighted.shard, "no candidate was elected")
+            self._node.out.append(Happened("stuck", sighted.shard, 0, {"why": why}))
+
+    def _check_deadlines(self, now_ms: int) -> None:
+        for leadership in list(self._group.standing.values()):
+            attempt = self._attempts.get(leadership.shard)
+            if attempt is not None:
+                leadership.check_standing(attempt.deadline_ms, now_ms)
+
+    # -- outcomes
+
+    def again(self, leadership: Leadership, now_ms: int) -> None:
+        """A leader whose epoch was passed at some store stands again, while its lease lasts."""
+        group = self._group
+        session = group.session
+        if session is None:
+            leadership.end("no-session", now_ms)
+            return
+        prospect = pre_vote(leadership.sighted, session, group.watch, group.voters, now_ms)
+        if not prospect.expected:
+            self.why[leadership.shard] = prospect.why
+            return
+        attempt = self._attempts.setdefault(leadership.shard, Attempt(now_ms))
+        attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
+        leadership.stand(session, prospect.conditions, "mine", now_ms)
+
+    def won(self, shard: str) -> None:
+        """The epoch is open: forget the trouble it took."""
+        self._attempts.pop(shard, None)
+        self.special.discard(shard)
+        self.why.pop(shard, None)
+
+    def lost(self, shard: str, now_ms: int) -> None:
+        """Back off with full jitter: U(0, min(TTL/2, 2 round trips * 2^losses))."""
+        self.special.discard(shard)
+        attempt = self._attempts.setdefault(shard, Attempt(now_ms))
+        attempt.losses += 1
+        round_trip_ms = max([10, *(lane.round_trip_ms for lane in self._group.lanes)])
+        cap = min(self._group.times.ttl_ms // 2, 2 * round_trip_ms * 2 ** min(attempt.losses, 10))
+        attempt.not_before_ms = now_ms + int(self._node.draw() * cap)
+
+    def cool(self, shard: str, now_ms: int) -> None:
+        """This process was made to give the shard up: let others have it first."""
+        self._cooling[shard] = now_ms + 2 * self._group.times.ttl_ms
+
+    def leading_state(self, shard: str) -> State | None:
+        """State of this node's leadership, None without one."""
+        leadership = self._group.led.get(shard)
+        return None if leadership is None else leadership.state

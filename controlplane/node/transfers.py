@@ -1,0 +1,258 @@
+"""Handing a shard to another node without waiting for a lease to run out, and taking one away.
+
+Theory of operation. *Transfer*: the leader stops admitting, waits for its tail to commit, drops
+what it holds strictly before the first handover is sent, writes the handover to the stores, and
+tells the target once a majority has it. If a handover is refused, or the target has not taken over
+in TTL/2, it stands again at a higher epoch; it never resumes the old one.
+*Eviction* works without the holder's help: the grant is marked revoked at the stores. A holder
+that obeys gives up at once; one that does not loses its lease when its renewals are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from controlplane.machine import Tell
+from controlplane.node.group import Group
+from controlplane.requests import (
+    Evict,
+    Evicted,
+    LeaderHint,
+    Problem,
+    Refused,
+    Transfer,
+    Transferred,
+)  # fmt: skip
+from regions.codec import Code
+from regions.quorum import Tally, Verdict
+from regions.watch import Peer
+from shards.leadership import Leadership, State
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+
+@dataclass(slots=True)
+class Handing:
+    """One transfer under way."""
+
+    group: Group
+    leadership: Leadership
+    target: Peer
+    epoch: int
+    began_ms: int
+    number: int | None
+    told_ms: int | None = None
+    tally: Tally | None = None
+
+
+class Transfers:
+    """Transfers and evictions begun at one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._handing: dict[str, Handing] = {}
+
+    @property
+    def under_way(self) -> int:
+        """Transfers that have not ended."""
+        return len(self._handing)
+
+    def begin(
+        self,
+        group: Group,
+        leadership: Leadership,
+        request: Transfer,
+        number: int | None,
+        now_ms: int,
+    ) -> None:
+        """Start handing a led shard over; answers `number` when the target has been told."""
+        target = self._target(group, request.to_node, now_ms)
+        problem = None
+        if not leadership.serves(now_ms):
+            problem = Refused(Problem.TRANSFERRING, "the shard is changing hands already")
+        elif request.to_node == self._node.plan.node:
+            problem = Refused(Problem.INVALID, f"{request.to_node} leads {request.shard} already")
+        elif target is None:
+            problem = Refused(
+                Problem.UNKNOWN_NODE, f"no live session of {request.to_node!r} in {group.group}"
+            )
+        if problem is not None or target is None:
+            if number is not None and problem is not None:
+                self._node.requests.answer(number, problem)
+            return
+        leadership.state = State.HANDING
+        handing = Handing(group, leadership, target, leadership.epoch, now_ms, number)
+        self._handing[leadership.shard] = handing
+        group.shaky.add(leadership.shard)
+        self._drained(handing, now_ms)
+
+    def _target(self, group: Group, node: str, now_ms: int) -> Peer | None:
+        live = [
+            p for p in group.watch.peers(now_ms).values()
+            if p.node == node and p.silent_ms < group.times.silent_ms
+        ]  # fmt: skip
+        return min(live, key=lambda p: p.silent_ms) if live else None
+
+    def advance(self, now_ms: int) -> None:
+        """Go on with what waits: tails to commit, targets to take over."""
+        for shard, handing in list(self._handing.items()):
+            leadership = handing.leadership
+            if leadership.state is State.HANDING:
+                self._drained(handing, now_ms)
+            elif leadership.state is not State.HANDED or leadership.epoch != handing.epoch:
+                del self._handing[shard]
+                self._answer(handing, Refused(Problem.NO_LEADER, "the transfer was overtaken"))
+            else:
+                self._watch_target(handing, now_ms)
+
+    def _drained(self, handing: Handing, now_ms: int) -> None:
+        leadership, group = handing.leadership, handing.group
+        log = leadership.log
+        if log is not None and log.pending == 0:
+            self._hand_over(handing, now_ms)
+        elif now_ms - handing.began_ms > group.times.ttl_ms // 2:
+            leadership.state = State.LEADING
+            del self._handing[leadership.shard]
+            self._answer(handing, Refused(Problem.NO_QUORUM, "the tail of the log did not commit"))
+            self._node.serving.moved(group, leadership, now_ms)
+
+    def _hand_over(self, handing: Handing, now_ms: int) -> None:
+        leadership, group = handing.leadership, handing.group
+        leadership.drop_lease()
+        leadership.state = State.HANDED
+        handing.told_ms = now_ms
+        handing.tally = Tally((1 << group.voters) - 1, group.quorum)
+        for store in range(group.stores):
+            if group.lanes[store].is_up:
+                command = [
+                    "handover", group.group, group.version, leadership.shard,
+                    str(leadership.epoch), leadership.session.sid, handing.target.sid,
+                ]  # fmt: skip
+                group.ask(store, command, self._handed(handing, store))
+            else:
+                self._count(handing, store, False, now_ms)
+
+    def _handed(self, handing: Handing, store: int) -> Any:
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            self._count(handing, store, result is not None and result[0] == Code.OK, now_ms)
+
+        return reply
+
+    def _count(self, handing: Handing, store: int, yes: bool, now_ms: int) -> None:
+        tally, leadership = handing.tally, handing.leadership
+        if tally is None or store >= handing.group.voters or leadership.state is not State.HANDED:
+            return
+        if yes:
+            tally.yes |= 1 << store
+        else:
+            tally.no |= 1 << store
+        if tally.verdict() is Verdict.LOST:
+            self._take_back(handing, now_ms)
+        elif tally.verdict() is Verdict.WON:
+            self._tell(handing, now_ms)
+
+    def _tell(self, handing: Handing, now_ms: int) -> None:
+        leadership, target = handing.leadership, handing.target
+        message = {
+            "kind": "handed", "group": handing.group.group, "shard": leadership.shard,
+            "epoch": leadership.epoch, "sid": target.sid,
+            "stores": handing.tally.yes if handing.tally is not None else 0,
+        }  # fmt: skip
+        self._node.out.append(Tell(target.node, message))
+        hint = LeaderHint(target.node, target.region, target.url, leadership.epoch + 1)
+        moved = Refused(Problem.NOT_LEADER, "handed over", leader=hint)
+        self._node.serving.hand_waiting(leadership, moved)
+        paused_ms = now_ms - handing.began_ms
+        self._answer(
+            handing, Transferred(leadership.shard, leadership.epoch, target.node, paused_ms)
+        )
+
+    def _watch_target(self, handing: Handing, now_ms: int) -> None:
+        leadership, group = handing.leadership, handing.group
+        leading = leadership.sighted.leading_grant()
+        if leading is not None and leading.epoch > handing.epoch:
+            del self._handing[leadership.shard]
+            detail = {"to": handing.target.node}
+            self._node.happened("transferred", leadership.shard, leadership.epoch, detail)
+            leadership.end("transferred", now_ms)
+        elif handing.told_ms is not None and now_ms - handing.told_ms > group.times.ttl_ms // 2:
+            self._take_back(handing, now_ms)
+
+    def _take_back(self, handing: Handing, now_ms: int) -> None:
+        """The target is late, or a handover was refused: stand again, at a higher epoch."""
+        self._handing.pop(handing.leadership.shard, None)
+        self._answer(
+            handing, Refused(Problem.TRANSFERRING, "the target did not take over; standing again")
+        )
+        self._node.standing[handing.group.group].again(handing.leadership, now_ms)
+        if handing.leadership.state is State.HANDED:
+            handing.leadership.end("resigned", now_ms)
+
+    def _answer(self, handing: Handing, outcome: Transferred | Refused) -> None:
+        if handing.number is not None:
+            self._node.requests.answer(handing.number, outcome)
+            handing.number = None
+
+    def handed_to_us(self, message: dict[str, Any], now_ms: int) -> None:
+        """The holder says that its shard is ours to take."""
+        group = self._node.groups.get(str(message.get("group")))
+        session = None if group is None else group.session
+        shard, epoch, stores = message.get("shard"), message.get("epoch"), message.get("stores")
+        if group is None or session is None or message.get("sid") != session.sid:
+            return
+        if not isinstance(shard, str) or not isinstance(epoch, int) or not isinstance(stores, int):
+            return
+        sighted = group.sighted(shard)
+        leading = sighted.leading_grant()
+        holder = "" if leading is None else leading.holder
+        for store in range(group.voters):
+            if stores >> store & 1 and sighted.grants[store].epoch <= epoch:
+                fields = [str(epoch), "0", str(epoch), holder, "handover", session.sid, 0]
+                group.saw(shard, store, fields, now_ms)
+        self._node.standing[group.group].special.add(shard)
+        self._node.standing[group.group].advance(now_ms)
+
+    # -- evictions
+
+    def evict(self, group: Group, request: Evict, number: int, now_ms: int) -> None:
+        """Revoke the present grant at every store of the group."""
+        sighted = group.sighted(request.shard)
+        leading = sighted.leading_grant()
+        if leading is None:
+            refused = Refused(Problem.NO_LEADER, "nobody holds the shard")
+            self._node.requests.answer(number, refused)
+            return
+        tally = Tally((1 << group.voters) - 1, group.quorum)
+        holder = self._node.node_name(leading.holder)
+        done = Evicted(request.shard, leading.epoch, holder)
+
+        def count(store: int, yes: bool) -> None:
+            if yes:
+                tally.yes |= 1 << store
+            else:
+                tally.no |= 1 << store
+            if tally.verdict() is Verdict.WON:
+                self._node.requests.answer(number, done)
+            elif tally.verdict() is Verdict.LOST:
+                refused = Refused(Problem.NO_QUORUM, "no majority of stores took the revocation")
+                self._node.requests.answer(number, refused)
+
+        self._node.upkeep.remember_reason(request.shard, request.principal, request.reason)
+        for store in range(group.voters):
+            if not group.lanes[store].is_up:
+                count(store, False)
+                continue
+            command = [
+                "revoke", group.group, group.version, request.shard, leading.holder,
+                str(leading.epoch), request.principal, request.reason,
+            ]  # fmt: skip
+            group.ask(store, command, _counted(count, store))
+
+
+def _counted(count: Any, store: int) -> Any:
+    def reply(result: list[Any] | None, now_ms: int) -> None:
+        count(store, result is not None and result[0] == Code.OK)
+
+    return reply

@@ -1,0 +1,284 @@
+"""What a leader owes its stores: fences heeded, grants released, laggards caught up, history kept.
+
+Everything here runs beside the requests and may be late without harm, except two things that are
+done at once: giving up a revoked grant, and standing again (or stopping) when a store promised a
+higher epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controlplane.node.group import Group
+from regions.codec import Code, pack
+from regions.quorum import bits
+from shards.catch_up import CatchUp, Phase
+from shards.entry import Entry
+from shards.grant import process_of
+from shards.leadership import Leadership, Reply, State
+from shards.log import Stream
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+TRIM_ENTRIES_MIN = 512
+ENDINGS = {
+    "free": "vacant", "dead": "expired", "handover": "transferred", "revoked": "evicted", "mine": "renewed",
+}  # fmt: skip
+
+
+class Upkeep:
+    """Duties of one node towards its groups' stores."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._revoked_by: dict[str, tuple[str, str]] = {}
+        self._copies = 0
+        self._copy_later: set[tuple[str, str, int]] = set()
+        self._next_sweep_ms = 0
+
+    def advance(self, now_ms: int) -> None:
+        """Heed fences at once; sweep for the rest a few times a TTL."""
+        for group in self._node.groups.values():
+            for shard in list(group.shaky):
+                leadership = group.led.get(shard)
+                if leadership is not None:
+                    self._heed(group, leadership, now_ms)
+        if now_ms >= self._next_sweep_ms:
+            self._next_sweep_ms = now_ms + 500
+            for group in self._node.groups.values():
+                self._sweep(group, now_ms)
+            for name, shard, store in self._copy_later:
+                leadership = self._node.groups[name].led.get(shard)
+                if leadership is not None:
+                    self._node.groups[name].urgent[store][shard] = leadership
+            self._copy_later.clear()
+
+    # -- fences
+
+    def _heed(self, group: Group, leadership: Leadership, now_ms: int) -> None:
+        fenced = leadership.fenced_at
+        if leadership.state is State.RECOVERING and fenced:
+            leadership.end("fenced", now_ms)
+        elif leadership.state is State.LEADING:
+            moved = leadership.session is not group.session
+            if fenced.bit_count() >= group.quorum:
+                self._node.happened("fenced", leadership.shard, leadership.epoch, {})
+                leadership.end("fenced", now_ms)
+            elif (fenced or moved) and leadership.serves(now_ms):
+                self._node.standing[group.group].again(leadership, now_ms)
+            elif moved and group.until_ms() is not None:
+                leadership.end("expired", now_ms)
+
+    # -- revocations and releases
+
+    def revoked(self, group: Group, shard: str, epoch: int, now_ms: int) -> None:
+        """A store says that our grant of this epoch is taken away: obey at once."""
+        leadership = group.led.get(shard)
+        if leadership is None or leadership.epoch != epoch:
+            return
+        leadership.drop_lease()
+        self._node.standing[group.group].cool(shard, now_ms)
+        self._node.happened("evicted", shard, epoch, {"node": self._node.plan.node})
+        leadership.end("evicted", now_ms)
+
+    def ended(
+        self, group: Group, leadership: Leadership, why: str, release: int, now_ms: int
+    ) -> None:
+        """A leadership is over: release what may be held, answer its requests, back off."""
+        shard, epoch = leadership.shard, leadership.epoch
+        for store in bits(release):
+            group.unreleased.setdefault(shard, {})[store] = epoch
+            self._release(group, shard, store, epoch, leadership.session.sid)
+        self._node.serving.ended(group, leadership, why, now_ms)
+        self._node.standing[group.group].lost(shard, now_ms)
+        if why != "lost":
+            self._node.happened("resigned", shard, epoch, {"why": why})
+
+    def _release(self, group: Group, shard: str, store: int, epoch: int, sid: str) -> None:
+        if not group.lanes[store].is_up:
+            return
+        command = ["release", group.group, group.version, shard, str(epoch), sid]
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if result is None:
+                return
+            waiting = group.unreleased.get(shard)
+            if waiting is not None and waiting.get(store, 0) <= epoch:
+                waiting.pop(store, None)
+                if not waiting:
+                    del group.unreleased[shard]
+
+        group.ask(store, command, reply)
+
+    # -- sweeps
+
+    def _sweep(self, group: Group, now_ms: int) -> None:
+        session = group.session
+        if session is None:
+            return
+        for shard, waiting in list(group.unreleased.items()):
+            if shard not in group.led:
+                for store, epoch in list(waiting.items()):
+                    self._release(group, shard, store, epoch, session.sid)
+        self._release_forgotten(group)
+        self._drop_old_sessions(group)
+        self._bury_silent(group, now_ms)
+
+    def _release_forgotten(self, group: Group) -> None:
+        """Grants of this process that it does not lead: a live session never just forgets one."""
+        for sid in list(group.sessions):
+            for shard in list(group.by_holder.get(sid, ())):
+                if shard in group.led or shard in group.unreleased:
+                    continue
+                for store, grant in enumerate(group.sighted(shard).grants):
+                    if grant.is_held and process_of(grant.holder) == self._node.plan.process:
+                        self._release(group, shard, store, grant.epoch, grant.holder)
+
+    def _drop_old_sessions(self, group: Group) -> None:
+        used = {leadership.session.sid for leadership in group.led.values()}
+        for sid in list(group.sessions):
+            if sid not in used and group.sessions[sid] is not group.session:
+                del group.sessions[sid]
+
+    def _bury_silent(self, group: Group, now_ms: int) -> None:
+        """Sessions of processes long gone that hold nothing: so that polls stay short."""
+        patience_ms = 10 * group.times.ttl_ms
+        for store in range(group.stores):
+            if not group.lanes[store].is_up:
+                continue
+            for sid, seen in group.watch.sightings[store].items():
+                silent_ms = now_ms - seen.first_seen_ms
+                if (
+                    sid not in group.by_holder
+                    and silent_ms > patience_ms
+                    and sid not in group.sessions
+                ):
+                    command = ["bury", group.group, group.version, sid, seen.counter]
+                    group.ask(store, command, lambda result, now_ms: None)
+
+    # -- stores that lag
+
+    def check_behind(self, group: Group, leadership: Leadership, store: int) -> None:
+        """Begin to catch a store up, if that is what it needs."""
+        log = leadership.log
+        if log is None or log.followers[store].stream is not Stream.BEHIND or not log.is_open:
+            return
+        copies = leadership.catch_ups
+        if copies is not None and store in copies:
+            return
+        follower = log.followers[store]
+        sources = [
+            i for i in leadership.sources(log.floor.sequence)
+            if i != store and group.lanes[i].is_up
+        ]  # fmt: skip
+        if not sources or leadership.state is not State.LEADING:
+            return
+        self._copies += 1
+        attempt = f"{self._node.plan.process}.{self._copies}"
+        source = min(sources, key=lambda i: group.lanes[i].round_trip_ms)
+        copy = CatchUp(
+            leadership.shard, group.group, group.version, source, store,
+            follower.sent, log.floor.sequence, attempt,
+        )  # fmt: skip
+        if leadership.catch_ups is None:
+            leadership.catch_ups = {}
+        leadership.catch_ups[store] = copy
+        self._node.happened("catching-up", leadership.shard, leadership.epoch, {"store": store})
+        self._go_on(group, leadership, copy)
+
+    def _go_on(self, group: Group, leadership: Leadership, copy: CatchUp) -> None:
+        """Ask the next thing of a copy."""
+        log = leadership.log
+        if log is None or leadership.state is not State.LEADING:
+            copy.failed()
+        reply = self._copy_reply(group, leadership, copy, copy.phase)
+        if (command := copy.at_source()) is not None:
+            group.fetch(copy.source, command, reply)
+        elif (command := copy.at_target()) is not None:
+            group.fetch(copy.target, command, reply)
+        elif (chunk := copy.chunk()) is not None and log is not None:
+            before, entries = chunk
+            append = log.entry_append(group.group, group.version, before, entries)
+            group.ask(copy.target, append, reply)
+        elif (command := copy.adoption(leadership.epoch, leadership.session.sid)) is not None:
+            group.ask(copy.target, command, reply)
+        else:
+            self._copied(group, leadership, copy)
+
+    def _copy_reply(
+        self, group: Group, leadership: Leadership, copy: CatchUp, phase: Phase
+    ) -> Reply:
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if result is None or result[0] != Code.OK:
+                copy.failed()
+            elif phase is Phase.READING:
+                copy.range_read(result[4:], self._position(leadership))
+            elif phase is Phase.PAGING:
+                copy.page_read(result[4:])
+            elif phase is Phase.STAGING:
+                copy.staged()
+            elif phase is Phase.APPENDING:
+                copy.appended()
+            elif phase is Phase.ADOPTING:
+                copy.adopted()
+            self._go_on(group, leadership, copy)
+
+        return reply
+
+    def _position(self, leadership: Leadership) -> tuple[str, int, int] | None:
+        floor = None if leadership.log is None else leadership.log.floor
+        if floor is None or floor.epoch == 0:
+            return None
+        return str(floor.epoch), floor.sequence, floor.chain
+
+    def _copied(self, group: Group, leadership: Leadership, copy: CatchUp) -> None:
+        """It is over: the leader's own stream goes on, or begins again later."""
+        if leadership.catch_ups is not None:
+            leadership.catch_ups.pop(copy.target, None)
+        log = leadership.log
+        if copy.phase is Phase.FAILED:
+            group.fetch(copy.target, copy.cleanup(), lambda result, now_ms: None)
+        if log is not None and log.followers[copy.target].stream is Stream.BEHIND:
+            if copy.phase is Phase.DONE:
+                log.restart(copy.target, copy.matched)
+                group.urgent[copy.target][leadership.shard] = leadership
+            else:
+                self._copy_later.add((group.group, leadership.shard, copy.target))
+
+    # -- trimming
+
+    def trim(self, group: Group, leadership: Leadership, base: int) -> int:
+        """Trim a log that has grown past its use; returns the new base, or the old one."""
+        log = leadership.log
+        if log is None or not log.is_open or leadership.catch_ups:
+            return base
+        sent = [f.covered for f in log.followers if f.stream is Stream.FLOWING]
+        upto = min([log.commit, *sent]) - TRIM_ENTRIES_MIN // 2
+        if upto - base < TRIM_ENTRIES_MIN:
+            return base
+        sid, epoch = leadership.session.sid, str(leadership.epoch)
+        for store, follower in enumerate(log.followers):
+            if follower.stream is Stream.FLOWING and group.lanes[store].is_up:
+                command = ["trim", group.group, group.version, log.shard, epoch, sid, upto]
+                group.ask(store, command, lambda result, now_ms: None)
+        return upto
+
+    # -- history
+
+    def history_effect(self, group: Group, leadership: Leadership, tail: Entry) -> list[Any]:
+        """One line of the history of leadership: who, since when, who before, why it ended."""
+        plan = self._node.plan
+        holder, before = leadership.before
+        by, reason = self._revoked_by.pop(leadership.shard, ("", ""))
+        record = {
+            "shard": leadership.shard, "epoch": leadership.epoch, "node": plan.node, "region": plan.region,
+            "group": group.group, "before": self._node.node_name(holder), "before_epoch": before,
+            "ended": ENDINGS.get(leadership.why, leadership.why), "principal": by or "system",
+            "reason": reason, "wall_ms": self._node.wall_ms(), "previous": [tail.sequence, tail.epoch, tail.chain],
+        }  # fmt: skip
+        return ["h", str(leadership.epoch), pack(record)]
+
+    def remember_reason(self, shard: str, principal: str, reason: str) -> None:
+        """Why this node is about to take a shard over, for its history."""
+        self._revoked_by[shard] = (principal, reason)

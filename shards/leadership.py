@@ -1,0 +1,353 @@
+"""One process's authority over one shard, from standing for it to having let it go.
+
+Theory of operation. A leadership stands (shards/election), recovers the log (shards/recovery),
+opens its epoch by a committed entry, and then leads: it writes (shards/admission, shards/log),
+answers strong reads, and hands over when asked (shards/transfer). Whether it may serve is never a
+state: it is the comparison `now_ms < until_ms()`, made after a request arrived and again before a
+strong answer leaves.
+
+    STANDING    --won-------------> RECOVERING        --lost------------> ENDED
+    RECOVERING  --opening entry committed---> LEADING --source lost-----> ENDED
+    LEADING     --a store promised higher---> STANDING (again, at a higher epoch, keeping what it
+    holds) LEADING     --transfer--------> HANDING           --revoked---------> ENDED
+    HANDING     --tail committed, lease dropped, a majority holds the handover--> HANDED
+    HANDING, HANDED --refused, or the target is late--> STANDING (again, at a higher epoch)
+    any         --a majority promised to another-------> ENDED
+
+Standing again keeps `held` and its lease: strong reads wait, writes wait, nothing is answered out
+of the old epoch any more; the commit index known so far goes over into the new epoch, and recovery
+runs in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
+
+from regions.codec import Code
+from regions.quorum import Verdict, bits, quorum_of
+from regions.session import Session
+from shards.catch_up import CatchUp
+from shards.election import Condition, Election
+from shards.entry import Entry
+from shards.grant import Sighted
+from shards.log import Log, Stream
+from shards.recovery import Progress, Recovery
+
+FETCH_BYTES = 256 * 1024
+
+
+class State(Enum):
+    """Where a leadership is in its life."""
+
+    STANDING = "standing"
+    RECOVERING = "recovering"
+    LEADING = "leading"
+    HANDING = "handing"
+    HANDED = "handed"
+    ENDED = "ended"
+
+
+Reply = Callable[[list[Any] | None, int], None]
+
+
+class Desk(Protocol):
+    """What a leadership may ask of the node it lives in."""
+
+    group: str
+    version: int
+    voters: int
+    stores: int
+
+    def ask(self, store: int, command: list[Any], reply: Reply) -> None:
+        """Send on the ordered lane; `reply(result, now_ms)`, result None when the lane was lost."""
+
+    def fetch(self, store: int, command: list[Any], reply: Reply) -> None:
+        """Send on the bulk lane; `reply(result, now_ms)`, result None when it was lost."""
+
+    def saw(self, shard: str, store: int, fields: list[Any], now_ms: int) -> None:
+        """A store showed its grant of a shard."""
+
+    def dirty(self, leadership: Leadership) -> None:
+        """There is something to append for this shard."""
+
+    def moved(self, leadership: Leadership, now_ms: int) -> None:
+        """State or commit index changed."""
+
+    def ended(self, leadership: Leadership, why: str, release: int, now_ms: int) -> None:
+        """It is over; `release` is the mask of stores where the epoch must be released."""
+
+    def opening(self, leadership: Leadership, tail: Entry, log_kept: bool) -> list[list[Any]]:
+        """Effects of the entry that opens the epoch after `tail`: one line of history.
+
+        `log_kept` tells that entries of this process's earlier epoch go on; otherwise what
+        became of them is unknown.
+        """
+
+
+class Leadership:
+    """One shard at one process. `held` is B: stores that acknowledged a grant of this epoch."""
+
+    __slots__ = (
+        "_desk", "_election", "_recovery", "before", "catch_ups", "epoch", "held", "log", "old_held",
+        "session", "shard", "sighted", "state", "why",
+    )  # fmt: skip
+
+    def __init__(self, sighted: Sighted, desk: Desk, session: Session) -> None:
+        self.shard = sighted.shard
+        self.sighted = sighted
+        self.session = session
+        self._desk = desk
+        self._election: Election | None = None
+        self._recovery: Recovery | None = None
+        self.catch_ups: dict[int, CatchUp] | None = None
+        self.log: Log | None = None
+        self.epoch = 0
+        self.held = 0
+        self.old_held: tuple[Session, int] | None = None
+        self.state = State.ENDED
+        self.why = ""
+        self.before: tuple[str, int] = ("", 0)
+
+    # -- authority
+
+    def until_ms(self) -> int | None:
+        """Until when this process may rely on its grants; the greatest over its sessions."""
+        until = self.session.until_ms(self.held)
+        if self.old_held is None:
+            return until
+        old = self.old_held[0].until_ms(self.old_held[1])
+        return old if until is None else (until if old is None else max(until, old))
+
+    def serves(self, now_ms: int) -> bool:
+        """Whether this process may answer for the shard at `now_ms`, its clock just read."""
+        if self.state is not State.LEADING:
+            return False
+        until = self.until_ms()
+        return until is not None and now_ms < until
+
+    # -- standing
+
+    def stand(
+        self, session: Session, conditions: dict[int, Condition], why: str, now_ms: int
+    ) -> None:
+        """Ask the stores in `conditions` for a grant at an epoch above all promises seen."""
+        if self.state is State.LEADING and self.old_held is None:
+            self.old_held = (self.session, self.held)
+        leading = self.sighted.leading_grant()
+        if leading is not None:
+            self.before = (leading.holder, leading.epoch)
+        self.session = session
+        self.epoch = max(self.sighted.greatest_promise(), self.epoch) + 1
+        self.held = 0
+        self.why = why
+        self._recovery = None
+        self.state = State.STANDING
+        election = Election(self.shard, self.epoch, session.sid, conditions, self._desk.voters)
+        self._election = election
+        for store in conditions:
+            command = election.command(store, self._desk.group, self._desk.version)
+            self._desk.ask(store, command, self._prepared(election, store))
+        self._desk.moved(self, now_ms)
+
+    def _prepared(self, election: Election, store: int) -> Reply:
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if result is None:
+                election.unknown(store)
+            elif result[0] == Code.OK:
+                election.granted(store, result[4:])
+                self._granted(election, store, now_ms)
+            else:
+                election.refused(store, result[0])
+                if len(result) > 4:
+                    self._desk.saw(self.shard, store, result[4], now_ms)
+            self._decide(election, now_ms)
+
+        return reply
+
+    def _granted(self, election: Election, store: int, now_ms: int) -> None:
+        epoch = str(election.epoch)
+        self._desk.saw(self.shard, store, [epoch, "0", epoch, election.sid, "held", "", 0], now_ms)
+        if election is self._election and self.state is not State.ENDED:
+            self.held |= 1 << store
+            tail = election.tails[store]
+            if self.log is not None and self.log.epoch == election.epoch:
+                self.log.matches(store, tail.sequence, tail.epoch, tail.chain, tail.committed)
+                self._desk.dirty(self)
+
+    def _decide(self, election: Election, now_ms: int) -> None:
+        if election is not self._election or self.state is not State.STANDING:
+            return
+        if election.verdict is Verdict.LOST:
+            self.end("lost", now_ms)
+        elif election.verdict is Verdict.WON:
+            self._won(election, now_ms)
+
+    def check_standing(self, deadline_ms: int, now_ms: int) -> None:
+        """An election that has not ended by its deadline is lost."""
+        election = self._election
+        if self.state is State.STANDING and election is not None and now_ms >= deadline_ms:
+            election.expired()
+            self._decide(election, now_ms)
+
+    # -- recovery
+
+    def _won(self, election: Election, now_ms: int) -> None:
+        own, commit = (self.log.last, self.log.commit) if self.log is not None else (None, 0)
+        self.state = State.RECOVERING
+        self._recovery = Recovery(election.tails, own, commit)
+        self._desk.moved(self, now_ms)
+        self._recover(now_ms)
+
+    def _recover(self, now_ms: int) -> None:
+        recovery = self._recovery
+        assert recovery is not None, "recovering without a recovery"
+        if recovery.progress is Progress.READY:
+            self._open(recovery, now_ms)
+        elif recovery.progress is Progress.FAILED:
+            self.end("recovery-failed", now_ms)
+        else:
+            store = recovery.choice.store
+            assert store is not None, "the leader's own log needs no fetching"
+            command = recovery.next_fetch(
+                self._desk.group, self._desk.version, self.shard, FETCH_BYTES
+            )
+            self._desk.fetch(store, command, self._fetched(recovery))
+
+    def _fetched(self, recovery: Recovery) -> Reply:
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if recovery is not self._recovery or self.state is not State.RECOVERING:
+                return
+            if result is None or result[0] != Code.OK:
+                recovery.progress = Progress.FAILED
+            else:
+                recovery.fetched(result[12])
+            self._recover(now_ms)
+
+        return reply
+
+    def _open(self, recovery: Recovery, now_ms: int) -> None:
+        own = self.log if recovery.choice.store is None else None
+        log = Log(
+            self.shard, self.epoch, self.session.sid, self._desk.voters, self._desk.stores,
+            recovery.floor, recovery.choice.committed,
+        )  # fmt: skip
+        if own is not None:
+            log.inherit(own)
+        else:
+            log.extend(recovery.entries)
+        log.open_epoch(self._desk.opening(self, log.last, own is not None))
+        self.log = log
+        self._recovery = None
+        assert self._election is not None, "recovered without an election"
+        for store, tail in self._election.tails.items():
+            log.matches(store, tail.sequence, tail.epoch, tail.chain, tail.committed)
+        self._desk.dirty(self)
+
+    # -- leading
+
+    def next_append(self, store: int, bytes_max: int) -> tuple[list[Any], Reply] | None:
+        """The next append for a store, with what takes its answer."""
+        log = self.log
+        if log is None or log.epoch != self.epoch or self.state is State.HANDED:
+            return None
+        if not self.session.live_at(store):
+            return None
+        found = log.next_append(store, self._desk.group, self._desk.version, bytes_max)
+        if found is None:
+            return None
+        command, number = found
+        return command, self._appended(log, store, number)
+
+    def _appended(self, log: Log, store: int, number: int) -> Reply:
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if log is not self.log or log.epoch != self.epoch or self.state is State.ENDED:
+                return
+            if result is None:
+                log.lost(store)
+            elif result[0] == Code.OK:
+                self._adopted(store)
+                before = log.commit
+                if log.appended(store, number, result[4:]) > before:
+                    self._committed(log, now_ms)
+                if log.wants(store):
+                    self._desk.dirty(self)
+            elif result[0] == Code.GAP:
+                self._adopted(store)
+                log.gap(store, number, result[5:])
+                self._desk.dirty(self)
+            else:
+                self._append_refused(log, store, result, now_ms)
+
+        return reply
+
+    def _adopted(self, store: int) -> None:
+        if self.state is not State.HANDED:
+            self.held |= 1 << store
+
+    def _committed(self, log: Log, now_ms: int) -> None:
+        if self.state is State.RECOVERING and log.is_open:
+            self.state = State.LEADING
+            self.old_held = None
+        self._desk.moved(self, now_ms)
+        log.forget()
+
+    def _append_refused(self, log: Log, store: int, result: list[Any], now_ms: int) -> None:
+        code = result[0]
+        if code in (Code.FENCED, Code.CONFLICT, Code.DEAD):
+            log.refused(store)
+            self.held &= ~(1 << store)
+        else:
+            log.lost(store)
+        if code == Code.FENCED and len(result) > 4:
+            self._desk.saw(self.shard, store, result[4], now_ms)
+        self._desk.moved(self, now_ms)
+
+    @property
+    def fenced_at(self) -> int:
+        """Voters that refuse this epoch: a reason to stand again, or to stop."""
+        if self.log is None or self.log.epoch != self.epoch:
+            return 0
+        followers = self.log.followers[: self._desk.voters]
+        return sum(1 << i for i, f in enumerate(followers) if f.stream is Stream.REFUSED)
+
+    def lane_lost(self, store: int) -> None:
+        """The ordered lane to a store was lost: its stream starts from certain ground again."""
+        if self.log is not None:
+            self.log.lost(store)
+
+    # -- the end
+
+    def drop_lease(self) -> None:
+        """Give up what is held, before anybody else is let in. Only a later epoch counts again."""
+        self.held = 0
+        self.old_held = None
+
+    def end(self, why: str, now_ms: int) -> None:
+        """Let it go; what may be held at this epoch is released."""
+        if self.state is State.ENDED:
+            return
+        election = self._election
+        may_hold = self.held | (election.may_hold if election is not None else 0)
+        if self.log is not None and self.log.epoch == self.epoch:
+            may_hold |= (1 << self._desk.stores) - 1
+        self.state = State.ENDED
+        self.drop_lease()
+        self._election = None
+        self._recovery = None
+        self.catch_ups = None
+        self._desk.ended(self, why, may_hold, now_ms)
+        self.log = None
+
+    def sources(self, sequence: int) -> list[int]:
+        """Stores known to have everything up to `sequence`, of those that hold this epoch."""
+        log = self.log
+        if log is None:
+            return []
+        return [i for i in bits(self.held) if log.followers[i].covered >= sequence]
+
+    @property
+    def quorum(self) -> int:
+        """How many voters decide."""
+        return quorum_of(self._desk.voters)
