@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from controlplane.node_plan import ShardSeed
 from regions.topology import GLOBAL_GROUP, REGION_GROUP_PREFIX, Topology
+from shards.keyspace import SLOTS
 
-SLOTS = 1 << 24
 SHARDS_MAX = 100_000
 
 

@@ -91,6 +91,8 @@ class Driver:
         self._turn_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
+        self._deadline_ms = node.deadline_ms
+        """As of the last turn: what a step brings closer is met by a timer without delay."""
         self._ids = count(1)
         self._answers: dict[int, asyncio.Future[Outcome]] = {}
         self._broken: asyncio.Future[None] = self._loop.create_future()
@@ -156,13 +158,14 @@ class Driver:
         for event in events:
             node.step(event, clock())
         now_ms = clock()
-        if node.deadline_ms <= now_ms:
+        if self._deadline_ms <= now_ms:
             node.advance(now_ms)
         for effect in node.take(clock()):
             self._carry_out(effect)
         self.turns += 1
         self.events += len(events)
-        self._set_timer(node.deadline_ms)
+        self._deadline_ms = node.deadline_ms
+        self._set_timer(self._deadline_ms)
         table = (node.map_version, node.leadership_revision)
         if table != self._table:
             self._table = table

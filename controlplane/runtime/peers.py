@@ -1,0 +1,133 @@
+"""What this node says to others, and how it sees whether they serve: over HTTP, as any client.
+
+A message is sent at most once; if it is lost, it is lost, since nothing rests on its arrival. A
+probe goes through the peer's front door, with a strong read of a key that belongs to the shard in
+question, and asks not to be passed on: a peer that holds a shard's lease and cannot answer for it
+must not be helped by another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from itertools import count
+from urllib.parse import quote
+
+import orjson
+
+from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
+from controlplane.machine import Event, Probe, Probed, Tell
+from controlplane.telemetry.lifecycle_log import LOGGER
+from controlplane.views import FleetView, ShardView
+from shards.keyspace import slot_of
+
+PEER_PATH = "/internal/v1/peer"
+TELL_TIMEOUT_MS = 5_000
+TELLS_MAX = 256
+"""Messages under way at once; one more is dropped, as the network might."""
+PROBES_MAX = 64
+PROBE_KEYS_MAX = 10_000
+NOT_PASSED_ON: Mapping[str, str] = {"Leadplane-Hop": "1"}
+
+
+class Peers:
+    """Carries out Tell and Probe."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        tasks: asyncio.TaskGroup,
+        *,
+        node: str,
+        urls: Mapping[str, str],
+        post: Callable[[Event], None],
+        fleet: Callable[[], FleetView],
+        shard_view: Callable[[str], ShardView | None],
+    ) -> None:
+        self._client = client
+        self._tasks = tasks
+        self._node = node
+        self._urls = dict(urls)
+        self._post = post
+        self._fleet = fleet
+        self._shard_view = shard_view
+        self._telling = 0
+        self._probing = 0
+        self._probe_keys: dict[str, str] = {}
+
+    def tell(self, effect: Tell) -> None:
+        """Send a message on its way."""
+        if self._telling < TELLS_MAX:
+            self._telling += 1
+            self._tasks.create_task(self._tell(effect))
+
+    def probe(self, effect: Probe) -> None:
+        """See whether a peer serves, and report it; too many at once are left out."""
+        if self._probing >= PROBES_MAX:
+            return  # the peers are slow already; those under way will tell
+        self._probing += 1
+        self._tasks.create_task(self._probe(effect))
+
+    async def _tell(self, effect: Tell) -> None:
+        try:
+            url = self._url_of(effect.node)
+            if url is not None:
+                body = orjson.dumps({"sender": self._node, "message": effect.message})
+                headers = {"Content-Type": "application/json"}
+                await self._client.send(
+                    "POST", url + PEER_PATH, headers=headers, body=body, timeout_ms=TELL_TIMEOUT_MS
+                )
+        except (PeerUnreachable, PeerLost) as error:
+            LOGGER.debug("a message to %s was lost: %s", effect.node, error)
+        finally:
+            self._telling -= 1
+
+    async def _probe(self, effect: Probe) -> None:
+        served = False
+        try:
+            reply = await self._client.send(
+                "GET",
+                effect.url.rstrip("/") + self._probe_path(effect.shard),
+                headers=NOT_PASSED_ON,
+                timeout_ms=effect.timeout_ms,
+            )
+            served = reply.status == 200 or (
+                reply.status == 404 and reply.headers.get("Leadplane-Shard") == effect.shard
+            )
+        except (PeerUnreachable, PeerLost) as error:
+            LOGGER.debug("a probe of %s found nobody: %s", effect.node, error)
+        finally:
+            self._probing -= 1
+        self._post(Probed(effect.node, effect.shard, served))
+
+    def _url_of(self, node: str) -> str | None:
+        """Where a node is: as configured, else as its session says."""
+        if node not in self._urls:
+            self._urls |= {view.node: view.url for view in self._fleet().nodes if view.url}
+        url = self._urls.get(node)
+        return url.rstrip("/") if url else None
+
+    def _probe_path(self, shard: str) -> str:
+        """A strong read of some key of this shard; the system shard has no keys of clients."""
+        view = self._shard_view(shard)
+        if view is None or view.first_slot >= view.end_slot:
+            return f"/v1/shards/{quote(shard)}/role/leader"
+        key = self._probe_keys.get(shard)
+        if key is None or not view.first_slot <= slot_of(key) < view.end_slot:
+            if len(self._probe_keys) >= PROBE_KEYS_MAX:
+                self._probe_keys.clear()
+            key = self._probe_keys[shard] = probe_key(view.first_slot, view.end_slot)
+        return f"/v1/kv/{key}?consistency=strong"
+
+
+def probe_key(first_slot: int, end_slot: int) -> str:
+    """Find a key, never written, whose slot is in [first_slot, end_slot). The range must have one.
+
+    Keys are tried in turn; a shard of one slot in ten thousand is hit after ten thousand tries.
+    """
+    assert first_slot < end_slot, (first_slot, end_slot)
+    return next(
+        key
+        for number in count()
+        if first_slot <= slot_of(key := f"leadplane-probe-{number}") < end_slot
+    )
