@@ -1,0 +1,69 @@
+"""Promises and grants: what a store promised it keeps, and an epoch belongs to one session.
+
+Invariant 1: promised epoch and prepare floor never decrease, and no grant exceeds its promise.
+Invariant 2: at most one session obtains a majority of grants for one (shard, epoch).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from controlplane.simulator.checkers.findings import Findings
+from regions.quorum import quorum_of
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What one store holds of the authority over one shard, at one moment."""
+
+    store: str
+    shard: str
+    promised: int
+    floor: int
+    granted: int
+    holder: str
+
+
+class PromiseChecker:
+    """Fed with the state of a shard in a store whenever it may have changed."""
+
+    def __init__(self, findings: Findings, voters: dict[str, tuple[str, ...]]) -> None:
+        """`voters` gives the voting stores of each shard."""
+        self._findings = findings
+        self._voters = voters
+        self._last: dict[tuple[str, str], Promised] = {}
+        self._grants: dict[tuple[str, int], dict[str, set[str]]] = defaultdict(dict)
+
+    @property
+    def epochs_won(self) -> int:
+        """How many (shard, epoch) pairs a majority has granted."""
+        return sum(
+            any(len(stores) >= self._quorum(shard) for stores in sessions.values())
+            for (shard, _), sessions in self._grants.items()
+        )
+
+    def saw(self, now: Promised, at_ms: int) -> None:
+        """Compare with what this store held before, and count its grant."""
+        place = (now.store, now.shard)
+        before = self._last.get(place)
+        if before == now:
+            return
+        self._last[place] = now
+        if before is not None and (now.promised < before.promised or now.floor < before.floor):
+            self._findings.add("1 promises never decrease", at_ms, f"{before} became {now}")
+        if now.granted > now.promised:
+            self._findings.add("1 no grant above the promise", at_ms, str(now))
+        if now.holder and now.store in self._voters[now.shard]:
+            self._count(now, at_ms)
+
+    def _count(self, now: Promised, at_ms: int) -> None:
+        sessions = self._grants[now.shard, now.granted]
+        sessions.setdefault(now.holder, set()).add(now.store)
+        won = sorted(h for h, stores in sessions.items() if len(stores) >= self._quorum(now.shard))
+        if len(won) > 1:
+            detail = f"{now.shard} epoch {now.granted} was won by {' and '.join(won)}"
+            self._findings.add("2 one session an epoch", at_ms, detail)
+
+    def _quorum(self, shard: str) -> int:
+        return quorum_of(len(self._voters[shard]))

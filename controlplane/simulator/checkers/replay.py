@@ -1,0 +1,81 @@
+"""A committed log played again: which value every key had at every position, what each id did.
+
+This is a second reading of the rules of apply in the format of stores, on purpose not shared with
+the product: the two can be held against each other.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from controlplane.requests import Value
+from regions.codec import unpack
+
+
+@dataclass(slots=True)
+class Timeline:
+    """One key over the positions of its shard's log."""
+
+    partition: str = ""
+    positions: list[int] = field(default_factory=list)
+    values: list[Value | None] = field(default_factory=list)
+
+    def at(self, position: int) -> Value | None:
+        """The value as of this position, None where the key is absent."""
+        index = bisect_right(self.positions, position)
+        return self.values[index - 1] if index else None
+
+
+class Replay:
+    """One shard's committed log from its first entry."""
+
+    def __init__(self, blobs: list[bytes]) -> None:
+        self.keys: dict[str, Timeline] = defaultdict(Timeline)
+        self.done_at: dict[str, list[int]] = defaultdict(list)
+        self.digests: dict[str, str] = {}
+        self.length = len(blobs)
+        self._known: dict[str, int] = {}
+        for sequence, blob in enumerate(blobs, 1):
+            self._apply(sequence, blob)
+
+    def value(self, key: str, position: int) -> Value | None:
+        """What a read of `key` at `position` must return."""
+        timeline = self.keys.get(key)
+        return None if timeline is None else timeline.at(position)
+
+    def scan(self, partition: str, prefix: str, after: str, position: int) -> list[str]:
+        """The keys that a scan at `position` must return, without a limit."""
+        names = (
+            key
+            for key, timeline in self.keys.items()
+            if timeline.partition == partition and key.startswith(prefix)
+        )
+        return sorted(
+            (key for key in names if key > after and self.value(key, position) is not None),
+            key=str.encode,
+        )
+
+    def _apply(self, sequence: int, blob: bytes) -> None:
+        _epoch, op_id, digest, _chain, _outcome, effects = unpack(blob)
+        if op_id:
+            if op_id in self._known:
+                return
+            self._known[op_id] = sequence
+            self.digests[op_id] = digest
+            self.done_at[op_id].append(sequence)
+        for effect in effects:
+            match effect:
+                case ["p", partition, key, data, version]:
+                    self._set(sequence, partition, key, Value(version, data))
+                case ["d", partition, key]:
+                    self._set(sequence, partition, key, None)
+                case ["x", upto]:
+                    self._known = {i: seq for i, seq in self._known.items() if seq > upto}
+
+    def _set(self, sequence: int, partition: str, key: str, value: Value | None) -> None:
+        timeline = self.keys[key]
+        timeline.partition = partition
+        timeline.positions.append(sequence)
+        timeline.values.append(value)

@@ -1,0 +1,156 @@
+"""What goes wrong: a seeded schedule of faults, each of which ends by itself.
+
+The schedule is planned by the world's own chance, independent of what the fleet does. Each fault is
+a pair of acts: something breaks, and later it is mended. `calm` mends everything at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from controlplane.simulator.fleet import Fleet
+
+PAUSE_TTL = (0.1, 3.0)  # length of pauses and cuts, in leases: at least, at most
+SLOW_STORE_MS = (2, 40)
+SLOW_LINK_MS = (10, 400)
+
+
+class Faults:
+    """Breaks and mends the fleet, until it is told to be calm."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.counts: Counter[str] = Counter()
+        self._fleet = fleet
+        self._chance = fleet.world.chance("faults")
+        self._calm = True
+        self._nodes = [name for name, _ in fleet.scenario.nodes]
+        self._stores = list(fleet.stores)
+        self._acts: dict[str, Callable[[int], None]] = {
+            "crash node": self._crash_node,
+            "pause node": self._pause_node,
+            "pause node before it sends": self._freeze_node,
+            "cut one way": self._cut_one_way,
+            "partition": self._partition,
+            "crash store": self._crash_store,
+            "slow store": self._slow_store,
+            "slow link": self._slow_link,
+            "break connection": self._break_connection,
+            "break connection unnoticed": self._sever_connection,
+            "deafen front door": self._deafen,
+        }
+
+    def start(self) -> None:
+        """Begin the schedule."""
+        self._calm = False
+        self._plan_next()
+
+    def calm(self) -> None:
+        """End every fault: all nodes and stores run, all links are open."""
+        fleet = self._fleet
+        self._calm = True
+        fleet.network.heal_all()
+        fleet.deaf.clear()
+        for name in self._stores:
+            fleet.restart_store(name)
+            fleet.stores[name].slowness_ms = 0
+        for name in self._nodes:
+            fleet.start_node(name)
+            fleet.processes[name].resume()
+
+    def _plan_next(self) -> None:
+        rate_per_ms = self._fleet.scenario.faults_per_minute / 60_000
+        if rate_per_ms > 0:
+            self._fleet.world.after(round(self._chance.expovariate(rate_per_ms)), self._strike)
+
+    def _strike(self) -> None:
+        if self._calm:
+            return
+        kind = self._chance.choice(self._fleet.scenario.faults)
+        low, high = (round(share * self._fleet.scenario.ttl_ms) for share in PAUSE_TTL)
+        self.counts[kind] += 1
+        self._fleet.world.note("fault", kind)
+        self._acts[kind](self._chance.randint(low, high))
+        self._plan_next()
+
+    def _later(self, delay_ms: int, act: Callable[..., None], *arguments: object) -> None:
+        self._fleet.world.after(delay_ms, act, *arguments)
+
+    # -- nodes
+
+    def _crash_node(self, lasts_ms: int) -> None:
+        name = self._chance.choice(self._nodes)
+        self._fleet.crash_node(name)
+        self._later(lasts_ms, self._fleet.start_node, name)
+
+    def _pause_node(self, lasts_ms: int, before_sending: bool = False) -> None:
+        process = self._fleet.processes.get(self._chance.choice(self._nodes))
+        if process is not None:
+            process.pause(before_sending)
+            self._later(lasts_ms, process.resume)
+
+    def _freeze_node(self, lasts_ms: int) -> None:
+        self._pause_node(lasts_ms, before_sending=True)
+
+    def _deafen(self, lasts_ms: int) -> None:
+        name = self._chance.choice(self._nodes)
+        self._fleet.deaf.add(name)
+        self._later(2 * lasts_ms, self._fleet.deaf.discard, name)
+
+    # -- links
+
+    def _cut(self, source: str, target: str, lasts_ms: int) -> None:
+        self._fleet.network.cut(source, target)
+        self._later(lasts_ms, self._fleet.network.heal, source, target)
+
+    def _cut_one_way(self, lasts_ms: int) -> None:
+        node, store = self._chance.choice(self._nodes), self._chance.choice(self._stores)
+        way = (node, store) if self._chance.random() < 0.5 else (store, node)
+        self._cut(*way, lasts_ms)
+
+    def _partition(self, lasts_ms: int) -> None:
+        places = self._nodes + self._stores
+        one_side = {place for place in places if self._chance.random() < 0.5}
+        both_ways = self._chance.random() < 0.7
+        for a in places:
+            for b in places:
+                if a in one_side and b not in one_side:
+                    self._cut(a, b, lasts_ms)
+                    if both_ways:
+                        self._cut(b, a, lasts_ms)
+
+    def _slow_link(self, lasts_ms: int) -> None:
+        node, store = self._chance.choice(self._nodes), self._chance.choice(self._stores)
+        extra_ms = self._chance.randint(*SLOW_LINK_MS)
+        network = self._fleet.network
+        for way in ((node, store), (store, node)):
+            network.slow(*way, extra_ms)
+            self._later(lasts_ms, self._unslow, *way, extra_ms)
+
+    def _unslow(self, source: str, target: str, extra_ms: int) -> None:
+        if not self._calm:
+            self._fleet.network.slow(source, target, -extra_ms)
+
+    def _break_connection(self, _lasts_ms: int, silent: bool = False) -> None:
+        process = self._fleet.processes.get(self._chance.choice(self._nodes))
+        store = self._chance.choice(self._stores)
+        if process is not None:
+            process.lines[store].snap("the network broke the connection", silent)
+
+    def _sever_connection(self, lasts_ms: int) -> None:
+        self._break_connection(lasts_ms, silent=True)
+
+    # -- stores
+
+    def _crash_store(self, lasts_ms: int) -> None:
+        name = self._chance.choice(self._stores)
+        self._fleet.crash_store(name)
+        self._later(lasts_ms, self._fleet.restart_store, name)
+
+    def _slow_store(self, lasts_ms: int) -> None:
+        store = self._fleet.stores[self._chance.choice(self._stores)]
+        store.slowness_ms = self._chance.randint(*SLOW_STORE_MS)
+        self._later(lasts_ms, self._quicken, store.name)
+
+    def _quicken(self, name: str) -> None:
+        self._fleet.stores[name].slowness_ms = 0

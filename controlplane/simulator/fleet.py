@@ -1,0 +1,233 @@
+"""A whole simulated fleet: stores, network and processes, and what can befall them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from controlplane.machine import Happened, Probe, Probed, Tell, Told
+from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, ShardSeed, StorePlan
+from controlplane.requests import Found, Outcome, Read, Request
+from controlplane.simulator.bootstrap import new_twin
+from controlplane.simulator.lanes import StoreLine
+from controlplane.simulator.network import Network
+from controlplane.simulator.process import NodeMaker, Process
+from controlplane.simulator.scenario import GroupShape, Scenario, round_trips
+from controlplane.simulator.stores import SimulatedStore
+from controlplane.simulator.world import SimulatedClock, World
+
+VERSION = 1
+SLOTS = 16_384
+CLOCK_OFFSET_MS_MAX = 10_000_000
+START_WITHIN_MS = 300
+
+
+class Fleet:
+    """Everything there is in one simulation. Names of nodes and stores are the places of faults."""
+
+    def __init__(self, world: World, scenario: Scenario, make_node: NodeMaker) -> None:
+        self.world = world
+        self.scenario = scenario
+        self.happenings: Counter[str] = Counter()
+        self.processes: dict[str, Process] = {}
+        self.deaf: set[str] = set()
+        self.on_ran: Callable[[Process], None] | None = None
+        self.on_happened: Callable[[Process, Happened], None] | None = None
+        self._make_node = make_node
+        self._chance = world.chance("fleet")
+        self._lives: Counter[str] = Counter()
+        regions = scenario.region_of()
+        self.round_trip_ms = round_trips(set(regions.values()))
+        self.network = Network(world, regions, self.round_trip_ms, scenario.jitter, scenario.loss)
+        for region in sorted(set(regions.values())):
+            self.network.settle(f"clients/{region}", region)
+        self.stores = {
+            name: SimulatedStore(
+                world,
+                name,
+                region,
+                new_twin(name, [(g.name, VERSION) for g in scenario.groups if name in _members(g)]),
+                world.chance(f"store/{name}"),
+            )
+            for name, region in scenario.stores
+        }
+        self.seeds = _seeds(scenario)
+
+    # -- nodes
+
+    def start_all(self) -> None:
+        """Start every node, a little apart."""
+        for name, _ in self.scenario.nodes:
+            self.world.after(self._chance.randrange(START_WITHIN_MS), self.start_node, name)
+
+    def start_node(self, name: str) -> None:
+        """A new life of a node, with a new process id and another clock; nothing if it lives."""
+        if name in self.processes:
+            return
+        self._lives[name] += 1
+        drift_ppm = self.scenario.drift_ppm_max
+        clock = SimulatedClock(
+            self.world,
+            self._chance.randrange(CLOCK_OFFSET_MS_MAX),
+            self._chance.randint(-drift_ppm, drift_ppm),
+        )
+        process_id = f"{name}-{self._lives[name]}"
+        chance = self.world.chance(f"process/{process_id}")
+        process = Process(
+            self.world, self._plan(name, process_id), self._make_node, clock, chance, self
+        )
+        self.processes[name] = process
+        process.lines = {
+            store: StoreLine(
+                self.world, self.network, name, self.stores[store], chance, process.deliver
+            )
+            for store in self.stores
+        }
+        self.world.note("start", process_id)
+        process.start()
+
+    def crash_node(self, name: str) -> None:
+        """End a node's life; nothing if it has none."""
+        process = self.processes.pop(name, None)
+        if process is not None:
+            self.world.note("crash", name)
+            process.crash()
+
+    # -- stores
+
+    def crash_store(self, name: str) -> None:
+        """Stop a store; its data stays."""
+        self.stores[name].crash()
+        for process in list(self.processes.values()):
+            process.lines[name].snap("the store went down")
+
+    def restart_store(self, name: str) -> None:
+        """Bring a stopped store back."""
+        if not self.stores[name].up:
+            self.stores[name].restart()
+
+    # -- clients
+
+    def ask(
+        self, region: str, node: str, request: Request, caller: Callable[[Outcome, int], None]
+    ) -> None:
+        """A client's request to a node's front door; it may never be answered."""
+        front = f"clients/{region}"
+
+        def decided(outcome: Outcome, decided_ms: int) -> None:
+            if node not in self.deaf:
+                self.network.datagram(node, front, caller, outcome, decided_ms)
+
+        self.network.datagram(front, node, self._enter, node, request, decided)
+
+    def _enter(self, node: str, request: Request, caller: Callable[[Outcome, int], None]) -> None:
+        process = self.processes.get(node)
+        if process is not None and node not in self.deaf:
+            process.request(request, caller)
+
+    # -- what processes ask of the world around them
+
+    def tell(self, sender: str, effect: Tell) -> None:
+        """Carry a message to whatever life the node has when it arrives."""
+        if effect.node in self._lives:
+            self.network.datagram(
+                sender, effect.node, self._told, effect.node, Told(sender, effect.message)
+            )
+
+    def _told(self, node: str, event: Told) -> None:
+        if node in self.processes:
+            self.processes[node].deliver(event)
+
+    def probe(self, asker: Process, effect: Probe) -> None:
+        """A strong read of a shard through the other node's front door."""
+        answered: list[bool] = []
+
+        def report(served: bool) -> None:
+            if not answered:
+                answered.append(served)
+                asker.deliver(Probed(effect.node, effect.shard, served))
+
+        def decided(outcome: Outcome, _decided_ms: int) -> None:
+            if effect.node not in self.deaf:
+                self.network.datagram(effect.node, asker.name, report, isinstance(outcome, Found))
+
+        self.world.after(effect.timeout_ms, report, False)
+        if effect.node in self._lives:
+            question = Read(effect.shard, ())
+            self.network.datagram(
+                asker.name, effect.node, self._enter, effect.node, question, decided
+            )
+
+    def happened(self, process: Process, effect: Happened) -> None:
+        """Count a life-cycle event."""
+        self.happenings[effect.kind] += 1
+        self.world.note(process.name, effect.kind, effect.shard, effect.epoch)
+        if self.on_happened is not None:
+            self.on_happened(process, effect)
+
+    def ran(self, process: Process) -> None:
+        """A batch was handled."""
+        if self.on_ran is not None:
+            self.on_ran(process)
+
+    def drained(self, process: Process) -> None:
+        """The process has handed everything over and ends."""
+        if self.processes.get(process.name) is process:
+            self.crash_node(process.name)
+
+    # -- plans
+
+    def _plan(self, name: str, process_id: str) -> NodePlan:
+        regions = self.scenario.region_of()
+        peers = tuple(
+            PeerPlan(node, region, f"sim://{node}")
+            for node, region in self.scenario.nodes
+            if node != name
+        )
+        return NodePlan(
+            node=name,
+            region=regions[name],
+            url=f"sim://{name}",
+            process=process_id,
+            groups=tuple(self._group(shape, regions[name]) for shape in self.scenario.groups),
+            peers=peers,
+            seeds=self.seeds,
+            region_rtt_ms=dict(self.round_trip_ms),
+        )
+
+    def _group(self, shape: GroupShape, region: str) -> GroupPlan:
+        return GroupPlan(
+            name=shape.name,
+            version=VERSION,
+            voters=tuple(self._store_plan(store) for store in shape.voters),
+            followers=tuple(self._store_plan(store) for store in shape.followers),
+            ttl_ms=shape.ttl_ms,
+            stands=region in shape.stands_in,
+        )
+
+    def _store_plan(self, name: str) -> StorePlan:
+        store = self.stores[name]
+        return StorePlan(name, store.region, f"{store.region}-{name}", store.twin.state.incarnation)
+
+
+def _members(shape: GroupShape) -> tuple[str, ...]:
+    return shape.voters + shape.followers
+
+
+def _seeds(scenario: Scenario) -> tuple[ShardSeed, ...]:
+    homes = [(shape, n) for shape in scenario.groups for n in range(shape.shards)]
+    width = SLOTS // len(homes)
+    seeds = []
+    for index, (shape, n) in enumerate(homes):
+        regions = shape.stands_in[n % len(shape.stands_in) :] + shape.stands_in
+        seeds.append(
+            ShardSeed(
+                shard=f"{shape.name.removeprefix('region/')}-{n}",
+                group=shape.name,
+                first_slot=index * width,
+                end_slot=(index + 1) * width,
+                regions=tuple(dict.fromkeys(regions)),
+            )
+        )
+    return (*seeds[:-1], replace(seeds[-1], end_slot=SLOTS))

@@ -1,0 +1,167 @@
+"""Run one seed of one scenario, with every checker on, and say what was found."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from controlplane.node import Node
+from controlplane.requests import Refused
+from controlplane.simulator.checkers.findings import Findings, Violation
+from controlplane.simulator.checkers.reads import check_reads
+from controlplane.simulator.checkers.replay import Replay
+from controlplane.simulator.checkers.writes import check_writes
+from controlplane.simulator.faults import Faults
+from controlplane.simulator.fleet import Fleet
+from controlplane.simulator.liveness import FinalWrites
+from controlplane.simulator.process import NodeMaker
+from controlplane.simulator.scenario import Scenario, preset
+from controlplane.simulator.witness import Witness
+from controlplane.simulator.workload import PATIENCE_MS, Workload
+from controlplane.simulator.world import World
+
+CALM_TTLS = 10  # leases: within so long after the last fault everything must work again
+UNANSWERED_AFTER_MS = 7_000  # no request stays longer with a node: its own time-outs are shorter
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run did and found. Equal seeds and scenarios give equal reports."""
+
+    seed: int
+    scenario: str
+    minutes: float
+    violations: tuple[Violation, ...]
+    trace_hash: str
+    virtual_ms: int
+    calls: int
+    elections: int
+    outcomes: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    happenings: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def command(self) -> str:
+        """The command that runs this seed again."""
+        return (
+            f"leadplane simulate --seeds {self.seed}-{self.seed} --scenario {self.scenario} "
+            f"--minutes {self.minutes:g}"
+        )
+
+    def lines(self) -> list[str]:
+        """The report as text: a line, one more for each violation, then how to run it again."""
+        verdict = "ok" if not self.violations else f"{len(self.violations)} violations"
+        answered = sum(n for name, n in self.outcomes.items() if name != "unanswered")
+        summary = (
+            f"{self.scenario} seed {self.seed}: {verdict}; {answered} operations answered, "
+            f"{sum(self.faults.values())} faults, {self.elections} elections, "
+            f"{self.virtual_ms / 1000:.0f} s, trace {self.trace_hash[:12]}"
+        )
+        text = [summary]
+        if self.violations:
+            text += [f"  {violation}" for violation in self.violations]
+            text.append(f"  again: {self.command}")
+        return text
+
+
+def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Report:
+    """One run: start, faults and load, calm, final writes, and the judgement of everything seen."""
+    world = World(seed)
+    findings = Findings()
+    fleet = Fleet(world, scenario, make_node)
+    witness = Witness(world, fleet, findings)
+    workload, faults = Workload(fleet), Faults(fleet)
+    final = FinalWrites(workload)
+    try:
+        _live(world, scenario, fleet, workload, faults, final)
+        _judge(world, fleet, workload, witness, final, findings)
+    except Exception:  # whatever a node raises is a finding of this seed, not an end of the search
+        findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))
+    return Report(
+        seed=seed,
+        scenario=scenario.name,
+        minutes=scenario.minutes,
+        violations=tuple(findings.violations),
+        trace_hash=world.trace_hash,
+        virtual_ms=world.now_ms,
+        calls=sum(store.calls for store in fleet.stores.values()),
+        elections=witness.promises.epochs_won,
+        outcomes=_outcomes(workload),
+        faults=faults.counts,
+        happenings=fleet.happenings,
+    )
+
+
+def run_seeds(
+    seeds: Iterable[int],
+    scenario_name: str,
+    minutes: float | None,
+    echo: Callable[[str], None],
+) -> int:
+    """Simulate seed after seed, telling about each; returns how many had violations."""
+    scenario = preset(scenario_name, minutes)
+    failed = 0
+    for seed in seeds:
+        report = simulate(seed, scenario)
+        for line in report.lines():
+            echo(line)
+        failed += bool(report.violations)
+    return failed
+
+
+def _live(
+    world: World,
+    scenario: Scenario,
+    fleet: Fleet,
+    workload: Workload,
+    faults: Faults,
+    final: FinalWrites,
+) -> None:
+    fleet.start_all()
+    workload.start()
+    world.after(2 * scenario.ttl_ms, faults.start)
+    trouble_ms = round(scenario.minutes * 60_000)
+    world.run_until(trouble_ms)
+    faults.calm()
+    workload.stop()
+    final.start()
+    world.run_until(trouble_ms + CALM_TTLS * scenario.ttl_ms)
+
+
+def _judge(
+    world: World,
+    fleet: Fleet,
+    workload: Workload,
+    witness: Witness,
+    final: FinalWrites,
+    findings: Findings,
+) -> None:
+    for shard, answer in final.missing.items():
+        findings.add("a calm fleet takes writes", world.now_ms, f"{shard}: {answer}")
+    led = {shard for p in fleet.processes.values() for shard, _, _ in witness.claims_of(p)}
+    for shard in sorted(witness.voters.keys() - led):
+        findings.add("a calm fleet has leaders", world.now_ms, shard)
+    world.run_until(world.now_ms + max(PATIENCE_MS, UNANSWERED_AFTER_MS))
+    for name, process in fleet.processes.items():
+        if process.unanswered:
+            detail = f"{name} owes {process.unanswered} answers"
+            findings.add("every request is answered", world.now_ms, detail)
+    replays = {shard: Replay(log.blobs) for shard, log in witness.logs.logs.items()}
+    check_writes(workload.history, replays, findings)
+    check_reads(workload.history, replays, findings)
+    witness.check_copies(replays)
+
+
+def _outcomes(workload: Workload) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for operation in workload.history:
+        outcome = operation.outcome
+        if outcome is None:
+            counts["unanswered"] += 1
+        elif isinstance(outcome, Refused):
+            counts[outcome.problem.value] += 1
+        else:
+            counts[type(outcome).__name__] += 1
+    return counts

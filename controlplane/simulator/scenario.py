@@ -1,0 +1,129 @@
+"""What is simulated: which places there are, what clients do, what goes wrong, for how long.
+
+The presets differ in shape. `zone` is the smallest fleet that can disagree, with a short lease, so
+that a virtual minute holds many elections. `five` is one group over five stores far apart. `fleet`
+is the default product: three regions, a group in each and one across, stores in several groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+REGIONS = ("eu", "us", "ap")
+ROUND_TRIP_MS = {("eu", "us"): 92.0, ("eu", "ap"): 158.0, ("us", "ap"): 222.0}
+SAME_REGION_MS = 2.0
+
+ALL_FAULTS = (
+    "crash node",
+    "pause node",
+    "pause node before it sends",
+    "cut one way",
+    "partition",
+    "crash store",
+    "slow store",
+    "slow link",
+    "break connection",
+    "break connection unnoticed",
+    "deafen front door",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupShape:
+    """A group by the names of its stores; nodes of `stands_in` regions stand there."""
+
+    name: str
+    voters: tuple[str, ...]
+    followers: tuple[str, ...]
+    ttl_ms: int
+    stands_in: tuple[str, ...]
+    shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """All that a run depends on besides its seed. Places are given as (name, region)."""
+
+    name: str
+    nodes: tuple[tuple[str, str], ...]
+    stores: tuple[tuple[str, str], ...]
+    groups: tuple[GroupShape, ...]
+    minutes: float = 1.0
+    clients: int = 6
+    operations_per_s: float = 12.0
+    keys_per_shard: int = 3
+    faults_per_minute: float = 20.0
+    faults: tuple[str, ...] = ALL_FAULTS
+    drift_ppm_max: int = 10_000
+    jitter: float = 0.3
+    loss: float = 0.01
+
+    @property
+    def ttl_ms(self) -> int:
+        """The longest lease of any group: what recovery is allowed to depend on."""
+        return max(group.ttl_ms for group in self.groups)
+
+    def region_of(self) -> dict[str, str]:
+        """The region of every node and store."""
+        return dict(self.nodes) | dict(self.stores)
+
+
+def round_trips(regions: set[str]) -> dict[tuple[str, str], float]:
+    """Milliseconds there and back, for every ordered pair of regions."""
+    known = ROUND_TRIP_MS | {(b, a): ms for (a, b), ms in ROUND_TRIP_MS.items()}
+    return {(a, b): SAME_REGION_MS if a == b else known[a, b] for a in regions for b in regions}
+
+
+def zone() -> Scenario:
+    """One region, three stores, three nodes, a lease of a second."""
+    stores = tuple((f"s{n}", "eu") for n in (1, 2, 3))
+    names = tuple(name for name, _ in stores)
+    return Scenario(
+        name="zone",
+        nodes=tuple((f"n{n}", "eu") for n in (1, 2, 3)),
+        stores=stores,
+        groups=(GroupShape("global", names, (), 1_000, ("eu",), 4),),
+        faults_per_minute=40.0,
+    )
+
+
+def five() -> Scenario:
+    """Five stores and three nodes in three regions: one group, twenty shards."""
+    stores = (("s1", "eu"), ("s2", "eu"), ("s3", "us"), ("s4", "us"), ("s5", "ap"))
+    names = tuple(name for name, _ in stores)
+    return Scenario(
+        name="five",
+        nodes=(("n1", "eu"), ("n2", "us"), ("n3", "ap")),
+        stores=stores,
+        groups=(GroupShape("global", names, (), 3_000, REGIONS, 20),),
+    )
+
+
+def fleet() -> Scenario:
+    """Three regions with three stores and two nodes each; a group in each region and one across."""
+    stores = tuple((f"{region}-s{n}", region) for region in REGIONS for n in (1, 2, 3))
+    nodes = tuple((f"{region}-n{n}", region) for region in REGIONS for n in (1, 2))
+    firsts = tuple(f"{region}-s1" for region in REGIONS)
+    regional = tuple(
+        GroupShape(
+            f"region/{region}",
+            tuple(f"{region}-s{n}" for n in (1, 2, 3)),
+            tuple(first for first in firsts if not first.startswith(region)),
+            2_000,
+            (region,),
+            4,
+        )
+        for region in REGIONS
+    )
+    across = GroupShape("global", firsts, (), 4_000, REGIONS, 3)
+    return Scenario(name="fleet", nodes=nodes, stores=stores, groups=(across, *regional), clients=9)
+
+
+_MAKERS = {"zone": zone, "five": five, "fleet": fleet}
+PRESETS = tuple(_MAKERS)
+
+
+def preset(name: str, minutes: float | None = None) -> Scenario:
+    """A scenario by name, for other than its own number of minutes if given. Raises KeyError."""
+    scenario = _MAKERS[name]()
+    return scenario if minutes is None else replace(scenario, minutes=minutes)

@@ -1,0 +1,83 @@
+"""A store of the simulation: the scripts' twin behind a queue that takes time and may be down.
+
+The twin decides every answer; this file decides when. Requests and replies travel as bytes, so
+that no list is shared between a node and a store, and all comes out as it would over a socket.
+
+A store does one call after the other. A call is executed at the end of its service time, and
+answered at once, as a store that flushes before it answers looks from outside: what a crash
+interrupts has not happened. A crash keeps the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from controlplane.simulator.world import World
+from regions.codec import Reply, pack_reply, unpack
+from regions.scripts.model import StoreModel
+
+Watcher = Callable[["SimulatedStore", list[list[Any]], Reply], None]
+
+
+class SimulatedStore:
+    """One store process: a queue, a service time, and the data behind it."""
+
+    def __init__(
+        self, world: World, name: str, region: str, twin: StoreModel, chance: Random
+    ) -> None:
+        self.name = name
+        self.region = region
+        self.twin = twin
+        self.up = True
+        self.calls = 0
+        self.slowness_ms = 0
+        self.watcher: Watcher | None = None
+        self._world = world
+        self._chance = chance
+        self._runs = 1
+        self._busy_until_ms = 0
+        self._queued = 0
+
+    def submit(self, request: bytes, answer: Callable[[bytes], None]) -> None:
+        """Execute a call after those before it, then hand its reply to `answer`; or die first."""
+        if not self.up:
+            return
+        now_ms = self._world.now_ms
+        done_ms = max(self._busy_until_ms, now_ms) + self._service_ms()
+        self._busy_until_ms = done_ms
+        if done_ms == now_ms and not self._queued:
+            self._execute(request, answer)
+            return
+        self._queued += 1
+        self._world.after(done_ms - now_ms, self._take, self._runs, request, answer)
+
+    def crash(self) -> None:
+        """Stop at once: queued calls are lost, the data stays. The caller breaks the lanes."""
+        self.up = False
+        self._runs += 1
+        self._queued = 0
+        self._busy_until_ms = 0
+
+    def restart(self) -> None:
+        """Come back with the same data and another run id."""
+        self.up = True
+        self.twin.restart(f"{self.name}-run-{self._runs}")
+
+    def _service_ms(self) -> int:
+        return self.slowness_ms + (self._chance.random() < 0.2)
+
+    def _take(self, run: int, request: bytes, answer: Callable[[bytes], None]) -> None:
+        if run == self._runs:
+            self._queued -= 1
+            self._execute(request, answer)
+
+    def _execute(self, request: bytes, answer: Callable[[bytes], None]) -> None:
+        self.calls += 1
+        header, commands = unpack(request)
+        reply = self.twin.call(header, commands)
+        self._world.note(self.name, request, reply.opseq)
+        if self.watcher is not None:
+            self.watcher(self, commands, reply)
+        answer(pack_reply(reply))

@@ -1,0 +1,174 @@
+"""The eyes of the checkers in a simulation: every call at every store, every batch of every node.
+
+It turns what the simulated stores and processes do into the plain records that checkers take. After
+each call it looks again only at the shards which that call may have touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from controlplane.simulator.checkers.findings import Findings
+from controlplane.simulator.checkers.leases import Claim, LeaseChecker
+from controlplane.simulator.checkers.logs import Accepted, LogChecker
+from controlplane.simulator.checkers.promises import PromiseChecker, Promised
+from controlplane.simulator.checkers.replay import Replay
+from controlplane.simulator.fleet import Fleet
+from controlplane.simulator.process import Process
+from controlplane.simulator.stores import SimulatedStore
+from controlplane.simulator.world import World
+from regions.codec import Code, Reply, as_bytes
+from shards.scripts.state import Shard
+
+SYSTEM_SHARD = "system"
+SYSTEM_GROUP = "global"
+
+# What a command does to a shard: its grant, its log's commit index, or both.
+GRANTING = frozenset({"prepare", "release", "handover", "revoke", "append"})
+MOVING = frozenset({"append", "read", "scan", "adopt"})
+TOUCHING = GRANTING | MOVING
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One shard in one store, as a schedule shows it."""
+
+    promised: int
+    granted: int
+    holder: str
+    state: str
+    committed: int
+    tail: int
+
+
+class Witness:
+    """Feeds the checkers of one simulation."""
+
+    def __init__(self, world: World, fleet: Fleet, findings: Findings) -> None:
+        self._world = world
+        self._fleet = fleet
+        self._findings = findings
+        shapes = {group.name: group for group in fleet.scenario.groups}
+        self.group_of = {seed.shard: seed.group for seed in fleet.seeds}
+        self.group_of[SYSTEM_SHARD] = SYSTEM_GROUP
+        self.voters = {shard: shapes[group].voters for shard, group in self.group_of.items()}
+        self.promises = PromiseChecker(findings, self.voters)
+        self.logs = LogChecker(findings, self.voters)
+        self.leases = LeaseChecker(findings, self._all_claims)
+        for store in fleet.stores.values():
+            store.watcher = self._called
+        fleet.on_ran = self._ran
+
+    # -- nodes
+
+    def claims_of(self, process: Process) -> list[Claim]:
+        """What a process would answer strong reads of, were it asked at this moment."""
+        return process.node.lease_claims(process.clock.now_ms())
+
+    def _all_claims(self) -> Iterator[tuple[str, list[Claim]]]:
+        for process in self._fleet.processes.values():
+            yield process.plan.process, self.claims_of(process)
+
+    def _ran(self, process: Process) -> None:
+        if process.alive:
+            claims = self.claims_of(process)
+            if claims:
+                self.leases.claimed(process.plan.process, claims, self._world.now_ms)
+
+    # -- stores
+
+    def _called(self, store: SimulatedStore, commands: list[list[Any]], reply: Reply) -> None:
+        for command, result in zip(commands, reply.results, strict=False):
+            operation = command[0]
+            if operation in TOUCHING:
+                self._touched(store, operation, command, result)
+
+    def _touched(
+        self, store: SimulatedStore, operation: str, command: list[Any], result: list[Any]
+    ) -> None:
+        group, shard = command[1], command[3]
+        if shard not in self.voters:
+            return
+        now_ms = self._world.now_ms
+        if operation in GRANTING:
+            grant = store.twin.state.groups[group].grants.get(shard)
+            if grant is not None:
+                self.promises.saw(
+                    Promised(store.name, shard, grant.pe, grant.pf, grant.he, grant.h), now_ms
+                )
+        done = result[0] == Code.OK
+        if operation == "prepare" and done:
+            self.logs.promised(store.name, shard, int(command[4]))
+        record = store.twin.state.groups[group].shards.get(shard)
+        if operation == "append" and result[0] in (Code.GAP, Code.CONFLICT):
+            self.logs.promised(store.name, shard, int(command[4]))  # it adopts all the same
+        if record is None or operation not in MOVING:
+            return
+        if operation == "append" and done:
+            blobs = [as_bytes(blob) for blob in command[9]]
+            append = Accepted(store.name, shard, int(command[4]), command[6], blobs, result[9])
+            self.logs.accepted(append, entry_at(record), now_ms)
+        self.logs.holds(store.name, shard, record.cm, entry_at(record), now_ms)
+
+    def check_copies(self, replays: dict[str, Replay]) -> None:
+        """At the end of a run: every store's log and data are what the committed log makes them."""
+        for name, store in self._fleet.stores.items():
+            for group in store.twin.state.groups.values():
+                for shard, record in group.shards.items():
+                    if shard in replays:
+                        self._check_copy(name, shard, record, replays[shard])
+
+    def _check_copy(self, store: str, shard: str, record: Shard, replay: Replay) -> None:
+        committed = self.logs.logs[shard].blobs
+        for sequence in range(record.bs + 1, min(record.cm, len(committed)) + 1):
+            if entry_at(record)(sequence) != committed[sequence - 1]:
+                detail = f"{store} ends with another entry {sequence} of {shard}"
+                self._findings.add("6 what is committed is the same everywhere", self._now, detail)
+        if record.fz > record.ap:
+            return  # a snapshot taken while it changed: nobody may read it yet
+        data = {key: (version, as_bytes(value)) for key, (version, value) in record.data.kv.items()}
+        right = {
+            key: (value.version, value.data)
+            for key in replay.keys
+            if (value := replay.value(key, record.ap)) is not None
+        }
+        if data != right:
+            wrong = {key for key in data.keys() | right.keys() if data.get(key) != right.get(key)}
+            detail = f"{store} at {record.ap} of {shard} has other values of {sorted(wrong)}"
+            self._findings.add("8 applied state follows from the log", self._now, detail)
+
+    @property
+    def _now(self) -> int:
+        return self._world.now_ms
+
+    def stored(self, shard: str) -> Iterator[tuple[str, Stored]]:
+        """What every store of the shard's group holds of it."""
+        group = self.group_of[shard]
+        for name, store in self._fleet.stores.items():
+            home = store.twin.state.groups.get(group)
+            if home is None:
+                continue
+            grant, record = home.grants.get(shard), home.shards.get(shard)
+            yield (
+                name,
+                Stored(
+                    promised=grant.pe if grant else 0,
+                    granted=grant.he if grant else 0,
+                    holder=grant.h if grant else "",
+                    state=grant.st if grant else "free",
+                    committed=record.cm if record else 0,
+                    tail=record.ts if record else 0,
+                ),
+            )
+
+
+def entry_at(record: Shard) -> Callable[[int], bytes | None]:
+    """Reads a store's log as bytes."""
+
+    def read(sequence: int) -> bytes | None:
+        blob = record.log.get(sequence)
+        return None if blob is None else as_bytes(blob)
+
+    return read
