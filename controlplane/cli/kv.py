@@ -177,9 +177,12 @@ def scan(
         "position": position,
     }
     reply = access_at(at).send("GET", "/v1/kv", query=query)
-    show(reply.document, _draw_scan, output)
+    document = reply.document()
+    show(lambda: document, _draw_scan, output)
     if output in ("table", "wide"):
         click.echo(freshness(provenance(reply)), err=True)
+        if "continue" in document:
+            click.echo("# there are more: raise --limit, or narrow it with --prefix", err=True)
 
 
 def key_path(key: str) -> str:
@@ -201,12 +204,12 @@ def freshness(facts: Mapping[str, Any]) -> str:
     """One line: where the answer comes from, and how old it may be."""
     staleness = facts.get("staleness_ms")
     match staleness:
-        case None:
-            age = "of unknown age"
         case 0:
             age = "current"
+        case int():
+            age = f"at most {ms_text(staleness)} old"
         case _:
-            age = f"at most {ms_text(staleness)} old" if isinstance(staleness, int) else staleness
+            age = "of unknown age"
     return (
         f"# version {facts.get('version', '-')}, {age}, from the {facts.get('role', '-')} "
         f"{facts.get('served_by', '-')}; shard {facts.get('shard', '-')}, "

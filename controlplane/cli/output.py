@@ -95,7 +95,8 @@ def print_document(document: Any, draw: Callable[[Any, bool], RenderableType], o
 
         click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
     else:
-        console().print(draw(document, output == "wide"))
+        wide = output == "wide"
+        console(unbounded=wide).print(draw(document, wide))
 
 
 def _watch_by_printing(
@@ -127,17 +128,17 @@ def _watch_in_place(
             time.sleep(WATCH_SECONDS)
 
 
-def console(stderr: bool = False) -> Console:
-    """A console that never guesses: no emoji, no automatic highlighting, no wrapping in a pipe."""
+def console(unbounded: bool = False) -> Console:
+    """A console that never guesses: no emoji, no highlighting, nothing cut short in a pipe."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else UNBOUNDED_COLUMNS
-    return Console(file=stream, width=width, highlight=False, emoji=False, markup=False)
+    fits = not unbounded and (sys.stdout.isatty() or "COLUMNS" in os.environ)
+    width = None if fits else UNBOUNDED_COLUMNS
+    return Console(file=sys.stdout, width=width, highlight=False, emoji=False, markup=False)
 
 
 def table(columns: Sequence[Column], rows: Iterable[Row], wide: bool) -> Table:
-    """Draw rows as plain columns, the last of which takes what a narrow terminal leaves."""
+    """Draw rows as plain columns; in a narrow terminal the last one is folded."""
     from rich.table import Table
     from rich.text import Text
 
@@ -147,8 +148,8 @@ def table(columns: Sequence[Column], rows: Iterable[Row], wide: bool) -> Table:
         drawn.add_column(
             column.title,
             justify="right" if column.right else "left",
-            no_wrap=column.right,
-            overflow="fold",
+            no_wrap=column is not shown[-1],
+            overflow="fold" if column is shown[-1] else "ellipsis",
         )
     for row in rows:
         drawn.add_row(

@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import access_at, fleet_access
-from controlplane.cli.output import Column, format_option, output_options, show, table
+from controlplane.cli.output import format_option, output_options, show, table
+from controlplane.cli.status import REGIONS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-REGIONS = (
-    Column("REGION", lambda r: r["region"]),
-    Column("NODES", lambda r: f"{r['nodes_alive']}/{r['nodes']}", right=True),
-    Column("STORES", lambda r: f"{r['stores_up']}/{r['stores']}", right=True),
-    Column("LEADS", lambda r: r["leads"], right=True),
-    Column("ZONES", lambda r: r["zones"]),
-)
 
 
 def draw_regions(document: Any, wide: bool) -> RenderableType:

@@ -16,9 +16,9 @@ REPLICAS = (
     Column("REGION", lambda r: r["region"]),
     Column("ROLE", lambda r: r["role"], lambda r: "green" if r["role"] == "leader" else ""),
     Column("NODE", lambda r: r["node"]),
-    Column("POSITION", lambda r: r["position"], right=True),
     Column("STALENESS", lambda r: ms_text(r["staleness_ms"]), right=True),
     Column("URL", lambda r: r["url"]),
+    Column("POSITION", lambda r: r["position"], wide=True),
 )
 
 

@@ -18,7 +18,9 @@ from controlplane.cli.output import (
     output_options,
     show,
     table,
+    text_of,
 )
+from controlplane.cli.route import REPLICAS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,7 +40,7 @@ SHARDS = (
     Column("LEADER", lambda s: _leader(s, "node")),
     Column("SURVIVES", lambda s: f"a {s['goal']}", wide=True),
     Column("SLOTS", lambda s: f"{s['first_slot']}-{s['end_slot'] - 1}", wide=True),
-    Column("POSITION", lambda s: s["position"], right=True, wide=True),
+    Column("SEQUENCE", lambda s: s["sequence"], right=True, wide=True),
     Column("SIZE", lambda s: bytes_text(s["size_bytes"]), right=True, wide=True),
     Column("LEASE", lambda s: ms_text(s["lease_remaining_ms"]), right=True, wide=True),
     Column("PREFERS", lambda s: s["regions"], wide=True),
@@ -55,15 +57,17 @@ def draw_shards(document: Any, wide: bool) -> RenderableType:
 
 
 def draw_shard(document: Any, wide: bool) -> RenderableType:
-    """One shard, a line for each fact."""
-    facts = [{"fact": column.title.capitalize(), "column": column} for column in SHARDS]
-    columns = (
-        Column("", lambda f: f["fact"]),
-        Column("", lambda f: f["column"].cell(document)),
-    )
-    drawn = table(columns, facts, wide)
-    drawn.show_header = False
-    return drawn
+    """One shard, a line for each fact, then its copies."""
+    from rich.console import Group
+    from rich.text import Text
+
+    facts = [
+        (column.title.capitalize(), text_of(column.cell(document)))
+        for column in SHARDS
+        if column.title != "WHY" or document["why"]
+    ]
+    lines = "\n".join(f"{name:9} {value}" for name, value in facts)
+    return Group(Text(lines + "\n"), table(REPLICAS, document["replicas"] or (), wide))
 
 
 @click.group(invoke_without_command=True)

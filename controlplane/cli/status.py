@@ -37,6 +37,13 @@ def node_style(node: Row) -> str:
     return GOOD if node["alive"] else BAD
 
 
+def region_style(region: Row) -> str:
+    """Red when nobody is left, yellow when somebody is missing."""
+    if not region["nodes_alive"]:
+        return BAD
+    return GOOD if region["nodes_alive"] == region["nodes"] else POOR
+
+
 GROUPS = (
     Column("GROUP", lambda g: g["group"]),
     Column("STORES", lambda g: f"{g['reachable']}/{len(g['voters'])}", right=True),
@@ -46,6 +53,14 @@ GROUPS = (
     Column("LED", lambda g: f"{g['led']}/{g['shards']}", led_style, right=True),
     Column("VOTERS", lambda g: g["voters"], wide=True),
     Column("FOLLOWERS", lambda g: g["followers"], wide=True),
+)
+REGIONS = (
+    Column("REGION", lambda r: r["region"]),
+    Column("NODES", lambda r: f"{r['nodes_alive']}/{r['nodes']}", region_style, right=True),
+    Column("STORES", lambda r: f"{r['stores_up']}/{r['stores']}", right=True),
+    Column("LEADS", lambda r: r["leads"], right=True),
+    Column("ZONES", lambda r: r["zones"]),
+    Column("LOCATION", lambda r: r["location"], wide=True),
 )
 NODES = (
     Column("NODE", lambda n: n["node"]),
@@ -100,6 +115,7 @@ def draw_status(fleet: Any, wide: bool) -> RenderableType:
     parts: list[RenderableType] = [Text(sentence, style=f"bold {colour}"), Text(facts)]
     for columns, rows in (
         (GROUPS, fleet["groups"]),
+        (REGIONS, fleet["regions"]),
         (NODES, fleet["nodes"]),
         (STORES, fleet["stores"]),
     ):

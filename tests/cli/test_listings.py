@@ -1,0 +1,130 @@
+"""Listings: what a person sees at 80 and 120 columns, and what a script gets."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import yaml
+
+from tests.cli.conftest import StubFleet, leadplane
+
+LISTINGS = (
+    ("status",),
+    ("shards",),
+    ("shards", "list"),
+    ("shards", "get", "s00"),
+    ("nodes",),
+    ("nodes", "get", "eu-central-1-n1"),
+    ("regions",),
+    ("regions", "get", "eu-central-1"),
+    ("route", "orders/7"),
+)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("command", LISTINGS, ids=" ".join)
+def test_table_fits_the_terminal(fleet: StubFleet, command: tuple[str, ...], columns: int) -> None:
+    result = leadplane(*command, columns=columns)
+    assert result.exit_code == 0, result.output
+    assert max(len(line) for line in result.stdout.splitlines()) <= columns
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize("command", [c for c in LISTINGS if c not in (("shards",), ("nodes",))])
+def test_json_and_yaml_are_what_the_api_said(fleet: StubFleet, command: tuple[str, ...]) -> None:
+    words = (*command, "list") if command == ("regions",) else command
+    as_json = leadplane(*words, "-o", "json")
+    as_yaml = leadplane(*words, "-o", "yaml")
+    assert as_json.exit_code == as_yaml.exit_code == 0, as_json.output + as_yaml.output
+    path = fleet.asked[-1].path
+    said = json.loads(fleet.answers["GET", path][2])
+    assert json.loads(as_json.stdout) == yaml.safe_load(as_yaml.stdout) == said
+
+
+def test_status_says_first_how_the_fleet_is(fleet: StubFleet) -> None:
+    lines = leadplane("status").stdout.splitlines()
+    assert lines[0] == "At risk: region/ap-southeast-1 cannot lose another store."
+    assert "Global leader  eu-central-1-n1 (eu-central-1), epoch 7" in lines
+    assert any("connection refused" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        (
+            {"spare": 1, "reachable": 3},
+            "Healthy: every shard is led, any group can lose 1 more store.",
+        ),
+        ({"spare": -1, "reachable": 1}, "Unavailable: no quorum in region/ap-southeast-1."),
+    ],
+)
+def test_verdict_follows_the_groups(fleet: StubFleet, change: dict[str, int], verdict: str) -> None:
+    status = json.loads(fleet.answers["GET", "/v1/status"][2])
+    status["groups"][-1] |= change
+    fleet.document("/v1/status", status)
+    assert leadplane("status").stdout.splitlines()[0] == verdict
+
+
+def test_a_shard_without_leader_shows_why(fleet: StubFleet) -> None:
+    shards = json.loads(fleet.answers["GET", "/v1/shards"][2])
+    shards["items"][1] |= {"leader": None, "state": "electing", "why": "waits for the lease of n2"}
+    fleet.document("/v1/shards", shards)
+    line = next(x for x in leadplane("shards").stdout.splitlines() if x.startswith("s01"))
+    assert "electing" in line
+    assert "waits for the lease of n2" in line
+
+
+def test_wide_shows_more_and_cuts_nothing(fleet: StubFleet) -> None:
+    header = leadplane("shards", "list", "-o", "wide", columns=80).stdout.splitlines()[0]
+    shown = "SHARD GROUP STATE EPOCH LEADER SURVIVES SLOTS SEQUENCE SIZE LEASE PREFERS"
+    assert " ".join(header.split()) == shown
+
+
+def test_shards_can_be_narrowed_down(fleet: StubFleet) -> None:
+    led = leadplane("shards", "list", "--led-by", "us-east-1-n1", "-o", "json")
+    assert {row["leader"]["node"] for row in json.loads(led.stdout)["items"]} == {"us-east-1-n1"}
+    in_group = leadplane("shards", "list", "--group", "global", "-o", "json")
+    assert {row["group"] for row in json.loads(in_group.stdout)["items"]} == {"global"}
+
+
+def test_a_list_is_fetched_page_by_page(fleet: StubFleet) -> None:
+    whole = json.loads(fleet.answers["GET", "/v1/nodes"][2])["items"]
+    fleet.pages("/v1/nodes", [whole[:2], whole[2:5], whole[5:]])
+    got = json.loads(leadplane("nodes", "list", "-o", "json").stdout)
+    assert got["items"] == whole
+    assert "continue" not in got
+
+
+def test_at_asks_the_node_that_was_named(fleet: StubFleet) -> None:
+    result = leadplane("status", "--at", "us-east-1")
+    assert result.exit_code == 0
+    assert [asked.path for asked in fleet.asked] == ["/v1/nodes", "/v1/status"]
+    wrong = leadplane("status", "--at", "mars")
+    assert wrong.exit_code == 1
+    assert "no node or region is called 'mars'" in wrong.stderr
+    assert "us-east-1-n2" in wrong.stderr
+
+
+def test_watching_prints_again_only_what_changed(
+    fleet: StubFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = 0
+
+    def change_then_stop(seconds: float) -> None:
+        nonlocal waits
+        waits += 1
+        assert seconds > 0
+        if waits == 2:
+            nodes = json.loads(fleet.answers["GET", "/v1/nodes"][2])
+            nodes["items"][0]["leads"] = 99
+            fleet.document("/v1/nodes", nodes)
+        if waits == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", change_then_stop)
+    result = leadplane("nodes", "list", "-o", "json", "--watch")
+    assert result.exit_code == 0
+    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [document["items"][0]["leads"] for document in documents] == [2, 99]
