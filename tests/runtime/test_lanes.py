@@ -1,0 +1,244 @@
+"""Lanes come back after every loss under a greater generation, and never mix the two up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from controlplane.machine import (
+    Answered,
+    Call,
+    Connected,
+    Disconnected,
+    Drop,
+    Event,
+    Fetch,
+    Fetched,
+)
+from controlplane.node_plan import StorePlan
+from controlplane.runtime import lanes
+from controlplane.runtime.lanes import BulkLane, OrderedLane
+from regions.codec import Reply
+from regions.errors import StoreOutcomeUnknown, StoreUnavailable, StoreUnsuitable
+from regions.store import OnLost, OnReply, StoreIdentity, StoreStatus
+
+WAIT_S = 5
+PLAN = StorePlan("a", "here", "here-a", "inc-1")
+REPLY = Reply("OK", "a", "inc-1", "run", 1, [])
+
+
+class ScriptedLane:
+    """A connection that is opened, answered and lost by the test."""
+
+    def __init__(self, store: ScriptedStore, on_lost: OnLost) -> None:
+        self.store = store
+        self.on_lost = on_lost
+        self.sent: list[tuple[list[Any], OnReply]] = []
+        self.closed = False
+
+    async def open(self) -> StoreStatus:
+        self.store.tries += 1
+        if self.store.fault is not None:
+            raise self.store.fault
+        return StoreStatus(self.store.identity, "run", 1, "valkey 9.1.2", ())
+
+    def send(self, header: list[Any], commands: list[list[Any]], on_reply: OnReply) -> None:
+        self.sent.append((commands, on_reply))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedStore:
+    """A store at the other end, and all that was reported about it."""
+
+    def __init__(self) -> None:
+        self.identity = StoreIdentity("a", "inc-1")
+        self.fault: Exception | None = None
+        self.tries = 0
+        self.lanes: list[ScriptedLane] = []
+        self.events: list[Event] = []
+        self.refusals: list[str] = []
+        self.losses = 0
+
+    def make_lane(self, on_lost: OnLost) -> ScriptedLane:
+        self.lanes.append(ScriptedLane(self, on_lost))
+        return self.lanes[-1]
+
+    def refused(self, store: str, why: str) -> None:
+        self.refusals.append(why)
+
+    def lost(self, store: str) -> None:
+        self.losses += 1
+
+
+@asynccontextmanager
+async def ordered(store: ScriptedStore) -> AsyncIterator[OrderedLane]:
+    lane = OrderedLane(
+        PLAN,
+        store.make_lane,
+        post=store.events.append,
+        refused=store.refused,
+        lost=store.lost,
+        draw=lambda: 0.0,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(lane.run())
+        yield lane
+        run.cancel()
+
+
+@asynccontextmanager
+async def bulk(store: ScriptedStore) -> AsyncIterator[BulkLane]:
+    lane = BulkLane("a", store.make_lane, post=store.events.append, draw=lambda: 0.0)
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(lane.run())
+        yield lane
+        run.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110 - anything may be waited for
+            await asyncio.sleep(0)
+
+
+def call(generation: int) -> Call:
+    return Call("a", generation, ["header"], [["observe"]])
+
+
+def fetch(token: int, timeout_ms: int = 60_000) -> Fetch:
+    return Fetch("a", token, ["header"], [["page"]], timeout_ms)
+
+
+async def test_a_lane_is_opened_reported_and_answers_in_its_generation() -> None:
+    store = ScriptedStore()
+    async with ordered(store) as lane:
+        await until(lambda: len(store.events) == 1)
+        lane.call(call(1))
+        store.lanes[0].sent[0][1](REPLY)
+        assert store.events == [Connected("a", 1), Answered("a", 1, REPLY)]
+    assert store.lanes[0].closed
+
+
+async def test_a_lost_lane_is_followed_by_another_one_with_a_greater_generation() -> None:
+    store = ScriptedStore()
+    async with ordered(store):
+        await until(lambda: len(store.events) == 1)
+        store.lanes[0].on_lost(StoreOutcomeUnknown("cut"))
+        await until(lambda: len(store.events) == 3)
+    assert store.events == [Connected("a", 1), Disconnected("a", 1, "cut"), Connected("a", 2)]
+    assert store.losses == 1
+
+
+async def test_a_call_of_an_older_generation_is_not_sent() -> None:
+    store = ScriptedStore()
+    async with ordered(store) as lane:
+        await until(lambda: len(store.events) == 1)
+        store.lanes[0].on_lost(StoreOutcomeUnknown("cut"))
+        await until(lambda: len(store.events) == 3)
+        lane.call(call(1))
+        assert store.lanes[1].sent == []
+        lane.call(call(2))
+        assert len(store.lanes[1].sent) == 1
+
+
+async def test_a_drop_closes_the_lane_it_means_and_no_later_one() -> None:
+    store = ScriptedStore()
+    async with ordered(store) as lane:
+        await until(lambda: len(store.events) == 1)
+        lane.drop(Drop("a", 1, "late"))
+        await until(lambda: len(store.events) == 3)
+        assert store.events[1] == Disconnected("a", 1, "late")
+        assert store.lanes[0].closed
+        lane.drop(Drop("a", 1, "late"))
+        await asyncio.sleep(0)
+        assert not store.lanes[1].closed
+
+
+async def test_a_store_that_is_down_is_tried_until_it_is_back() -> None:
+    store = ScriptedStore()
+    store.fault = StoreUnavailable("nobody there")
+    async with ordered(store):
+        await until(lambda: store.tries == 3)
+        assert store.events == []
+        store.fault = None
+        await until(lambda: store.events == [Connected("a", 1)])
+    assert store.refusals == []
+
+
+@pytest.mark.parametrize(
+    ("identity", "word"),
+    [
+        (StoreIdentity("b", "inc-1"), "'b'"),
+        (StoreIdentity("a", "inc-2"), "inc-2"),
+    ],
+)
+async def test_another_store_than_meant_is_refused_and_never_connected(
+    identity: StoreIdentity, word: str
+) -> None:
+    store = ScriptedStore()
+    store.identity = identity
+    async with ordered(store):
+        await until(lambda: bool(store.refusals))
+    assert word in store.refusals[0]
+    assert store.events == []
+
+
+async def test_an_unsuitable_store_is_told_to_the_node_and_tried_again() -> None:
+    store = ScriptedStore()
+    store.fault = StoreUnsuitable("appendfsync is everysec")
+    async with ordered(store):
+        await until(lambda: len(store.refusals) == 2)
+        store.fault = None
+        await until(lambda: store.events == [Connected("a", 1)])
+
+
+async def test_a_fetch_opens_the_bulk_lane_and_is_answered() -> None:
+    store = ScriptedStore()
+    async with bulk(store) as lane:
+        await asyncio.sleep(0)
+        assert store.tries == 0
+        lane.fetch(fetch(1))
+        await until(lambda: bool(store.lanes and store.lanes[0].sent))
+        lane.fetch(fetch(2))
+        for _, on_reply in store.lanes[0].sent:
+            on_reply(REPLY)
+    assert store.events == [Fetched(1, REPLY), Fetched(2, REPLY)]
+
+
+async def test_fetches_of_a_store_that_is_down_come_back_empty() -> None:
+    store = ScriptedStore()
+    store.fault = StoreUnavailable("nobody there")
+    async with bulk(store) as lane:
+        lane.fetch(fetch(1))
+        await until(lambda: store.events == [Fetched(1, None)])
+
+
+async def test_a_fetch_that_takes_too_long_gives_the_lane_up() -> None:
+    store = ScriptedStore()
+    async with bulk(store) as lane:
+        lane.fetch(fetch(1, timeout_ms=10))
+        lane.fetch(fetch(2))
+        await until(lambda: len(store.events) == 2)
+        assert store.events == [Fetched(1, None), Fetched(2, None)]
+        assert store.lanes[0].closed
+        store.lanes[0].sent[0][1](REPLY)
+        assert len(store.events) == 2
+        lane.fetch(fetch(3))
+        await until(lambda: len(store.lanes) == 2 and bool(store.lanes[1].sent))
+
+
+async def test_more_fetches_than_the_limit_are_answered_empty_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "FETCHES_MAX", 1)
+    store = ScriptedStore()
+    async with bulk(store) as lane:
+        lane.fetch(fetch(1))
+        lane.fetch(fetch(2))
+        assert store.events == [Fetched(2, None)]
