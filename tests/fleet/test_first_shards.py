@@ -1,0 +1,49 @@
+"""The first shard map covers every slot once, and spreads leaders and groups by its rule."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from controlplane.first_shards import Survival, first_shards
+from regions.reference import default_topology
+from shards.keyspace import SLOTS
+
+TOPOLOGY = default_topology()
+REGIONS = tuple(region.name for region in TOPOLOGY.regions)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12, 1000])
+@pytest.mark.parametrize("survival", list(Survival))
+def test_every_slot_belongs_to_exactly_one_shard(count: int, survival: Survival) -> None:
+    seeds = first_shards(TOPOLOGY, count, survival)
+    assert len(seeds) == len({seed.shard for seed in seeds}) == count
+    assert seeds[0].first_slot == 0
+    assert seeds[-1].end_slot == SLOTS
+    assert all(left.end_slot == right.first_slot for left, right in pairwise(seeds))
+    assert all(seed.first_slot < seed.end_slot for seed in seeds)
+
+
+def test_regions_are_preferred_in_turn_and_goals_alternate() -> None:
+    seeds = first_shards(TOPOLOGY, 6, Survival.MIXED)
+    a, b, c = REGIONS
+    assert [(seed.group, seed.regions) for seed in seeds] == [
+        ("global", (a, b, c)),
+        (f"region/{b}", (b,)),
+        ("global", (c, a, b)),
+        (f"region/{a}", (a,)),
+        ("global", (b, c, a)),
+        (f"region/{c}", (c,)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("survival", "groups"),
+    [
+        (Survival.REGION, {"global"}),
+        (Survival.ZONE, {f"region/{name}" for name in REGIONS}),
+    ],
+)
+def test_one_goal_for_all(survival: Survival, groups: set[str]) -> None:
+    assert {seed.group for seed in first_shards(TOPOLOGY, 9, survival)} == groups
