@@ -29,12 +29,16 @@ class Timeline:
 
 
 class Replay:
-    """One shard's committed log from its first entry."""
+    """One shard's committed log from its first entry.
+
+    `done_at` gives the positions at which an id was taken; `changed_at` those of them with effects:
+    a refused compare-and-set is remembered under its id, too, but changes nothing.
+    """
 
     def __init__(self, blobs: list[bytes]) -> None:
         self.keys: dict[str, Timeline] = defaultdict(Timeline)
         self.done_at: dict[str, list[int]] = defaultdict(list)
-        self.digests: dict[str, str] = {}
+        self.changed_at: dict[str, list[int]] = defaultdict(list)
         self.length = len(blobs)
         self._known: dict[str, int] = {}
         for sequence, blob in enumerate(blobs, 1):
@@ -58,13 +62,14 @@ class Replay:
         )
 
     def _apply(self, sequence: int, blob: bytes) -> None:
-        _epoch, op_id, digest, _chain, _outcome, effects = unpack(blob)
+        _epoch, op_id, _digest, _chain, _outcome, effects = unpack(blob)
         if op_id:
             if op_id in self._known:
                 return
             self._known[op_id] = sequence
-            self.digests[op_id] = digest
             self.done_at[op_id].append(sequence)
+            if effects:
+                self.changed_at[op_id].append(sequence)
         for effect in effects:
             match effect:
                 case ["p", partition, key, data, version]:

@@ -29,8 +29,9 @@ def check_writes(
         done_at = log.done_at.get(op_id, [])
         for attempt in tries:
             _check_acknowledged(attempt, op_id, done_at, log, findings)
-        if all(attempt.surely_not_done for attempt in tries) and done_at:
-            detail = f"{op_id} on {shard} was refused every time, but is at {done_at}"
+        changed_at = log.changed_at.get(op_id)
+        if changed_at and all(attempt.surely_not_done for attempt in tries):
+            detail = f"{op_id} on {shard} was refused every time, but is at {changed_at}"
             findings.add("8 what is refused is not done", _time(tries[-1]), detail)
 
 
