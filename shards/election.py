@@ -33,7 +33,7 @@ from shards.grant import Held, Sighted, process_of
 
 Condition: TypeAlias = list[Any]
 
-NEVER = -1  # a counter that no live session has: matches only one that is dead there already
+NEVER = 2**53 - 1  # a counter no live session reaches: matches only one that is dead there already
 
 
 def condition_at(

@@ -56,6 +56,7 @@ class Group:
         self.lazy: list[dict[str, int]] = [{} for _ in range(self.stores)]
         self.unreleased: dict[str, dict[int, int]] = {}  # shard -> store -> epoch to release
         self.renew_due: set[int] = set()
+        self.unsure: list[set[str]] = [set() for _ in range(self.stores)]
         self.shaky: set[str] = set()  # shards whose lease may end before the session's
         self.next_renew_ms = now_ms
         self.next_poll_ms = now_ms
@@ -120,8 +121,8 @@ class Group:
         for session in self.sessions.values():
             if session.standing[store] is Standing.ABSENT:
                 self._register(session, store)
-        for leadership in self.led.values():
-            self.urgent[store][leadership.shard] = leadership
+        self.urgent[store].update(self.led)
+        self.unsure[store].update(self.led)  # none is vouched for before its stream is certain
         self.renew_due.add(store)
         self._poll(store)
 
@@ -155,8 +156,13 @@ class Group:
 
     @property
     def lazy_ms(self) -> int | None:
-        """When a commit index has waited long enough."""
-        return min((next(iter(lazy.values())) for lazy in self.lazy if lazy), default=None)
+        """When a commit index has waited long enough, at a store that can be told now."""
+        due = [
+            next(iter(lazy.values()))
+            for lane, lazy in zip(self.lanes, self.lazy, strict=True)
+            if lazy and lane.has_room
+        ]
+        return min(due, default=None)
 
     def _poll(self, store: int) -> None:
         lane = self.lanes[store]
@@ -220,8 +226,9 @@ class Group:
 
     def lazily(self, leadership: Leadership, now_ms: int) -> None:
         """A commit index waits; it may wait a little."""
-        for lazy in self.lazy:
-            lazy.setdefault(leadership.shard, now_ms + LAZY_MS)
+        for lane, lazy in zip(self.lanes, self.lazy, strict=True):
+            if lane.is_up:
+                lazy.setdefault(leadership.shard, now_ms + LAZY_MS)
 
     def compose(self, store: int, now_ms: int) -> None:
         """Queue appends for a store, and its renewal when that is due (last: it vouches for them)."""
@@ -252,6 +259,8 @@ class Group:
 
     def _append_one(self, store: int, leadership: Leadership, room: int) -> int:
         found = leadership.next_append(store, room)
+        if leadership.log is None or leadership.log.unvouched(store):
+            self.unsure[store].add(leadership.shard)
         if found is None:
             self.node.upkeep.check_behind(self, leadership, store)
             return 0
@@ -276,18 +285,26 @@ class Group:
     def _unsync(self, store: int, now_ms: int) -> list[str]:
         """Shards for which this renewal must not vouch at this store."""
         names = set(self.unreleased)
-        for shard in list(self.urgent[store].keys() | self.lazy[store].keys() | self.shaky):
+        for shard in self._doubtful(store):
             leadership = self.led.get(shard)
-            if leadership is None or leadership.log is None:
+            log = None if leadership is None else leadership.log
+            if leadership is None or log is None:
                 names.add(shard)
+                self.unsure[store].discard(shard)
                 continue
-            log = leadership.log
             if not leadership.serves(now_ms) or log.unvouched(store):
                 names.add(shard)
                 log.followers[store].synced = False
+            else:
+                self.unsure[store].discard(shard)
             if self._is_steady(leadership):
                 self.shaky.discard(shard)
         return sorted(names)
+
+    def _doubtful(self, store: int) -> set[str]:
+        """Shards that may have to be unsynced at a store; all others surely need not be."""
+        waiting = self.urgent[store].keys() | self.lazy[store].keys()
+        return waiting | self.shaky | self.unsure[store]
 
     def _is_steady(self, leadership: Leadership) -> bool:
         """Whether its lease is exactly the present session's."""
@@ -311,6 +328,7 @@ class Group:
                 event = {"group": self.group, "sid": session.sid, "store": lane.store}
                 self.node.out.append(Happened("session-dead", "", 0, event))
                 self.open_session()
+                self.shaky.update(self.led)  # all of them must be prepared again
 
         return reply
 

@@ -152,7 +152,6 @@ class Node:
             if group.session is not None:
                 self.standing[name].advance(now_ms)
         self.upkeep.advance(now_ms)
-        self.transfers.advance(now_ms)
         self.nearby.advance(now_ms)
         self.directory.advance(now_ms)
         self.duties.advance(now_ms)
@@ -164,6 +163,7 @@ class Node:
     def take(self, now_ms: int) -> list[Effect]:
         """Everything to be done since the last call, calls composed and dated `now_ms`."""
         self.now_ms = now_ms = max(self.now_ms, now_ms)
+        self.transfers.advance(now_ms)
         for group in self.groups.values():
             for store in range(group.stores):
                 group.compose(store, now_ms)

@@ -31,6 +31,7 @@ from controlplane.requests import (
     Written,
 )  # fmt: skip
 from regions.codec import Code, as_bytes
+from regions.lease_times import older_bound_ms
 from regions.quorum import bits
 from shards.admission import (
     COMPARE_FAILED,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 SCAN_BYTES_MAX = 1024 * 1024
+SWEEP_EVERY_MS = 5_000
 _REFUSALS = {
     "compare": Problem.PRECONDITION_FAILED,
     "mismatch": Problem.IDEMPOTENCY_MISMATCH,
@@ -78,6 +80,7 @@ class Serving:
         self._node = node
         self._desks: dict[str, Desk] = {}
         self.pending_writes = 0
+        self._next_sweep_ms = 0
 
     def _desk(self, leadership: Leadership) -> Desk:
         desk = self._desks.get(leadership.shard)
@@ -240,6 +243,7 @@ class Serving:
         self, group: Group, leadership: Leadership, number: int, request: Request, attempt: int
     ) -> None:
         epoch = leadership.epoch
+        asked_ms = self._node.now_ms
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
             if self._stale(leadership, epoch, number):
@@ -251,9 +255,14 @@ class Serving:
             if not leadership.serves(now_ms):
                 self._refuse(number, Problem.NO_QUORUM, "the lease ran out while reading")
                 return
-            where = provenance(leadership.shard, leadership.epoch, result[6], 0, Role.LEADER, "")
+            age_ms = 0 if is_strong(request) else older_bound_ms(asked_ms, now_ms)
+            where = provenance(
+                leadership.shard, leadership.epoch, result[6], age_ms, Role.LEADER, ""
+            )
             answer: Outcome
-            if isinstance(request, Scan):
+            if _is_older_than_asked(request, age_ms):
+                answer = Refused(Problem.STALE, f"reading took {age_ms} ms", retry_after_ms=50)
+            elif isinstance(request, Scan):
                 answer = scanned_items(result[9], result[10], where)
             else:
                 answer = found_values(result[10], where)
@@ -355,6 +364,9 @@ class Serving:
 
     def sweep(self, now_ms: int) -> None:
         """Expire old ids; drop what has nothing under way."""
+        if now_ms < self._next_sweep_ms:
+            return
+        self._next_sweep_ms = now_ms + SWEEP_EVERY_MS
         for shard, desk in list(self._desks.items()):
             led = self._node.leadership(shard)
             if led is None:
@@ -397,6 +409,12 @@ def _scan(group: Group, scan: Scan, epoch: str, commit: int) -> list[Any]:
         "scan", group.group, group.version, scan.shard, epoch, commit,
         scan.partition, scan.prefix, scan.after, scan.limit, SCAN_BYTES_MAX,
     ]  # fmt: skip
+
+
+def _is_older_than_asked(request: Request, age_ms: int) -> bool:
+    if not isinstance(request, Read | Scan) or request.consistency is not Consistency.BOUNDED:
+        return False
+    return request.max_staleness_ms is not None and age_ms > request.max_staleness_ms
 
 
 def is_strong(request: Request) -> bool:
