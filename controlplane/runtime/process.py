@@ -1,0 +1,244 @@
+"""One node as a process: from its settings to a clean end.
+
+    bind the port  ->  ask the stores which fleet they belong to  ->  make the node  ->  lanes, HTTP
+    SIGTERM, SIGINT  ->  hand over everything led  ->  stop serving  ->  exit 0
+
+Everything that runs belongs to one task group. If any part of it breaks, above all the driver with
+an invariant, everything ends and the process says why: it is better gone than limping, since other
+nodes take over from one that is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import random
+import secrets
+import signal
+import socket
+import time
+
+from controlplane.api.server import serving
+from controlplane.errors import AddressRefused, PortInUse
+from controlplane.http_client import HttpClient
+from controlplane.machine import Call, Drop, Fetch, Happened, Probe, Tell
+from controlplane.node import Node
+from controlplane.node_plan import NodePlan, StorePlan
+from controlplane.runtime.clock import boottime_ms
+from controlplane.runtime.driver import Driver
+from controlplane.runtime.lanes import BulkLane, OrderedLane
+from controlplane.runtime.peers import Peers
+from controlplane.runtime.planning import plan_node
+from controlplane.runtime.service import NodeService, Subscribers
+from controlplane.settings import NodeSettings
+from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, log_line
+from controlplane.telemetry.loop_lag import watch_loop_lag
+from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.telemetry.spans import EventTracer, event_tracer
+from regions.redis_store import RedisStore
+from regions.store import Lane, OnLost, StoreAddress
+from regions.topology import NodeSite, StoreSite
+
+
+async def run_node(settings: NodeSettings, *, any_address: bool = False) -> None:
+    """Run one node until SIGTERM or SIGINT, then hand over and return.
+
+    Raises AddressRefused, PortInUse, StoresNotReady before it serves; anything later is a defect.
+    """
+    host, port = settings.address
+    require_loopback(host, any_address=any_address)
+    stop = _stop_signal()
+    with bound_socket(host, port) as listener:
+        log_line("starting", url=settings.site.url, region=settings.site.region)
+        process = f"{settings.node}.{secrets.token_hex(4)}"
+        plan = await plan_node(settings, process)
+        tracer = event_tracer(settings.trace_exporter, settings.node, settings.site.region)
+        try:
+            await _NodeProcess(settings, plan, tracer).run(listener, stop)
+        finally:
+            if tracer is not None:
+                tracer.close()
+    log_line("stopped")
+
+
+class _NodeProcess:
+    """The parts of a running node, wired together."""
+
+    def __init__(self, settings: NodeSettings, plan: NodePlan, tracer: EventTracer | None) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._tracer = tracer
+        self._metrics = NodeMetrics()
+        self._subscribers = Subscribers()
+        node = Node(plan, random.random, boottime_ms())
+        node.wall_offset_ms = time.time_ns() // 1_000_000 - boottime_ms()
+        self._performer = _Performer(self._metrics)
+        self._driver = Driver(
+            node,
+            self._performer,
+            on_happened=self._happened,
+            on_table=self._subscribers.table_changed,
+        )
+        self._stores = {
+            store.store: store
+            for group in plan.groups
+            for store in (*group.voters, *group.followers)
+            if store.store in node.store_ids
+        }
+        self._service = NodeService(
+            self._driver, plan, settings.topology, self._subscribers, self._metrics
+        )
+        self._metrics.watch(self._service.fleet)
+
+    async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain. Raises what broke, if something breaks."""
+        async with HttpClient(dial=self._settings.dial) as client, asyncio.TaskGroup() as tasks:
+            self._performer.peers = Peers(
+                client,
+                tasks,
+                node=self._plan.node,
+                urls={peer.node: peer.url for peer in self._plan.peers},
+                post=self._driver.post,
+                fleet=self._service.fleet,
+                shard_view=self._service.shard_view,
+            )
+            for store in self._stores.values():
+                self._open_lanes(store, tasks)
+            running = [
+                tasks.create_task(self._driver.run()),
+                tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
+            ]
+            async with serving(self._service, listener, dial=self._settings.dial):
+                log_line("serving", url=self._plan.url, process=self._plan.process)
+                await stop.wait()
+                await self._drain()
+            for task in (*running, *self._performer.tasks):
+                task.cancel()
+
+    def _open_lanes(self, store: StorePlan, tasks: asyncio.TaskGroup) -> None:
+        site = self._settings.topology.store(store.store)
+        address = dialled(site, self._settings.dial)
+
+        def make_lane(on_lost: OnLost) -> Lane:
+            return RedisStore(address, on_lost)
+
+        ordered = OrderedLane(
+            store,
+            make_lane,
+            post=self._driver.post,
+            refused=self._refused,
+            lost=self._metrics.lane_lost,
+            draw=random.random,
+        )
+        bulk = BulkLane(store.store, make_lane, post=self._driver.post, draw=random.random)
+        self._performer.add(store.store, ordered, bulk, tasks)
+
+    async def _drain(self) -> None:
+        log_line("draining", ms_max=self._settings.drain_ms_max)
+        self._service.condition.draining = True
+        self._driver.drain()
+        try:
+            async with asyncio.timeout(self._settings.drain_ms_max / 1_000):
+                await self._driver.drained.wait()
+        except TimeoutError:
+            LOGGER.warning("draining took too long: what is still led here ends with its lease")
+
+    def _refused(self, store: str, why: str) -> None:
+        self._driver.node.store_refused(store, why)
+        self._happened(Happened("store-refused", "", 0, {"store": store, "why": why}))
+
+    def _happened(self, event: Happened) -> None:
+        self._metrics.happened(event)
+        log_happened(event)
+        if self._tracer is not None:
+            self._tracer.happened(event)
+        self._subscribers.happened(event)
+
+
+class _Performer:
+    """Carries effects to the lane or the peer that they concern."""
+
+    def __init__(self, metrics: NodeMetrics) -> None:
+        self.peers: Peers | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+        self._metrics = metrics
+        self._ordered: dict[str, OrderedLane] = {}
+        self._bulk: dict[str, BulkLane] = {}
+
+    def add(
+        self, store: str, ordered: OrderedLane, bulk: BulkLane, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Take a store's lanes into use."""
+        self._ordered[store] = ordered
+        self._bulk[store] = bulk
+        self.tasks += [tasks.create_task(ordered.run()), tasks.create_task(bulk.run())]
+
+    def call(self, effect: Call) -> None:
+        self._metrics.call_sent(effect.store)
+        self._ordered[effect.store].call(effect)
+
+    def drop(self, effect: Drop) -> None:
+        self._ordered[effect.store].drop(effect)
+
+    def fetch(self, effect: Fetch) -> None:
+        self._bulk[effect.store].fetch(effect)
+
+    def tell(self, effect: Tell) -> None:
+        if self.peers is not None:
+            self.peers.tell(effect)
+
+    def probe(self, effect: Probe) -> None:
+        if self.peers is not None:
+            self.peers.probe(effect)
+
+
+def dialled(site: StoreSite | NodeSite, dial: dict[str, str]) -> StoreAddress:
+    """Give the address to go to for a store: its own, or another way around."""
+    way = dial.get(site.address)
+    if way is None:
+        return StoreAddress(site.host, site.port)
+    host, _, port = way.rpartition(":")
+    return StoreAddress(host.strip("[]"), int(port))
+
+
+def require_loopback(host: str, *, any_address: bool) -> None:
+    """Raise AddressRefused for an address that others can reach, unless that is accepted."""
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if is_loopback:
+        return
+    message = f"{host} can be reached from other machines, and nobody is asked who they are"
+    if not any_address:
+        raise AddressRefused(message)
+    LOGGER.warning("INSECURE: %s; you asked for it", message)
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Take the address now, before anything else is started. Raises PortInUse."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        message = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        raise PortInUse(message) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set on the first SIGTERM or SIGINT; the second one ends the process as it is."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop_once(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_once, number)
+    return stop
