@@ -271,7 +271,7 @@ class Leadership:
                 before = log.commit
                 if log.appended(store, number, result[4:]) > before:
                     self._committed(log, now_ms)
-                if log.wants(store):
+                if log.wants(store) or log.followers[store].stream is Stream.BEHIND:
                     self._desk.dirty(self)
             elif result[0] == Code.GAP:
                 self._adopted(store)
