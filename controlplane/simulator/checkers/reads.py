@@ -93,9 +93,11 @@ def _check_staleness(
     what: str,
     findings: Findings,
 ) -> None:
+    request = operation.request
     if origin.staleness_ms is None or operation.decided_ms is None:
         return
-    request = operation.request
+    if isinstance(request, Read | Scan) and request.consistency is Consistency.STRONG:
+        return  # it is as of a moment between question and answer, which is checked above
     if isinstance(request, Read | Scan) and request.max_staleness_ms is not None:
         bounded = request.consistency is Consistency.BOUNDED
         if bounded and origin.staleness_ms > request.max_staleness_ms:
