@@ -1,7 +1,7 @@
 """Every way in which a request can be answered with "no": one table for servers, clients and docs.
 
-A problem has a *kind*, the last part of its `type` (`/problems/<kind>`), and one kind has one status.
-Kinds are stable; words are not. What a client can rely on, whatever the kind:
+A problem has a *kind*, the last part of its `type` (`/problems/<kind>`), and one kind has one
+status. Kinds are stable; words are not. What a client can rely on, whatever the kind:
 
     4xx        not done, and sending the same again will not help until something else changed
     421        not done here: `leader` says where to go
@@ -26,7 +26,7 @@ RETRY_AFTER_MS: Final = 250
 
 @dataclass(frozen=True, slots=True)
 class ProblemKind:
-    """One kind of refusal: its name, its HTTP status, what it means, and whether a retry can help."""
+    """One kind of refusal: its name, its status, what it means, whether a retry can help."""
 
     name: str
     status: int
@@ -62,10 +62,12 @@ KINDS: Final[Mapping[str, ProblemKind]] = _table(
     ProblemKind("unsupported-media-type", 415, "The body is not of a type this path takes"),
     ProblemKind("expectation-failed", 417, "The expectation cannot be met"),
     ProblemKind("not-leader", 421, "This node does not lead the shard; `leader` says who does"),
+    ProblemKind("header-too-large", 431, "A line of the request is longer than allowed"),
     ProblemKind("idempotency-mismatch", 422, "This idempotency key was used for another request"),
     # Nothing is wrong with the request, but it was not done.
     ProblemKind("too-many-streams", 503, "This node serves as many streams as it may", retry=True),
     ProblemKind("no-leader", 503, "The shard has no leader at the moment", retry=True),
+    ProblemKind("leader-unreachable", 503, "This node cannot reach the leader", retry=True),
     ProblemKind("no-quorum", 503, "A majority of the shard's stores is out of reach", retry=True),
     ProblemKind("transferring", 503, "The shard is being handed over", retry=True),
     ProblemKind("stale", 503, "No copy here is as fresh as was asked for", retry=True),

@@ -1,8 +1,8 @@
 """What the HTTP edge needs of the node behind it, and nothing more.
 
 The runtime implements `Service` over its driver; the tests implement it in memory. All of it is
-called on one event loop. Views are pictures of what this node knows at the moment of the call: cheap
-for one shard, proportional to the number of shards where all are returned.
+called on one event loop. Views are pictures of what this node knows at the moment of the call:
+cheap for one shard, proportional to the number of shards where all are returned.
 """
 
 from __future__ import annotations

@@ -32,14 +32,14 @@ class ApiSettings(BaseModel):
     """How many event streams are served at once."""
     heartbeat_ms: int = Field(default=10_000, ge=10)
     """After how much silence a stream sends a sign of life."""
+    stall_ms: int = Field(default=30_000, ge=10)
+    """For how long a client of a stream may not read before it is let go."""
     table_interval_ms: int = Field(default=50, ge=0)
     """The least time between two looks at the routing table for its watchers."""
     table_changes_max: int = Field(default=2_000, ge=1)
     """How many changes of the routing table are kept for watchers that come back."""
     events_max: int = Field(default=10_000, ge=1)
     """How many life-cycle events are kept for watchers that come back."""
-    list_items_max: int = Field(default=1_000, ge=1)
-    """The largest page of a list."""
     replays_max: int = Field(default=4_096, ge=1)
     """How many outcomes of orders are remembered by their idempotency key."""
     replay_ms: int = Field(default=600_000, ge=1)

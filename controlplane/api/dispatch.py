@@ -1,0 +1,290 @@
+"""Carrying a request to a node that can answer it: here, one hop away, or nowhere.
+
+`shards.routing.decide` makes every decision; this file does what it says, learns from the answers,
+and asks it again, at most ATTEMPTS_MAX times in all. What makes a second attempt safe:
+
+* a node that refuses with `not-leader` has done nothing, so the request may go where it points;
+* a node that could not be reached was sent nothing;
+* everything else that goes wrong with a write after it was sent is `unknown-outcome`, and final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from multidict import CIMultiDict
+
+from controlplane.api.service import Service
+from controlplane.api.settings import ApiSettings
+from controlplane.http_client import HttpClient, PeerLost, PeerReply, PeerUnreachable
+from controlplane.problems import InputError, RequestRefused, from_refusal, invalid
+from controlplane.requests import LeaderHint, Outcome, Problem, Refused, Request
+from controlplane.views import ShardView
+from shards.routing import (
+    Asked,
+    Forward,
+    Hints,
+    Redirect,
+    Refuse,
+    Serve,
+    Target,
+    Why,
+    decide,
+)
+
+ATTEMPTS_MAX: Final = 3
+"""At home, at the leader, and at the leader that the first one pointed to."""
+HOP_HEADER: Final = "Leadplane-Hop"
+SENT_ON: Final = (
+    "Accept",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "traceparent",
+    "tracestate",
+)
+SENT_BACK: Final = ("Content-Type", "ETag", "Retry-After", "Idempotency-Replayed")
+OUR_HEADERS: Final = "leadplane-"
+
+# The replica of this region could not answer a read; its leader still might.
+HOME_FAILURES: Final = frozenset({Problem.STALE, Problem.NO_QUORUM, Problem.NOT_LEADER})
+REFUSAL_KINDS: Final = {
+    Why.NO_LEADER: "no-leader",
+    Why.NOT_LEADER: "not-leader",
+    Why.UNREACHABLE: "leader-unreachable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One request on its way: what the node is asked, and the HTTP request it came as.
+
+    `at_leader` is what to ask of a node that leads the shard and still could not answer `question`
+    from the copy of its region: for a read that may be old, the same read, strong.
+    """
+
+    shard: str
+    question: Request
+    incoming: web.Request
+    request_id: str
+    body: bytes = b""
+    needs_leader: bool = True
+    may_proxy: bool = True
+    at_leader: Request | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether an answer that got lost may have changed something."""
+        return self.incoming.method not in ("GET", "HEAD")
+
+
+class Dispatch:
+    """What one node does with requests for shards, and what it learnt while doing it."""
+
+    def __init__(self, service: Service, settings: ApiSettings) -> None:
+        self._service = service
+        self._settings = settings
+        self._here = service.identity.node
+        self._hints = Hints()
+        self._failed_until: dict[str, float] = {}
+        self._client: HttpClient | None = None
+
+    async def open(self) -> None:
+        """Get ready to speak to other nodes; call it inside the running loop."""
+        self._client = HttpClient(
+            self._settings.peer_connections_max, self._settings.connect_timeout_ms
+        )
+
+    async def close(self) -> None:
+        """Close all connections to other nodes."""
+        if self._client is not None:
+            await self._client.close()
+
+    def leader_of(self, view: ShardView) -> Target | None:
+        """Who leads a shard, as far as this node can tell: its own view, or a newer claim."""
+        return self._hints.leader(view.shard, _target(view.leader), view.epoch)
+
+    async def run(self, errand: Errand) -> Outcome | web.Response:
+        """Get the request answered: the outcome when it was served here, else another's response.
+
+        Never gives Refused: a refusal is raised as RequestRefused.
+        """
+        hops = hops_of(errand.incoming)
+        home_refusal: Refused | None = None
+        refused_by_leader: web.Response | None = None
+        for _ in range(ATTEMPTS_MAX):
+            view = self._view(errand.shard)
+            asked = Asked(errand.needs_leader, hops, errand.may_proxy, home_refusal is not None)
+            match decide(asked, self._here, self.leader_of(view), self._failed()):
+                case Serve():
+                    question = errand.question if home_refusal is None else errand.at_leader
+                    if question is None:
+                        break
+                    outcome = await self._submit(errand, question)
+                    if not isinstance(outcome, Refused):
+                        return outcome
+                    if home_refusal is not None or not self._goes_on(errand, outcome):
+                        raise from_refusal(_settled(outcome))
+                    home_refusal = None if errand.needs_leader else outcome
+                case Forward(target):
+                    reply = await self._forward(errand, target, hops)
+                    if reply is None:
+                        continue
+                    refused_by_leader = _response(reply)
+                    if not self._points_elsewhere(errand.shard, reply, target):
+                        return refused_by_leader
+                case Redirect(target):
+                    return _redirect(errand.incoming, target)
+                case Refuse() as refusal if home_refusal is None and refused_by_leader is None:
+                    raise _refused(refusal, view)
+                case _:
+                    break
+        if refused_by_leader is not None:
+            return refused_by_leader
+        if home_refusal is not None:
+            raise from_refusal(_settled(home_refusal))
+        raise RequestRefused("no-leader", "its leader changed while the request looked for it")
+
+    def _view(self, shard: str) -> ShardView:
+        view = self._service.shard_view(shard)
+        if view is None:
+            raise RequestRefused("unknown-shard", f"no shard is called {shard}")
+        return view
+
+    async def _submit(self, errand: Errand, question: Request) -> Outcome:
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                return await self._service.submit(question)
+        except TimeoutError:
+            raise _overdue(errand.changes, "this node did not answer itself in time") from None
+
+    def _goes_on(self, errand: Errand, refused: Refused) -> bool:
+        """Whether there is another place to try after a refusal of this node."""
+        claim = _target(refused.leader)
+        if claim is not None and claim.node != self._here:
+            newer = self._hints.learn(errand.shard, claim)
+            if refused.problem is Problem.NOT_LEADER and newer:
+                return True
+        return not errand.needs_leader and refused.problem in HOME_FAILURES
+
+    async def _forward(self, errand: Errand, target: Target, hops: int) -> PeerReply | None:
+        """The answer of another node, or None when nothing reached it."""
+        assert self._client is not None, "the application is not started"
+        incoming = errand.incoming
+        try:
+            return await self._client.send(
+                incoming.method,
+                target.url.rstrip("/") + incoming.rel_url.raw_path_qs,
+                headers=_sent_on(errand, hops),
+                body=errand.body,
+                timeout_ms=self._settings.request_timeout_ms,
+            )
+        except PeerUnreachable:
+            pause_s = self._settings.peer_pause_ms / 1000
+            self._failed_until[target.node] = asyncio.get_running_loop().time() + pause_s
+            return None
+        except PeerLost as failure:
+            raise _overdue(errand.changes, f"{target.node} leads the shard; {failure}") from failure
+
+    def _points_elsewhere(self, shard: str, reply: PeerReply, target: Target) -> bool:
+        """Whether the answer is a refusal that names a newer leader than the one just asked."""
+        if reply.status != 421:
+            return False
+        claim = _claim(reply.body)
+        return claim is not None and claim.epoch > target.epoch and self._hints.learn(shard, claim)
+
+    def _failed(self) -> frozenset[str]:
+        if not self._failed_until:
+            return frozenset()
+        now = asyncio.get_running_loop().time()
+        self._failed_until = {n: until for n, until in self._failed_until.items() if until > now}
+        return frozenset(self._failed_until)
+
+
+def hops_of(request: web.Request) -> int:
+    """How many nodes have passed the request on. Raises RequestRefused."""
+    text = request.headers.get(HOP_HEADER)
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 2):
+        raise invalid(InputError("must be an integer from 0 to 99", header=HOP_HEADER))
+    return int(text)
+
+
+def _target(hint: LeaderHint | None) -> Target | None:
+    return Target(hint.node, hint.region, hint.url, hint.epoch) if hint is not None else None
+
+
+def _settled(refused: Refused) -> Refused:
+    """A refusal that a client can act on: `not-leader` without a leader is an election."""
+    if refused.problem is Problem.NOT_LEADER and refused.leader is None:
+        return Refused(Problem.NO_LEADER, refused.detail, None, refused.retry_after_ms)
+    return refused
+
+
+def _refused(refusal: Refuse, view: ShardView) -> RequestRefused:
+    kind = REFUSAL_KINDS[refusal.why]
+    detail = f"shard {view.shard}: {refusal.why.value}"
+    if refusal.why is Why.NO_LEADER:
+        kind = "no-quorum" if view.state == "unavailable" else kind
+        detail = f"shard {view.shard}: {view.why or refusal.why.value}"
+    more = {"leader": target_document(refusal.leader)} if refusal.leader is not None else {}
+    return RequestRefused(kind, detail, more=more)
+
+
+def target_document(target: Target) -> dict[str, Any]:
+    """The `leader` member of a problem."""
+    return {
+        "node": target.node,
+        "region": target.region,
+        "url": target.url,
+        "epoch": target.epoch,
+    }
+
+
+def _claim(body: bytes) -> Target | None:
+    """The leader that a `not-leader` problem names; None when it does not, or not properly."""
+    try:
+        leader = orjson.loads(body)["leader"]
+        node, region, url = (str(leader[name]) for name in ("node", "region", "url"))
+        return Target(node, region, url, int(leader["epoch"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _overdue(changes: bool, detail: str) -> RequestRefused:
+    if changes:
+        return RequestRefused("unknown-outcome", detail)
+    return RequestRefused("leader-unreachable", detail)
+
+
+def _redirect(request: web.Request, target: Target) -> web.Response:
+    location = target.url.rstrip("/") + request.rel_url.raw_path_qs
+    return web.Response(
+        status=307, headers={"Location": location, "Leadplane-Epoch": str(target.epoch)}
+    )
+
+
+def _sent_on(errand: Errand, hops: int) -> Mapping[str, str]:
+    incoming = errand.incoming.headers
+    headers = {name: incoming[name] for name in SENT_ON if name in incoming}
+    headers[HOP_HEADER] = str(hops + 1)
+    headers["X-Request-Id"] = errand.request_id
+    return headers
+
+
+def _response(reply: PeerReply) -> web.Response:
+    headers: CIMultiDict[str] = CIMultiDict()
+    for name, text in reply.headers.items():
+        if name.lower().startswith(OUR_HEADERS):
+            headers[name] = text
+    for name in SENT_BACK:
+        if name in reply.headers:
+            headers[name] = reply.headers[name]
+    return web.Response(status=reply.status, body=reply.body, headers=headers)

@@ -1,0 +1,94 @@
+"""What every handler has at hand: the node, its limits, its routing table, the way to others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Final, TypeAlias
+
+from aiohttp import web
+
+from controlplane.api.dispatch import Dispatch, Errand
+from controlplane.api.event_feed import EventFeed
+from controlplane.api.replay import Replays
+from controlplane.api.service import Service
+from controlplane.api.settings import ApiSettings
+from controlplane.api.table_feed import TableFeed
+from controlplane.problems import RequestRefused
+from controlplane.requests import Outcome, Request
+from shards.keyspace import key_slot
+from shards.routing import RoutingTable, SlotRange
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+REQUEST_ID_CHARACTERS_MAX: Final = 128
+
+
+class Edge:
+    """The HTTP edge of one node: what its handlers share."""
+
+    def __init__(self, service: Service, settings: ApiSettings) -> None:
+        self.service = service
+        self.settings = settings
+        self.here = service.identity
+        self.dispatch = Dispatch(service, settings)
+        self.table_feed = TableFeed(service, settings)
+        self.event_feed = EventFeed(settings)
+        self.replays = Replays(settings.replays_max, settings.replay_ms)
+        self.streams = 0
+        self.openapi = b""
+        self._table = RoutingTable((), -1)
+        self._request_ids = count(1)
+
+    @property
+    def table(self) -> RoutingTable:
+        """Shards by slot; made anew only when the shard map has another version."""
+        if self._table.map_version != self.service.map_version:
+            version = self.service.map_version
+            ranges = [
+                SlotRange(view.first_slot, view.end_slot, view.shard)
+                for view in self.service.shard_views()
+            ]
+            self._table = RoutingTable(ranges, version)
+        return self._table
+
+    def shard_of(self, key: str) -> str:
+        """The shard of a key. Raises RequestRefused while the shard map is not known."""
+        return self.shard_of_slot(key_slot(key))
+
+    def shard_of_slot(self, slot: int) -> str:
+        """The shard that has a slot. Raises RequestRefused while the shard map is not known."""
+        shard = self.table.shard_of_slot(slot)
+        if shard is None:
+            raise RequestRefused("not-ready", "this node does not know the shard map yet")
+        return shard
+
+    def request_id(self, offered: str | None) -> str:
+        """The id of a request: the client's own if it is fit to be printed, else a new one."""
+        if offered and len(offered) <= REQUEST_ID_CHARACTERS_MAX and is_printable(offered):
+            return offered
+        return f"{self.here.process}-{next(self._request_ids)}"
+
+    async def ask(
+        self,
+        request: web.Request,
+        shard: str,
+        question: Request,
+        *,
+        body: bytes = b"",
+        needs_leader: bool = True,
+        may_proxy: bool = True,
+        at_leader: Request | None = None,
+    ) -> Outcome | web.Response:
+        """Get a question answered, wherever that is possible; see Dispatch.run."""
+        request_id = request[REQUEST_ID]
+        return await self.dispatch.run(
+            Errand(shard, question, request, request_id, body, needs_leader, may_proxy, at_leader)
+        )
+
+
+Handler: TypeAlias = Callable[[Edge, web.Request], Awaitable[web.StreamResponse]]
+
+
+def is_printable(text: str) -> bool:
+    """True for visible ASCII: fit for a header, a log line, and a person."""
+    return text.isascii() and text.isprintable()

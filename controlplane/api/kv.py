@@ -1,0 +1,231 @@
+"""Keys and values: put, get, delete and scan, served here or wherever it is possible.
+
+Every answer says which shard, epoch and position it comes from, how old it can be at most, and who
+gave it in which role. A refusal says as much of it as is known.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from controlplane.api.body import read_body
+from controlplane.api.documents import ScanItem, WrittenDocument
+from controlplane.api.edge import Edge
+from controlplane.api.kv_request import (
+    READ_PARAMETERS,
+    SCAN_PARAMETERS,
+    WRITE_PARAMETERS,
+    Freshness,
+    check_key,
+    check_room,
+    condition_of,
+    digest_of,
+    freshness_of,
+    idempotency_key_of,
+    key_of,
+    merged_token,
+    position_of,
+)
+from controlplane.api.paging import continue_token, read_continue
+from controlplane.api.responses import OCTETS, bytes_response, empty_response, json_response
+from controlplane.problems import RequestRefused
+from controlplane.requests import (
+    Consistency,
+    Delete,
+    Found,
+    Outcome,
+    Provenance,
+    Put,
+    Read,
+    Scan,
+    Scanned,
+    Value,
+    Write,
+    Written,
+)
+from shards.keyspace import partition_of, slot_of
+
+SCAN_LIMIT = 100
+
+
+async def put_key(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """PUT /v1/kv/{key}: the body becomes the value."""
+    key = key_of(request, edge.service.limits.key_bytes_max)
+    limits = edge.service.limits
+    body = await read_body(request, limits.value_bytes_max, edge.settings.body_timeout_ms)
+    return await _write(edge, request, key, body, Put(partition_of(key), key, body))
+
+
+async def delete_key(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """DELETE /v1/kv/{key}: the key has no value any more; it is no error if it had none."""
+    key = key_of(request, edge.service.limits.key_bytes_max)
+    body = await read_body(request, 0, edge.settings.body_timeout_ms)
+    return await _write(edge, request, key, body, Delete(partition_of(key), key))
+
+
+async def _write(
+    edge: Edge, request: web.Request, key: str, body: bytes, mutation: Put | Delete
+) -> web.StreamResponse:
+    found = WRITE_PARAMETERS.parse(request.rel_url.raw_query_string)
+    position = position_of(found)
+    condition = condition_of(request, key)
+    op_id = idempotency_key_of(request)
+    shard = edge.shard_of(key)
+    check_room(position, shard)
+    compares = (condition,) if condition is not None else ()
+    digest = digest_of(request.method, key, body, repr(compares)) if op_id else ""
+    question = Write(shard, (mutation,), compares, op_id, digest, position.get(shard))
+    try:
+        outcome = await edge.ask(
+            request, shard, question, body=body, may_proxy=found.get("proxy", True)
+        )
+    except RequestRefused as refused:
+        _place(edge, refused, shard)
+        raise
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Written), outcome
+    token = merged_token(position, shard, outcome.position)
+    headers = {
+        "Leadplane-Shard": shard,
+        "Leadplane-Epoch": str(outcome.epoch),
+        "Leadplane-Position": token,
+        "Leadplane-Version": str(outcome.position),
+        "Leadplane-Staleness-Ms": "0",
+        "Leadplane-Served-By": edge.here.node,
+        "Leadplane-Role": "leader",
+        "ETag": f'"{outcome.position}"',
+    }
+    if outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    document = WrittenDocument(key, shard, outcome.epoch, outcome.position, token)
+    return json_response(document, headers=headers)
+
+
+async def get_key(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """GET /v1/kv/{key}: the value as it was put."""
+    key = key_of(request, edge.service.limits.key_bytes_max)
+    wanted = freshness_of(READ_PARAMETERS.parse(request.rel_url.raw_query_string))
+    shard = edge.shard_of(key)
+    check_room(wanted.position, shard)
+    outcome = await _read(edge, request, shard, (key,), wanted)
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Found), outcome
+    value = outcome.values[0]
+    headers = _provenance(edge, outcome.provenance, wanted.position)
+    if value is None:
+        raise RequestRefused("no-such-key", "the key has no value", headers=headers)
+    headers["Leadplane-Version"] = str(value.version)
+    tag = headers["ETag"] = f'"{value.version}"'
+    none_match = request.headers.get("If-None-Match")
+    if none_match is not None and (tag in none_match or none_match.strip() == "*"):
+        return empty_response(304, headers)
+    return bytes_response(value.data, OCTETS, headers=headers)
+
+
+async def _read(
+    edge: Edge, request: web.Request, shard: str, keys: tuple[str, ...], wanted: Freshness
+) -> Outcome | web.Response:
+    question = Read(
+        shard,
+        keys,
+        wanted.consistency,
+        wanted.max_staleness_ms,
+        wanted.position.get(shard, 0),
+    )
+    strong = None if wanted.needs_leader else Read(shard, keys)
+    return await _ask(edge, request, question, strong, wanted)
+
+
+async def scan_keys(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """GET /v1/kv: keys of one partition in byte order, page by page."""
+    found = SCAN_PARAMETERS.parse(request.rel_url.raw_query_string)
+    key_bytes_max = edge.service.limits.key_bytes_max
+    partition, prefix = found["partition"], found.get("prefix", "")
+    check_key("partition", partition, key_bytes_max)
+    if prefix:
+        check_key("prefix", prefix, key_bytes_max)
+    scope = f"kv {partition}\0{prefix}"
+    after = read_continue(found.get("continue"), scope)
+    limit = found.get("limit", SCAN_LIMIT)
+    wanted = freshness_of(found)
+    shard = edge.shard_of_slot(slot_of(partition))
+    check_room(wanted.position, shard)
+    question = Scan(
+        shard,
+        partition,
+        prefix,
+        after,
+        limit,
+        wanted.consistency,
+        wanted.max_staleness_ms,
+        wanted.position.get(shard, 0),
+    )
+    strong = None if wanted.needs_leader else Scan(shard, partition, prefix, after, limit)
+    outcome = await _ask(edge, request, question, strong, wanted)
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Scanned), outcome
+    document: dict[str, Any] = {"items": [_scan_item(*item) for item in outcome.items]}
+    if outcome.more and outcome.items:
+        document["continue"] = continue_token(outcome.items[-1][0], scope)
+    return json_response(document, headers=_provenance(edge, outcome.provenance, wanted.position))
+
+
+async def _ask(
+    edge: Edge,
+    request: web.Request,
+    question: Read | Scan,
+    strong: Read | Scan | None,
+    wanted: Freshness,
+) -> Outcome | web.Response:
+    try:
+        return await edge.ask(
+            request,
+            question.shard,
+            question,
+            needs_leader=wanted.consistency is Consistency.STRONG,
+            may_proxy=wanted.may_proxy,
+            at_leader=strong,
+        )
+    except RequestRefused as refused:
+        _place(edge, refused, question.shard)
+        raise
+
+
+def _scan_item(key: str, value: Value) -> ScanItem:
+    try:
+        return ScanItem(key, value.version, value.data.decode(), "utf-8")
+    except UnicodeDecodeError:
+        return ScanItem(key, value.version, b64encode(value.data).decode(), "base64")
+
+
+def _provenance(edge: Edge, provenance: Provenance, position: Mapping[str, int]) -> dict[str, str]:
+    """What an answer says of itself. An age that is not known is called that."""
+    age_ms = provenance.staleness_ms
+    return {
+        "Leadplane-Shard": provenance.shard,
+        "Leadplane-Epoch": str(provenance.epoch),
+        "Leadplane-Position": merged_token(position, provenance.shard, provenance.position),
+        "Leadplane-Staleness-Ms": str(age_ms) if age_ms is not None else "unknown",
+        "Leadplane-Served-By": edge.here.node,
+        "Leadplane-Role": provenance.role.value,
+    }
+
+
+def _place(edge: Edge, refused: RequestRefused, shard: str) -> None:
+    """Add to a refusal what is known of where it comes from."""
+    view = edge.service.shard_view(shard)
+    if view is not None:
+        leads = view.leader is not None and view.leader.node == edge.here.node
+        refused.headers |= {
+            "Leadplane-Shard": shard,
+            "Leadplane-Epoch": str(view.epoch),
+            "Leadplane-Served-By": edge.here.node,
+            "Leadplane-Role": "leader" if leads else "follower",
+        }

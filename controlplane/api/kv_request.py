@@ -1,0 +1,183 @@
+"""What a client wants of a key: the request as it came, read strictly into one plain record.
+
+This is the busiest path of the house, so it is read by hand, with the parameters' own table and
+without a model in between.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from controlplane.api.edge import is_printable
+from controlplane.api.parameters import CONTINUE, LIMIT, Kind, Parameter, Parameters
+from controlplane.problems import InputError, invalid
+from controlplane.requests import Compare, Consistency
+from shards.keyspace import key_complaint
+from shards.position import SHARDS_MAX, PositionInvalid, decode, encode, encode_one, merge
+
+KEY_PREFIX: Final = "/v1/kv/"
+MAX_STALENESS_MS: Final = 10_000
+"""How old a bounded read may be when it does not say so itself."""
+IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
+ANY_VERSION: Final = -1
+ABSENT: Final = 0
+
+_VERSION: Final = re.compile(r'"([1-9][0-9]{0,15})"')
+
+POSITION: Final = Parameter(
+    "position", "What the client has already seen: the Leadplane-Position of its last answer."
+)
+MAX_STALENESS: Final = Parameter(
+    "max_staleness_ms",
+    f"How old a bounded read may be at most; {MAX_STALENESS_MS} if it does not say. "
+    "Given without a consistency, it asks for a bounded read.",
+    Kind.INTEGER,
+)
+PROXY: Final = Parameter(
+    "proxy",
+    "Whether the node may pass the request on. `false`: it answers 307 instead.",
+    Kind.BOOLEAN,
+)
+FRESHNESS: Final = (
+    Parameter(
+        "consistency",
+        "How fresh a read must be; strong if it does not say.",
+        choices=tuple(consistency.value for consistency in Consistency),
+    ),
+    MAX_STALENESS,
+    POSITION,
+    PROXY,
+)
+READ_PARAMETERS: Final = Parameters(*FRESHNESS)
+WRITE_PARAMETERS: Final = Parameters(POSITION, PROXY)
+SCAN_PARAMETERS: Final = Parameters(
+    Parameter("partition", "The partition whose keys are listed.", required=True),
+    Parameter("prefix", "Only keys that start with this."),
+    LIMIT,
+    CONTINUE,
+    *FRESHNESS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How fresh a read must be, and whether the node may pass it on."""
+
+    consistency: Consistency
+    max_staleness_ms: int | None
+    position: Mapping[str, int]
+    may_proxy: bool
+
+    @property
+    def needs_leader(self) -> bool:
+        """Only a strong read does; the others begin at home."""
+        return self.consistency is Consistency.STRONG
+
+
+def key_of(request: web.Request, key_bytes_max: int) -> str:
+    """The key that the path names. Raises RequestRefused when it cannot be a key."""
+    raw = request.rel_url.raw_path[len(KEY_PREFIX) :]
+    try:
+        key = unquote_to_bytes(raw).decode() if "%" in raw else raw
+    except UnicodeDecodeError:
+        raise invalid(InputError("is not valid UTF-8", parameter="key")) from None
+    check_key("key", key, key_bytes_max)
+    return key
+
+
+def check_key(parameter: str, key: str, key_bytes_max: int) -> None:
+    """Refuse what cannot be a key. Raises RequestRefused."""
+    complaint = key_complaint(key, key_bytes_max)
+    if complaint is not None:
+        raise invalid(InputError(complaint, parameter=parameter))
+
+
+def freshness_of(found: Mapping[str, Any]) -> Freshness:
+    """How fresh the answer must be. Raises RequestRefused when the parameters contradict."""
+    max_staleness_ms: int | None = found.get("max_staleness_ms")
+    named = found.get("consistency")
+    if named is None:
+        consistency = Consistency.STRONG if max_staleness_ms is None else Consistency.BOUNDED
+    else:
+        consistency = Consistency(named)
+    if consistency is Consistency.BOUNDED:
+        max_staleness_ms = MAX_STALENESS_MS if max_staleness_ms is None else max_staleness_ms
+    elif max_staleness_ms is not None and consistency is not Consistency.SESSION:
+        complaint = f"does not go with consistency={named}, only with bounded or session"
+        raise invalid(InputError(complaint, parameter="max_staleness_ms"))
+    return Freshness(consistency, max_staleness_ms, position_of(found), found.get("proxy", True))
+
+
+def position_of(found: Mapping[str, Any]) -> Mapping[str, int]:
+    """What the client has seen, by shard. Raises RequestRefused when it is no position."""
+    token = found.get("position")
+    if not token:
+        return {}
+    try:
+        return decode(token)
+    except PositionInvalid as complaint:
+        raise invalid(InputError(str(complaint), parameter="position")) from None
+
+
+def check_room(position: Mapping[str, int], shard: str) -> None:
+    """Refuse a position that cannot take in another shard, before anything is done."""
+    if len(position) >= SHARDS_MAX and shard not in position:
+        complaint = f"holds {SHARDS_MAX} shards already; begin another position for this shard"
+        raise invalid(InputError(complaint, parameter="position"))
+
+
+def merged_token(position: Mapping[str, int], shard: str, sequence: int) -> str:
+    """The position to answer: what the client had seen, and this."""
+    if not position:
+        return encode_one(shard, sequence)
+    return encode(merge(position, {shard: sequence}))
+
+
+def condition_of(request: web.Request, key: str) -> Compare | None:
+    """What If-Match and If-None-Match ask for. Raises RequestRefused."""
+    match, none_match = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    if none_match is not None:
+        if match is not None:
+            complaint = "excludes If-Match: a key cannot be both absent and of a version"
+            raise invalid(InputError(complaint, header="If-None-Match"))
+        if none_match.strip() != "*" or request.method != "PUT":
+            complaint = "must be * on a change, and is for PUT alone: it creates the key"
+            raise invalid(InputError(complaint, header="If-None-Match"))
+        return Compare(key, ABSENT)
+    if match is None:
+        return None
+    if match.strip() == "*":
+        return Compare(key, ANY_VERSION)
+    version = _VERSION.fullmatch(match.strip())
+    if version is None:
+        complaint = 'must be one version in quotes, as in "17", or *'
+        raise invalid(InputError(complaint, header="If-Match"))
+    return Compare(key, int(version[1]))
+
+
+def idempotency_key_of(request: web.Request) -> str:
+    """The client's name for this operation, empty without one. Raises RequestRefused."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return ""
+    if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX or not is_printable(key):
+        complaint = f"must be 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
+        raise invalid(InputError(complaint, header="Idempotency-Key"))
+    return key
+
+
+def digest_of(*parts: str | bytes) -> str:
+    """A name for what was asked, so that another request under the same key is found out."""
+    found = sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        found.update(len(data).to_bytes(8, "big"))
+        found.update(data)
+    return found.hexdigest()

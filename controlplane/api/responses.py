@@ -1,0 +1,55 @@
+"""Answers on the wire: JSON documents, and problems in the form of RFC 9457."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from multidict import CIMultiDict
+
+from controlplane.problems import MEDIA_TYPE, RequestRefused
+
+JSON: Final = "application/json"
+OCTETS: Final = "application/octet-stream"
+SERVER: Final = "leadplane"
+
+
+def json_bytes(document: Any) -> bytes:
+    """A document, or any frozen dataclass, as JSON."""
+    return orjson.dumps(document)
+
+
+def json_response(
+    document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Answer with a JSON document."""
+    return bytes_response(orjson.dumps(document), JSON, status=status, headers=headers)
+
+
+def bytes_response(
+    body: bytes, media_type: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Answer with these bytes."""
+    fields: CIMultiDict[str] = CIMultiDict(headers or ())
+    fields["Content-Type"] = media_type
+    return web.Response(body=body, status=status, headers=fields)
+
+
+def empty_response(status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer without a body."""
+    return web.Response(status=status, headers=headers)
+
+
+def problem_response(refused: RequestRefused, instance: str = "") -> web.Response:
+    """Answer with a problem document; `instance` is the path that was asked for."""
+    document = refused.document()
+    if instance:
+        document["instance"] = instance
+    return bytes_response(
+        orjson.dumps(document),
+        MEDIA_TYPE,
+        status=refused.kind.status,
+        headers=refused.all_headers(),
+    )

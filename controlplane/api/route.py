@@ -1,0 +1,77 @@
+"""What a route is: enough to serve it, to describe it, and to guard it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+
+from controlplane.api.edge import Handler
+from controlplane.api.parameters import NO_PARAMETERS, Parameters
+
+
+class Needs(Enum):
+    """The least role that may use a route. Written down for the day when access is controlled."""
+
+    NOTHING = "nothing"
+    READER = "reader"
+    WRITER = "writer"
+    OPERATOR = "operator"
+    PEER = "peer"
+
+
+class Raw(Enum):
+    """Bodies that are not documents."""
+
+    OCTETS = "application/octet-stream"
+    EVENTS = "text/event-stream"
+    TEXT = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of requests or answers that means something to us."""
+
+    name: str
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One good answer of a route.
+
+    `model` is any type that pydantic can describe; with `listed` the answer is a page of them.
+    """
+
+    status: int
+    description: str
+    model: Any = None
+    raw: tuple[Raw, ...] = ()
+    listed: bool = False
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method at one path. `also_head`: HEAD answers the same, without a body."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    needs: Needs
+    answers: tuple[Answer, ...]
+    problems: tuple[str, ...]
+    parameters: Parameters = NO_PARAMETERS
+    headers: tuple[Header, ...] = ()
+    body: type[BaseModel] | Raw | None = None
+    also_head: bool = False
+
+    @property
+    def operation_id(self) -> str:
+        """The name of this endpoint for those who generate clients: that of its handler."""
+        return self.handler.__name__

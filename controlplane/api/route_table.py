@@ -1,0 +1,359 @@
+"""Every route there is. What is not in ROUTES does not exist.
+
+The same table serves the requests and generates the OpenAPI document, so neither can say more than
+the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from controlplane.api import fleet_pages, health, kv, resolve, shard_orders, streams
+from controlplane.api.documents import (
+    DryRun,
+    Liveness,
+    Readiness,
+    RegionSummary,
+    RoleDocument,
+    Route,
+    RouteTable,
+    ScanItem,
+    ShardDocument,
+    Status,
+    WrittenDocument,
+)
+from controlplane.api.kv_request import READ_PARAMETERS, SCAN_PARAMETERS, WRITE_PARAMETERS
+from controlplane.api.route import Answer, Endpoint, Header, Needs, Raw
+from controlplane.requests import Evicted, LeaderHint, Transferred
+from controlplane.views import NodeView
+
+ROUTED: Final = ("invalid", "no-leader", "no-quorum", "leader-unreachable", "not-leader")
+READ: Final = (*ROUTED, "stale", "overloaded", "not-ready")
+WRITTEN: Final = (
+    *ROUTED,
+    "precondition-failed",
+    "idempotency-mismatch",
+    "too-old",
+    "too-large",
+    "request-timeout",
+    "unsupported-media-type",
+    "quota-exceeded",
+    "transferring",
+    "overloaded",
+    "not-ready",
+    "unknown-outcome",
+)
+ORDERED: Final = (
+    *ROUTED,
+    "unknown-shard",
+    "unknown-node",
+    "unknown-region",
+    "no-candidate",
+    "idempotency-mismatch",
+    "too-large",
+    "request-timeout",
+    "unsupported-media-type",
+    "transferring",
+    "overloaded",
+    "unknown-outcome",
+)
+
+IDEMPOTENCY_KEY: Final = Header(
+    "Idempotency-Key", "A name for this operation: repeated under it, it is done once."
+)
+IF_MATCH: Final = Header("If-Match", 'Only if the key has this version: "17"; any version: *.')
+HOP: Final = Header("Leadplane-Hop", "How many nodes have passed the request on; set by nodes.")
+LAST_EVENT_ID: Final = Header("Last-Event-ID", "Go on behind this event.")
+IF_NONE_MATCH: Final = Header("If-None-Match", "Answer 304 if this is still what there is.")
+CREATE: Final = Header("If-None-Match", "*: only if the key has no value yet.")
+
+PROVENANCE: Final = (
+    Header("Leadplane-Shard", "The shard of the key.", required=True),
+    Header("Leadplane-Epoch", "The epoch in which it was led.", required=True),
+    Header("Leadplane-Position", "What the client has seen now; to be echoed.", required=True),
+    Header(
+        "Leadplane-Staleness-Ms",
+        "How old the answer is at most; 0 is current, `unknown` is without a bound.",
+        required=True,
+    ),
+    Header("Leadplane-Served-By", "The node that answered.", required=True),
+    Header("Leadplane-Role", "In which role: leader or follower.", required=True),
+)
+VERSION: Final = (
+    Header("Leadplane-Version", "The version of the value.", required=True),
+    Header("ETag", "The version in quotes, as If-Match takes it.", required=True),
+)
+REPLAYED: Final = Header("Idempotency-Replayed", "true: an earlier attempt had done it.")
+LOCATION: Final = (Header("Location", "The same request at the leader.", required=True),)
+REDIRECT: Final = Answer(307, "With proxy=false: ask there.", headers=LOCATION)
+DONE: Final = Answer(
+    200,
+    "The change is on a majority of the shard's stores.",
+    WrittenDocument,
+    headers=(*PROVENANCE, *VERSION, REPLAYED),
+)
+TAGGED: Final = (Header("ETag", "Map version, leadership revision and process.", required=True),)
+
+
+def _page(path: str, handler: Any, summary: str, tag: str, model: Any) -> Endpoint:
+    """A list that comes in pages."""
+    return Endpoint(
+        "GET",
+        path,
+        handler,
+        summary,
+        tag,
+        Needs.READER,
+        (Answer(200, "One page, by name.", model, listed=True),),
+        ("invalid",),
+        fleet_pages.LIST_PARAMETERS,
+    )
+
+
+def _document(
+    path: str, handler: Any, summary: str, tag: str, model: Any, *problems: str
+) -> Endpoint:
+    """One document."""
+    answers = (Answer(200, "As the answering node sees it.", model),)
+    return Endpoint(
+        "GET", path, handler, summary, tag, Needs.READER, answers, ("invalid", *problems)
+    )
+
+
+ROUTING: Final = (
+    Endpoint(
+        "GET",
+        "/v1/route",
+        resolve.resolve_key,
+        "Find a key: its shard, its leader, and the best node to ask",
+        "routing",
+        Needs.READER,
+        (Answer(200, "Where to go.", Route),),
+        ("invalid", "unknown-shard", "not-ready"),
+        resolve.ROUTE_PARAMETERS,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/routes",
+        streams.routes,
+        "The routing table; with Accept: text/event-stream, a snapshot and then every change",
+        "routing",
+        Needs.READER,
+        (
+            Answer(200, "The whole table.", RouteTable, (Raw.EVENTS,), headers=TAGGED),
+            Answer(304, "It is still the same.", headers=TAGGED),
+        ),
+        ("invalid", "compacted", "too-many-streams"),
+        streams.STREAM_PARAMETERS,
+        (IF_NONE_MATCH, LAST_EVENT_ID),
+    ),
+)
+
+DATA: Final = (
+    Endpoint(
+        "GET",
+        "/v1/kv",
+        kv.scan_keys,
+        "List the keys of a partition in byte order",
+        "data",
+        Needs.READER,
+        (Answer(200, "One page.", ScanItem, listed=True, headers=PROVENANCE), REDIRECT),
+        READ,
+        SCAN_PARAMETERS,
+        (HOP,),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/kv/{key}",
+        kv.get_key,
+        "Read a key",
+        "data",
+        Needs.READER,
+        (
+            Answer(
+                200, "The value, as it was put.", None, (Raw.OCTETS,), False, PROVENANCE + VERSION
+            ),
+            Answer(304, "It still has that version.", headers=PROVENANCE + VERSION),
+            REDIRECT,
+        ),
+        ("no-such-key", *READ),
+        READ_PARAMETERS,
+        (IF_NONE_MATCH, HOP),
+    ),
+    Endpoint(
+        "PUT",
+        "/v1/kv/{key}",
+        kv.put_key,
+        "Give a key a value",
+        "data",
+        Needs.WRITER,
+        (DONE, REDIRECT),
+        WRITTEN,
+        WRITE_PARAMETERS,
+        (IF_MATCH, CREATE, IDEMPOTENCY_KEY, HOP),
+        Raw.OCTETS,
+    ),
+    Endpoint(
+        "DELETE",
+        "/v1/kv/{key}",
+        kv.delete_key,
+        "Take a key's value away",
+        "data",
+        Needs.WRITER,
+        (DONE, REDIRECT),
+        WRITTEN,
+        WRITE_PARAMETERS,
+        (IF_MATCH, IDEMPOTENCY_KEY, HOP),
+    ),
+)
+
+SHARDS: Final = (
+    _page("/v1/shards", fleet_pages.list_shards, "Every shard", "shards", ShardDocument),
+    _document(
+        "/v1/shards/{shard}",
+        fleet_pages.get_shard,
+        "One shard and its copies",
+        "shards",
+        ShardDocument,
+        "unknown-shard",
+    ),
+    Endpoint(
+        "GET",
+        "/v1/shards/{shard}/history",
+        fleet_pages.get_history,
+        "Who led a shard, until which epoch, and why it ended: the last 64 tenures, oldest first",
+        "shards",
+        Needs.READER,
+        (Answer(200, "The tenures as their leaders wrote them.", dict[str, Any], listed=True),),
+        ("unknown-shard", *READ),
+        headers=(HOP,),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/shards/{shard}/transfer",
+        shard_orders.transfer_shard,
+        "Hand a shard over, without waiting for a lease to run out",
+        "shards",
+        Needs.OPERATOR,
+        (Answer(200, "Handed over; or what would be.", Transferred | DryRun, headers=(REPLAYED,)),),
+        ORDERED,
+        shard_orders.ORDER_PARAMETERS,
+        (IDEMPOTENCY_KEY, HOP),
+        shard_orders.TransferOrder,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/shards/{shard}/evict",
+        shard_orders.evict_shard,
+        "Take a shard from its holder, with or without its help",
+        "shards",
+        Needs.OPERATOR,
+        (Answer(200, "Taken away; or what would be.", Evicted | DryRun, headers=(REPLAYED,)),),
+        ORDERED,
+        shard_orders.ORDER_PARAMETERS,
+        (IDEMPOTENCY_KEY, HOP),
+        shard_orders.EvictOrder,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/shards/{shard}/role/{role}",
+        fleet_pages.get_role,
+        "Whether the answering node leads, or follows, a shard: for load balancers",
+        "shards",
+        Needs.NOTHING,
+        (Answer(200, "It has this role.", RoleDocument),),
+        ("invalid", "unknown-shard", "no-such-route", "wrong-role"),
+        also_head=True,
+    ),
+)
+
+FLEET: Final = (
+    _page("/v1/nodes", fleet_pages.list_nodes, "Every node", "fleet", NodeView),
+    _document(
+        "/v1/nodes/{node}", fleet_pages.get_node, "One node", "fleet", NodeView, "unknown-node"
+    ),
+    _page("/v1/regions", fleet_pages.list_regions, "Every region", "fleet", RegionSummary),
+    _document(
+        "/v1/regions/{region}",
+        fleet_pages.get_region,
+        "One region",
+        "fleet",
+        RegionSummary,
+        "unknown-region",
+    ),
+    _document("/v1/status", fleet_pages.get_status, "The fleet on one page", "fleet", Status),
+    _document(
+        "/v1/leader", fleet_pages.get_leader, "The global leader", "fleet", LeaderHint, "no-leader"
+    ),
+    Endpoint(
+        "GET",
+        "/v1/events",
+        streams.events,
+        "Life-cycle events as the answering node sees them",
+        "fleet",
+        Needs.READER,
+        (Answer(200, "A stream that does not end.", None, (Raw.EVENTS,)),),
+        ("invalid", "compacted", "too-many-streams"),
+        streams.STREAM_PARAMETERS,
+        (LAST_EVENT_ID,),
+    ),
+)
+
+HEALTH: Final = (
+    Endpoint(
+        "GET",
+        "/livez",
+        health.get_livez,
+        "Whether the process turns; depends on nothing else",
+        "health",
+        Needs.NOTHING,
+        (Answer(200, "It does.", Liveness),),
+        ("invalid",),
+        also_head=True,
+    ),
+    Endpoint(
+        "GET",
+        "/readyz",
+        health.get_readyz,
+        "Whether clients may be sent here",
+        "health",
+        Needs.NOTHING,
+        (Answer(200, "They may.", Readiness),),
+        ("invalid", "not-ready"),
+        health.READY_PARAMETERS,
+        also_head=True,
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        health.get_metrics,
+        "Metrics of this process in the Prometheus text format",
+        "health",
+        Needs.NOTHING,
+        (Answer(200, "All of them.", None, (Raw.TEXT,)),),
+        ("invalid",),
+    ),
+    Endpoint(
+        "GET",
+        "/openapi.json",
+        health.get_openapi,
+        "This description",
+        "health",
+        Needs.NOTHING,
+        (Answer(200, "OpenAPI 3.1.", dict[str, Any]),),
+        ("invalid",),
+    ),
+    Endpoint(
+        "POST",
+        "/internal/v1/peer",
+        health.take_message,
+        "A message of another node",
+        "internal",
+        Needs.PEER,
+        (Answer(204, "Taken note of."),),
+        ("invalid", "too-large", "request-timeout", "unsupported-media-type"),
+        body=health.PeerMessage,
+    ),
+)
+
+ROUTES: Final = (*ROUTING, *DATA, *SHARDS, *FLEET, *HEALTH)

@@ -1,0 +1,161 @@
+"""Orders about a shard: hand it over, or take it away.
+
+An order can be tried out (`dry_run`), given a reason, and repeated under its idempotency key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from controlplane.api.body import parse_model, read_body
+from controlplane.api.documents import DryRun
+from controlplane.api.edge import Edge
+from controlplane.api.fleet_pages import shard_in_path
+from controlplane.api.kv_request import digest_of, idempotency_key_of
+from controlplane.api.parameters import DRY_RUN, REASON, Parameters
+from controlplane.api.responses import json_response
+from controlplane.problems import InputError, RequestRefused, invalid
+from controlplane.requests import Evict, Evicted, Request, Transfer, Transferred
+from controlplane.views import NodeView, ShardView
+
+ORDER_PARAMETERS: Final = Parameters(REASON, DRY_RUN)
+REASON_CHARACTERS_MAX: Final = 500
+PRINCIPAL: Final = "operator"
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class TransferOrder(BaseModel):
+    """Where a shard shall be led from. Without a target, the best live candidate is chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    to_region: Name | None = None
+    to_node: Name | None = None
+
+
+class EvictOrder(BaseModel):
+    """Nothing can be chosen about an eviction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+async def transfer_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/shards/{shard}/transfer: hand it over without waiting for a lease to run out."""
+    found, body, view = await _read_order(edge, request)
+    order = parse_model(TransferOrder, request, body)
+    if order.to_node is not None and order.to_region is not None:
+        raise invalid(InputError("excludes to_region", pointer="#/to_node"))
+
+    async def carry_out() -> web.Response:
+        heir = choose_heir(view, order, edge.service.fleet().nodes)
+        question = Transfer(view.shard, heir.node, PRINCIPAL, found.get("reason", ""))
+        if found.get("dry_run"):
+            return json_response(_trial(view, heir))
+        return await _give(edge, request, view, question, body, needs_leader=True)
+
+    return await _once(edge, request, body, carry_out)
+
+
+async def evict_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/shards/{shard}/evict: take it from its holder, with or without its help."""
+    found, body, view = await _read_order(edge, request)
+    parse_model(EvictOrder, request, body)
+
+    async def carry_out() -> web.Response:
+        question = Evict(view.shard, PRINCIPAL, found.get("reason", ""))
+        if found.get("dry_run"):
+            return json_response(_trial(view))
+        return await _give(edge, request, view, question, body, needs_leader=False)
+
+    return await _once(edge, request, body, carry_out)
+
+
+def choose_heir(view: ShardView, order: TransferOrder, nodes: Iterable[NodeView]) -> NodeView:
+    """The node that takes over: the one named, else the best of those alive.
+
+    Best is: in the region that the shard prefers most, leading least. Raises RequestRefused when
+    there is no such node or region, or nobody who could take over.
+    """
+    known = list(nodes)
+    leader = view.leader.node if view.leader is not None else None
+    if order.to_node is not None:
+        for node in known:
+            if node.node == order.to_node:
+                if not node.alive:
+                    raise RequestRefused("no-candidate", f"node {node.node} is not alive")
+                if node.node == leader:
+                    raise RequestRefused("no-candidate", f"node {node.node} leads it already")
+                return node
+        raise RequestRefused("unknown-node", "no node is called as `to_node` says")
+    if order.to_region is not None and all(node.region != order.to_region for node in known):
+        raise RequestRefused("unknown-region", "no node stands in a region of this name")
+    candidates = [
+        node
+        for node in known
+        if node.alive and node.node != leader and order.to_region in (None, node.region)
+    ]
+    if not candidates:
+        where = f"region {order.to_region}" if order.to_region else "the fleet"
+        raise RequestRefused("no-candidate", f"no other node of {where} is alive")
+    rank = {region: place for place, region in enumerate(view.regions)}
+    return min(candidates, key=lambda n: (rank.get(n.region, len(rank)), n.leads, n.node))
+
+
+async def _read_order(
+    edge: Edge, request: web.Request
+) -> tuple[Mapping[str, Any], bytes, ShardView]:
+    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
+    if len(found.get("reason", "")) > REASON_CHARACTERS_MAX:
+        complaint = f"is longer than {REASON_CHARACTERS_MAX} characters"
+        raise invalid(InputError(complaint, parameter="reason"))
+    settings = edge.settings
+    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
+    return found, body, shard_in_path(edge, request)
+
+
+async def _once(
+    edge: Edge,
+    request: web.Request,
+    body: bytes,
+    carry_out: Callable[[], Awaitable[web.Response]],
+) -> web.StreamResponse:
+    key = idempotency_key_of(request)
+    if not key:
+        return await carry_out()
+    digest = digest_of(request.method, request.rel_url.raw_path_qs, body)
+    return await edge.replays.once(key, digest, carry_out)
+
+
+async def _give(
+    edge: Edge,
+    request: web.Request,
+    view: ShardView,
+    question: Request,
+    body: bytes,
+    *,
+    needs_leader: bool,
+) -> web.Response:
+    outcome = await edge.ask(request, view.shard, question, body=body, needs_leader=needs_leader)
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Transferred | Evicted), outcome
+    return json_response(outcome)
+
+
+def _trial(view: ShardView, heir: NodeView | None = None) -> DryRun:
+    """What would be done. A shard that nobody holds is refused."""
+    if view.leader is None:
+        raise RequestRefused("no-leader", f"nobody leads shard {view.shard}: {view.why}")
+    return DryRun(
+        dry_run=True,
+        shard=view.shard,
+        from_node=view.leader.node,
+        from_epoch=view.epoch,
+        to_node=heir.node if heir is not None else None,
+        to_region=heir.region if heir is not None else None,
+    )

@@ -1,0 +1,112 @@
+"""How a node speaks HTTP to another node: one request, one answer, and no illusions about failures.
+
+There are two ways to fail, and the difference decides what a caller may say to its own client.
+`PeerUnreachable`: nothing was sent, so nothing happened there. `PeerLost`: something was sent and
+no answer came, so it may have happened. This client never sends a request twice by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+    InvalidURL,
+    TCPConnector,
+)
+from yarl import URL
+
+KEPT_S = 30.0
+"""How long an idle connection is kept: less than servers keep theirs, so that a request is hardly
+ever sent into a connection that the other side is just closing."""
+
+
+class PeerUnreachable(Exception):
+    """The other node could not be reached; nothing was sent."""
+
+
+class PeerLost(Exception):
+    """The connection broke, or the time was up, after the request may have been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReply:
+    """What the other node answered, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient:
+    """Connections to other nodes, kept and used again. Made inside a running loop."""
+
+    def __init__(self, connections_max: int = 256, connect_timeout_ms: int = 1_000) -> None:
+        connector = TCPConnector(limit=0, limit_per_host=connections_max, keepalive_timeout=KEPT_S)
+        self._session = ClientSession(
+            connector=connector,
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        )
+        # The library sends PUT and DELETE again when a kept connection breaks under them, and has
+        # no public switch for it. A write that was sent twice is two writes.
+        self._session._retry_connection = False
+        self._connect_s = connect_timeout_ms / 1000
+
+    async def __aenter__(self) -> Self:
+        """Give the client itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close every connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection; requests under way are lost."""
+        await self._session.close()
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_ms: int,
+    ) -> PeerReply:
+        """Send one request and read the whole answer; redirects are answers too.
+
+        `url` is taken as it is: path and query must be encoded already. Raises PeerUnreachable, or
+        PeerLost when `timeout_ms` is over or the connection breaks.
+        """
+        timeout = ClientTimeout(total=timeout_ms / 1000, sock_connect=self._connect_s)
+        try:
+            async with self._session.request(
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body or None,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as answer:
+                content = await answer.read()
+                return PeerReply(answer.status, answer.headers, content)
+        except (ClientConnectorError, ConnectionTimeoutError, InvalidURL) as failure:
+            raise PeerUnreachable(f"{_origin(url)}: {failure}") from failure
+        except TimeoutError as failure:
+            raise PeerLost(f"{_origin(url)}: no answer within {timeout_ms} ms") from failure
+        except (ClientError, OSError) as failure:
+            raise PeerLost(f"{_origin(url)}: {failure or type(failure).__name__}") from failure
+
+
+def _origin(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
