@@ -35,10 +35,12 @@ class Data:
         old = self.kv.get(key)
         if old is None:
             self.size_bytes += size(partition) + size(key) + size(value)
+            self._index(index_name(partition, key))
         else:
             self.size_bytes += size(value) - size(old[1])
         self.kv[key] = (version, value)
-        name = index_name(partition, key)
+
+    def _index(self, name: bytes) -> None:
         at = bisect_left(self.names, name)
         if at == len(self.names) or self.names[at] != name:
             self.names.insert(at, name)

@@ -1,0 +1,119 @@
+-- Groups: which the store is a member of, and the index of what changed in them.
+--
+-- Why it is right: a group is read once for each call and its record changes only by `install`. The
+-- index of changes holds each shard and each death once, under the opseq of its latest change; all
+-- changes of a call share one opseq. A reader goes on from an opseq only when it has seen all of it,
+-- and never from further than where the call began, because that call may still be writing.
+
+do
+  local check = lp.check
+
+  -- The group as this call finds it; absent when the store is no member.
+  function lp.group(call, name)
+    local group = call.groups[name]
+    if not group then
+      local key = 'lp:g:' .. name
+      local found = redis.call('HMGET', key, 'version', 'state', 'desc')
+      group = {
+        name = name, key = key, version = tonumber(found[1] or 0),
+        state = found[2] or 'absent', desc = found[3],
+      }
+      call.groups[name] = group
+    end
+    return group
+  end
+
+  -- Why the group refuses a command of this version, nil if it does not.
+  function lp.refused_by_group(command, group, version)
+    if group.state == 'absent' then
+      return 'NOT_MEMBER'
+    elseif group.state ~= 'open' and not command.works_sealed then
+      return 'SEALED'
+    elseif version < group.version then
+      return 'OLD_VERSION'
+    elseif version > group.version then
+      return 'NEW_VERSION'
+    end
+  end
+
+  -- Move a shard ('s/...') or a death ('d/...') to the end of the index.
+  function lp.list_change(call, group, name)
+    redis.call('ZADD', group.key .. ':chg', lp.dec(lp.write(call)), name)
+  end
+
+  lp.command.install = {
+    arguments = {check.binary}, no_group = true,
+    run = function(call, group, arguments, version)
+      local description = arguments[1]
+      if group.name == '' or version == 0 then
+        return nil
+      end
+      if group.state ~= 'absent' then
+        local same = group.version == version and group.desc == description
+        return {same and 'OK' or 'EXISTS'}
+      end
+      lp.write(call)
+      group.version, group.state, group.desc = version, 'open', description
+      redis.call('HSET', group.key, 'version', lp.dec(version), 'state', 'open',
+        'desc', description)
+      redis.call('ZADD', 'lp:groups', 0, group.name)
+      return {'OK'}
+    end,
+  }
+
+  local function changes_between(group, min, max, limit)
+    local call = {'ZRANGEBYSCORE', group.key .. ':chg', min, max, 'WITHSCORES'}
+    if limit then
+      call[6], call[7], call[8] = 'LIMIT', 0, lp.dec(limit)
+    end
+    local flat = redis.call(unpack(call))
+    local changes = {}
+    for i = 1, #flat, 2 do
+      changes[#changes + 1] = {name = flat[i], opseq = tonumber(flat[i + 1])}
+    end
+    return changes
+  end
+
+  -- Changes after `since`, at most `limit`, but all or none of each opseq; and where to go on.
+  local function page_of_changes(call, group, since, limit)
+    local changes = changes_between(group, '(' .. lp.dec(since), '+inf', limit + 1)
+    if #changes <= limit then
+      return changes, call.began_at
+    end
+    local cut = changes[#changes].opseq
+    if changes[1].opseq == cut then
+      changes = changes_between(group, lp.dec(cut), lp.dec(cut))
+    else
+      while changes[#changes].opseq == cut do
+        changes[#changes] = nil
+      end
+    end
+    return changes, math.min(call.began_at, changes[#changes].opseq)
+  end
+
+  local function shown_shard(group, shard)
+    local f = redis.call('HMGET', group.key .. ':sh:' .. shard,
+      'pe', 'pf', 'he', 'h', 'st', 'tgt', 'rvk', 'prev', 'pref')
+    return {
+      shard, f[1] or '0', f[2] or '0', f[3] or '0', f[4] or '', f[5] or 'free', f[6] or '',
+      tonumber(f[7] or 0), tonumber(f[8] or 0), f[9] or '',
+    }
+  end
+
+  lp.command.observe = {
+    arguments = {check.count, check.positive}, only_reads = true,
+    run = function(call, group, arguments)
+      local changes, upto = page_of_changes(call, group, arguments[1], arguments[2])
+      local dead, shards = {}, {}
+      for _, change in ipairs(changes) do
+        local name = change.name:sub(3)
+        if change.name:sub(1, 1) == 'd' then
+          dead[#dead + 1] = name
+        else
+          shards[#shards + 1] = shown_shard(group, name)
+        end
+      end
+      return {'OK', lp.live_sessions(group), dead, shards, upto}
+    end,
+  }
+end

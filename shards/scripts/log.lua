@@ -1,0 +1,182 @@
+-- The log of a shard: append, trim, range, history.
+--
+-- Why it is right: an append is accepted under the greatest promise only, and a greater epoch is a
+-- promise by itself. It joins the log where both are certainly the same. Nothing committed is ever
+-- replaced, nor what the same epoch appended. The commit index follows what this call brought, never
+-- the tail: entries that an older epoch left behind are not committed by being there.
+
+do
+  local check = lp.check
+  local TRIM_MAX = 2000
+
+  -- Why this session may not append in this epoch, nil if it may.
+  local function adopt_epoch(on, epoch, sid)
+    local promised = on.record.pe
+    if epoch < promised then
+      return 'FENCED'
+    elseif epoch == promised then
+      return not (on:leads(sid, epoch) and on.record.st == 'held') and 'FENCED' or nil
+    end
+    local refusal = on:refused_session(sid)
+    if refusal then
+      return refusal
+    end
+    on:give_to(sid, epoch)
+  end
+
+  local function joins(on, sequence, epoch, chain)
+    local r = on.record
+    if sequence <= r.cm or sequence <= r.bs then
+      return true
+    elseif sequence == r.ts then
+      return epoch == r.te and chain == r.tc
+    end
+    local entry = lp.stored_entry(on, sequence)
+    return entry ~= nil and entry[1] == epoch and entry[4] == chain
+  end
+
+  -- The sequence from which entries must be stored, behind the last one when none must; nil when
+  -- what is committed differs, or what this epoch appended would go.
+  local function first_new(on, epoch, before, entries)
+    local r = on.record
+    for i, entry in ipairs(entries) do
+      local sequence = before + i
+      if sequence > r.ts then
+        return sequence
+      end
+      local stored = sequence > r.bs and lp.stored_entry(on, sequence)
+      if stored and (stored[1] ~= entry[1] or stored[4] ~= entry[4]) then
+        if sequence <= r.cm or (r.ae == epoch and sequence <= r.as) then
+          return nil
+        end
+        return sequence
+      end
+    end
+    return before + #entries + 1
+  end
+
+  local function store(on, first, before, entries, blobs)
+    lp.write(on.call)
+    lp.delete_entries(on, first, on.record.ts)
+    local list = {}
+    for i = first - before, #blobs do
+      list[#list + 1] = lp.dec(before + i)
+      list[#list + 1] = blobs[i]
+    end
+    lp.in_pieces('HSET', on.log, list)
+    local last = entries[#entries]
+    on:set({te = last[1], ts = before + #entries, tc = last[4]})
+  end
+
+  local function parse_all(blobs)
+    local entries = {}
+    for i, blob in ipairs(blobs) do
+      entries[i] = lp.parse_entry(blob)
+      if not entries[i] then
+        return nil
+      end
+    end
+    return entries
+  end
+
+  lp.command.append = {
+    arguments = {
+      check.text, check.epoch, check.text, check.count, check.epoch_or_none, check.count,
+      check.listed, check.count, check.flag,
+    },
+    run = function(call, group, arguments)
+      local name, epoch, sid, before, before_epoch, before_chain, blobs, committed, vouches =
+        unpack(arguments)
+      local entries = parse_all(blobs)
+      if not entries then
+        return nil
+      end
+      local on = lp.on_shard(call, group, name)
+      local refusal = adopt_epoch(on, epoch, sid)
+      if refusal then
+        return on:refused(refusal)
+      elseif not joins(on, before, before_epoch, before_chain) then
+        return on:add(on:refused('GAP'), 'te', 'ts', 'tc', 'cm', 'bs')
+      end
+      local first = first_new(on, epoch, before, entries)
+      if not first then
+        return on:refused('CONFLICT')
+      end
+      local r, last = on.record, before + #entries
+      if first <= last then
+        store(on, first, before, entries, blobs)
+      end
+      on:set({as = r.ae == epoch and math.max(r.as, last) or last})
+      on:set({ae = epoch})
+      lp.commit(on, math.min(committed, last))
+      if vouches == 1 and r.ts == last and r.as == last and r.cm == committed
+        and r.ap == committed then
+        on:set({sync = epoch})
+      end
+      return on:add({'OK'}, 'te', 'ts', 'tc', 'cm', 'ap', 'as', 'bytes')
+    end,
+  }
+
+  lp.command.trim = {
+    arguments = {check.text, check.epoch, check.text, check.count},
+    run = function(call, group, arguments)
+      local name, epoch, sid, upto = unpack(arguments)
+      local on = lp.on_shard(call, group, name)
+      if not on:leads(sid, epoch) then
+        return on:refused('FENCED')
+      end
+      local r = on.record
+      upto = math.min(upto, r.cm, r.ap, r.bs + TRIM_MAX)
+      local last = upto > r.bs and lp.stored_entry(on, upto)
+      if last then
+        lp.write(call)
+        lp.delete_entries(on, r.bs + 1, upto)
+        on:set({be = last[1], bs = upto, bc = last[4]})
+      end
+      return {'OK', r.bs}
+    end,
+  }
+
+  lp.command.range = {
+    arguments = {check.text, check.count, check.count}, only_reads = true, works_sealed = true,
+    run = function(call, group, arguments)
+      local name, first, room = unpack(arguments)
+      local on = lp.on_shard(call, group, name)
+      local r, entries = on.record, {}
+      lp.each_blob(on, math.max(first, r.bs + 1), r.ts, function(sequence, blob)
+        room = room - #blob
+        if #entries > 0 and room < 0 then
+          return false
+        end
+        entries[#entries + 1] = {sequence, blob}
+        return true
+      end)
+      local payload = on:add({'OK', on:grant()}, 'te', 'ts', 'tc', 'cm', 'be', 'bs', 'bc')
+      payload[#payload + 1] = entries
+      return payload
+    end,
+  }
+
+  -- Epochs of the history in order.
+  function lp.history_epochs(keys)
+    local epochs = {}
+    for i, epoch in ipairs(redis.call('HKEYS', keys.hi)) do
+      epochs[i] = tonumber(epoch)
+    end
+    table.sort(epochs)
+    return epochs
+  end
+
+  lp.command.history = {
+    arguments = {check.text}, only_reads = true,
+    run = function(call, group, arguments)
+      local keys = lp.data_keys(lp.on_shard(call, group, arguments[1]))
+      local lines = {}
+      for i, epoch in ipairs(lp.history_epochs(keys)) do
+        local name = lp.dec(epoch)
+        lines[i] = {name, cmsgpack.unpack(redis.call('HGET', keys.hi, name))}
+      end
+      return {'OK', lines}
+    end,
+  }
+end

@@ -1,0 +1,230 @@
+-- Snapshots: applied state copied page by page, staged, and adopted in one step.
+--
+-- Why it is right: pages are staged beside the data and touch nothing of it. `adopt` puts them in its
+-- place by renaming, in the same call that moves the base of the log, so no reader ever sees half of
+-- a copy. It never goes back behind what is applied here, nor drops what is committed here.
+
+do
+  local check = lp.check
+  local PAGE = 64
+  local PARTS = {'kv', 'ix', 'id', 'iq', 'hi'}
+
+  local function stage_keys(attempt)
+    local keys = {}
+    for _, part in ipairs(PARTS) do
+      keys[part] = 'lp:stage:' .. attempt .. ':' .. part
+    end
+    return keys, 'lp:stage:' .. attempt .. ':bytes'
+  end
+
+  -- The name of an id in a page: its sequence, a blank, the id.
+  local function split_id(name)
+    local digits, op_id = name:match('^(%d+) (.+)$')
+    local sequence = digits and check.epoch_or_none(digits)
+    if sequence then
+      return sequence, op_id
+    end
+  end
+
+  local LISTS = {
+    kv = function(keys, after, visit)
+      lp.each_key(keys, after == '' and '-' or '(' .. after, function(name, _, packed)
+        return not packed or visit(name, packed)
+      end)
+      return true
+    end,
+    -- By sequence, which is in the name: an id that was forgotten meanwhile hides no other.
+    id = function(keys, after, visit)
+      local start = after == '' and -1 or split_id(after)
+      if not start then
+        return nil
+      end
+      local min, offset = start < 0 and '-inf' or '(' .. lp.dec(start), 0
+      while true do
+        local flat = redis.call('ZRANGEBYSCORE', keys.iq, min, '+inf', 'WITHSCORES',
+          'LIMIT', offset, PAGE)
+        for i = 1, #flat, 2 do
+          local name = lp.dec(tonumber(flat[i + 1])) .. ' ' .. flat[i]
+          if not visit(name, redis.call('HGET', keys.id, flat[i])) then
+            return true
+          end
+        end
+        if #flat < 2 * PAGE then
+          return true
+        end
+        offset = offset + PAGE
+      end
+    end,
+    hi = function(keys, after, visit)
+      local start = after == '' and 0 or check.epoch(after)
+      if not start then
+        return nil
+      end
+      for _, epoch in ipairs(lp.history_epochs(keys)) do
+        local name = lp.dec(epoch)
+        if epoch > start and not visit(name, redis.call('HGET', keys.hi, name)) then
+          return true
+        end
+      end
+      return true
+    end,
+  }
+
+  lp.command.page = {
+    arguments = {check.text, check.text, check.any_text, check.count}, only_reads = true,
+    run = function(call, group, arguments)
+      local name, part, after, room = unpack(arguments)
+      local list = LISTS[part]
+      if not list then
+        return nil
+      end
+      local on = lp.on_shard(call, group, name)
+      local records, more = {}, 0
+      local listed = list(lp.data_keys(on), after, function(record_name, packed)
+        room = room - #record_name - #packed
+        if #records > 0 and room < 0 then
+          more = 1
+          return false
+        end
+        records[#records + 1] = {record_name, packed}
+        return true
+      end)
+      return listed and {'OK', on.record.ap, records, more}
+    end,
+  }
+
+  local STAGERS = {
+    kv = {
+      function(name, record)
+        return name:find('\0', 1, true) and type(record) == 'table'
+          and lp.check_all({check.count, check.binary}, record, 1)
+      end,
+      function(stage, name, record)
+        local cut = name:find('\0', 1, true)
+        stage:put(name:sub(1, cut - 1), name:sub(cut + 1), record[2], record[1])
+      end,
+    },
+    id = {
+      function(name, record)
+        local sequence = split_id(name)
+        return sequence and type(record) == 'table' and record[1] == sequence
+          and lp.check_all({check.count, check.binary, check.present}, record, 1)
+      end,
+      function(stage, name, record)
+        local _, op_id = split_id(name)
+        stage:remember(op_id, record[1], record[2], record[3])
+      end,
+    },
+    hi = {
+      function(name, record)
+        return check.epoch(name) and record ~= nil
+      end,
+      function(stage, name, record)
+        stage:record(tonumber(name), record)
+      end,
+    },
+  }
+
+  local function parse_record(is_right, pair)
+    if type(pair) ~= 'table' or #pair ~= 2 or not check.any_text(pair[1])
+      or not check.text(pair[2]) then
+      return nil
+    end
+    local ok, record, more = pcall(cmsgpack.unpack, pair[2])
+    if ok and more == nil and is_right(pair[1], record) then
+      return {pair[1], record}
+    end
+  end
+
+  lp.command.stage = {
+    arguments = {check.text, check.text, check.text, check.listed},
+    run = function(call, _, arguments)
+      local _, attempt, part, pairs_of = unpack(arguments)
+      local stager, parsed = STAGERS[part], {}
+      if not stager then
+        return nil
+      end
+      for i, pair in ipairs(pairs_of) do
+        parsed[i] = parse_record(stager[1], pair)
+        if not parsed[i] then
+          return nil
+        end
+      end
+      if #parsed > 0 then
+        lp.write(call)
+        local keys, bytes = stage_keys(attempt)
+        local stage = lp.data(keys, tonumber(redis.call('GET', bytes) or 0))
+        for _, record in ipairs(parsed) do
+          stager[2](stage, record[1], record[2])
+        end
+        stage:flush()
+        redis.call('SET', bytes, lp.dec(stage.bytes))
+      end
+      return {'OK'}
+    end,
+  }
+
+  local function drop(call, attempt)
+    local keys, bytes = stage_keys(attempt)
+    if redis.call('EXISTS', bytes) == 1 then
+      lp.write(call)
+      redis.call('UNLINK', bytes, keys.kv, keys.ix, keys.id, keys.iq, keys.hi)
+    end
+  end
+
+  lp.command.unstage = {
+    arguments = {check.text, check.text},
+    run = function(call, _, arguments)
+      drop(call, arguments[2])
+      return {'OK'}
+    end,
+  }
+
+  local function take_stage(on, attempt)
+    local staged, bytes = stage_keys(attempt)
+    local keys = lp.data_keys(on)
+    for _, part in ipairs(PARTS) do
+      redis.call('UNLINK', keys[part])
+      if redis.call('EXISTS', staged[part]) == 1 then
+        redis.call('RENAME', staged[part], keys[part])
+      end
+    end
+    on:set({bytes = tonumber(redis.call('GET', bytes) or 0)})
+    redis.call('UNLINK', bytes)
+  end
+
+  lp.command.adopt = {
+    arguments = {
+      check.text, check.epoch, check.text, check.text, check.epoch_or_none, check.count,
+      check.count, check.count,
+    },
+    run = function(call, group, arguments)
+      local name, epoch, sid, attempt, be, bs, bc, upto = unpack(arguments)
+      local on = lp.on_shard(call, group, name)
+      if not on:leads(sid, epoch) then
+        return on:refused('FENCED')
+      end
+      local r = on.record
+      if bs <= r.ap then
+        drop(call, attempt)
+        return on:refused('LAGGING')
+      end
+      local at_base = lp.stored_entry(on, bs)
+      local same = at_base and at_base[1] == be and at_base[4] == bc
+      if bs <= r.cm and not same then
+        return on:refused('CONFLICT')
+      end
+      lp.write(call)
+      take_stage(on, attempt)
+      if same then
+        lp.delete_entries(on, r.bs + 1, bs)
+      else
+        redis.call('UNLINK', on.log)
+        on:set({te = be, ts = bs, tc = bc})
+      end
+      on:set({be = be, bs = bs, bc = bc, ap = bs, cm = math.max(r.cm, bs), fz = upto})
+      on:set({ae = 0, as = 0, sync = 0})
+      return {'OK'}
+    end,
+  }
+end
