@@ -1,0 +1,200 @@
+"""What a node counts, logs and traces of what happens to its leaderships."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client.parser import text_string_to_metric_families
+
+from controlplane.errors import TraceExporterMissing
+from controlplane.machine import Happened
+from controlplane.requests import (
+    Consistency,
+    Evicted,
+    Outcome,
+    Problem,
+    Put,
+    Read,
+    Refused,
+    Request,
+    Transfer,
+    Write,
+    Written,
+)
+from controlplane.telemetry import spans
+from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, set_up_logging
+from controlplane.telemetry.loop_lag import watch_loop_lag
+from controlplane.telemetry.metrics import STALE_ACCEPTED, NodeMetrics
+from controlplane.telemetry.spans import EventTracer, event_tracer
+from controlplane.views import FleetView, GroupView, StoreView
+
+ELECTED = Happened("elected", "s1", 7, {"why": "the holder fell silent", "took_ms": 31})
+WRITE = Write("s1", (Put("p", "k", b"v"),))
+FLEET = FleetView(
+    node="n1",
+    region="here",
+    global_leader=None,
+    map_version=3,
+    leadership_revision=9,
+    groups=(GroupView("global", ("a", "b", "c"), (), 2, 3, 1, 6_000, 4, 4),),
+    stores=(
+        StoreView("a", "here", "here-a", ("global",), "up", "", 5, 1, 2),
+        StoreView("b", "there", "there-a", ("global",), "down", "cut", 0, None, None),
+    ),
+    nodes=(),
+    shards_total=5,
+    shards_led=4,
+    shards_here=2,
+)
+
+
+def samples(metrics: NodeMetrics) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the values of its labels, in the order of the labels."""
+    families = text_string_to_metric_families(metrics.text().decode())
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_events_and_requests_are_counted() -> None:
+    metrics = NodeMetrics()
+    answers: list[tuple[Request, Outcome | None]] = [
+        (WRITE, Written("s1", 7, 1)),
+        (WRITE, Refused(Problem.NOT_LEADER, "elsewhere")),
+        (WRITE, None),
+        (Read("s1", ("k",), Consistency.BOUNDED), Refused(Problem.STALE, "old")),
+        (Transfer("s1", "n2"), Evicted("s1", 7, "n1")),
+    ]
+    for request, outcome in answers:
+        metrics.answered(request, outcome, 0.003)
+    metrics.happened(ELECTED)
+    metrics.call_sent("a")
+    metrics.call_sent("a")
+    metrics.lane_lost("a")
+    metrics.loop_was_late(0.2)
+    found = samples(metrics)
+    expected = {
+        ("leadplane_requests_total", "ok", "write"): 1,
+        ("leadplane_requests_total", "not-leader", "write"): 1,
+        ("leadplane_requests_total", "abandoned", "write"): 1,
+        ("leadplane_requests_total", "stale", "read-bounded"): 1,
+        ("leadplane_requests_total", "ok", "transfer"): 1,
+        ("leadplane_request_seconds_count", "write"): 3,
+        ("leadplane_events_total", "elected"): 1,
+        ("leadplane_store_calls_total", "a"): 2,
+        ("leadplane_store_lanes_lost_total", "a"): 1,
+        ("leadplane_event_loop_lag_seconds_count",): 1,
+        ("leadplane_stale_operations_accepted_total",): 0,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_the_event_that_must_never_happen_is_seen() -> None:
+    metrics = NodeMetrics()
+    metrics.happened(Happened(STALE_ACCEPTED, "s1", 7, {}))
+    assert samples(metrics)["leadplane_stale_operations_accepted_total",] == 1
+
+
+def test_the_fleet_is_shown_as_it_is_when_asked() -> None:
+    metrics = NodeMetrics()
+    metrics.watch(lambda: FLEET)
+    found = samples(metrics)
+    expected = {
+        ("leadplane_shards",): 5,
+        ("leadplane_shards_led",): 4,
+        ("leadplane_shards_led_here",): 2,
+        ("leadplane_map_version",): 3,
+        ("leadplane_group_spare_stores", "global"): 1,
+        ("leadplane_store_up", "a"): 1,
+        ("leadplane_store_up", "b"): 0,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_no_label_names_a_shard() -> None:
+    metrics = NodeMetrics()
+    for number in range(50):
+        metrics.happened(Happened("elected", f"shard-{number}", 1, {}))
+        metrics.answered(Write(f"shard-{number}", ()), None, 0.001)
+    assert b"shard-" not in metrics.text()
+
+
+@pytest.fixture
+def log() -> Iterator[StringIO]:
+    """What the log says, with the root logger as it was afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    set_up_logging("n1", "info")
+    stream = StringIO()
+    written = root.handlers[0]
+    assert isinstance(written, logging.StreamHandler)
+    written.setStream(stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    LOGGER.setLevel(logging.NOTSET)
+
+
+def test_a_line_says_what_happened_and_can_be_taken_apart(log: StringIO) -> None:
+    log_happened(ELECTED)
+    assert log.getvalue().endswith(
+        'Z INFO  n1 elected shard=s1 epoch=7 why="the holder fell silent" took_ms=31\n'
+    )
+
+
+def test_what_needs_a_look_is_a_warning_and_what_is_routine_is_not_told(log: StringIO) -> None:
+    log_happened(Happened("renewed", "s1", 7, {}))
+    log_happened(Happened("fenced", "s1", 7, {"said": 'a "quote"\nand a line'}))
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 1
+    assert 'WARN  n1 fenced shard=s1 epoch=7 said="a \\"quote\\"\\nand a line"' in lines[0]
+
+
+def test_a_span_says_what_happened_and_how_long_it_took() -> None:
+    exporter = InMemorySpanExporter()
+    tracer = EventTracer(exporter, "n1", "here")
+    tracer.happened(ELECTED)
+    tracer.close()
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "elected"
+    assert dict(span.attributes or {}) == {
+        "leadplane.shard": "s1",
+        "leadplane.epoch": 7,
+        "leadplane.why": "the holder fell silent",
+        "leadplane.took_ms": 31,
+    }
+    assert span.start_time is not None
+    assert span.end_time == span.start_time + 31_000_000
+
+
+def test_without_an_exporter_there_is_no_tracer() -> None:
+    assert event_tracer("none", "n1", "here") is None
+
+
+def test_an_exporter_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "_OTLP_MODULE", "opentelemetry.no_such_exporter")
+    with pytest.raises(TraceExporterMissing, match="otlp"):
+        event_tracer("otlp", "n1", "here")
+
+
+async def test_a_blocked_loop_is_noticed() -> None:
+    late: list[float] = []
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        watch = tasks.create_task(watch_loop_lag(late.append, every_s=0.01))
+        await asyncio.sleep(0)
+        until = loop.time() + 0.05
+        while loop.time() < until:
+            continue  # the loop does nothing else meanwhile
+        async with asyncio.timeout(5):
+            while not late:  # noqa: ASYNC110 - it reports by a call
+                await asyncio.sleep(0)
+        watch.cancel()
+    assert late[0] >= 0.03
