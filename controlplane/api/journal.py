@@ -2,8 +2,9 @@
 
 A journal keeps the last so many events as ready-made frames of a server-sent event stream. A
 watcher is only a cursor into it, so a slow one costs nothing and holds nobody up: once it has
-fallen behind what is kept, it is told so, and begins anew. Revisions follow each other without gaps. They begin at the time the process was started, in microseconds: so a revision that
-another node or an earlier run gave out is not taken for one of this journal's.
+fallen behind what is kept, it is told so, and begins anew. Revisions follow each other without
+gaps. They begin at the time the process was started, in microseconds: so a revision that another
+node or an earlier run gave out is not taken for one of this journal's.
 """
 
 from __future__ import annotations
