@@ -22,6 +22,7 @@ ROOT_CLASSES = frozenset(
         "Command",
         "Group",
         "ParamType",
+        "RequestHandler",
     }
 )
 EXCEPTION_ENDINGS = ("Error", "Exception", "Warning")
