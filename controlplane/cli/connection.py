@@ -202,13 +202,11 @@ def local_fleet(folder: Path | None = None) -> dict[str, Any]:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         supervisor = ProcessIdentity(**state["supervisor"]) if state["supervisor"] else None
     except FileNotFoundError:
-        where = f"LEADPLANE_URL is not set, and there is no {path}"
-        raise CommandFailed("no fleet to talk to", where, start) from None
+        raise CommandFailed("no fleet to talk to", f"there is no {path}", start) from None
     except (OSError, ValueError, KeyError, TypeError) as failure:
         raise CommandFailed(f"this is not the state of a fleet: {failure}", str(path)) from failure
     if supervisor is None or not supervisor.alive:
-        where = f"LEADPLANE_URL is not set, and the fleet of {path.parent} has ended"
-        raise CommandFailed("no fleet to talk to", where, start)
+        raise CommandFailed("no fleet to talk to", f"that of {path.parent} has ended", start)
     return state
 
 
