@@ -48,7 +48,13 @@ class PeerReply:
 class HttpClient:
     """Connections to other nodes, kept and used again. Made inside a running loop."""
 
-    def __init__(self, connections_max: int = 256, connect_timeout_ms: int = 1_000) -> None:
+    def __init__(
+        self,
+        connections_max: int = 256,
+        connect_timeout_ms: int = 1_000,
+        dial: Mapping[str, str] | None = None,
+    ) -> None:
+        """`dial` says which host:port to go to instead of another: a way around, or a proxy."""
         connector = TCPConnector(limit=0, limit_per_host=connections_max, keepalive_timeout=KEPT_S)
         self._session = ClientSession(
             connector=connector,
@@ -60,6 +66,7 @@ class HttpClient:
         # no public switch for it. A write that was sent twice is two writes.
         self._session._retry_connection = False
         self._connect_s = connect_timeout_ms / 1000
+        self._dial = dict(dial or {})
 
     async def __aenter__(self) -> Self:
         """Give the client itself."""
@@ -91,7 +98,7 @@ class HttpClient:
         try:
             async with self._session.request(
                 method,
-                URL(url, encoded=True),
+                URL(self._way_to(url), encoded=True),
                 headers=headers,
                 data=body or None,
                 timeout=timeout,
@@ -105,6 +112,12 @@ class HttpClient:
             raise PeerLost(f"{_origin(url)}: no answer within {timeout_ms} ms") from failure
         except (ClientError, OSError) as failure:
             raise PeerLost(f"{_origin(url)}: {failure or type(failure).__name__}") from failure
+
+    def _way_to(self, url: str) -> str:
+        scheme, _, rest = url.partition("://")
+        address, slash, path = rest.partition("/")
+        way = self._dial.get(address)
+        return url if way is None else f"{scheme}://{way}{slash}{path}"
 
 
 def _origin(url: str) -> str:

@@ -98,7 +98,9 @@ class Dispatch:
     async def open(self) -> None:
         """Get ready to speak to other nodes; call it inside the running loop."""
         self._client = HttpClient(
-            self._settings.peer_connections_max, self._settings.connect_timeout_ms
+            self._settings.peer_connections_max,
+            self._settings.connect_timeout_ms,
+            self._settings.dial,
         )
 
     async def close(self) -> None:

@@ -24,6 +24,8 @@ class ApiSettings(BaseModel):
     """How long a request may take in all, forwarding included. Streams are not bound by it."""
     connect_timeout_ms: int = Field(default=1_000, ge=10)
     """How long the connection to another node may take."""
+    dial: dict[str, str] = Field(default_factory=dict)
+    """Where to go instead of a node's own host:port: a way around, or a proxy."""
     peer_pause_ms: int = Field(default=500, ge=0)
     """For how long nothing is forwarded to a node that could not be reached."""
     peer_connections_max: int = Field(default=256, ge=1)
