@@ -66,9 +66,13 @@ class Reply:
     results: list[list[Any]]
 
 
+_PACKER = msgpack.Packer(unicode_errors="surrogateescape")
+"""Made once: making one costs more than most values do. One process packs in one thread."""
+
+
 def pack(value: Any) -> bytes:
     """One value as MessagePack; text with surrogate escapes becomes the bytes it stands for."""
-    packed: bytes = msgpack.packb(value, unicode_errors="surrogateescape")
+    packed: bytes = _PACKER.pack(value)
     return packed
 
 

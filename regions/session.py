@@ -51,6 +51,7 @@ class Session:
     __slots__ = (
         "_counter",
         "_revision",
+        "_until",
         "_voters",
         "group",
         "renewed_ms",
@@ -72,6 +73,7 @@ class Session:
         self._revision = [0] * stores
         self._voters = voters
         self._counter = 0
+        self._until: dict[int, int | None] = {}  # by stores held, since the last renewal
 
     @property
     def spent(self) -> bool:
@@ -109,6 +111,7 @@ class Session:
         if code == Code.OK:
             before = self.renewed_ms[store]
             self.renewed_ms[store] = sent_ms if before is None else max(before, sent_ms)
+            self._until.clear()
             return []
         if code == Code.REVOKED:
             self._revision[store] = result[4]
@@ -122,11 +125,13 @@ class Session:
         The Q-th largest send time of acknowledged renewals over the voters in `held`, plus
         TTL(1-rho) - epsilon.
         """
-        sent = [
-            t
-            for i in bits(held & ((1 << self._voters) - 1))
-            if (t := self.renewed_ms[i]) is not None
-        ]
+        if held not in self._until:
+            self._until[held] = self._compute_until_ms(held)
+        return self._until[held]
+
+    def _compute_until_ms(self, held: int) -> int | None:
+        voters = held & ((1 << self._voters) - 1)
+        sent = [t for i in bits(voters) if (t := self.renewed_ms[i]) is not None]
         quorum = quorum_of(self._voters)
         if len(sent) < quorum:
             return None

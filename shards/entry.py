@@ -16,6 +16,8 @@ from regions.codec import as_bytes, pack, unpack
 
 _ARRAY_OF_6 = b"\x96"
 _UINT32 = b"\xce"
+_UNNAMED = pack("") + pack("")
+_NO_OUTCOME = pack(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ def write_entry(
     outcome: Any = False,
 ) -> Entry:
     """A new entry right after the given one."""
-    head = pack(str(epoch)) + pack(op_id) + pack(digest)
-    tail = pack(outcome) + pack(effects)
+    named = pack(op_id) + pack(digest) if op_id else _UNNAMED
+    head = pack(str(epoch)) + named
+    tail = (pack(outcome) if op_id else _NO_OUTCOME) + pack(effects)
     chain = crc32(tail, crc32(head, before_chain))
     blob = b"".join((_ARRAY_OF_6, head, _UINT32, chain.to_bytes(4, "big"), tail))
     return Entry(before_sequence + 1, epoch, chain, blob)

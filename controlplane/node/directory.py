@@ -183,7 +183,7 @@ class Directory:
         group = self._group
         if group is None or group.session is None or group.sighted(SYSTEM).placement_rev:
             return
-        self._send_place(group, SYSTEM, 1, tuple(plan.region for plan in group.plan.voters))
+        self._send_place(group, SYSTEM, 1, group.regions)
 
     def _send_place(self, group: Group, shard: str, rev: int, regions: tuple[str, ...]) -> None:
         placement = pack([list(regions), ""])

@@ -362,6 +362,11 @@ class Group:
         return [self.node.upkeep.history_effect(self, leadership, tail)]
 
     @property
+    def regions(self) -> tuple[str, ...]:
+        """Regions of the voters, in their order."""
+        return tuple(dict.fromkeys(store.region for store in self.plan.voters))
+
+    @property
     def quorum(self) -> int:
         """How many voters decide."""
         return quorum_of(self.voters)
