@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Final
 
-from regions.codec import Code, as_bytes, as_text, pack, unpack
+from regions.codec import Code, as_bytes, as_text, pack_as_script, unpack
 from regions.scripts.arguments import (
     BadArgument,
     any_text,
@@ -36,7 +36,7 @@ def _page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     records: list[list[Any]] = []
     room = max_bytes
     for record_name, record in _LISTS[part](on.shard.data, after):
-        packed = pack(_as_answered(record))
+        packed = pack_as_script(_as_answered(record))
         room -= size(record_name) + len(packed)
         if records and room < 0:
             return [Code.OK, on.shard.ap, records, 1]
