@@ -106,6 +106,7 @@ class Process:
         self._freeze_next_send = False
         self._scheduled = False
         self._timer_at_ms: int | None = None
+        self._deadline_ms = self.node.deadline_ms  # as it was after the latest batch
         self._requests = 0
         self._callers: dict[int, Callable[[Outcome, int], None]] = {}
         self._runs_at = (0, 0)
@@ -176,7 +177,7 @@ class Process:
         inbox, self._inbox = self._inbox, []
         for event in inbox:
             node.step(event, clock.now_ms())
-        if node.deadline_ms <= clock.now_ms():
+        if self._deadline_ms <= clock.now_ms():
             node.advance(clock.now_ms())
         effects = node.take(clock.now_ms())
         if self._freeze_next_send and effects:
@@ -197,7 +198,8 @@ class Process:
     def _arm(self) -> None:
         if not self.alive or self.paused:
             return
-        delay_ms = max(1, self.clock.world_delay_ms(self.node.deadline_ms))
+        self._deadline_ms = self.node.deadline_ms
+        delay_ms = max(1, self.clock.world_delay_ms(self._deadline_ms))
         due_ms = self._world.now_ms + delay_ms
         if self._timer_at_ms is None or due_ms < self._timer_at_ms:
             self._timer_at_ms = due_ms
@@ -211,7 +213,7 @@ class Process:
         self._timer_at_ms = None
         if self.paused:
             return
-        if self.node.deadline_ms <= self.clock.now_ms():
+        if self._deadline_ms <= self.clock.now_ms():
             self._wake()
         else:
             self._arm()
