@@ -30,6 +30,11 @@ class Entry:
     blob: bytes
 
 
+def without_content(entry: Entry) -> Entry:
+    """The entry as a place in the log, its content dropped."""
+    return Entry(entry.sequence, entry.epoch, entry.chain, b"")
+
+
 def write_entry(
     before_sequence: int,
     before_chain: int,

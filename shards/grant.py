@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from sys import intern
 from typing import Any
 
 
@@ -37,7 +38,7 @@ class Grant:
     def parse(cls, fields: list[Any]) -> Grant:
         """From [pe, pf, he, h, st, tgt, rvk] as scripts answer it."""
         pe, pf, he, h, st, tgt, rvk = fields
-        return cls(int(pe), int(pf), int(he), h, st, tgt, rvk == 1)
+        return cls(int(pe), int(pf), int(he), intern(h), intern(st), intern(tgt), rvk == 1)
 
     @property
     def is_held(self) -> bool:

@@ -290,6 +290,7 @@ class Leadership:
         if self.state is State.RECOVERING and log.is_open:
             self.state = State.LEADING
             self.old_held = None
+            self._election = None  # grants that come later are met by appends
         self._desk.moved(self, now_ms)
         log.forget()
 

@@ -28,7 +28,7 @@ from enum import Enum
 from typing import Any
 
 from regions.quorum import quorum_of, reached_by_quorum
-from shards.entry import Entry, write_entry
+from shards.entry import Entry, without_content, write_entry
 
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
@@ -288,9 +288,11 @@ class Log:
         count = upto - self.floor.sequence
         if count <= 0:
             return
-        self.floor = self._entries[count - 1]
+        self.floor = without_content(self._entries[count - 1])
         self._bytes -= sum(len(entry.blob) for entry in self._entries[:count])
         del self._entries[:count]
+        if not self._entries:
+            self.last = self.floor
         for f in self.followers:
             if f.stream is Stream.FLOWING and f.sent < self.floor.sequence:
                 f.stream = Stream.BEHIND

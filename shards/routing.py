@@ -95,6 +95,10 @@ class Hints:
     def __init__(self) -> None:
         self._claims: dict[str, Target] = {}
 
+    def __bool__(self) -> bool:
+        """True when there is any claim at all: mostly there is none, and nothing to compare."""
+        return bool(self._claims)
+
     def learn(self, shard: str, claim: Target) -> bool:
         """Remember a claim; True when it is newer than the one remembered."""
         known = self._claims.get(shard)

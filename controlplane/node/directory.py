@@ -11,6 +11,7 @@ over by itself, and an old placement never wins.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from controlplane.node.group import Group
@@ -47,7 +48,8 @@ class MapRow:
     def read(cls, key: str, value: bytes | str, revision: int) -> MapRow:
         """From the system shard; raises ValueError when it is not a row."""
         group, first, end, regions = unpack(as_bytes(value))
-        return cls(key.removeprefix(MAP_PREFIX), group, first, end, tuple(regions), revision)
+        name, names = intern(key.removeprefix(MAP_PREFIX)), tuple(map(intern, regions))
+        return cls(name, intern(group), first, end, names, revision)
 
 
 class Directory:

@@ -11,6 +11,7 @@ lagging stores).
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from controlplane.machine import Happened
@@ -193,6 +194,7 @@ class Group:
         """The record of a shard, made when first heard of."""
         found = self.shards.get(shard)
         if found is None:
+            shard = intern(shard)
             found = self.shards[shard] = Sighted(shard, self.stores)
             self.by_holder.setdefault("", set()).add(shard)
         return found
@@ -200,6 +202,7 @@ class Group:
     def saw(self, shard: str, store: int, fields: list[Any], now_ms: int) -> None:
         """Take one store's grant of a shard, and keep the index of holders."""
         sighted = self.sighted(shard)
+        shard = sighted.shard
         before = sighted.leading_grant()
         sighted.saw(store, fields, now_ms)
         after = sighted.leading_grant()
