@@ -139,6 +139,11 @@ class EtcdWire(asyncio.Protocol):
         if self._loop.answered(self._sent_at.pop(stream), failure):
             self.send()
 
+    def close(self) -> None:
+        """Close the connection."""
+        assert self._transport is not None
+        self._transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """An orderly end comes after `done`; anything else voids the run."""
         self._loop.broke(f"connection lost: {exc or 'closed by the server'}")
@@ -160,5 +165,4 @@ async def run_etcd(
         wires[client % len(wires)].send()
     await loop.done.wait()
     for wire in wires:
-        assert wire._transport is not None
-        wire._transport.close()
+        wire.close()

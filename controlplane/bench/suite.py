@@ -17,9 +17,11 @@ from controlplane.bench.leadership import (
     measure_transfers,
 )
 from controlplane.bench.lookups import measure_lookups
+from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.report import Findings
 from controlplane.bench.resolve import measure_resolve
-from controlplane.bench.writes import measure_http_writes
+from controlplane.bench.writes import CLIENTS, measure_http_writes, measure_node_writes
+from controlplane.ephemeral import ephemeral_directory
 
 ONE_SHARD = 1
 
@@ -59,6 +61,18 @@ class Bench:
         """The three regions of `leadplane up`."""
         return self.stack.enter_context(bench_fleet(self.extent.shards))
 
+    @cached_property
+    def node(self) -> NodeProbe:
+        """One node with three stores, without HTTP."""
+        folder = self.stack.enter_context(ephemeral_directory())
+        return self.stack.enter_context(node_under_load(folder))
+
+    def writes(self) -> Sequence[Findings]:
+        """Durable writes at the node."""
+        rounds, seconds = self.extent.rounds, self.extent.seconds
+        at_node = {clients: self.node.of(clients, seconds) for clients in CLIENTS}
+        return (measure_node_writes(at_node, self.etcd, rounds, seconds, self.tell),)
+
     def http_writes(self) -> Sequence[Findings]:
         """Durable writes over HTTP."""
         rounds, seconds = self.extent.rounds, self.extent.seconds
@@ -95,6 +109,7 @@ class Bench:
 
 
 BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
+    "writes": Bench.writes,
     "http-writes": Bench.http_writes,
     "resolve": Bench.resolve,
     "lookups": Bench.lookups,

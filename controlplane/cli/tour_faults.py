@@ -68,7 +68,7 @@ def wake_an_old_leader(scene: Scene, story: Story) -> None:
     story.say(
         "A write that waited in the sleeper's socket, for it alone, was answered with",
         f"HTTP {answer.status} {answer.reason}: {'taken' if accepted else 'not taken'}.",
-        f"And had it sent that write to the stores after all? We do so in its name, as session",
+        "And had it sent that write to the stores after all? We do so in its name, as session",
         f"{grant.session} with epoch {grant.epoch}:",
     )
     refusals = offer_stale_append(scene, grant)
