@@ -66,13 +66,22 @@ class Reply:
     results: list[list[Any]]
 
 
-_PACKER = msgpack.Packer(unicode_errors="surrogateescape")
+_PACKER = msgpack.Packer(use_bin_type=False, unicode_errors="surrogateescape")
 """Made once: making one costs more than most values do. One process packs in one thread."""
 
 
 def pack(value: Any) -> bytes:
-    """One value as MessagePack; text with surrogate escapes becomes the bytes it stands for."""
+    """One value as MessagePack, binary written as text: scripts can read nothing else.
+
+    Text with surrogate escapes becomes the bytes it stands for.
+    """
     packed: bytes = _PACKER.pack(value)
+    return packed
+
+
+def pack_as_script(value: Any) -> bytes:
+    """One value, of text and numbers only, in exactly the bytes a script would write."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
     return packed
 
 
