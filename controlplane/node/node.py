@@ -186,6 +186,7 @@ class Node:
             self.nearby.deadline_ms, self.requests.deadline_ms,
         ]  # fmt: skip
         times += [group.deadline_ms for group in self.groups.values()]
+        times += [desk.deadline_ms for desk in self.standing.values()]
         times += [group.lazy_ms for group in self.groups.values()]
         times += [lane.overdue_ms(self._timeout_ms(lane)) for lane in self.lanes.values()]
         return min(t for t in times if t is not None)
@@ -255,7 +256,7 @@ class Node:
             self.requests.answer(number, refused)
         elif isinstance(request, History):
             self.nearby.history(group, number, request, 0)
-        elif isinstance(request, Evict):
+        elif isinstance(request, Evict) and group.plan.stands:
             self.transfers.evict(group, request, number, now_ms)
         else:
             self._to_replica(group, number, request, now_ms)
@@ -294,9 +295,7 @@ class Node:
             case "opened-ack":
                 self.duties.acknowledged(message.get("keys"))
             case "draining":
-                self._draining_peers.add(sender)
-            case "started":
-                self._draining_peers.discard(sender)
+                self._draining_peers.add(str(message.get("process")))
 
     # -- what the parts ask of each other
 
@@ -386,9 +385,9 @@ class Node:
         found = {peer.node for peer in self.plan.peers if peer.region in regions}
         return found | {self.plan.node}
 
-    def is_draining(self, node: str) -> bool:
-        """Whether a node said that it is going."""
-        return node in self._draining_peers
+    def is_draining(self, process: str) -> bool:
+        """Whether a process said that it is going; its node's next process is another one."""
+        return process in self._draining_peers
 
     def map_changed(self, row: MapRow) -> None:
         """A row of the shard map was learnt."""

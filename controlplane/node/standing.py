@@ -21,7 +21,7 @@ from zlib import crc32
 from controlplane.machine import Happened
 from controlplane.node.group import Group
 from shards.election import pre_vote
-from shards.grant import Sighted
+from shards.grant import Sighted, process_of
 from shards.leadership import Leadership, State
 
 if TYPE_CHECKING:
@@ -54,12 +54,14 @@ class StandingDesk:
         self._alive: list[tuple[str, str]] = []  # (node, region), sorted
         self.special: set[str] = set()  # handed to us, or revoked: look at once
         self.why: dict[str, str] = {}
+        self.deadline_ms: int | None = None  # when a holder will have been silent long enough
 
     def advance(self, now_ms: int) -> None:
         """Stand where it is time; called at every turn after a poll was answered."""
         group = self._group
         session = group.session
         self._alive = self._living(now_ms)
+        self.deadline_ms = self._next_gone_ms(now_ms)
         self._check_deadlines(now_ms)
         if session is None or not self._ready(now_ms):
             return
@@ -90,7 +92,7 @@ class StandingDesk:
         found = {
             (p.node, p.region)
             for p in group.watch.peers(now_ms).values()
-            if p.silent_ms < group.times.silent_ms and not self._node.is_draining(p.node)
+            if p.silent_ms < group.times.silent_ms and not self._node.is_draining(process_of(p.sid))
         }
         if group.session is not None:
             found.add((plan.node, plan.region))
@@ -123,6 +125,16 @@ class StandingDesk:
             if holder not in known or group.watch.counter_still(store, holder, now_ms) is not None:
                 still += 1
         return still >= group.quorum
+
+    def _next_gone_ms(self, now_ms: int) -> int | None:
+        group = self._group
+        found = []
+        for holder in group.by_holder:
+            still = [group.watch.still_at_ms(store, holder) for store in range(group.voters)]
+            known = sorted(ms for ms in still if ms is not None)
+            if len(known) >= group.quorum and known[group.quorum - 1] > now_ms:
+                found.append(known[group.quorum - 1])
+        return min(found, default=None)
 
     def _forget_closed(self, open_now: set[str]) -> None:
         for shard in [s for s in self._attempts if s not in open_now]:
