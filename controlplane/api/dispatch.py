@@ -19,6 +19,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from controlplane.api.documents import leader_hint
 from controlplane.api.service import Service
 from controlplane.api.settings import ApiSettings
 from controlplane.http_client import HttpClient, PeerLost, PeerReply, PeerUnreachable
@@ -111,6 +112,13 @@ class Dispatch:
     def leader_of(self, view: ShardView) -> Target | None:
         """Who leads a shard, as far as this node can tell: its own view, or a newer claim."""
         return self._hints.leader(view.shard, _target(view.leader), view.epoch)
+
+    def hint_of(self, view: ShardView) -> LeaderHint | None:
+        """The same, as a record for the outside."""
+        if not self._hints:
+            return view.leader
+        leader = self.leader_of(view)
+        return leader_hint(leader) if leader is not None else None
 
     async def run(self, errand: Errand) -> Outcome | web.Response:
         """Get the request answered: the outcome when it was served here, else another's response.

@@ -5,11 +5,13 @@ The second busiest path: read by hand, no model in between, nothing computed tha
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
 
 from aiohttp import web
 
-from controlplane.api.documents import Route, TargetDocument, leader_hint, replica_document
+from controlplane.api.documents import TargetDocument
 from controlplane.api.edge import Edge
 from controlplane.api.kv_request import MAX_STALENESS, POSITION, check_key, position_of
 from controlplane.api.parameters import Parameter, Parameters
@@ -17,10 +19,13 @@ from controlplane.api.responses import JSON, bytes_response, json_bytes
 from controlplane.problems import RequestRefused
 from controlplane.requests import LeaderHint
 from controlplane.views import ReplicaView
+from shards.position import encode_one
 from shards.routing import nearest
 
 VALID_FOR_MS: Final = 2_000
 """For how long an answer is likely to stay right when the leader's lease is not known here."""
+PIECES_MAX: Final = 32_768
+"""How many pieces of answers are kept: a few for each node, and one for each shard."""
 
 WRITE: Final = "write"
 ROUTE_PARAMETERS: Final = Parameters(
@@ -42,45 +47,83 @@ async def resolve_key(edge: Edge, request: web.Request) -> web.StreamResponse:
     view = service.shard_view(shard)
     if view is None:
         raise RequestRefused("unknown-shard", f"no shard is called {shard}")
-    known = edge.dispatch.leader_of(view)
-    leader = leader_hint(known) if known is not None else None
+    leader = edge.dispatch.hint_of(view)
     replicas = service.replicas(shard)
-    document = Route(
-        shard=shard,
-        epoch=leader.epoch if leader is not None else view.epoch,
-        map_version=service.map_version,
-        leader=leader,
-        target=_target(edge, found, shard, leader, replicas),
-        replicas=tuple([replica_document(shard, replica) for replica in replicas]),
-        lease_remaining_ms=view.lease_remaining_ms,
-        valid_for_ms=_valid_for_ms(leader, view.lease_remaining_ms),
+    target = _target(edge, found, shard, leader, replicas)
+    lease_ms = view.lease_remaining_ms
+    body = ROUTE % (
+        _quoted(shard),
+        view.epoch if leader is None else leader.epoch,
+        service.map_version,
+        NULL if leader is None else _leader(leader.node, leader.region, leader.url, leader.epoch),
+        NULL if target is None else _place(*target) + b"}",
+        b",".join([_replica(shard, replica) for replica in replicas]),
+        _number(lease_ms),
+        _valid_for_ms(leader, lease_ms),
     )
-    return bytes_response(json_bytes(document), JSON)
+    return bytes_response(body, JSON)
 
 
 def _target(
     edge: Edge,
-    found: dict[str, object],
+    found: Mapping[str, Any],
     shard: str,
     leader: LeaderHint | None,
     replicas: tuple[ReplicaView, ...],
-) -> TargetDocument | None:
+) -> tuple[str, str, str, str] | None:
     """The leader for a write; for a read the copy in the client's region, else the leader."""
+    sequence = position_of(found).get(shard, 0)
     if found.get("intent") != WRITE:
         region = found.get("region") or edge.here.region
-        staleness = found.get("max_staleness_ms")
-        sequence = position_of(found).get(shard, 0)
-        assert isinstance(region, str)
-        assert staleness is None or isinstance(staleness, int)
-        near = nearest(replicas, region, staleness, sequence)
+        near = nearest(replicas, region, found.get("max_staleness_ms"), sequence)
         if near is not None:
-            return TargetDocument(near.node, near.region, near.url, near.role)
+            return near.node, near.region, near.url, near.role
     if leader is None:
         return None
-    return TargetDocument(leader.node, leader.region, leader.url, "leader")
+    return leader.node, leader.region, leader.url, "leader"
 
 
 def _valid_for_ms(leader: LeaderHint | None, lease_remaining_ms: int | None) -> int:
     if leader is None:
         return 0
     return VALID_FOR_MS if lease_remaining_ms is None else lease_remaining_ms
+
+
+# ---------------------------------------------------------------- pieces of JSON
+# Nodes, and who leads, hardly ever change: these pieces are made once and used again. What they
+# add up to is a `controlplane.api.documents.Route`, which the tests hold them to.
+
+NULL: Final = b"null"
+ROUTE: Final = (
+    b'{"shard":%b,"epoch":%d,"map_version":%d,"leader":%b,"target":%b,"replicas":[%b],'
+    b'"lease_remaining_ms":%b,"valid_for_ms":%d}'
+)
+
+
+@lru_cache(maxsize=PIECES_MAX)
+def _quoted(text: str) -> bytes:
+    return json_bytes(text)
+
+
+@lru_cache(maxsize=PIECES_MAX)
+def _leader(node: str, region: str, url: str, epoch: int) -> bytes:
+    return json_bytes(LeaderHint(node, region, url, epoch))
+
+
+@lru_cache(maxsize=PIECES_MAX)
+def _place(node: str, region: str, url: str, role: str) -> bytes:
+    """A place and its role, still open at the end."""
+    return json_bytes(TargetDocument(node, region, url, role))[:-1]
+
+
+def _replica(shard: str, view: ReplicaView) -> bytes:
+    at = view.position
+    return b'%b,"position":%b,"staleness_ms":%b}' % (
+        _place(view.node, view.region, view.url, view.role),
+        NULL if at is None else b'"%b"' % encode_one(shard, at).encode(),
+        _number(view.staleness_ms),
+    )
+
+
+def _number(number: int | None) -> bytes:
+    return NULL if number is None else b"%d" % number
