@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.conftest import StubFleet, leadplane
+from tests.cli.stub_fleet import StubFleet, leadplane
 
 PROVENANCE = {
     "Leadplane-Shard": "s03",

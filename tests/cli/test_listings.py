@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 
-from tests.cli.conftest import StubFleet, leadplane
+from tests.cli.stub_fleet import StubFleet, leadplane
 
 LISTINGS = (
     ("status",),

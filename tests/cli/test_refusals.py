@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.cli.connection import NEXT_STEPS
-from tests.cli.conftest import StubFleet, leadplane
+from tests.cli.stub_fleet import StubFleet, leadplane
 
 PROBLEM = {
     "type": "/problems/no-quorum",
