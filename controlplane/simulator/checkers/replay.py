@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from controlplane.requests import Value
-from regions.codec import unpack
+from regions.codec import as_bytes, unpack
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Replay:
         for effect in effects:
             match effect:
                 case ["p", partition, key, data, version]:
-                    self._set(sequence, partition, key, Value(version, data))
+                    self._set(sequence, partition, key, Value(version, as_bytes(data)))
                 case ["d", partition, key]:
                     self._set(sequence, partition, key, None)
                 case ["x", upto]:

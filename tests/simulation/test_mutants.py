@@ -1,0 +1,28 @@
+"""The quickest mutants are hunted in every run; the others can at least still be planted."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutants import CRASH, MUTANTS, Mutant, hunt, plant
+
+QUICK_SEEDS_MAX = 12
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("mutant", [m for m in MUTANTS if m.quick], ids=lambda m: m.name)
+def test_mutant_is_caught(mutant: Mutant) -> None:
+    caught = hunt(mutant, QUICK_SEEDS_MAX)
+    assert caught is not None, f"nothing noticed that {mutant.rule} was given up"
+    assert set(caught.invariants) - {CRASH}, "it only crashed: that proves little"
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_mutant_can_be_planted(mutant: Mutant, tmp_path: Path) -> None:
+    plant(mutant, tmp_path)
+    compile((tmp_path / mutant.path).read_text(), mutant.path, "exec")
+
+
+def test_a_mutant_whose_place_is_gone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found 0 times"):
+        plant(Mutant("x", "", "shards/election.py", "no such line", ""), tmp_path)
