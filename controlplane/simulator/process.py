@@ -108,7 +108,7 @@ class Process:
         self._timer_at_ms: int | None = None
         self._deadline_ms = self.node.deadline_ms  # as it was after the latest batch
         self._requests = 0
-        self._callers: dict[int, Callable[[Outcome, int], None]] = {}
+        self._callers: dict[int, tuple[Callable[[Outcome, int], None], int]] = {}
         self._runs_at = (0, 0)
 
     def start(self) -> None:
@@ -128,7 +128,7 @@ class Process:
     def request(self, request: Request, caller: Callable[[Outcome, int], None]) -> None:
         """A client's request; `caller` gets the outcome and the world's time of the decision."""
         self._requests += 1
-        self._callers[self._requests] = caller
+        self._callers[self._requests] = (caller, self._world.now_ms)
         self.deliver(Requested(self._requests, request))
 
     def pause(self, before_sending: bool = False) -> None:
@@ -156,10 +156,9 @@ class Process:
         self._inbox.clear()
         self._unsent.clear()
 
-    @property
-    def unanswered(self) -> int:
-        """Requests that the node has not answered yet."""
-        return len(self._callers)
+    def unanswered_since(self, asked_ms: int) -> int:
+        """Requests made up to that time of the world, and not answered yet."""
+        return sum(since_ms <= asked_ms for _, since_ms in self._callers.values())
 
     # -- running
 
@@ -226,7 +225,8 @@ class Process:
                 case Call():
                     self.lines[effect.store].send(effect)
                 case Answer():
-                    self._callers.pop(effect.id)(effect.outcome, decided_ms)
+                    caller, _ = self._callers.pop(effect.id)
+                    caller(effect.outcome, decided_ms)
                 case Drop():
                     self.lines[effect.store].drop(effect.generation, effect.why)
                 case Fetch():

@@ -143,10 +143,12 @@ def _judge(
     led = {shard for p in fleet.processes.values() for shard, _, _ in witness.claims_of(p)}
     for shard in sorted(witness.voters.keys() - led):
         findings.add("a calm fleet has leaders", world.now_ms, shard)
-    world.run_until(world.now_ms + max(PATIENCE_MS, UNANSWERED_AFTER_MS))
+    calm_ms = world.now_ms
+    world.run_until(calm_ms + max(PATIENCE_MS, UNANSWERED_AFTER_MS))
     for name, process in fleet.processes.items():
-        if process.unanswered:
-            detail = f"{name} owes {process.unanswered} answers"
+        owed = process.unanswered_since(calm_ms)
+        if owed:
+            detail = f"{name} owes {owed} answers"
             findings.add("every request is answered", world.now_ms, detail)
     replays = {shard: Replay(log.blobs) for shard, log in witness.logs.logs.items()}
     check_writes(workload.history, replays, findings)
