@@ -2,7 +2,7 @@
 --
 -- Why it is right: pages are staged beside the data and touch nothing of it. `adopt` puts them in its
 -- place by renaming, in the same call that moves the base of the log, so no reader ever sees half of
--- a copy. It never goes back behind what is applied here, nor drops what is committed here.
+-- a copy. What is committed here is applied here, and `adopt` goes only beyond it.
 
 do
   local check = lp.check
@@ -211,9 +211,6 @@ do
       end
       local at_base = lp.stored_entry(on, bs)
       local same = at_base and at_base[1] == be and at_base[4] == bc
-      if bs <= r.cm and not same then
-        return on:refused('CONFLICT')
-      end
       lp.write(call)
       take_stage(on, attempt)
       if same then

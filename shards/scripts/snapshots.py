@@ -129,7 +129,7 @@ def _stage_id(stage: Data, name: str, record: Any) -> None:
 
 
 def _stage_history(stage: Data, name: str, record: Any) -> None:
-    stage.history[int(name)] = record
+    stage.record(int(name), record)
 
 
 _STAGERS: Final = {"kv": _stage_kv, "id": _stage_id, "hi": _stage_history}
@@ -157,8 +157,6 @@ def _adopt(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         return on.refused(Code.LAGGING)
     at_base = on.entry(bs)
     same = at_base is not None and (at_base.epoch, at_base.chain) == (be, bc)
-    if bs <= shard.cm and not same:
-        return on.refused(Code.CONFLICT)
     on.keep()
     shard.data = call.state.stages.pop(attempt, None) or Data()
     if same:

@@ -55,6 +55,12 @@ class Data:
         if at < len(self.names) and self.names[at] == name:
             del self.names[at]
 
+    def record(self, epoch: int, record: Any) -> None:
+        """Add a line to the history of leadership; the oldest goes when there are too many."""
+        self.history[epoch] = record
+        if len(self.history) > HISTORY_MAX:
+            del self.history[min(self.history)]
+
     def apply(self, sequence: int, entry: StoredEntry) -> None:
         """Do what an entry says, unless its op id was remembered from an earlier one."""
         if entry.op_id:
@@ -70,9 +76,7 @@ class Data:
                 case Delete():
                     self.delete(effect.partition, effect.key)
                 case Tenure():
-                    self.history[effect.epoch] = effect.record
-                    if len(self.history) > HISTORY_MAX:
-                        del self.history[min(self.history)]
+                    self.record(effect.epoch, effect.record)
                 case Forget():
                     kept = self.ids.items()
                     self.ids = {name: known for name, known in kept if known[0] > effect.upto}

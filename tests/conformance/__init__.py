@@ -1,0 +1,1 @@
+"""The function library and its twin, held equal on real servers."""

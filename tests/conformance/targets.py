@@ -1,0 +1,217 @@
+"""What is compared: the twin, and real servers that run the function library.
+
+Each target answers calls and shows all it holds, in one and the same form. What must differ between
+stores (the incarnation each one mints, the run id) is replaced by a word.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import redis
+
+from regions.codec import Reply, as_text, pack_call, unpack, unpack_reply
+from regions.scripts.state import Grant, StoreState
+from shards.scripts.library import leadplane_library
+from shards.scripts.model import empty_store
+from shards.scripts.state import Data, Shard
+
+RIGHT = "<the right incarnation>"
+RUN = "<run id>"
+_LOG_FIELDS = ("te", "ts", "tc", "ae", "as", "cm", "ap", "fz", "be", "bs", "bc")
+_GRANT_FIELDS = ("pe", "pf", "he", "h", "st", "tgt", "rvk", "ver", "sync", "prev", "pref")
+_DEFAULTS = {"h": "", "st": "free", "tgt": "", "pref": ""}
+
+
+class Target(Protocol):
+    """A store to be compared."""
+
+    name: str
+
+    def wipe(self) -> None:
+        """Forget everything."""
+
+    def call(self, header: list[Any], commands: list[Any], only_reads: bool = False) -> Any:
+        """The reply to a call, normalised."""
+
+    def dump(self) -> dict[str, Any]:
+        """Everything it holds, normalised."""
+
+
+def normal(value: Any, incarnation: str, run_id: str) -> Any:
+    """Binary as text, and words in the place of what each store has for itself."""
+    if isinstance(value, bytes):
+        value = as_text(value)
+    if isinstance(value, str):
+        if value and value == incarnation:
+            return RIGHT
+        return RUN if value == run_id else str(value)
+    if isinstance(value, list | tuple):
+        return [normal(each, incarnation, run_id) for each in value]
+    if isinstance(value, dict):
+        return {
+            normal(name, incarnation, run_id): normal(each, incarnation, run_id)
+            for name, each in value.items()
+        }
+    return value
+
+
+def _addressed(header: Any, incarnation: str) -> Any:
+    if isinstance(header, list):
+        return [incarnation if field == RIGHT else field for field in header]
+    return header
+
+
+def _shown(reply: Reply) -> list[Any]:
+    shown = [reply.code, reply.store_id, reply.incarnation, reply.run_id, reply.opseq]
+    return normal([*shown, reply.results], reply.incarnation, reply.run_id)
+
+
+class Twin:
+    """The model in Python, spoken to as a store is: in bytes."""
+
+    name = "twin"
+
+    def __init__(self) -> None:
+        self.store = empty_store("0123abcd", lambda: (1_700_000_000, 7))
+
+    def wipe(self) -> None:
+        self.store.restore(StoreState())
+
+    def call(self, header: list[Any], commands: list[Any], only_reads: bool = False) -> Any:
+        arguments = pack_call(_addressed(header, self.store.state.incarnation), commands)
+        return _shown(unpack_reply(self.store.call_bytes(arguments, only_reads=only_reads)))
+
+    def dump(self) -> dict[str, Any]:
+        state = self.store.state
+        if not state.incarnation:
+            return {}
+        meta = {
+            "id": state.store_id,
+            "inc": state.incarnation,
+            "nonce": state.nonce,
+            "opseq": str(state.opseq),
+            "format": "1",
+            "run_id": state.admitted_run_id or self.store.run_id,
+        }
+        dump: dict[str, Any] = {"lp:meta": meta}
+        dump["lp:proc"] = {name: str(number) for name, number in state.generations.items()}
+        dump["lp:groups"] = dict.fromkeys(state.groups, 0)
+        for name in state.groups:
+            self._dump_group(dump, f"lp:g:{name}", name)
+        for attempt, data in state.stages.items():
+            prefix = f"lp:stage:{attempt}"
+            parts = _data_parts(data)
+            dump |= {f"{prefix}:{part}": held for part, held in parts.items()}
+            dump[f"{prefix}:bytes"] = str(data.size_bytes)
+        return normal({k: v for k, v in dump.items() if v}, state.incarnation, self.store.run_id)
+
+    def _dump_group(self, dump: dict[str, Any], key: str, name: str) -> None:
+        group = self.store.state.groups[name]
+        dump[key] = {
+            "version": str(group.version),
+            "state": group.state,
+            "desc": group.description,
+        }
+        dump[f"{key}:live"] = dict.fromkeys(group.live, 0)
+        dump[f"{key}:chg"] = dict(group.changes)
+        dump[f"{key}:ss"] = {
+            sid: [
+                s.counter,
+                int(s.dead),
+                s.revision,
+                [[shard, str(epoch)] for shard, epoch in s.revocations],
+                s.seen,
+                s.node,
+                s.region,
+                s.url,
+                s.process,
+            ]
+            for sid, s in group.sessions.items()
+        }
+        for shard in group.grants.keys() | group.shards.keys():
+            grant = group.grants.get(shard) or Grant()
+            record: Shard = group.shards.get(shard) or Shard()
+            fields = {field: getattr(grant, field) for field in _GRANT_FIELDS}
+            fields |= {f: getattr(record, "as_" if f == "as" else f) for f in _LOG_FIELDS}
+            fields["bytes"] = record.data.size_bytes
+            dump[f"{key}:sh:{shard}"] = _not_default(fields)
+            dump[f"{key}:lg:{shard}"] = {str(seq): blob for seq, blob in record.log.items()}
+            parts = _data_parts(record.data)
+            dump |= {f"{key}:{part}:{shard}": held for part, held in parts.items()}
+
+
+def _data_parts(data: Data) -> dict[str, Any]:
+    return {
+        "kv": data.kv,
+        "ix": dict.fromkeys(data.names, 0),
+        "id": data.ids,
+        "iq": {op_id: known[0] for op_id, known in data.ids.items()},
+        "hi": {str(epoch): record for epoch, record in data.history.items()},
+    }
+
+
+def _not_default(fields: dict[str, Any]) -> dict[str, str]:
+    texts = {f: as_text(v) if isinstance(v, bytes | str) else str(v) for f, v in fields.items()}
+    return {field: text for field, text in texts.items() if text != _DEFAULTS.get(field, "0")}
+
+
+class Remote:
+    """A real server."""
+
+    def __init__(self, name: str, client: redis.Redis) -> None:
+        self.name = name
+        self.client = client
+        self.incarnation = ""
+        self.run_id = client.info("server")["run_id"]
+        client.function_load(leadplane_library().code, replace=True)
+
+    def wipe(self) -> None:
+        self.client.flushall()
+        self.incarnation = ""
+
+    def call(self, header: list[Any], commands: list[Any], only_reads: bool = False) -> Any:
+        function = "leadplane_read" if only_reads else "leadplane_call"
+        arguments = pack_call(_addressed(header, self.incarnation), commands)
+        reply = unpack_reply(self.client.execute_command("FCALL", function, 0, *arguments))
+        self.incarnation = reply.incarnation
+        return _shown(reply)
+
+    def dump(self) -> dict[str, Any]:
+        keys = sorted(self.client.keys("*"))
+        types = self._piped(("TYPE", key) for key in keys)
+        read = {
+            b"hash": lambda key: ("HGETALL", key),
+            b"zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
+            b"string": lambda key: ("GET", key),
+        }
+        values = self._piped(
+            read[kind if isinstance(kind, bytes) else kind.encode()](key)
+            for key, kind in zip(keys, types, strict=True)
+        )
+        dump = {
+            as_text(key): _decoded(as_text(key), value)
+            for key, value in zip(keys, values, strict=True)
+        }
+        return normal({k: v for k, v in dump.items() if v}, self.incarnation, self.run_id)
+
+    def _piped(self, commands: Any) -> list[Any]:
+        pipe = self.client.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        answers: list[Any] = pipe.execute()
+        return answers
+
+
+def _decoded(key: str, value: Any) -> Any:
+    if isinstance(value, list):  # a sorted set
+        return {as_text(name): int(score) for name, score in value}
+    if not isinstance(value, dict):
+        return value
+    fields = {as_text(name): each for name, each in value.items()}
+    kind = key.removeprefix("lp:").split(":")
+    if "sh" in kind:
+        return _not_default(fields)
+    if kind[-1] == "ss" or {"kv", "id", "hi"} & set(kind):
+        return {name: unpack(packed) for name, packed in fields.items()}
+    return fields

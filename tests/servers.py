@@ -1,0 +1,74 @@
+"""Real store processes for tests: on loopback, on a free port, gone when the test is."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+READY_SECONDS = 20
+RIGHT_SETTINGS = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "no-appendfsync-on-rewrite": "no",
+    "aof-load-truncated": "no",
+    "maxmemory-policy": "noeviction",
+    "save": "",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """One running server."""
+
+    name: str
+    port: int
+    pid: int
+
+    def client(self) -> redis.Redis:
+        """A client of its own; the caller closes it."""
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=30)
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(name: str, binary: Path, settings: dict[str, str]) -> Iterator[Server]:
+    """Run a server with these settings until the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix="leadplane-test-"))
+    port = free_port()
+    arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    for setting, value in settings.items():
+        arguments += [f"--{setting}", value]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(arguments, stdout=log, stderr=log)
+    try:
+        _wait_until_ready(process, port, folder / "log")
+        yield Server(name, port, process.pid)
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.02), READY_SECONDS * 50)
+    errors = [redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError]
+    client = redis.Redis(host="127.0.0.1", port=port, retry=retry, retry_on_error=errors)
+    with client:
+        pid = client.info("server")["process_id"]
+    assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+    assert pid == process.pid, f"another process answers on port {port}"
