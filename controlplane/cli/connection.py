@@ -263,7 +263,7 @@ NEXT_STEPS = {
 def _sentence(document: Mapping[str, Any], status: int) -> str:
     title = str(document.get("title") or f"HTTP {status}")
     detail = str(document.get("detail") or "")
-    sentence = f"{title}: {detail}" if detail and detail != title else title
+    sentence = f"{title}: {detail}" if detail and detail.lower() != title.lower() else title
     return "\n".join([sentence, *map(_place, document.get("errors") or ())])
 
 

@@ -210,8 +210,9 @@ def freshness(facts: Mapping[str, Any]) -> str:
             age = f"at most {ms_text(staleness)} old"
         case _:
             age = "of unknown age"
+    version = f"version {facts['version']}, " if "version" in facts else ""
     return (
-        f"# version {facts.get('version', '-')}, {age}, from the {facts.get('role', '-')} "
+        f"# {version}{age}, from the {facts.get('role', '-')} "
         f"{facts.get('served_by', '-')}; shard {facts.get('shard', '-')}, "
         f"epoch {facts.get('epoch', '-')}, position {facts.get('position', '-')}"
     )
@@ -221,7 +222,7 @@ def _draw_written(document: Any, wide: bool) -> RenderableType:
     from rich.text import Text
 
     return Text(
-        f"Stored on a majority: shard {document.get('shard')}, epoch {document.get('epoch')}, "
+        f"Done on a majority: shard {document.get('shard')}, epoch {document.get('epoch')}, "
         f"version {document.get('version')}\nPosition {document.get('position')}"
     )
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),
     "kv": ("controlplane.cli.kv:kv", "Put, get, delete and scan keys."),
     "bench": ("controlplane.cli.bench:bench", "Measure, with the peer beside us."),
+    "simulate": ("controlplane.cli.simulate:simulate", "Fleets in virtual time, with faults."),
     "check-config": ("controlplane.cli.check_config:check_config", "Check a topology document."),
 }
 """From a command's name to `module:function` and one line of help, in the order of the help."""

@@ -34,7 +34,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class Column:
     """One column of a listing: its title, what it shows of a row, and in which colour.
 
-    A `wide` column is shown by `-o wide` only. What colour says is always said in words too.
+    A `wide` column is shown by `-o wide` only, a `sparse` one when some row has something to say
+    there. What colour says is always said in words too.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Column:
     style: Callable[[Row], str] | None = None
     right: bool = False
     wide: bool = False
+    sparse: bool = False
 
 
 def output_options(command: Command) -> Command:
@@ -143,7 +145,13 @@ def table(columns: Sequence[Column], rows: Iterable[Row], wide: bool) -> Table:
     from rich.text import Text
 
     drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    shown = [column for column in columns if wide or not column.wide]
+    rows = list(rows)
+    shown = [
+        column
+        for column in columns
+        if (wide or not column.wide)
+        and (not column.sparse or any(column.cell(row) not in (None, "") for row in rows))
+    ]
     for column in shown:
         drawn.add_column(
             column.title,

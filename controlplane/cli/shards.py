@@ -32,6 +32,11 @@ def _leader(row: Row, field: str) -> Any:
     return row["leader"][field] if row["leader"] else None
 
 
+def _slots(row: Row) -> str:
+    first, end = row["first_slot"], row["end_slot"]
+    return f"{first}-{end - 1}" if end > first else ""
+
+
 SHARDS = (
     Column("SHARD", lambda s: s["shard"]),
     Column("GROUP", lambda s: s["group"]),
@@ -39,21 +44,18 @@ SHARDS = (
     Column("EPOCH", lambda s: s["epoch"], right=True),
     Column("LEADER", lambda s: _leader(s, "node")),
     Column("SURVIVES", lambda s: f"a {s['goal']}", wide=True),
-    Column("SLOTS", lambda s: f"{s['first_slot']}-{s['end_slot'] - 1}", wide=True),
+    Column("SLOTS", _slots, wide=True),
     Column("SEQUENCE", lambda s: s["sequence"], right=True, wide=True),
     Column("SIZE", lambda s: bytes_text(s["size_bytes"]), right=True, wide=True),
     Column("LEASE", lambda s: ms_text(s["lease_remaining_ms"]), right=True, wide=True),
     Column("PREFERS", lambda s: s["regions"], wide=True),
-    Column("WHY", lambda s: s["why"]),
+    Column("WHY", lambda s: s["why"], sparse=True),
 )
 
 
 def draw_shards(document: Any, wide: bool) -> RenderableType:
-    """One line for each shard; WHY only when some shard has a reason to tell."""
-    rows = document["items"]
-    told = any(row["why"] for row in rows)
-    columns = [column for column in SHARDS if told or column.title != "WHY"]
-    return table(columns, rows, wide)
+    """One line for each shard."""
+    return table(SHARDS, document["items"], wide)
 
 
 def draw_shard(document: Any, wide: bool) -> RenderableType:
@@ -193,9 +195,24 @@ def _act(
 def _told(document: Any) -> RenderableType:
     from rich.text import Text
 
-    if "paused_ms" in document:
-        return Text(
-            f"Shard {document['shard']}: handed over to {document['to_node']}; "
-            f"no write was taken for {document['paused_ms']} ms."
+    return Text(_sentence(document))
+
+
+def _sentence(done: Any) -> str:
+    """What was done, or would be, in one sentence."""
+    shard = done["shard"]
+    if done.get("dry_run"):
+        holder = f"{done['from_node']} (epoch {done['from_epoch']})"
+        if "to_node" in done:
+            target = f"{done['to_node']} ({done['to_region']})"
+            return f"Shard {shard}: would be handed over by {holder} to {target}. Nothing was done."
+        return f"Shard {shard}: would be taken from {holder}. Nothing was done."
+    if "to_node" in done:
+        return (
+            f"Shard {shard}: handed over to {done['to_node']}; "
+            f"no write was taken for {done['paused_ms']} ms."
         )
-    return Text("\n".join(f"{name:12} {value}" for name, value in document.items()))
+    return (
+        f"Shard {shard}: taken from {done['holder']}, whose epoch {done['epoch']} is revoked. "
+        "The next candidate takes over."
+    )

@@ -78,7 +78,7 @@ STORES = (
     Column("SILENT", lambda s: ms_text(s["silent_ms"]), right=True, wide=True),
     Column("WRITES", lambda s: s["opseq"], right=True, wide=True),
     Column("GROUPS", lambda s: s["groups"], wide=True),
-    Column("WHY", lambda s: s["why"]),
+    Column("WHY", lambda s: s["why"], sparse=True),
 )
 
 

@@ -131,6 +131,8 @@ def test_transfer_takes_one_target(fleet: StubFleet) -> None:
 
 
 def test_evict_can_be_tried_without_effect(fleet: StubFleet) -> None:
-    fleet.document("/v1/shards/s03/evict", {"shard": "s03", "holder": "n1"}, "POST")
-    assert leadplane("shards", "evict", "s03", "--dry-run").exit_code == 0
+    trial = {"dry_run": True, "shard": "s03", "from_node": "n1", "from_epoch": 7}
+    fleet.document("/v1/shards/s03/evict", trial, "POST")
+    result = leadplane("shards", "evict", "s03", "--dry-run")
+    assert result.stdout == ("Shard s03: would be taken from n1 (epoch 7). Nothing was done.\n")
     assert fleet.last("POST", "/v1/shards/s03/evict").query == {"dry_run": "true"}
