@@ -77,13 +77,6 @@ class Target:
     epoch: int
 
 
-def newer(one: Target | None, other: Target | None) -> Target | None:
-    """Of two claims on one shard the one of the higher epoch; the first when they are equal."""
-    if one is None or other is None:
-        return one or other
-    return other if other.epoch > one.epoch else one
-
-
 class Hints:
     """What other nodes said of leaders, as long as it is newer than what is known here.
 

@@ -48,6 +48,7 @@ from controlplane.requests import (
     Written,
 )
 from shards.keyspace import partition_of, slot_of
+from shards.position import sequence_of
 
 SCAN_LIMIT = 100
 
@@ -136,7 +137,7 @@ async def _read(
         keys,
         wanted.consistency,
         wanted.max_staleness_ms,
-        wanted.position.get(shard, 0),
+        sequence_of(wanted.position, shard),
     )
     strong = None if wanted.needs_leader else Read(shard, keys)
     return await _ask(edge, request, question, strong, wanted)
@@ -164,7 +165,7 @@ async def scan_keys(edge: Edge, request: web.Request) -> web.StreamResponse:
         limit,
         wanted.consistency,
         wanted.max_staleness_ms,
-        wanted.position.get(shard, 0),
+        sequence_of(wanted.position, shard),
     )
     strong = None if wanted.needs_leader else Scan(shard, partition, prefix, after, limit)
     outcome = await _ask(edge, request, question, strong, wanted)

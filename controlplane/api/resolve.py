@@ -19,7 +19,7 @@ from controlplane.api.responses import JSON, bytes_response, json_bytes
 from controlplane.problems import RequestRefused
 from controlplane.requests import LeaderHint
 from controlplane.views import ReplicaView
-from shards.position import encode_one
+from shards.position import encode_one, sequence_of
 from shards.routing import nearest
 
 VALID_FOR_MS: Final = 2_000
@@ -72,7 +72,7 @@ def _target(
     replicas: tuple[ReplicaView, ...],
 ) -> tuple[str, str, str, str] | None:
     """The leader for a write; for a read the copy in the client's region, else the leader."""
-    sequence = position_of(found).get(shard, 0)
+    sequence = sequence_of(position_of(found), shard)
     if found.get("intent") != WRITE:
         region = found.get("region") or edge.here.region
         near = nearest(replicas, region, found.get("max_staleness_ms"), sequence)

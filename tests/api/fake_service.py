@@ -1,0 +1,335 @@
+"""A node in memory, for tests of the HTTP edge: it keeps the contract of Service, and no more.
+
+All shards share one map of keys among the nodes of a `FakeFleet`, so a write at the leader can be
+read at a follower. What a follower lacks is said by `lag` (in writes) and `staleness_ms`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
+from controlplane.machine import Happened
+from controlplane.node_plan import Limits
+from controlplane.requests import (
+    Consistency,
+    Delete,
+    Evict,
+    Evicted,
+    Found,
+    History,
+    LeaderHint,
+    Outcome,
+    Problem,
+    Provenance,
+    Put,
+    Read,
+    Refused,
+    Request,
+    Role,
+    Scan,
+    Scanned,
+    Tenures,
+    Transfer,
+    Transferred,
+    Value,
+    Write,
+    Written,
+)
+from controlplane.views import FleetView, GroupView, NodeView, ReplicaView, ShardView, StoreView
+from shards.keyspace import SLOTS
+
+REGIONS = ("eu", "us")
+SHARDS = ("s0", "s1", "s2", "s3")
+GROUP = "global"
+
+
+@dataclass
+class FakeShard:
+    """One shard of the fake fleet: its data, its log's length, its leader."""
+
+    shard: str
+    first_slot: int
+    end_slot: int
+    epoch: int = 1
+    leader: str | None = None
+    sequence: int = 0
+    values: dict[str, tuple[str, Value]] = field(default_factory=dict)
+    ids: dict[str, tuple[str, Written]] = field(default_factory=dict)
+    size_bytes: int = 0
+
+
+class FakeFleet:
+    """What the nodes of a test have in common."""
+
+    def __init__(self) -> None:
+        width = SLOTS // len(SHARDS)
+        self.shards = {
+            name: FakeShard(name, at * width, (at + 1) * width) for at, name in enumerate(SHARDS)
+        }
+        self.shards["system"] = FakeShard("system", 0, 0)
+        self.nodes: dict[str, FakeService] = {}
+
+    def add(self, node: str, region: str) -> FakeService:
+        """Another node, not listening yet: its address is set once it does."""
+        service = FakeService(self, node, region)
+        self.nodes[node] = service
+        return service
+
+    def lead(self, node: str, *shards: str) -> None:
+        """Let a node lead these shards, or all, at a higher epoch; every node knows."""
+        for name in shards or tuple(self.shards):
+            self.shards[name].leader = node
+            self.shards[name].epoch += 1
+        for service in self.nodes.values():
+            service.catch_up()
+
+
+class FakeService:
+    """One node. `answer`, when set, decides what a request is answered, before anything else."""
+
+    def __init__(self, fleet: FakeFleet, node: str, region: str) -> None:
+        self.fleet_of = fleet
+        self.node = node
+        self.region = region
+        self.url = ""
+        self.limits = Limits(value_bytes_max=1_024, key_bytes_max=64)
+        self.map_version = 1
+        self.leadership_revision = 1
+        self.lag = 0
+        self.staleness_ms: int | None = 40
+        self.checks: tuple[Check, ...] = (Check("quorum", True), Check("shard-map", True))
+        self.answer: Callable[[Request], Outcome | None] | None = None
+        self.gate: asyncio.Event | None = None
+        self.asked: list[Request] = []
+        self.cancelled = 0
+        self.messages: list[tuple[str, dict[str, Any]]] = []
+        self.subscriptions: list[Subscription] = []
+        self.known: dict[str, tuple[int, str | None]] = {}
+        self.catch_up()
+
+    @property
+    def identity(self) -> NodeIdentity:
+        """Who this is."""
+        return NodeIdentity(self.node, self.region, self.url, f"{self.node}-process")
+
+    def catch_up(self) -> None:
+        """Learn who leads what, and tell the subscribers."""
+        shards = self.fleet_of.shards.values()
+        self.known = {each.shard: (each.epoch, each.leader) for each in shards}
+        self.changed()
+
+    def changed(self) -> None:
+        """Say that the table is another one."""
+        self.leadership_revision += 1
+        for subscription in self.subscriptions:
+            subscription.on_table()
+
+    def happen(self, kind: str, shard: str = "s0", epoch: int = 1) -> None:
+        """Let something happen."""
+        for subscription in self.subscriptions:
+            subscription.on_happened(Happened(kind, shard, epoch, {"why": "a test"}))
+
+    # ---------------------------------------------------------------- Service
+
+    def told(self, sender: str, message: dict[str, Any]) -> None:
+        self.messages.append((sender, message))
+
+    def subscribe(self, subscription: Subscription) -> Callable[[], None]:
+        self.subscriptions.append(subscription)
+        return lambda: self.subscriptions.remove(subscription)
+
+    def metrics(self) -> bytes:
+        return b"# HELP leadplane_up It is.\n# TYPE leadplane_up gauge\nleadplane_up 1\n"
+
+    def readiness(self) -> tuple[Check, ...]:
+        return self.checks
+
+    def regions(self) -> tuple[RegionDocument, ...]:
+        return tuple(
+            RegionDocument(name, name.upper(), 1.5, 2.5, ("a", "b"), {"eu": 1.0}, {"eu": 0.02})
+            for name in REGIONS
+        )
+
+    def hint(self, shard: str) -> LeaderHint | None:
+        epoch, leader = self.known[shard]
+        if leader is None:
+            return None
+        service = self.fleet_of.nodes[leader]
+        return LeaderHint(service.node, service.region, service.url, epoch)
+
+    def shard_view(self, shard: str) -> ShardView | None:
+        if shard not in self.known:
+            return None
+        epoch, leader = self.known[shard]
+        found = self.fleet_of.shards[shard]
+        here = leader == self.node
+        return ShardView(
+            shard=shard,
+            group=GROUP,
+            goal="region",
+            first_slot=found.first_slot,
+            end_slot=found.end_slot,
+            regions=REGIONS,
+            epoch=epoch,
+            leader=self.hint(shard),
+            state="led" if leader else "electing",
+            why="" if leader else "waiting for store eu-1",
+            lease_remaining_ms=900 if here else None,
+            position=found.sequence if here else None,
+            size_bytes=found.size_bytes if here else None,
+        )
+
+    def shard_views(self) -> tuple[ShardView, ...]:
+        views = [self.shard_view(shard) for shard in self.known]
+        return tuple(view for view in views if view is not None)
+
+    def replicas(self, shard: str) -> tuple[ReplicaView, ...]:
+        _, leader = self.known[shard]
+        found = self.fleet_of.shards[shard]
+        return tuple(
+            ReplicaView(
+                each.node,
+                each.region,
+                each.url,
+                "leader" if each.node == leader else "follower",
+                found.sequence - each.lag,
+                0 if each.node == leader else each.staleness_ms,
+            )
+            for each in self.fleet_of.nodes.values()
+        )
+
+    def fleet(self) -> FleetView:
+        nodes = tuple(
+            NodeView(each.node, each.region, each.url, True, 3, self._leads(each.node))
+            for each in self.fleet_of.nodes.values()
+        )
+        stores = tuple(
+            StoreView(f"{name}-1", name, "a", (GROUP,), "up", "", 17, 2, 5) for name in REGIONS
+        )
+        total = len(self.known)
+        voters = tuple(store.store for store in stores)
+        led = sum(leader is not None for _, leader in self.known.values())
+        return FleetView(
+            node=self.node,
+            region=self.region,
+            global_leader=self.hint("system"),
+            map_version=self.map_version,
+            leadership_revision=self.leadership_revision,
+            groups=(GroupView(GROUP, voters, (), 2, 2, 0, 2_000, total, led),),
+            stores=stores,
+            nodes=nodes,
+            shards_total=total,
+            shards_led=led,
+            shards_here=self._leads(self.node),
+        )
+
+    async def submit(self, request: Request) -> Outcome:
+        self.asked.append(request)
+        if self.gate is not None:
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        if self.answer is not None:
+            outcome = self.answer(request)
+            if outcome is not None:
+                return outcome
+        match request:
+            case Write():
+                return self._write(request)
+            case Read():
+                return self._read(request)
+            case Scan():
+                return self._scan(request)
+            case Transfer(shard, to_node):
+                before = self.fleet_of.shards[shard].epoch
+                self.fleet_of.lead(to_node, shard)
+                return Transferred(shard, before, to_node, 12)
+            case Evict(shard):
+                found = self.fleet_of.shards[shard]
+                return Evicted(shard, found.epoch, str(found.leader))
+            case History(shard):
+                return Tenures(shard, ({"epoch": 1, "leader": "n1", "why": "expired"},))
+
+    # ---------------------------------------------------------------- data
+
+    def _leads(self, node: str) -> int:
+        return sum(each.leader == node for each in self.fleet_of.shards.values())
+
+    def _not_leading(self, shard: str) -> Refused | None:
+        found = self.fleet_of.shards[shard]
+        if found.leader == self.node:
+            return None
+        hint = None
+        if found.leader is not None:
+            leader = self.fleet_of.nodes[found.leader]
+            hint = LeaderHint(leader.node, leader.region, leader.url, found.epoch)
+        return Refused(Problem.NOT_LEADER, f"{self.node} does not lead {shard}", hint, 100)
+
+    def _write(self, write: Write) -> Outcome:
+        if (refused := self._not_leading(write.shard)) is not None:
+            return refused
+        found = self.fleet_of.shards[write.shard]
+        if write.op_id in found.ids:
+            digest, written = found.ids[write.op_id]
+            if digest != write.digest:
+                return Refused(Problem.IDEMPOTENCY_MISMATCH, "another body")
+            return replace(written, replayed=True)
+        for compare in write.compares:
+            has = found.values[compare.key][1].version if compare.key in found.values else 0
+            if has != compare.version and not (compare.version == -1 and has):
+                return Refused(Problem.PRECONDITION_FAILED, f"has version {has}", version=has)
+        found.sequence += 1
+        for mutation in write.mutations:
+            match mutation:
+                case Put(partition, key, data):
+                    found.values[key] = (partition, Value(found.sequence, data))
+                case Delete(key=key):
+                    found.values.pop(key, None)
+        written = Written(write.shard, found.epoch, found.sequence)
+        if write.op_id:
+            found.ids[write.op_id] = (write.digest, written)
+        return written
+
+    def _refusal(self, request: Read | Scan) -> Refused | None:
+        found = self.fleet_of.shards[request.shard]
+        if request.consistency is Consistency.STRONG:
+            return self._not_leading(request.shard)
+        if found.leader == self.node:
+            return None
+        bound, age = request.max_staleness_ms, self.staleness_ms
+        too_old = bound is not None and (age is None or age > bound)
+        if too_old or found.sequence - self.lag < request.position:
+            return Refused(Problem.STALE, f"{self.node} is behind", self.hint(request.shard))
+        return None
+
+    def _provenance(self, request: Read | Scan) -> Provenance:
+        found = self.fleet_of.shards[request.shard]
+        leads = found.leader == self.node
+        at = found.sequence if leads else found.sequence - self.lag
+        role = Role.LEADER if leads else Role.FOLLOWER
+        age = 0 if leads else self.staleness_ms
+        return Provenance(request.shard, found.epoch, at, age, role, f"{self.region}-1")
+
+    def _read(self, read: Read) -> Outcome:
+        if (refused := self._refusal(read)) is not None:
+            return refused
+        values = self.fleet_of.shards[read.shard].values
+        found = tuple(values[key][1] if key in values else None for key in read.keys)
+        return Found(found, self._provenance(read))
+
+    def _scan(self, scan: Scan) -> Outcome:
+        if (refused := self._refusal(scan)) is not None:
+            return refused
+        items = [
+            (key, value)
+            for key, (partition, value) in sorted(self.fleet_of.shards[scan.shard].values.items())
+            if partition == scan.partition and key.startswith(scan.prefix) and key > scan.after
+        ]
+        shown = tuple(items[: scan.limit])
+        return Scanned(shown, len(items) > scan.limit, self._provenance(scan))
