@@ -76,7 +76,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """Outcome of a Probe: whether `node` answered a strong read of `shard` through its front door."""
+    """Outcome of a Probe: whether `node` served a strong read of `shard` at its front door."""
 
     node: str
     shard: str

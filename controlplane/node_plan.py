@@ -32,7 +32,7 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class ShardSeed:
-    """A shard of the first shard map: slots [first_slot, end_slot), regions in order of preference."""
+    """A shard of the first shard map: slots [first_slot, end_slot), regions by preference."""
 
     shard: str
     group: str

@@ -156,7 +156,7 @@ class LeaderHint:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The change is on a majority of stores at `position`, which is also the version of its keys."""
+    """The change is on a majority of stores at `position`, also the version of its keys."""
 
     shard: str
     epoch: int
@@ -203,7 +203,7 @@ class Scanned:
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """The target has been told, a majority of stores holds the handover, for `paused_ms` no write was taken."""
+    """A majority of stores holds the handover and the target knows; writes paused `paused_ms`."""
 
     shard: str
     from_epoch: int
@@ -239,6 +239,4 @@ class Refused:
     version: int | None = None  # PRECONDITION_FAILED: the version found
 
 
-Outcome: TypeAlias = (
-    Written | Found | Scanned | Transferred | Evicted | Tenures | Refused
-)
+Outcome: TypeAlias = Written | Found | Scanned | Transferred | Evicted | Tenures | Refused

@@ -101,7 +101,7 @@ class Session:
         self.standing[store] = _AFTER_REGISTER.get(Code(code), self.standing[store])
 
     def renewed(self, store: int, sent_ms: int, result: list[Any]) -> list[tuple[str, int]]:
-        """Take the answer to a renewal sent at `sent_ms`; returns grants (shard, epoch) revoked there.
+        """Take the answer to a renewal sent at `sent_ms`; returns grants revoked, (shard, epoch).
 
         A renewal refused because of revocations renews nothing; the next one carries the revision
         learnt here, and so tells the store that this process knows. The caller must give up the

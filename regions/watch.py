@@ -66,7 +66,7 @@ class Watch:
     def polled(
         self, store: int, sent_ms: int, now_ms: int, opseq: int, payload: list[Any]
     ) -> list[list[Any]]:
-        """Take the payload of an `observe` sent at `sent_ms`; returns its list of changed grants."""
+        """Take the payload of an `observe` sent at `sent_ms`; returns its changed grants."""
         sessions, dead, upto = payload[0], payload[1], payload[3]
         changed: list[list[Any]] = payload[2]
         known = self.sightings[store]
@@ -92,7 +92,7 @@ class Watch:
             self._polls[store].append((opseq, sent_ms))
 
     def counter_still(self, store: int, sid: str, now_ms: int) -> int | None:
-        """The counter with which `sid` may be declared dead at this store, None while it may not."""
+        """The counter with which `sid` may be declared dead here, None while it may not."""
         sighting = self.sightings[store].get(sid)
         if sighting is None or now_ms - sighting.first_seen_ms < self.times.wait_ms:
             return None

@@ -64,7 +64,7 @@ class CatchUp:
         self, shard: str, group: str, version: int, source: int, target: int,
         matched: int, goal: int, attempt: str,
     ) -> None:  # fmt: skip
-        """`matched`: what the target has for certain; `goal`: the sequence where the stream goes on."""
+        """`matched`: what the target surely has; `goal`: the sequence where the stream goes on."""
         self._shard = shard
         self._group = group
         self._version = version

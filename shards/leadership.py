@@ -90,8 +90,8 @@ class Leadership:
     """One shard at one process. `held` is B: stores that acknowledged a grant of this epoch."""
 
     __slots__ = (
-        "_desk", "_election", "_recovery", "before", "catch_ups", "epoch", "held", "log", "old_held",
-        "session", "shard", "sighted", "state", "why",
+        "_desk", "_election", "_recovery", "before", "catch_ups", "epoch", "held", "log",
+        "old_held", "session", "shard", "sighted", "state", "why",
     )  # fmt: skip
 
     def __init__(self, sighted: Sighted, desk: Desk, session: Session) -> None:

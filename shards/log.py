@@ -157,7 +157,7 @@ class Log:
     def next_append(
         self, store: int, group: str, version: int, bytes_max: int
     ) -> tuple[list[Any], int] | None:
-        """The next command for a store with the number of its stream, None if there is nothing to send.
+        """The next command for a store and the number of its stream, None if nothing is to be sent.
 
         Only a log that is open may set sync, with an append that brings the store to the last entry
         and the commit index known here.
@@ -221,7 +221,7 @@ class Log:
         return self.commit
 
     def gap(self, store: int, number: int, payload: list[Any]) -> None:
-        """The store lacks what this stream builds on: [te, ts, tc, cm, bs]. Go back to its commit index."""
+        """The store lacks what this stream builds on: [te, ts, tc, cm, bs]. Go back to its cm."""
         f = self.followers[store]
         if number == f.round:
             f.round += 1
@@ -260,7 +260,7 @@ class Log:
         f.synced = False
 
     def unvouched(self, store: int) -> bool:
-        """Whether the store may lack entries or a commit index known here (then it must not vouch)."""
+        """Whether the store may lack what is known here: then it must not vouch."""
         f = self.followers[store]
         return f.commit_sent < self.commit or f.sent < self.last.sequence or not f.synced
 

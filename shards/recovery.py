@@ -31,7 +31,7 @@ class Progress(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The log to continue: store number (None: the leader's own), its last entry and commit index."""
+    """The log to continue: store (None: the leader's own), its last entry and commit index."""
 
     store: int | None
     epoch: int

@@ -31,7 +31,7 @@ PLACE_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class MapRow:
-    """One shard of the map: slots [first_slot, end_slot), its group, regions in order of preference."""
+    """One shard of the map: slots [first_slot, end_slot), its group, regions by preference."""
 
     shard: str
     group: str

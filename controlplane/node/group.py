@@ -234,7 +234,7 @@ class Group:
                 lazy.setdefault(leadership.shard, now_ms + LAZY_MS)
 
     def compose(self, store: int, now_ms: int) -> None:
-        """Queue appends for a store, and its renewal when that is due (last: it vouches for them)."""
+        """Queue appends for a store, then its renewal when that is due: it vouches for them."""
         lane = self.lanes[store]
         if not lane.is_up:
             self.renew_due.discard(store)

@@ -24,7 +24,7 @@ COMMANDS_MAX = 500  # in one call: a few milliseconds of a store's time
 
 
 class Lane:
-    """One store's ordered lane. `sent_ms` is the send time of the call whose answers are being given out."""
+    """One store's ordered lane; `sent_ms` is when the call now being answered was sent."""
 
     __slots__ = (
         "_process", "_waiting", "generation", "heard_ms", "incarnation", "opseq", "refusal",

@@ -264,11 +264,10 @@ class Node:
     def _to_replica(self, group: Group, number: int, request: Request, now_ms: int) -> None:
         leadership = group.led.get(request.shard)
         leads = leadership is not None and leadership.state is not State.HANDED
-        if isinstance(request, Read | Scan) and not is_strong(request):
-            if leadership is None or not leadership.serves(now_ms):
-                self.nearby.read(group, number, request, 0, last_chance=False)
-                return
-        if leadership is None or not leads:
+        serves = leadership is not None and leadership.serves(now_ms)
+        if isinstance(request, Read | Scan) and not is_strong(request) and not serves:
+            self.nearby.read(group, number, request, 0, last_chance=False)
+        elif leadership is None or not leads:
             self.requests.answer(number, self._elsewhere(group, request))
         elif isinstance(request, Transfer):
             self.transfers.begin(group, leadership, request, number, now_ms)
@@ -404,7 +403,7 @@ class Node:
     # -- read-only looks
 
     def lease_claims(self, now_ms: int) -> list[tuple[str, int, str]]:
-        """Shards for which this node would answer strong reads right now: (shard, epoch, session)."""
+        """Shards whose strong reads this node would answer now: (shard, epoch, session)."""
         return [
             (led.shard, led.epoch, led.session.sid)
             for group in self.groups.values()

@@ -57,7 +57,8 @@ class Rebalance:
         """Tell the others not to give us anything, and start."""
         self._next_ms = now_ms
         for peer in self._node.plan.peers:
-            self._node.out.append(Tell(peer.node, {"kind": "draining", "process": self._node.plan.process}))
+            message = {"kind": "draining", "process": self._node.plan.process}
+            self._node.out.append(Tell(peer.node, message))
 
     def _settle(self, group: Group, now_ms: int) -> None:
         self._note_alive(group, now_ms)

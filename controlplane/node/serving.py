@@ -147,7 +147,7 @@ class Serving:
         ):
             return Refused(
                 Problem.QUOTA_EXCEEDED,
-                f"shard holds {log.size_bytes} of {limits.shard_bytes_max} bytes; delete, or split it",
+                f"shard holds {log.size_bytes} of {limits.shard_bytes_max} bytes; delete or split",
             )
         if self.pending_writes >= limits.pending_writes_max:
             return Refused(Problem.OVERLOADED, "too many writes under way", retry_after_ms=50)
@@ -281,7 +281,7 @@ class Serving:
         self, group: Group, leadership: Leadership, keys: list[str], ids: list[str], attempt: int,
         reply: Reply,
     ) -> None:  # fmt: skip
-        """Read at a store that has everything committed; nothing happens when there is none (time-out)."""
+        """Read at a store that has all that is committed; without one the request times out."""
         store = self._current_store(group, leadership, attempt)
         log = leadership.log
         if store is None or log is None:

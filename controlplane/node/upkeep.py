@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 TRIM_ENTRIES_MIN = 512
 ENDINGS = {
-    "free": "vacant", "dead": "expired", "handover": "transferred", "revoked": "evicted", "mine": "renewed",
-}  # fmt: skip
+    "free": "vacant",
+    "dead": "expired",
+    "handover": "transferred",
+    "revoked": "evicted",
+    "mine": "renewed",
+}
 
 
 class Upkeep:
@@ -272,10 +276,12 @@ class Upkeep:
         holder, before = leadership.before
         by, reason = self._revoked_by.pop(leadership.shard, ("", ""))
         record = {
-            "shard": leadership.shard, "epoch": leadership.epoch, "node": plan.node, "region": plan.region,
+            "shard": leadership.shard, "epoch": leadership.epoch, "node": plan.node,
+            "region": plan.region,
             "group": group.group, "before": self._node.node_name(holder), "before_epoch": before,
             "ended": ENDINGS.get(leadership.why, leadership.why), "principal": by or "system",
-            "reason": reason, "wall_ms": self._node.wall_ms(), "previous": [tail.sequence, tail.epoch, tail.chain],
+            "reason": reason, "wall_ms": self._node.wall_ms(), 
+            "previous": [tail.sequence, tail.epoch, tail.chain],
         }  # fmt: skip
         return ["h", str(leadership.epoch), pack(record)]
 
