@@ -14,6 +14,7 @@ from controlplane.bench.comparison import Tell
 from controlplane.bench.numbered_writes import Ack, NumberedWrites
 from controlplane.bench.report import Figure, Findings
 from controlplane.bench.spread import Spread, spread
+from controlplane.cli.connection import CommandFailed
 from controlplane.process_identity import identity_of
 from shards.keyspace import key_slot
 
@@ -22,6 +23,7 @@ SETTLE_S = 0.2
 SETTLED_S_MAX = 60.0
 CHANGE_S_MAX = 60.0
 POLL_S = 0.1
+PAGE = 1_000
 
 
 class ChangeFailed(Exception):
@@ -48,7 +50,7 @@ def measure_transfers(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> F
     """Hand a shard to and fro while a client writes to it."""
     durations = _changes(fleet, group, runs, _transfer, "transfer", tell)
     summary = spread(durations)
-    round_trip_ms = _round_trip_ms(fleet, group)
+    round_trip_ms = round_trip_ms(fleet, group)
     p50_max, p99_max = 5 * round_trip_ms + 20, 5 * round_trip_ms + 50
     return _findings(
         "transfer",
@@ -77,7 +79,7 @@ def measure_evictions(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> F
 def measure_failovers(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> Findings:
     """Kill the leader's process (SIGKILL) while a client writes; the supervisor starts it again."""
     durations = _changes(fleet, group, runs, _kill, "failover", tell)
-    ttl_ms, round_trip_ms = fleet.ttl_ms(group), _round_trip_ms(fleet, group)
+    ttl_ms, round_trip_ms = fleet.ttl_ms(group), round_trip_ms(fleet, group)
     limit_ms = round(1.15 * ttl_ms + 5 * round_trip_ms + 500)
     return _findings(
         "failover",
@@ -160,18 +162,29 @@ def _kill(fleet: BenchFleet, place: Place) -> None:
         raise ChangeFailed(f"{place.leader} (pid {node['pid']}) does not run")
 
 
-def _settled_place(fleet: BenchFleet, group: str, number: int) -> Place:
-    """Wait until all nodes renew and all shards are led; then choose a shard, each in its turn."""
+def wait_until_settled(fleet: BenchFleet) -> list[Mapping[str, Any]]:
+    """Wait until all nodes renew and all shards are led; give the shards. Raises ChangeFailed."""
     deadline = monotonic() + SETTLED_S_MAX
     while True:
-        status = fleet.access.get("/v1/status")
-        rows = fleet.access.items("/v1/shards")["items"]
-        ready = all(n["alive"] for n in status["nodes"]) and all(r["leader"] for r in rows)
-        if ready and len(status["nodes"]) == len(fleet.nodes):
-            break
+        try:
+            status = fleet.access.get("/v1/status")
+            rows: list[Mapping[str, Any]] = fleet.access.items("/v1/shards", limit=PAGE)["items"]
+        except CommandFailed as failure:
+            status, rows, why = None, [], str(failure)
+        if status is not None:
+            alive = [node["node"] for node in status["nodes"] if node["alive"]]
+            led = [row for row in rows if row["leader"]]
+            if len(alive) == len(fleet.nodes) and len(led) == len(rows):
+                return rows
+            why = f"{len(alive)} of {len(fleet.nodes)} nodes renew, {len(led)} of {len(rows)} led"
         if monotonic() > deadline:
-            raise ChangeFailed(f"the fleet did not settle within {SETTLED_S_MAX} s")
+            raise ChangeFailed(f"the fleet did not settle within {SETTLED_S_MAX} s: {why}")
         sleep(POLL_S)
+
+
+def _settled_place(fleet: BenchFleet, group: str, number: int) -> Place:
+    """Wait until the fleet has settled; then choose a shard of the group, each in its turn."""
+    rows = wait_until_settled(fleet)
     usable = [r for r in rows if r["group"] == group and r["end_slot"] > r["first_slot"]]
     if not usable:
         raise ChangeFailed(f"no shard is in group {group}")
@@ -192,7 +205,7 @@ def _key_of(row: Mapping[str, Any]) -> str:
     )
 
 
-def _round_trip_ms(fleet: BenchFleet, group: str) -> float:
+def round_trip_ms(fleet: BenchFleet, group: str) -> float:
     """The slowest round trip to a voter of the group, as the first node measures it."""
     status = fleet.access.get("/v1/status")
     voters = next(g["voters"] for g in status["groups"] if g["group"] == group)

@@ -17,6 +17,7 @@ from controlplane.bench.leadership import (
     measure_transfers,
 )
 from controlplane.bench.lookups import measure_lookups
+from controlplane.bench.mass_failover import measure_mass_failover
 from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.report import Findings
 from controlplane.bench.resolve import measure_resolve
@@ -24,6 +25,8 @@ from controlplane.bench.writes import CLIENTS, measure_http_writes, measure_node
 from controlplane.ephemeral import ephemeral_directory
 
 ONE_SHARD = 1
+MASS_SHARDS = 1_800
+"""Three hundred for each of the six nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Extent:
     rounds: int = 3
     seconds: float = 5.0
     runs: int = 100
+    mass_runs: int = 5
     shards: int = 12
     group: str = "region/eu-central-1"
     etcd: str = "etcd"
@@ -103,6 +107,11 @@ class Bench:
         group, runs = self.extent.group, self.extent.runs
         return (measure_failovers(self.default_fleet, group, runs, self.tell),)
 
+    def mass_failover(self) -> Sequence[Findings]:
+        """A node dies that led hundreds of shards."""
+        fleet = self.stack.enter_context(bench_fleet(MASS_SHARDS))
+        return (measure_mass_failover(fleet, self.extent.mass_runs, self.tell),)
+
     def idle(self) -> Sequence[Findings]:
         """A fleet without clients, and the memory of its nodes."""
         return measure_idle(self.extent.seconds, self.tell)
@@ -116,6 +125,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "transfer": Bench.transfer,
     "evict": Bench.evict,
     "failover": Bench.failover,
+    "mass-failover": Bench.mass_failover,
     "idle": Bench.idle,
 }
 """By name, in the order in which `all` runs them: undisturbed ones first, killing ones last."""

@@ -23,6 +23,7 @@ NAMES = (
     "transfer",
     "evict",
     "failover",
+    "mass-failover",
     "idle",
     "memory",
 )

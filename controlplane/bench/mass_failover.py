@@ -1,0 +1,183 @@
+"""Benchmark `mass-failover`: a node dies that led hundreds of shards; when is each led again?
+
+Watched as any client can: by the stream of the routing table, at a node of another region.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from controlplane.bench.bench_fleet import BenchFleet
+from controlplane.bench.comparison import Tell
+from controlplane.bench.leadership import ChangeFailed, round_trip_ms, wait_until_settled
+from controlplane.bench.report import Figure, Findings
+from controlplane.bench.spread import Spread, spread
+from controlplane.process_identity import identity_of
+
+SHARDS_PER_SECOND_MIN = 2_000
+ALL_LED_S_MAX = 120.0
+SILENCE_S_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """A shard is led at this epoch, as the stream said at this time."""
+
+    at_s: float
+    epoch: int
+
+
+class TableWatch:
+    """Follows the routing table of one node; use it as a context manager."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port, timeout=SILENCE_S_MAX
+        )
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._follow, name="table watch", daemon=True)
+        self.rows: dict[str, Mapping[str, Any]] = {}
+        self.led: dict[str, Led] = {}
+
+    def __enter__(self) -> TableWatch:
+        self._connection.request("GET", "/v1/routes", headers={"Accept": "text/event-stream"})
+        self._stream = self._connection.getresponse()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._connection.sock is not None:
+            self._connection.sock.close()
+        self._stream.close()
+
+    def wait_for_later(self, epochs: Mapping[str, int], seconds: float) -> bool:
+        """Wait until each of these shards is led at a later epoch than given."""
+
+        def all_led() -> bool:
+            return all(
+                shard in self.led and self.led[shard].epoch > epoch
+                for shard, epoch in epochs.items()
+            )
+
+        with self._changed:
+            return self._changed.wait_for(all_led, seconds)
+
+    def wait_for_rows(self, seconds: float) -> bool:
+        """Wait for the first picture of the table."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self.rows), seconds)
+
+    def _follow(self) -> None:
+        try:
+            for line in self._stream:
+                if line.startswith(b"data: "):
+                    self._take(json.loads(line.removeprefix(b"data: ")))
+        except (OSError, ValueError, http.client.HTTPException):
+            return  # the watch was left, or the node went away: what was seen stays
+
+    def _take(self, document: Mapping[str, Any]) -> None:
+        now = monotonic()
+        with self._changed:
+            for row in document.get("shards", ()):
+                shard, epoch = row["shard"], row["epoch"]
+                self.rows[shard] = row
+                known = self.led.get(shard)
+                if row["leader"] and (known is None or epoch > known.epoch):
+                    self.led[shard] = Led(now, epoch)
+            self._changed.notify_all()
+
+
+def measure_mass_failover(fleet: BenchFleet, runs: int, tell: Tell) -> Findings:
+    """Kill the node that leads most, `runs` times; every shard it led counts."""
+    by_group: dict[str, list[float]] = {}
+    speeds: list[float] = []
+    for number in range(runs):
+        durations = _one(fleet, by_group)
+        speed = (len(durations) - 1) / max(1e-3, (max(durations) - min(durations)) / 1000)
+        speeds.append(speed)
+        tell(
+            f"mass failover {number + 1}/{runs}: {len(durations)} shards led again after "
+            f"{min(durations):.0f} to {max(durations):.0f} ms"
+        )
+    figures: list[Figure] = []
+    for group, durations in sorted(by_group.items()):
+        figures += _figures(fleet, group, spread(durations))
+    most = max(speeds)
+    figures.append(
+        Figure(
+            "shards led again in a second, best run",
+            round(most),
+            "/s",
+            target=f"at least {SHARDS_PER_SECOND_MIN:,}/s",
+            reached=most >= SHARDS_PER_SECOND_MIN,
+        )
+    )
+    return Findings(
+        "mass-failover",
+        "",
+        f"kill -9 of the node that leads most, {runs} times; from the kill until the routing table "
+        "of a node in another region shows a leader of a later epoch (its stream lags by up to "
+        "50 ms). A figure counts every shard that the killed nodes led in that group.",
+        tuple(figures),
+        tuple({"group": g, "led_again_ms": [round(d) for d in ds]} for g, ds in by_group.items()),
+    )
+
+
+def _one(fleet: BenchFleet, by_group: dict[str, list[float]]) -> list[float]:
+    wait_until_settled(fleet)
+    nodes = fleet.access.get("/v1/nodes")["items"]
+    victim = max(nodes, key=lambda node: int(node["leads"]))
+    witness = next(n for n in fleet.nodes if n["region"] != victim["region"])
+    process = identity_of(
+        next(int(n["pid"]) for n in fleet.processes() if n["id"] == victim["node"])
+    )
+    with TableWatch(str(witness["url"])) as watch:
+        watch.wait_for_rows(SILENCE_S_MAX)
+        led = {
+            shard: row
+            for shard, row in watch.rows.items()
+            if row["leader"] and row["leader"]["node"] == victim["node"]
+        }
+        killed_at = monotonic()
+        if process is None or not process.signal(signal.SIGKILL):
+            raise ChangeFailed(f"{victim['node']} does not run")
+        epochs = {shard: int(row["epoch"]) for shard, row in led.items()}
+        if not watch.wait_for_later(epochs, ALL_LED_S_MAX):
+            raise ChangeFailed(f"not all {len(led)} shards were led within {ALL_LED_S_MAX} s")
+        durations = []
+        for shard, row in led.items():
+            duration = (watch.led[shard].at_s - killed_at) * 1000
+            durations.append(duration)
+            by_group.setdefault(str(row["group"]), []).append(duration)
+    return durations
+
+
+def _figures(fleet: BenchFleet, group: str, summary: Spread) -> list[Figure]:
+    limit_ms = round(1.15 * fleet.ttl_ms(group) + 5 * round_trip_ms(fleet, group) + 500)
+    target = f"at most 1.15 TTL + 5 round trips + 500 ms = {limit_ms} ms"
+    what = f"{group}, {{}} of {summary.count}"
+    return [
+        Figure(what.format("p50"), summary.p50_ms, "ms"),
+        Figure(
+            what.format("p99"),
+            summary.p99_ms,
+            "ms",
+            target=target,
+            reached=summary.p99_ms <= limit_ms,
+        ),
+    ]
