@@ -50,13 +50,13 @@ def measure_transfers(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> F
     """Hand a shard to and fro while a client writes to it."""
     durations = _changes(fleet, group, runs, _transfer, "transfer", tell)
     summary = spread(durations)
-    round_trip_ms = round_trip_ms(fleet, group)
-    p50_max, p99_max = 5 * round_trip_ms + 20, 5 * round_trip_ms + 50
+    trip_ms = round_trip_ms(fleet, group)
+    p50_max, p99_max = 5 * trip_ms + 20, 5 * trip_ms + 50
     return _findings(
         "transfer",
         f"POST /v1/shards/{{id}}/transfer in group {group}; from the last write that the old epoch "
         "acknowledged to the first that the new one did, as a client sees it that writes without "
-        f"pause. A round trip to the stores is taken as {round_trip_ms} ms.",
+        f"pause. A round trip to the stores is taken as {trip_ms} ms.",
         summary,
         durations,
         p50=(p50_max, f"at most 5 round trips + 20 ms = {p50_max:g} ms"),
@@ -79,8 +79,8 @@ def measure_evictions(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> F
 def measure_failovers(fleet: BenchFleet, group: str, runs: int, tell: Tell) -> Findings:
     """Kill the leader's process (SIGKILL) while a client writes; the supervisor starts it again."""
     durations = _changes(fleet, group, runs, _kill, "failover", tell)
-    ttl_ms, round_trip_ms = fleet.ttl_ms(group), round_trip_ms(fleet, group)
-    limit_ms = round(1.15 * ttl_ms + 5 * round_trip_ms + 500)
+    ttl_ms, trip_ms = fleet.ttl_ms(group), round_trip_ms(fleet, group)
+    limit_ms = round(1.15 * ttl_ms + 5 * trip_ms + 500)
     return _findings(
         "failover",
         f"kill -9 of the node that leads a shard of group {group} (TTL {ttl_ms} ms); the pause as "
@@ -164,7 +164,7 @@ def _kill(fleet: BenchFleet, place: Place) -> None:
 
 def wait_until_settled(fleet: BenchFleet) -> list[Mapping[str, Any]]:
     """Wait until all nodes renew and all shards are led; give the shards. Raises ChangeFailed."""
-    deadline = monotonic() + SETTLED_S_MAX
+    deadline, why = monotonic() + SETTLED_S_MAX, ""
     while True:
         try:
             status = fleet.access.get("/v1/status")
