@@ -90,7 +90,7 @@ class Leadership:
     """One shard at one process. `held` is B: stores that acknowledged a grant of this epoch."""
 
     __slots__ = (
-        "_desk", "_election", "_recovery", "before", "catch_ups", "epoch", "held", "log",
+        "_desk", "_election", "_recovery", "announced", "before", "catch_ups", "epoch", "held", "log",
         "old_held", "session", "shard", "sighted", "state", "why",
     )  # fmt: skip
 
@@ -105,6 +105,7 @@ class Leadership:
         self.log: Log | None = None
         self.epoch = 0
         self.held = 0
+        self.announced = 0  # epoch whose opening has been told
         self.old_held: tuple[Session, int] | None = None
         self.state = State.ENDED
         self.why = ""

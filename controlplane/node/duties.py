@@ -1,11 +1,11 @@
 """What the leader of the system shard, the global leader, does beside leading it; and what others
 report to it.
 
-Theory of operation. When its epoch opens, the global leader reads the shard map as committed; where
-there is none it writes the first one from the seeds it was started with. Afterwards it imports the
-history of leadership: every leader reports the epochs it opened until the report is acknowledged;
-rows are written in entries of at most `ROWS_MAX`, a few entries a second, each row carrying the hash
-of the row before it. The stores' own histories stay complete without all this.
+Theory of operation. When its epoch opens, the global leader reads the shard map as committed;
+where there is none it writes the first one from the seeds it was started with. Afterwards it
+imports the history of leadership: every leader reports the epochs it opened until the report is
+acknowledged; rows are written in entries of at most `ROWS_MAX`, a few entries a second, each row
+carrying the hash of the row before it. The stores' own histories stay complete without all this.
 """
 
 from __future__ import annotations

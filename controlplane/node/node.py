@@ -38,8 +38,9 @@ from controlplane.node.pictures import Pictures
 from controlplane.node.probing import Probing
 from controlplane.node.rebalance import Rebalance
 from controlplane.node.requests_open import OpenRequests
-from controlplane.node.serving import Serving, is_strong
+from controlplane.node.serving import Serving
 from controlplane.node.standing import StandingDesk
+from controlplane.node.strong_reads import is_strong
 from controlplane.node.transfers import Transfers
 from controlplane.node.upkeep import Upkeep
 from controlplane.node_plan import NodePlan

@@ -1,12 +1,9 @@
-"""Requests at the leader of a shard: writes decided and confirmed, strong reads, waiting at a
-takeover.
+"""Requests at the leader of a shard: writes decided and confirmed, and waiting at a takeover.
 
-Theory of operation. A write is admitted only by a leader that serves and whose renewals are
-recent; it is decided (shards/admission), logged, and answered when its entry is committed in the
-epoch it was written in, or continued in the next epoch of the same process. If this process loses
-the shard, writes under way have an unknown outcome. A strong read asks a store that has everything
-committed at the moment the request arrived, and is answered only if the lease still holds when the
-answer comes.
+Theory of operation. A write is admitted only by a leader that serves and whose renewals are recent;
+it is decided (shards/admission), logged, and answered when its entry is committed in the epoch it
+was written in, or continued in the next epoch of the same process. If this process loses the shard,
+writes under way have an unknown outcome.
 
 Requests that meet a leadership in its making wait for it, in order, until their time is up.
 """
@@ -15,24 +12,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controlplane.node.answers import found_values, provenance, scanned_items
 from controlplane.node.group import Group
+from controlplane.node.strong_reads import StrongReads
 from controlplane.requests import (
-    Consistency,
     Outcome,
     Problem,
     Put,
-    Read,
     Refused,
     Request,
-    Role,
-    Scan,
     Write,
     Written,
 )  # fmt: skip
 from regions.codec import Code, as_bytes
-from regions.lease_times import older_bound_ms
-from regions.quorum import bits
 from shards.admission import (
     COMPARE_FAILED,
     FLOOR_KEY,
@@ -45,12 +36,11 @@ from shards.admission import (
     Refuse,
     Replay,
 )  # fmt: skip
-from shards.leadership import Leadership, Reply, State
+from shards.leadership import Leadership, State
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
-SCAN_BYTES_MAX = 1024 * 1024
 SWEEP_EVERY_MS = 5_000
 _REFUSALS = {
     "compare": Problem.PRECONDITION_FAILED,
@@ -81,6 +71,7 @@ class Serving:
         self._desks: dict[str, Desk] = {}
         self.pending_writes = 0
         self._next_sweep_ms = 0
+        self.reads = StrongReads(node)
 
     def _desk(self, leadership: Leadership) -> Desk:
         desk = self._desks.get(leadership.shard)
@@ -103,7 +94,7 @@ class Serving:
         elif isinstance(request, Write):
             self._write(group, leadership, number, request, now_ms)
         else:
-            self._read(group, leadership, number, request, 0)
+            self.reads.read(group, leadership, number, request, 0)
 
     def _refuse(self, number: int, problem: Problem, detail: str, **more: Any) -> None:
         self._node.requests.answer(number, Refused(problem, detail, **more))
@@ -219,7 +210,7 @@ class Serving:
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
             desk.admission.read_ended(mine)
-            if self._stale(leadership, epoch, number):
+            if self.reads.outlived(leadership, epoch, number):
                 return
             if result is None or result[0] != Code.OK:
                 if attempt < group.stores:
@@ -228,82 +219,8 @@ class Serving:
             found = _found(lookup, result[4:])
             self._decide(group, leadership, number, proposal, found)
 
-        self._ask_current(group, leadership, list(lookup.keys), list(lookup.ids), attempt, reply)
-
-    def _stale(self, leadership: Leadership, epoch: int, number: int) -> bool:
-        """Whether an answer came for a leadership that is no longer the one that asked."""
-        if leadership.epoch == epoch and leadership.state is State.LEADING:
-            return False
-        self._refuse(number, Problem.NO_LEADER, "leadership changed meanwhile", retry_after_ms=100)
-        return True
-
-    # -- strong reads
-
-    def _read(
-        self, group: Group, leadership: Leadership, number: int, request: Request, attempt: int
-    ) -> None:
-        epoch = leadership.epoch
-        asked_ms = self._node.now_ms
-
-        def reply(result: list[Any] | None, now_ms: int) -> None:
-            if self._stale(leadership, epoch, number):
-                return
-            if result is None or result[0] != Code.OK:
-                if attempt < group.stores:
-                    self._read(group, leadership, number, request, attempt + 1)
-                return
-            if not leadership.serves(now_ms):
-                self._refuse(number, Problem.NO_QUORUM, "the lease ran out while reading")
-                return
-            age_ms = 0 if is_strong(request) else older_bound_ms(asked_ms, now_ms)
-            where = provenance(
-                leadership.shard, leadership.epoch, result[6], age_ms, Role.LEADER, ""
-            )
-            answer: Outcome
-            if _is_older_than_asked(request, age_ms):
-                answer = Refused(Problem.STALE, f"reading took {age_ms} ms", retry_after_ms=50)
-            elif isinstance(request, Scan):
-                answer = scanned_items(result[9], result[10], where)
-            else:
-                answer = found_values(result[10], where)
-            self._node.requests.answer(number, answer)
-
-        if isinstance(request, Scan):
-            log = leadership.log
-            assert log is not None, "a leading shard has a log"
-            store = self._current_store(group, leadership, attempt)
-            if store is not None:
-                group.ask(store, _scan(group, request, str(epoch), log.commit), reply)
-        elif isinstance(request, Read):
-            self._ask_current(group, leadership, list(request.keys), [], attempt, reply)
-
-    def _ask_current(
-        self, group: Group, leadership: Leadership, keys: list[str], ids: list[str], attempt: int,
-        reply: Reply,
-    ) -> None:  # fmt: skip
-        """Read at a store that has all that is committed; without one the request times out."""
-        store = self._current_store(group, leadership, attempt)
-        log = leadership.log
-        if store is None or log is None:
-            return
-        command = [
-            "read", group.group, group.version, leadership.shard, str(leadership.epoch),
-            log.commit, keys, ids,
-        ]  # fmt: skip
-        group.ask(store, command, reply)
-
-    def _current_store(self, group: Group, leadership: Leadership, attempt: int) -> int | None:
-        log = leadership.log
-        if log is None:
-            return None
-        able = [
-            i for i in bits(leadership.held)
-            if group.lanes[i].is_up and log.followers[i].covered >= log.commit
-        ]  # fmt: skip
-        if not able:
-            return None
-        able.sort(key=lambda i: (group.lanes[i].round_trip_ms, i))
-        return able[attempt % len(able)]
+        keys = list(lookup.keys)
+        self.reads.ask_current(group, leadership, keys, list(lookup.ids), attempt, reply)
 
     # -- news of the leadership
 
@@ -311,7 +228,8 @@ class Serving:
         """State or commit index changed: confirm what is committed, take up what waited."""
         log = leadership.log
         desk = self._desks.get(leadership.shard)
-        if leadership.state is State.LEADING and log is not None and log.commit == log.opening:
+        if leadership.state is State.LEADING and leadership.announced != leadership.epoch:
+            leadership.announced = leadership.epoch
             self._node.elected(group, leadership, now_ms)
         if desk is None or log is None or log.epoch != leadership.epoch or not log.is_open:
             return
@@ -402,21 +320,3 @@ def _found(lookup: Lookup, payload: list[Any]) -> Found:
         value = values[lookup.keys.index(FLOOR_KEY)]
         floor = int(as_bytes(value[1])) if value else 0
     return Found(versions, known, floor)
-
-
-def _scan(group: Group, scan: Scan, epoch: str, commit: int) -> list[Any]:
-    return [
-        "scan", group.group, group.version, scan.shard, epoch, commit,
-        scan.partition, scan.prefix, scan.after, scan.limit, SCAN_BYTES_MAX,
-    ]  # fmt: skip
-
-
-def _is_older_than_asked(request: Request, age_ms: int) -> bool:
-    if not isinstance(request, Read | Scan) or request.consistency is not Consistency.BOUNDED:
-        return False
-    return request.max_staleness_ms is not None and age_ms > request.max_staleness_ms
-
-
-def is_strong(request: Request) -> bool:
-    """Whether only the leader may answer."""
-    return not isinstance(request, Read | Scan) or request.consistency is Consistency.STRONG

@@ -280,7 +280,7 @@ class Upkeep:
             "region": plan.region,
             "group": group.group, "before": self._node.node_name(holder), "before_epoch": before,
             "ended": ENDINGS.get(leadership.why, leadership.why), "principal": by or "system",
-            "reason": reason, "wall_ms": self._node.wall_ms(), 
+            "reason": reason, "wall_ms": self._node.wall_ms(),
             "previous": [tail.sequence, tail.epoch, tail.chain],
         }  # fmt: skip
         return ["h", str(leadership.epoch), pack(record)]

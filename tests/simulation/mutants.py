@@ -175,7 +175,7 @@ MUTANTS = (
     Mutant(
         "lease-not-checked-again",
         "a strong answer leaves only while the lease holds",
-        "controlplane/node/serving.py",
+        "controlplane/node/strong_reads.py",
         "if not leadership.serves(now_ms):\n"
         '                self._refuse(number, Problem.NO_QUORUM, "the lease ran out',
         'if False:\n                self._refuse(number, Problem.NO_QUORUM, "the lease ran out',
@@ -259,7 +259,7 @@ def hunt(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Caught | None:
         tree = Path(folder)
         plant(mutant, tree)
         began = time.monotonic()
-        command = [sys.executable, "-m", "controlplane.simulator", "--until-caught"]
+        command = [sys.executable, "-m", "controlplane.simulator.__main__", "--until-caught"]
         command += ["--seeds", f"1-{seeds_max}", "--scenario", mutant.scenario]
         command += ["--minutes", str(mutant.minutes)]
         environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}

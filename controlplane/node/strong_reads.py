@@ -1,0 +1,134 @@
+"""Strong reads: at the leader, inside its lease, at a store that has all that is committed.
+
+Theory of operation. The store is asked with the leader's epoch and the commit index at the moment
+the request arrived; it answers only for that epoch, and applies up to that index first. The
+answer leaves only if the lease still holds when it comes, by a clock read after it came. Another
+store is tried when one cannot answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controlplane.node.answers import found_values, provenance, scanned_items
+from controlplane.node.group import Group
+from controlplane.requests import (
+    Consistency,
+    Outcome,
+    Problem,
+    Read,
+    Refused,
+    Request,
+    Role,
+    Scan,
+)  # fmt: skip
+from regions.codec import Code
+from regions.lease_times import older_bound_ms
+from regions.quorum import bits
+from shards.leadership import Leadership, Reply, State
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+SCAN_BYTES_MAX = 1024 * 1024
+
+
+class StrongReads:
+    """Reads of one node at the shards it leads."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def outlived(self, leadership: Leadership, epoch: int, number: int) -> bool:
+        """Whether an answer came for a leadership that is no longer the one that asked."""
+        if leadership.epoch == epoch and leadership.state is State.LEADING:
+            return False
+        self._refuse(number, Problem.NO_LEADER, "leadership changed meanwhile", retry_after_ms=100)
+        return True
+
+    def _refuse(self, number: int, problem: Problem, detail: str, **more: Any) -> None:
+        self._node.requests.answer(number, Refused(problem, detail, **more))
+
+    def read(
+        self, group: Group, leadership: Leadership, number: int, request: Request, attempt: int
+    ) -> None:
+        epoch = leadership.epoch
+        asked_ms = self._node.now_ms
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if self.outlived(leadership, epoch, number):
+                return
+            if result is None or result[0] != Code.OK:
+                if attempt < group.stores:
+                    self.read(group, leadership, number, request, attempt + 1)
+                return
+            if not leadership.serves(now_ms):
+                self._refuse(number, Problem.NO_QUORUM, "the lease ran out while reading")
+                return
+            age_ms = 0 if is_strong(request) else older_bound_ms(asked_ms, now_ms)
+            where = provenance(
+                leadership.shard, leadership.epoch, result[6], age_ms, Role.LEADER, ""
+            )
+            answer: Outcome
+            if _is_older_than_asked(request, age_ms):
+                answer = Refused(Problem.STALE, f"reading took {age_ms} ms", retry_after_ms=50)
+            elif isinstance(request, Scan):
+                answer = scanned_items(result[9], result[10], where)
+            else:
+                answer = found_values(result[10], where)
+            self._node.requests.answer(number, answer)
+
+        if isinstance(request, Scan):
+            log = leadership.log
+            assert log is not None, "a leading shard has a log"
+            store = self._current_store(group, leadership, attempt)
+            if store is not None:
+                group.ask(store, _scan(group, request, str(epoch), log.commit), reply)
+        elif isinstance(request, Read):
+            self.ask_current(group, leadership, list(request.keys), [], attempt, reply)
+
+    def ask_current(
+        self, group: Group, leadership: Leadership, keys: list[str], ids: list[str], attempt: int,
+        reply: Reply,
+    ) -> None:  # fmt: skip
+        """Read at a store that has all that is committed; without one the request times out."""
+        store = self._current_store(group, leadership, attempt)
+        log = leadership.log
+        if store is None or log is None:
+            return
+        command = [
+            "read", group.group, group.version, leadership.shard, str(leadership.epoch),
+            log.commit, keys, ids,
+        ]  # fmt: skip
+        group.ask(store, command, reply)
+
+    def _current_store(self, group: Group, leadership: Leadership, attempt: int) -> int | None:
+        log = leadership.log
+        if log is None:
+            return None
+        able = [
+            i for i in bits(leadership.held)
+            if group.lanes[i].is_up and log.followers[i].covered >= log.commit
+        ]  # fmt: skip
+        if not able:
+            return None
+        able.sort(key=lambda i: (group.lanes[i].round_trip_ms, i))
+        return able[attempt % len(able)]
+
+
+def _scan(group: Group, scan: Scan, epoch: str, commit: int) -> list[Any]:
+    return [
+        "scan", group.group, group.version, scan.shard, epoch, commit,
+        scan.partition, scan.prefix, scan.after, scan.limit, SCAN_BYTES_MAX,
+    ]  # fmt: skip
+
+
+def _is_older_than_asked(request: Request, age_ms: int) -> bool:
+    if not isinstance(request, Read | Scan) or request.consistency is not Consistency.BOUNDED:
+        return False
+    return request.max_staleness_ms is not None and age_ms > request.max_staleness_ms
+
+
+def is_strong(request: Request) -> bool:
+    """Whether only the leader may answer."""
+    return not isinstance(request, Read | Scan) or request.consistency is Consistency.STRONG
