@@ -36,7 +36,7 @@ def create_app(service: Service, settings: ApiSettings | None = None) -> web.App
         handler = _served(edge, endpoint.handler)
         for method in (endpoint.method, "HEAD") if endpoint.also_head else (endpoint.method,):
             app.router.add_route(method, path, handler, expect_handler=_expect)
-    app.router.add_route("*", "/{path:.*}", _served(edge, _nothing_here))
+    app.router.add_route("*", "/{path:(?s:.*)}", _served(edge, _nothing_here))
     app.cleanup_ctx.append(_running)
     app.on_shutdown.append(_end_streams)
     return app
@@ -59,7 +59,7 @@ async def _end_streams(app: web.Application) -> None:
 
 def _pattern(path: str) -> str:
     for name in REST_OF_PATH:
-        path = path.replace("{" + name + "}", "{" + name + ":.*}")
+        path = path.replace("{" + name + "}", "{" + name + ":(?s:.*)}")
     return path
 
 

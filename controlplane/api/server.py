@@ -48,7 +48,7 @@ def _refusal(status: int, failure: BaseException | None, message: str | None) ->
     if isinstance(failure, LineTooLong):
         return RequestRefused("header-too-large", "a line of the request is longer than allowed")
     # The first line says what is wrong; the rest quotes the sender.
-    reason = (message or "it cannot be parsed").strip().splitlines()[0]
+    reason = (message or "it cannot be parsed").strip().splitlines()[0].rstrip(":")
     return RequestRefused("malformed", reason.encode("ascii", "backslashreplace").decode()[:200])
 
 

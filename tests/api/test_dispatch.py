@@ -50,7 +50,8 @@ async def test_a_strong_read_and_a_write_go_to_the_leader(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["consistency=any", "consistency=bounded", "max_staleness_ms=40", "consistency=session"]
+    "query",
+    ["consistency=any", "consistency=bounded", "max_staleness_ms=40", "consistency=session"],
 )
 async def test_other_reads_stay_at_home(pair: Pair, query: str) -> None:
     leader, follower = pair
@@ -166,7 +167,7 @@ async def test_a_request_is_passed_on_once_at_most(pair: Pair) -> None:
 async def test_what_matters_is_passed_on(fleet: Fleet, pair: Pair) -> None:
     _, follower = pair
     answer = (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/x\r\nETag: \"9\"\r\n"
+        b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/x\r\nETag: "9"\r\n'
         b"Leadplane-Shard: s9\r\nLeadplane-Served-By: n7\r\nIdempotency-Replayed: true\r\n"
         b"Set-Cookie: a=b\r\nServer: other\r\nX-Request-Id: theirs\r\n\r\nok"
     )

@@ -28,9 +28,7 @@ PATH = "/v1/kv/" + quote(KEY, safe="")
 
 def said(reply: PeerReply) -> dict[str, str]:
     """What an answer says of itself, by header."""
-    return {
-        name: text for name, text in reply.headers.items() if name.startswith("Leadplane-")
-    }
+    return {name: text for name, text in reply.headers.items() if name.startswith("Leadplane-")}
 
 
 async def test_a_value_comes_back_as_it_was_put(node: Node) -> None:
