@@ -123,12 +123,13 @@ class CatchUp:
         """The source answered `range`: [grant, te, ts, tc, cm, be, bs, bc, entries].
 
         `position` is (epoch, sequence, chain) of an entry that the source has applied, at which a
-        snapshot may begin; None when the leader cannot name one yet.
+        snapshot may begin; None when the leader cannot name one yet: then it begins at the base.
         """
         committed, base, records = payload[4], payload[6], payload[8]
         far = self._goal - self.matched > SNAPSHOT_FROM_ENTRIES
         if base > self.matched or far:
-            self._begin_snapshot(position)
+            trimmed_at = (payload[5], base, payload[7]) if base > self.matched else None
+            self._begin_snapshot(position or trimmed_at)
             return
         entries = [read_entry(seq, blob) for seq, blob in records if seq <= committed]
         if not entries:

@@ -274,6 +274,8 @@ class Leadership:
                     self._committed(log, now_ms)
                 if log.wants(store) or log.followers[store].stream is Stream.BEHIND:
                     self._desk.dirty(self)
+                elif self.state is State.RECOVERING:
+                    self._desk.dirty(self)  # what this store has may now bring others up to it
             elif result[0] == Code.GAP:
                 self._adopted(store)
                 log.gap(store, number, result[5:])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 TRIM_ENTRIES_MIN = 512
+# A recovering leader may need a store that lags to open its epoch at all.
+CATCHES_UP = (State.LEADING, State.RECOVERING)
 ENDINGS = {
     "free": "vacant",
     "dead": "expired",
@@ -166,7 +168,7 @@ class Upkeep:
     def check_behind(self, group: Group, leadership: Leadership, store: int) -> None:
         """Begin to catch a store up, if that is what it needs."""
         log = leadership.log
-        if log is None or log.followers[store].stream is not Stream.BEHIND or not log.is_open:
+        if log is None or log.followers[store].stream is not Stream.BEHIND:
             return
         copies = leadership.catch_ups
         if copies is not None and store in copies:
@@ -176,7 +178,7 @@ class Upkeep:
             i for i in leadership.sources(log.floor.sequence)
             if i != store and group.lanes[i].is_up
         ]  # fmt: skip
-        if not sources or leadership.state is not State.LEADING:
+        if not sources or leadership.state not in CATCHES_UP:
             return
         self._copies += 1
         attempt = f"{self._node.plan.process}.{self._copies}"
@@ -194,7 +196,7 @@ class Upkeep:
     def _go_on(self, group: Group, leadership: Leadership, copy: CatchUp) -> None:
         """Ask the next thing of a copy."""
         log = leadership.log
-        if log is None or leadership.state is not State.LEADING:
+        if log is None or leadership.state not in CATCHES_UP:
             copy.failed()
         reply = self._copy_reply(group, leadership, copy, copy.phase)
         if (command := copy.at_source()) is not None:

@@ -1,7 +1,7 @@
 """What is simulated: which places there are, what clients do, what goes wrong, for how long.
 
 The presets differ in shape. `zone` is the smallest fleet that can disagree, with a short lease, so
-that a virtual minute holds many elections. `five` is one group over five stores far apart. `fleet`
+that a virtual minute holds many elections. `wide` is the same over the world. `five` is one group over five stores far apart. `fleet`
 is the default product: three regions, a group in each and one across, stores in several groups.
 """
 
@@ -87,6 +87,19 @@ def zone() -> Scenario:
     )
 
 
+def wide() -> Scenario:
+    """A store and a node in each of three regions, a short lease: much is always in flight."""
+    stores = tuple((f"s{n}", region) for n, region in enumerate(REGIONS, 1))
+    names = tuple(name for name, _ in stores)
+    return Scenario(
+        name="wide",
+        nodes=tuple((f"n{n}", region) for n, region in enumerate(REGIONS, 1)),
+        stores=stores,
+        groups=(GroupShape("global", names, (), 1_800, REGIONS, 4),),
+        faults_per_minute=40.0,
+    )
+
+
 def five() -> Scenario:
     """Five stores and three nodes in three regions: one group, twenty shards."""
     stores = (("s1", "eu"), ("s2", "eu"), ("s3", "us"), ("s4", "us"), ("s5", "ap"))
@@ -119,7 +132,7 @@ def fleet() -> Scenario:
     return Scenario(name="fleet", nodes=nodes, stores=stores, groups=(across, *regional), clients=9)
 
 
-_MAKERS = {"zone": zone, "five": five, "fleet": fleet}
+_MAKERS = {"zone": zone, "wide": wide, "five": five, "fleet": fleet}
 PRESETS = tuple(_MAKERS)
 
 
