@@ -20,8 +20,6 @@ from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
-from regions.redis_store import RedisStore
-
 from controlplane.bench.bench_fleet import one_region_topology
 from controlplane.bench.closed_loop import ClosedLoop, LoopTimes
 from controlplane.bench.load import KEYS, LoadResult
@@ -41,8 +39,10 @@ from controlplane.runtime.lanes import BulkLane, OrderedLane
 from controlplane.runtime.planning import plan_node
 from controlplane.settings import NodeSettings, load_settings
 from controlplane.store_config import StoreSpec, find_store_binary
+from regions.redis_store import RedisStore
 from regions.store import Lane, OnLost, StoreAddress
 from regions.topology_file import load_topology
+from shards.scripts.library import leadplane_library
 
 LED_S_MAX = 60.0
 POLL_S = 0.05
@@ -119,7 +119,7 @@ def _lanes(
     plan: NodePlan, driver: Driver, store: str, address: StoreAddress
 ) -> tuple[OrderedLane, BulkLane]:
     def make_lane(on_lost: OnLost) -> Lane:
-        return RedisStore(address, on_lost)
+        return RedisStore(address, on_lost, leadplane_library())
 
     voter = next(v for group in plan.groups for v in group.voters if v.store == store)
     ordered = OrderedLane(

@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from regions.redis_store import RedisStore
-
 from controlplane.cli.connection import CommandFailed
 from controlplane.cli.tour_scene import Scene
 from regions.codec import FORMAT, Code, Reply
 from regions.errors import RegionsError
+from regions.redis_store import RedisStore
 from regions.store import StoreAddress, StoreStatus
 from shards.entry import read_entry, write_entry
+from shards.scripts.library import leadplane_library
 
 ANSWER_S_MAX = 5.0
 RANGE_BYTES_MAX = 65_536
@@ -132,7 +132,8 @@ async def _ask_one(
     group: str,
     ask: Callable[[Mapping[str, Any], _Call], Awaitable[Found]],
 ) -> Found:
-    lane = RedisStore(StoreAddress(store["host"], store["port"]), lambda failure: None)
+    address = StoreAddress(store["host"], store["port"])
+    lane = RedisStore(address, lambda failure: None, leadplane_library())
     status = await lane.open()
     header = [FORMAT, status.identity.incarnation, f"tour.{secrets.token_hex(4)}", 1]
     version = _version(status, group)
