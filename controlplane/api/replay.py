@@ -67,6 +67,7 @@ class Replays:
         self, key: str, digest: str, carry_out: Callable[[], Awaitable[web.Response]]
     ) -> web.Response:
         answer: asyncio.Future[Answered | None] = asyncio.get_running_loop().create_future()
+        self._make_room()
         self._by_key[key] = _Memory(digest, time.monotonic() + self._kept_s, answer)
         answered: Answered | None = None
         try:
@@ -82,13 +83,19 @@ class Replays:
 
     def _remembered(self, key: str) -> _Memory | None:
         now = time.monotonic()
-        while self._by_key:
-            oldest = next(iter(self._by_key.values()))
-            full = len(self._by_key) >= self._kept_max and oldest.answer.done()
-            if oldest.until > now and not full:
-                break
+        while (oldest := self._oldest()) is not None and oldest.until <= now:
             self._by_key.popitem(last=False)
         return self._by_key.get(key)
+
+    def _make_room(self) -> None:
+        while len(self._by_key) >= self._kept_max:
+            oldest = self._oldest()
+            if oldest is None or not oldest.answer.done():
+                return
+            self._by_key.popitem(last=False)
+
+    def _oldest(self) -> _Memory | None:
+        return next(iter(self._by_key.values()), None)
 
 
 def _response(answered: Answered) -> web.Response:

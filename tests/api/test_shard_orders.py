@@ -1,0 +1,186 @@
+"""Orders about a shard: transfer and eviction, tried out, given, repeated."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from controlplane.api.replay import Replays
+from controlplane.api.responses import json_response
+from controlplane.api.shard_orders import TransferOrder, choose_heir
+from controlplane.problems import RequestRefused
+from controlplane.requests import Evict, LeaderHint, Problem, Refused, Transfer
+from controlplane.views import NodeView, ShardView
+from tests.api.listening import Node, document, kind
+
+Pair = tuple[Node, Node]
+TRANSFER, EVICT = "/v1/shards/s0/transfer", "/v1/shards/s0/evict"
+
+
+@pytest.mark.parametrize("body", [{"to_node": "n2"}, {"to_region": "us"}, {}])
+@pytest.mark.parametrize("asked", [0, 1])
+async def test_a_shard_is_handed_over(pair: Pair, body: dict[str, str], asked: int) -> None:
+    leader, _ = pair
+    reply = await pair[asked].send("POST", TRANSFER + "?reason=tidy%20up", body)
+    assert reply.status == 200
+    assert document(reply) == {"shard": "s0", "from_epoch": 2, "to_node": "n2", "paused_ms": 12}
+    assert leader.service.asked == [Transfer("s0", "n2", "operator", "tidy up")]
+    assert leader.service.fleet_of.shards["s0"].leader == "n2"
+
+
+async def test_an_order_may_come_without_a_body(pair: Pair) -> None:
+    leader, _ = pair
+    assert (await leader.send("POST", TRANSFER)).status == 200
+
+
+async def test_a_shard_is_taken_away_by_any_node(pair: Pair) -> None:
+    _, follower = pair
+    reply = await follower.send("POST", EVICT, {})
+    assert document(reply) == {"shard": "s0", "epoch": 2, "holder": "n1"}
+    assert follower.service.asked == [Evict("s0", "operator", "")]
+
+
+async def test_an_eviction_that_cannot_be_done_here_goes_to_the_leader(pair: Pair) -> None:
+    leader, follower = pair
+    follower.service.answer = lambda request: Refused(Problem.NO_QUORUM, "not in the group")
+    assert (await follower.send("POST", EVICT)).status == 200
+    assert leader.service.asked == [Evict("s0", "operator", "")]
+
+
+async def test_a_dry_run_says_what_would_be_done_and_does_nothing(pair: Pair) -> None:
+    leader, follower = pair
+    for node in pair:
+        tried = await node.send("POST", TRANSFER + "?dry_run=true", {"to_region": "us"})
+        assert document(tried) == {
+            "dry_run": True,
+            "shard": "s0",
+            "from_node": "n1",
+            "from_epoch": 2,
+            "to_node": "n2",
+            "to_region": "us",
+        }
+        evicted = document(await node.send("POST", EVICT + "?dry_run=true"))
+        assert evicted == document(tried) | {"to_node": None, "to_region": None}
+        refused = await node.send("POST", TRANSFER + "?dry_run=true", {"to_node": "n1"})
+        assert (refused.status, kind(refused)) == (409, "no-candidate")
+    assert leader.service.asked == follower.service.asked == []
+    leader.service.known["s0"] = (3, None)
+    nobody = await leader.send("POST", EVICT + "?dry_run=true")
+    assert (nobody.status, kind(nobody)) == (503, "no-leader")
+
+
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        (Problem.UNKNOWN_NODE, 404),
+        (Problem.TRANSFERRING, 503),
+        (Problem.UNKNOWN_OUTCOME, 504),
+        (Problem.NO_QUORUM, 503),
+    ],
+)
+async def test_a_refused_order_says_why(node: Node, problem: Problem, status: int) -> None:
+    node.service.answer = lambda request: Refused(problem, "because")
+    reply = await node.send("POST", EVICT)
+    assert (reply.status, kind(reply)) == (status, problem.value)
+
+
+async def test_an_order_repeated_under_its_key_is_done_once(pair: Pair) -> None:
+    leader, follower = pair
+    for node in pair:
+        first = await node.send("POST", EVICT, {}, Idempotency_Key="k")
+        again = await node.send("POST", EVICT, {}, Idempotency_Key="k")
+        assert "Idempotency-Replayed" not in first.headers
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert (again.status, again.body) == (first.status, first.body)
+        assert len(node.service.asked) == 1
+    for path, body in ((EVICT + "?reason=x", {}), ("/v1/shards/s1/evict", {}), (TRANSFER, {})):
+        reply = await leader.send("POST", path, body, Idempotency_Key="k")
+        assert (reply.status, kind(reply)) == (422, "idempotency-mismatch")
+    assert len(leader.service.asked) == 1
+
+
+async def test_an_order_that_was_not_done_is_tried_again(node: Node) -> None:
+    node.service.answer = lambda request: Refused(Problem.TRANSFERRING, "busy")
+    assert (await node.send("POST", EVICT, Idempotency_Key="k")).status == 503
+    node.service.answer = None
+    done = await node.send("POST", EVICT, Idempotency_Key="k")
+    assert done.status == 200
+    assert "Idempotency-Replayed" not in done.headers
+
+
+async def test_a_retry_joins_the_order_under_way(node: Node) -> None:
+    node.service.gate = asyncio.Event()
+    first = asyncio.create_task(node.send("POST", EVICT, Idempotency_Key="k"))
+    second = asyncio.create_task(node.send("POST", EVICT, Idempotency_Key="k"))
+    async with asyncio.timeout(5):
+        while not node.service.asked:
+            await asyncio.sleep(0.001)
+    assert (await node.get("/livez")).status == 200
+    node.service.gate.set()
+    replies = [await first, await second]
+    assert [reply.status for reply in replies] == [200, 200]
+    assert [reply.headers.get("Idempotency-Replayed") for reply in replies] == [None, "true"]
+    assert len(node.service.asked) == 1
+
+
+async def test_outcomes_are_forgotten_by_number_and_by_age() -> None:
+    done = 0
+
+    async def carry_out() -> object:
+        nonlocal done
+        done += 1
+        return json_response({"done": done})
+
+    few = Replays(kept_max=2, kept_ms=60_000)
+    for key in ("a", "b", "a", "b", "c", "a"):
+        await few.once(key, "digest", carry_out)  # type: ignore[arg-type]
+    assert done == 4
+    brief = Replays(kept_max=10, kept_ms=0)
+    for _ in range(2):
+        await brief.once("a", "digest", carry_out)  # type: ignore[arg-type]
+    assert done == 6
+
+
+# ---------------------------------------------------------------- who takes over
+
+
+def node_view(name: str, region: str, leads: int = 0, alive: bool = True) -> NodeView:
+    """A node as the fleet sees it."""
+    return NodeView(name, region, f"http://{name}", alive, 0, leads)
+
+
+NODES = (
+    node_view("e1", "eu", 5),
+    node_view("e2", "eu", 9),
+    node_view("e3", "eu", 1, alive=False),
+    node_view("u1", "us", 2),
+    node_view("u2", "us", 2),
+    node_view("a1", "ap", 0),
+)
+HEIRS: tuple[tuple[str | None, str | None, str], ...] = (
+    (None, None, "e2"),
+    (None, "us", "u1"),
+    (None, "ap", "a1"),
+    (None, "eu", "e2"),
+    ("u2", None, "u2"),
+    ("e3", None, "no-candidate"),
+    ("e1", None, "no-candidate"),
+    ("x", None, "unknown-node"),
+    (None, "moon", "unknown-region"),
+)
+
+
+@pytest.mark.parametrize(("to_node", "to_region", "expected"), HEIRS)
+def test_the_best_live_candidate_takes_over(
+    to_node: str | None, to_region: str | None, expected: str
+) -> None:
+    leader = LeaderHint("e1", "eu", "u", 4)
+    view = ShardView("s", "g", "region", 0, 1, ("eu", "us"), 4, leader, "led", "", None, None, None)
+    order = TransferOrder(to_node=to_node, to_region=to_region)
+    if expected in {node.node for node in NODES}:
+        assert choose_heir(view, order, NODES).node == expected
+    else:
+        with pytest.raises(RequestRefused) as refused:
+            choose_heir(view, order, NODES)
+        assert refused.value.kind.name == expected
