@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -167,6 +168,7 @@ def _laid_out(directory: FleetDirectory, options: UpOptions) -> tuple[Topology, 
         made = FleetOptions(
             shards=options.shards or FleetOptions().shards,
             survival=options.survival or FleetOptions().survival,
+            nonce=secrets.token_hex(16),
         )
         directory.make(topology, made)
         return topology, made

@@ -36,6 +36,8 @@ class FleetOptions:
 
     shards: int = 12
     survival: Survival = Survival.MIXED
+    nonce: str = ""
+    """By which an interrupted initialisation of the stores knows its own work."""
 
 
 class FleetDirectory:
@@ -86,7 +88,8 @@ class FleetDirectory:
         """Read what the fleet here was made with. Raises FleetFailed, TopologyInvalid."""
         try:
             record = orjson.loads(self.options_path.read_bytes())
-            options = FleetOptions(int(record["shards"]), Survival(record["survival"]))
+            shards, survival = int(record["shards"]), Survival(record["survival"])
+            options = FleetOptions(shards, survival, str(record["nonce"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FleetFailed(f"{self.options_path} cannot be read: {error}") from error
         return load_topology(self.topology_path), options

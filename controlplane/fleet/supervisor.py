@@ -117,7 +117,7 @@ class Supervisor:
             tasks.create_task(keep_running(store, self._store_news))
         if not self._plan.directory.is_bootstrapped:
             self._note(phase=Phase.BOOTSTRAPPING)
-            await initialise(self._plan.topology)
+            await initialise(self._plan.topology, self._plan.options.nonce)
             self._plan.directory.bootstrapped_path.touch()
             self._note(first_start=True)
         self._note(phase=Phase.STARTING_NODES)

@@ -22,12 +22,11 @@ from controlplane.machine import (
     Fetch,
     Fetched,
 )
-from controlplane.node_plan import StorePlan
 from regions.backoff import full_jitter_ms
+from regions.conversation import MakeLane
 from regions.errors import RegionsError, StoreUnsuitable
-from regions.store import Lane, OnLost, StoreStatus
+from regions.store import Lane, OnLost
 
-MakeLane: TypeAlias = Callable[[OnLost], Lane]
 Post: TypeAlias = Callable[[Event], None]
 Draw: TypeAlias = Callable[[], float]
 
@@ -46,7 +45,7 @@ class OrderedLane:
 
     def __init__(
         self,
-        plan: StorePlan,
+        store: str,
         make_lane: MakeLane,
         *,
         post: Post,
@@ -55,7 +54,7 @@ class OrderedLane:
         draw: Draw,
     ) -> None:
         self.generation = 0
-        self._plan = plan
+        self._store = store
         self._make_lane = make_lane
         self._post = post
         self._refused = refused
@@ -68,7 +67,7 @@ class OrderedLane:
         """Send a call; one of a lane that is gone is dropped."""
         if self._lane is None or effect.generation != self.generation:
             return
-        store, generation, post = self._plan.store, self.generation, self._post
+        store, generation, post = self._store, self.generation, self._post
         self._lane.send(
             effect.header,
             effect.commands,
@@ -89,14 +88,14 @@ class OrderedLane:
             self._ended = ended
             lane = self._make_lane(_setter(ended))
             try:
-                self._verify(await lane.open())
+                await lane.open()
                 refusals = 0
                 since_s = loop.time()
                 self._open(lane)
                 self._close(await ended)
                 failures = 0 if loop.time() - since_s > STEADY_S else failures + 1
             except StoreUnsuitable as error:
-                self._refused(self._plan.store, str(error))
+                self._refused(self._store, str(error))
                 refusals += 1
             except RegionsError:
                 failures += 1  # the store is down or out of reach: the next try comes later
@@ -105,26 +104,15 @@ class OrderedLane:
                 self._lane = None
             await asyncio.sleep(self._wait_ms(failures, refusals) / 1_000)
 
-    def _verify(self, status: StoreStatus) -> None:
-        """Raise StoreUnsuitable unless it is the very store that the plan means."""
-        plan, found = self._plan, status.identity
-        if found.store_id != plan.store:
-            message = f"this is the store {found.store_id!r}, not {plan.store!r}"
-            raise StoreUnsuitable(message, hint="correct the address in the topology")
-        if found.incarnation != plan.incarnation:
-            message = f"{plan.store} is incarnation {found.incarnation}, not {plan.incarnation}"
-            hint = "it lost what it held, or another fleet's store took its place: admit it anew"
-            raise StoreUnsuitable(message, hint=hint)
-
     def _open(self, lane: Lane) -> None:
         self.generation += 1
         self._lane = lane
-        self._post(Connected(self._plan.store, self.generation))
+        self._post(Connected(self._store, self.generation))
 
     def _close(self, why: str) -> None:
         self._lane = None
-        self._lost(self._plan.store)
-        self._post(Disconnected(self._plan.store, self.generation, why))
+        self._lost(self._store)
+        self._post(Disconnected(self._store, self.generation, why))
 
     def _end(self, why: str) -> None:
         if self._ended is not None:

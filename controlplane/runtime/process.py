@@ -1,6 +1,6 @@
 """One node as a process: from its settings to a clean end.
 
-    bind the port  ->  ask the stores which fleet they belong to  ->  make the node  ->  lanes, HTTP
+    is the port free?  ->  ask the stores which fleet they are  ->  make the node  ->  lanes, HTTP
     SIGTERM, SIGINT  ->  hand over everything led  ->  stop serving  ->  exit 0
 
 Everything that runs belongs to one task group. If any part of it breaks, above all the driver with
@@ -18,7 +18,9 @@ import signal
 import socket
 import time
 
-from controlplane.api.server import serving
+from controlplane.api.application import create_app
+from controlplane.api.server import ApiServer
+from controlplane.api.settings import ApiSettings
 from controlplane.errors import AddressRefused, PortInUse
 from controlplane.http_client import HttpClient
 from controlplane.machine import Call, Drop, Fetch, Happened, Probe, Tell
@@ -27,17 +29,17 @@ from controlplane.node_plan import NodePlan, StorePlan
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
 from controlplane.runtime.lanes import BulkLane, OrderedLane
+from controlplane.runtime.membership import learn_memberships
 from controlplane.runtime.peers import Peers
-from controlplane.runtime.planning import plan_node
+from controlplane.runtime.planning import make_plan
 from controlplane.runtime.service import NodeService, Subscribers
 from controlplane.settings import NodeSettings
+from controlplane.store_lanes import lane_maker
 from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, log_line
 from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.spans import EventTracer, event_tracer
-from regions.redis_store import RedisStore
-from regions.store import Lane, OnLost, StoreAddress
-from regions.topology import NodeSite, StoreSite
+from regions.store import StoreIdentity
 
 
 async def run_node(settings: NodeSettings, *, any_address: bool = False) -> None:
@@ -47,17 +49,19 @@ async def run_node(settings: NodeSettings, *, any_address: bool = False) -> None
     """
     host, port = settings.address
     require_loopback(host, any_address=any_address)
+    require_free(host, port)
     stop = _stop_signal()
-    with bound_socket(host, port) as listener:
-        log_line("starting", url=settings.site.url, region=settings.site.region)
-        process = f"{settings.node}.{secrets.token_hex(4)}"
-        plan = await plan_node(settings, process)
-        tracer = event_tracer(settings.trace_exporter, settings.node, settings.site.region)
-        try:
-            await _NodeProcess(settings, plan, tracer).run(listener, stop)
-        finally:
-            if tracer is not None:
-                tracer.close()
+    log_line("starting", url=settings.site.url, region=settings.site.region)
+    descriptions = await learn_memberships(
+        settings.topology, lambda site: lane_maker(site, settings.dial), settings.stores_wait_ms_max
+    )
+    plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", descriptions)
+    tracer = event_tracer(settings.trace_exporter, settings.node, settings.site.region)
+    try:
+        await _NodeProcess(settings, plan, tracer).run(stop)
+    finally:
+        if tracer is not None:
+            tracer.close()
     log_line("stopped")
 
 
@@ -90,7 +94,7 @@ class _NodeProcess:
         )
         self._metrics.watch(self._service.fleet)
 
-    async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Raises what broke, if something breaks."""
         async with HttpClient(dial=self._settings.dial) as client, asyncio.TaskGroup() as tasks:
             self._performer.peers = Peers(
@@ -108,22 +112,29 @@ class _NodeProcess:
                 tasks.create_task(self._driver.run()),
                 tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
             ]
-            async with serving(self._service, listener, dial=self._settings.dial):
-                log_line("serving", url=self._plan.url, process=self._plan.process)
-                await stop.wait()
-                await self._drain()
+            server = await self._serve()
+            await stop.wait()
+            await self._drain()
+            await server.stop()
             for task in (*running, *self._performer.tasks):
                 task.cancel()
 
+    async def _serve(self) -> ApiServer:
+        host, port = self._settings.address
+        limits = ApiSettings(dial=self._settings.dial)
+        try:
+            server = await ApiServer(create_app(self._service, limits), limits).start(host, port)
+        except OSError as error:
+            raise _port_in_use(host, port, error) from error
+        log_line("serving", url=self._plan.url, process=self._plan.process)
+        return server
+
     def _open_lanes(self, store: StorePlan, tasks: asyncio.TaskGroup) -> None:
         site = self._settings.topology.store(store.store)
-        address = dialled(site, self._settings.dial)
-
-        def make_lane(on_lost: OnLost) -> Lane:
-            return RedisStore(address, on_lost)
-
+        expected = StoreIdentity(store.store, store.incarnation)
+        make_lane = lane_maker(site, self._settings.dial, expected=expected)
         ordered = OrderedLane(
-            store,
+            store.store,
             make_lane,
             post=self._driver.post,
             refused=self._refused,
@@ -192,15 +203,6 @@ class _Performer:
             self.peers.probe(effect)
 
 
-def dialled(site: StoreSite | NodeSite, dial: dict[str, str]) -> StoreAddress:
-    """Give the address to go to for a store: its own, or another way around."""
-    way = dial.get(site.address)
-    if way is None:
-        return StoreAddress(site.host, site.port)
-    host, _, port = way.rpartition(":")
-    return StoreAddress(host.strip("[]"), int(port))
-
-
 def require_loopback(host: str, *, any_address: bool) -> None:
     """Raise AddressRefused for an address that others can reach, unless that is accepted."""
     try:
@@ -215,19 +217,19 @@ def require_loopback(host: str, *, any_address: bool) -> None:
     LOGGER.warning("INSECURE: %s; you asked for it", message)
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
-    """Take the address now, before anything else is started. Raises PortInUse."""
+def require_free(host: str, port: int) -> None:
+    """Raise PortInUse now, before anything else is started, if the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        message = f"cannot listen on {host}:{port}: {error.strerror or error}"
-        raise PortInUse(message) from error
-    listener.setblocking(False)
-    return listener
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise _port_in_use(host, port, error) from error
+
+
+def _port_in_use(host: str, port: int, error: OSError) -> PortInUse:
+    return PortInUse(f"cannot listen on {host}:{port}: {error.strerror or error}")
 
 
 def _stop_signal() -> asyncio.Event:

@@ -19,7 +19,6 @@ from controlplane.machine import (
     Fetch,
     Fetched,
 )
-from controlplane.node_plan import StorePlan
 from controlplane.runtime import lanes
 from controlplane.runtime.lanes import BulkLane, OrderedLane
 from regions.codec import Reply
@@ -27,7 +26,6 @@ from regions.errors import StoreOutcomeUnknown, StoreUnavailable, StoreUnsuitabl
 from regions.store import OnLost, OnReply, StoreIdentity, StoreStatus
 
 WAIT_S = 5
-PLAN = StorePlan("a", "here", "here-a", "inc-1")
 REPLY = Reply("OK", "a", "inc-1", "run", 1, [])
 
 
@@ -44,7 +42,7 @@ class ScriptedLane:
         self.store.tries += 1
         if self.store.fault is not None:
             raise self.store.fault
-        return StoreStatus(self.store.identity, "run", 1, "valkey 9.1.2", ())
+        return StoreStatus(StoreIdentity("a", "inc-1"), "run", 1, "valkey 9.1.2", ())
 
     def send(self, header: list[Any], commands: list[list[Any]], on_reply: OnReply) -> None:
         self.sent.append((commands, on_reply))
@@ -57,7 +55,6 @@ class ScriptedStore:
     """A store at the other end, and all that was reported about it."""
 
     def __init__(self) -> None:
-        self.identity = StoreIdentity("a", "inc-1")
         self.fault: Exception | None = None
         self.tries = 0
         self.lanes: list[ScriptedLane] = []
@@ -79,7 +76,7 @@ class ScriptedStore:
 @asynccontextmanager
 async def ordered(store: ScriptedStore) -> AsyncIterator[OrderedLane]:
     lane = OrderedLane(
-        PLAN,
+        "a",
         store.make_lane,
         post=store.events.append,
         refused=store.refused,
@@ -169,24 +166,6 @@ async def test_a_store_that_is_down_is_tried_until_it_is_back() -> None:
         store.fault = None
         await until(lambda: store.events == [Connected("a", 1)])
     assert store.refusals == []
-
-
-@pytest.mark.parametrize(
-    ("identity", "word"),
-    [
-        (StoreIdentity("b", "inc-1"), "'b'"),
-        (StoreIdentity("a", "inc-2"), "inc-2"),
-    ],
-)
-async def test_another_store_than_meant_is_refused_and_never_connected(
-    identity: StoreIdentity, word: str
-) -> None:
-    store = ScriptedStore()
-    store.identity = identity
-    async with ordered(store):
-        await until(lambda: bool(store.refusals))
-    assert word in store.refusals[0]
-    assert store.events == []
 
 
 async def test_an_unsuitable_store_is_told_to_the_node_and_tried_again() -> None:

@@ -74,7 +74,7 @@ class Fleet:
         for plan in plans:
             make_lane = self.stores[plan.store].make_lane
             ordered = OrderedLane(
-                plan,
+                plan.store,
                 make_lane,
                 post=driver.post,
                 refused=lambda store, why: pytest.fail(why),

@@ -1,0 +1,18 @@
+"""Making the stores of a new fleet its own: once, and only when all of them are empty."""
+
+from __future__ import annotations
+
+from controlplane.store_lanes import lane_maker
+from regions.bootstrap import NewGroup, bootstrap
+from regions.topology import Topology
+
+
+async def initialise(topology: Topology, nonce: str) -> None:
+    """Give every store its identity, and every group its members.
+
+    When it was interrupted, it goes on where it was, as long as the nonce is the same. Raises
+    BootstrapRefused, which names every store that is not empty, or cannot be reached.
+    """
+    stores = {site.id: lane_maker(site, {}, may_be_empty=True) for site in topology.stores}
+    groups = [NewGroup(group.name, group.stores, group.followers) for group in topology.groups]
+    await bootstrap(stores, groups, nonce)

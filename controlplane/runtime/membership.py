@@ -1,0 +1,115 @@
+"""Asking the stores, at a node's start, which stores belong to each group.
+
+The topology says which stores there are and where. Which *incarnation* of each belongs to a group
+was decided when the group was made, and every store of the group holds that decision. So one store
+that answers is enough to know of all of them, and one that is down now, or has forgotten what it
+held, is known by what the others say of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from controlplane.errors import StoresNotReady
+from controlplane.telemetry.lifecycle_log import log_line
+from regions.conversation import MakeLane, conversation
+from regions.errors import RegionsError
+from regions.membership import GroupDescription, ask_for_description, description_in
+from regions.topology import Group, StoreSite, Topology
+
+RETRY_S = 0.25
+
+
+@dataclass(slots=True)
+class Answers:
+    """What the stores have said so far."""
+
+    descriptions: dict[str, GroupDescription] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def take(self, description: GroupDescription) -> None:
+        """Keep a description, unless a later version of the group is known."""
+        known = self.descriptions.get(description.group)
+        if known is None or known.version < description.version:
+            self.descriptions[description.group] = description
+
+
+async def learn_memberships(
+    topology: Topology, make_lane: Callable[[StoreSite], MakeLane], wait_ms_max: int
+) -> Mapping[str, GroupDescription]:
+    """Give the description of every group of the topology, asking until each is known.
+
+    Raises StoresNotReady when some group's is not known in time, with what each store said, or
+    when the stores say that other stores belong to a group than the topology does.
+    """
+    answers = Answers()
+    told = ""
+    try:
+        async with asyncio.timeout(wait_ms_max / 1_000):
+            while unknown := [g for g in topology.groups if g.name not in answers.descriptions]:
+                await _ask_all(topology, unknown, make_lane, answers)
+                waiting = _waiting_for(topology, answers)
+                if waiting and waiting != told:
+                    log_line("waiting-for-stores", why=waiting)
+                    told = waiting
+                if waiting:
+                    await asyncio.sleep(RETRY_S)
+    except TimeoutError as error:
+        message = f"no fleet is known after {wait_ms_max} ms: {_waiting_for(topology, answers)}"
+        raise StoresNotReady(message) from error
+    for group in topology.groups:
+        _require_same_stores(group, answers.descriptions[group.name])
+    return answers.descriptions
+
+
+async def _ask_all(
+    topology: Topology,
+    groups: list[Group],
+    make_lane: Callable[[StoreSite], MakeLane],
+    answers: Answers,
+) -> None:
+    async with asyncio.TaskGroup() as asking:
+        for site in topology.stores:
+            of_store = [g.name for g in groups if site.id in (*g.stores, *g.followers)]
+            if of_store:
+                asking.create_task(_ask(site, of_store, make_lane(site), answers))
+
+
+async def _ask(site: StoreSite, groups: list[str], make_lane: MakeLane, answers: Answers) -> None:
+    try:
+        async with conversation(make_lane) as talk:
+            for group in groups:
+                found = description_in(await talk.result(ask_for_description(group)))
+                if found is not None:
+                    answers.take(found)
+        answers.problems.pop(site.id, None)
+    except RegionsError as error:
+        answers.problems[site.id] = str(error)
+    except ValueError as error:
+        answers.problems[site.id] = f"{site.address}: {error}"
+
+
+def _waiting_for(topology: Topology, answers: Answers) -> str:
+    unknown = [g.name for g in topology.groups if g.name not in answers.descriptions]
+    if not unknown:
+        return ""
+    problems = [f"{store}: {why}" for store, why in sorted(answers.problems.items())]
+    return f"no store tells who belongs to {', '.join(unknown)}; " + "; ".join(problems)
+
+
+def _require_same_stores(group: Group, found: GroupDescription) -> None:
+    voters, followers = set(found.voters), set(found.followers)
+    if voters == set(group.stores) and followers == set(group.followers):
+        return
+    message = (
+        f"group {group.name}: by the topology, {_listed(group.stores)} vote and "
+        f"{_listed(group.followers)} follow; by the stores themselves, {_listed(voters)} vote and "
+        f"{_listed(followers)} follow"
+    )
+    raise StoresNotReady(message, hint="correct the topology; members of a group are decided once")
+
+
+def _listed(stores: Iterable[str]) -> str:
+    return ", ".join(sorted(stores)) or "none"

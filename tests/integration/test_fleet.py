@@ -1,0 +1,188 @@
+"""A fleet of real processes keeps its promises while leaders and stores are killed and stopped.
+
+The tests share one fleet and mend it after themselves; all of them together take a few minutes.
+"""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from controlplane.cli.kv import key_path
+from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, asleep, wait_for
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("fleet")]
+
+AFTER = 20
+"""So many writes must be acknowledged by the new leader before a test looks."""
+SLACK_MS = 3_000
+"""What a busy machine may add to a failover."""
+HOME = "region/eu-central-1"
+
+
+def test_every_node_answers_for_every_shard(fleet: FleetOnTest) -> None:
+    for node in fleet.state()["nodes"]:
+        access = fleet.access.only(node["url"])
+        assert access.send("GET", "/readyz").status == 200
+        rows = access.items("/v1/shards", limit=100)["items"]
+        assert len(rows) == 13
+        assert [row["shard"] for row in rows if not row["leader"]] == []
+        goals = {row["shard"]: row["goal"] for row in rows}
+        assert set(goals.values()) == {"region", "zone"}
+
+
+def test_a_write_anywhere_is_read_everywhere(fleet: FleetOnTest) -> None:
+    urls = [node["url"] for node in fleet.state()["nodes"]]
+    for number, url in enumerate(urls):
+        key = f"{{anywhere-{number}}}/k"
+        fleet.put(fleet.access.only(url), key, f"v{number}")
+        for other in urls:
+            reply = fleet.access.only(other).send("GET", key_path(key))
+            assert reply.body == f"v{number}".encode()
+            assert reply.headers["leadplane-staleness-ms"] == "0"
+
+
+def test_reads_are_local_and_say_how_old_they_are(fleet: FleetOnTest) -> None:
+    shard = fleet.shard(HOME)
+    key = f"{{{shard['partition']}}}/near"
+    fleet.put(fleet.access, key, "v")
+    far = next(n for n in fleet.state()["nodes"] if n["region"] == "us-east-1")
+
+    def look() -> bool:
+        query = {"consistency": "bounded", "max_staleness_ms": 5_000}
+        reply = fleet.access.only(far["url"]).send("GET", key_path(key), query=query)
+        local = reply.headers["leadplane-role"] == "follower"
+        assert int(reply.headers["leadplane-staleness-ms"]) <= 5_000
+        return local and reply.body == b"v"
+
+    wait_for(look, "a bounded read nearby")
+
+
+def test_a_killed_leader_is_replaced_and_no_acknowledged_write_is_lost(fleet: FleetOnTest) -> None:
+    shard = fleet.shard(HOME)
+    leader = shard["leader"]
+    with fleet.writes(shard, "killed") as writer:
+        epoch = writer.acks[-1].epoch
+        killed_s = time.monotonic()
+        assert fleet.process("nodes", leader["node"]).signal(signal.SIGKILL)
+        taken = writer.wait_for_epoch_after(epoch, MEND_S_MAX)
+        assert taken is not None, "nobody took over"
+        assert writer.wait_for_number(taken.number + AFTER, MEND_S_MAX)
+    assert fleet.lost(shard, "killed", writer) == set()
+    epochs = [ack.epoch for ack in writer.acks]
+    assert epochs == sorted(epochs)
+    assert (taken.at_s - killed_s) * 1_000 <= 1.15 * fleet.ttl_ms(HOME) + SLACK_MS
+
+
+def test_a_paused_leader_wakes_up_fenced(fleet: FleetOnTest) -> None:
+    shard = fleet.shard(HOME)
+    leader = shard["leader"]
+    node = fleet.record("nodes", leader["node"])
+    late_key = f"{{{shard['partition']}}}/late"
+    with fleet.writes(shard, "paused") as writer:
+        epoch = writer.acks[-1].epoch
+        with asleep(fleet.process("nodes", leader["node"])):
+            late = send_alone(node, late_key, b"too late")
+            taken = writer.wait_for_epoch_after(epoch, MEND_S_MAX)
+            assert taken is not None, "nobody took over"
+        answer = late.getresponse()
+        body = answer.read()
+        late.close()
+        assert writer.wait_for_number(taken.number + AFTER, MEND_S_MAX)
+    assert answer.status >= 400, f"a stale write was accepted: {answer.status} {body!r}"
+    assert fleet.lost(shard, "paused", writer) == set()
+    epochs = [ack.epoch for ack in writer.acks]
+    assert epochs == sorted(epochs), "an old epoch acknowledged after a new one"
+    wait_for(
+        lambda: fleet.at(leader["node"]).get(f"/v1/shards/{shard['shard']}")["epoch"] > epoch,
+        "the old leader knows the new epoch",
+    )
+
+
+def test_a_node_that_is_told_to_stop_hands_over_without_waiting(fleet: FleetOnTest) -> None:
+    shard = fleet.shard(HOME)
+    leader = shard["leader"]["node"]
+    process = fleet.process("nodes", leader)
+    with fleet.writes(shard, "stopped") as writer:
+        epoch, asked_s = writer.acks[-1].epoch, time.monotonic()
+        assert process.signal(signal.SIGTERM)
+        taken = writer.wait_for_epoch_after(epoch, MEND_S_MAX)
+        assert taken is not None, "nobody took over"
+        assert writer.wait_for_number(taken.number + AFTER, MEND_S_MAX)
+        longest_ms = writer.longest_gap_ms(asked_s)
+    assert fleet.lost(shard, "stopped", writer) == set()
+    assert longest_ms < fleet.ttl_ms(HOME) / 2, "a planned transfer waits for no lease"
+    wait_for(lambda: not process.alive, "the drained node has ended")
+    log = (fleet.directory / "nodes" / f"{leader}.log").read_text("utf-8")
+    assert "draining" in log
+    assert log.count(" stopped") >= 1
+
+
+def test_a_store_that_is_killed_comes_back_with_what_it_had(fleet: FleetOnTest) -> None:
+    shard = fleet.shard(HOME)
+    store = next(g["stores"][0] for g in fleet.state()["groups"] if g["name"] == HOME)
+    process = fleet.process("stores", store)
+    with fleet.writes(shard, "store") as writer:
+        killed_s = time.monotonic()
+        assert process.signal(signal.SIGKILL)
+        wait_for(lambda: fleet.record("stores", store)["pid"] != process.pid, "it is started again")
+        assert writer.wait_for_number(len(writer.acks) + AFTER, MEND_S_MAX)
+        longest_ms = writer.longest_gap_ms(killed_s)
+    assert fleet.lost(shard, "store", writer) == set()
+    assert longest_ms < fleet.ttl_ms(HOME), "one store of three is not a failover"
+    wait_for(lambda: store_state(fleet, store) == "up", "the nodes use it again")
+
+
+def test_all_nodes_killed_at_once_come_back_with_everything(fleet: FleetOnTest) -> None:
+    shards = [fleet.shard(HOME), fleet.shard("global")]
+    for shard in shards:
+        fleet.put(fleet.access, f"{{{shard['partition']}}}/kept", "before")
+    before = {row["shard"]: row["epoch"] for row in rows_of(fleet)}
+    processes = [fleet.process("nodes", node["id"]) for node in fleet.state()["nodes"]]
+    for process in processes:
+        assert process.signal(signal.SIGKILL)
+    wait_for(lambda: not any(process.alive for process in processes), "all are dead")
+    fleet.until_whole()
+    after = {row["shard"]: row["epoch"] for row in rows_of(fleet)}
+    assert after.keys() == before.keys()
+    assert [shard for shard in before if after[shard] <= before[shard]] == []
+    for shard in shards:
+        reply = fleet.access.send("GET", key_path(f"{{{shard['partition']}}}/kept"))
+        assert reply.body == b"before"
+
+
+def test_metrics_say_that_nothing_stale_was_accepted(fleet: FleetOnTest) -> None:
+    for node in fleet.state()["nodes"]:
+        text = fleet.access.only(node["url"]).send("GET", "/metrics").body.decode()
+        lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
+        assert float(lines["leadplane_stale_operations_accepted_total"]) == 0
+        assert float(lines["leadplane_shards_led"]) == float(lines["leadplane_shards"]) == 13
+        assert float(lines["leadplane_event_loop_lag_seconds_count"]) > 0
+
+
+def rows_of(fleet: FleetOnTest) -> list[dict[str, Any]]:
+    """Every shard, as any node shows it."""
+    rows: list[dict[str, Any]] = fleet.access.items("/v1/shards", limit=100)["items"]
+    return rows
+
+
+def store_state(fleet: FleetOnTest, store: str) -> str:
+    """How a node of the store's own region sees it."""
+    region = fleet.record("stores", store)["region"]
+    node = next(n for n in fleet.state()["nodes"] if n["region"] == region)
+    status = fleet.access.only(node["url"]).get("/v1/status")
+    return str(next(s["state"] for s in status["stores"] if s["store"] == store))
+
+
+def send_alone(node: Mapping[str, Any], key: str, value: bytes) -> http.client.HTTPConnection:
+    """Send a write to this node alone, not to be passed on; its answer is read later."""
+    parts = urlsplit(str(node["url"]))
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection.request("PUT", key_path(key), value, {"Leadplane-Hop": "1"})
+    return connection
