@@ -47,7 +47,7 @@ class Duties:
         if now_ms >= self._next_report_ms and self._unreported:
             self._next_report_ms = now_ms + REPORT_EVERY_MS
             self._report(now_ms)
-        led = self._node.leadership(SYSTEM)
+        led = self._node.census.leadership(SYSTEM)
         if led is None or not led[1].serves(now_ms):
             return
         group, leadership = led
@@ -117,7 +117,7 @@ class Duties:
 
     def _report(self, now_ms: int) -> None:
         rows = list(self._unreported.values())[:ROWS_MAX]
-        leader = self._node.global_leader()
+        leader = self._node.census.global_leader()
         if leader is None:
             return
         if leader.node == self._node.plan.node:
@@ -132,7 +132,7 @@ class Duties:
 
     def reported(self, sender: str, rows: Any) -> None:
         """Another node reports epochs it opened; taken only by a global leader that serves."""
-        led = self._node.leadership(SYSTEM)
+        led = self._node.census.leadership(SYSTEM)
         if led is None or not led[1].serves(self._node.now_ms) or not _are_rows(rows):
             return
         self._received(rows)

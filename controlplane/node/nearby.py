@@ -95,7 +95,7 @@ class Nearby:
         if request.consistency is Consistency.SESSION and not last_chance:
             self._later.append((self._node.now_ms + SESSION_WAIT_MS, group, number, request))
             return
-        hint = self._node.leader_hint(group, request.shard)
+        hint = self._node.census.leader_hint(group, request.shard)
         if request.consistency is Consistency.BOUNDED:
             detail = "no local store vouches for data as fresh as asked"
         elif request.consistency is Consistency.SESSION:

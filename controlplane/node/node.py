@@ -29,7 +29,8 @@ from controlplane.machine import (
     Requested,
     Told,
 )  # fmt: skip
-from controlplane.node.directory import SYSTEM, Directory, MapRow
+from controlplane.node.census import GLOBAL, Census
+from controlplane.node.directory import Directory, MapRow
 from controlplane.node.duties import Duties
 from controlplane.node.group import Group
 from controlplane.node.lane import Lane
@@ -47,7 +48,6 @@ from controlplane.node_plan import NodePlan
 from controlplane.requests import (
     Evict,
     History,
-    LeaderHint,
     Problem,
     Read,
     Refused,
@@ -58,8 +58,6 @@ from controlplane.requests import (
 from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.codec import FORMAT
 from shards.leadership import Leadership, Reply, State
-
-GLOBAL = "global"
 
 
 class Node:
@@ -79,7 +77,6 @@ class Node:
         self._sids = 0
         self._tokens = 0
         self._fetches: dict[int, Reply] = {}
-        self._draining_peers: set[str] = set()
         self.lanes: dict[str, Lane] = {}
         limits = plan.limits
         self.requests = OpenRequests(self.out, limits.write_timeout_ms, limits.read_timeout_ms)
@@ -91,6 +88,7 @@ class Node:
         self.duties = Duties(self)
         self.probing = Probing(self, now_ms)
         self.pictures = Pictures(self)
+        self.census = Census(self)
         self.groups: dict[str, Group] = {}
         self._make_groups(now_ms)
         self.standing = {name: StandingDesk(self, group) for name, group in self.groups.items()}
@@ -251,7 +249,7 @@ class Node:
 
     def resubmit(self, number: int, request: Request, now_ms: int) -> None:
         """Give a request to whoever answers it now."""
-        group = self.group_of(request.shard)
+        group = self.census.group_of(request.shard)
         if group is None:
             refused = Refused(Problem.UNKNOWN_SHARD, f"no shard {request.shard!r} is known here")
             self.requests.answer(number, refused)
@@ -276,7 +274,7 @@ class Node:
             self.serving.submit(group, leadership, number, request, now_ms)
 
     def _elsewhere(self, group: Group, request: Request) -> Refused:
-        hint = self.leader_hint(group, request.shard)
+        hint = self.census.leader_hint(group, request.shard)
         if hint is not None and hint.node != self.plan.node:
             return Refused(
                 Problem.NOT_LEADER, f"{request.shard} is led by {hint.node}", leader=hint
@@ -295,7 +293,7 @@ class Node:
             case "opened-ack":
                 self.duties.acknowledged(message.get("keys"))
             case "draining":
-                self._draining_peers.add(str(message.get("process")))
+                self.census.drains(str(message.get("process")))
 
     # -- what the parts ask of each other
 
@@ -327,67 +325,10 @@ class Node:
                 "region": self.plan.region,
                 "ended": leadership.why,
                 "wall_ms": self.wall_ms(),
-                "before": self.node_name(leadership.before[0]),
+                "before": self.census.node_name(leadership.before[0]),
                 "before_epoch": leadership.before[1],
             }
         )
-
-    def group_of(self, shard: str) -> Group | None:
-        """The group a shard belongs to, as the map says."""
-        row = self.directory.rows.get(shard)
-        if row is not None:
-            return self.groups.get(row.group)
-        if shard == SYSTEM:
-            return self.groups.get(GLOBAL)
-        return next((g for g in self.groups.values() if shard in g.shards), None)
-
-    def leadership(self, shard: str) -> tuple[Group, Leadership] | None:
-        """This node's leadership of a shard."""
-        group = self.group_of(shard)
-        found = None if group is None else group.led.get(shard)
-        return None if group is None or found is None else (group, found)
-
-    def leader_hint(self, group: Group, shard: str) -> LeaderHint | None:
-        """Who leads a shard, as far as is known here."""
-        sighted = group.shards.get(shard)
-        leading = None if sighted is None else sighted.leading_grant()
-        if leading is None:
-            return None
-        if group.is_mine(leading.holder):
-            if shard not in group.led:
-                return None
-            plan = self.plan
-            return LeaderHint(plan.node, plan.region, plan.url, leading.epoch)
-        for sightings in group.watch.sightings:
-            seen = sightings.get(leading.holder)
-            if seen is not None:
-                return LeaderHint(seen.node, seen.region, seen.url, leading.epoch)
-        return None
-
-    def global_leader(self) -> LeaderHint | None:
-        """Who leads the system shard."""
-        group = self.groups.get(GLOBAL)
-        return None if group is None else self.leader_hint(group, SYSTEM)
-
-    def node_name(self, sid: str) -> str:
-        """The node of a session, or the session id when its node is not known any more."""
-        for group in self.groups.values():
-            if sid and group.is_mine(sid):
-                return self.plan.node
-            for sightings in group.watch.sightings:
-                if sid in sightings:
-                    return sightings[sid].node
-        return sid
-
-    def nodes_of(self, group: Group) -> set[str]:
-        """Nodes configured to stand in a group: those of its voters' regions."""
-        regions = {store.region for store in group.plan.voters}
-        found = {peer.node for peer in self.plan.peers if peer.region in regions}
-        return found | {self.plan.node}
-
-    def is_draining(self, process: str) -> bool:
-        """Whether a process said that it is going; its node's next process is another one."""
-        return process in self._draining_peers
 
     def map_changed(self, row: MapRow) -> None:
         """A row of the shard map was learnt."""

@@ -38,9 +38,9 @@ class Pictures:
         """One row."""
         row = self._node.directory.rows.get(shard)
         if row is None:
-            if shard != SYSTEM or self._node.group_of(SYSTEM) is None:
+            if shard != SYSTEM or self._node.census.group_of(SYSTEM) is None:
                 return None
-            group = self._node.group_of(SYSTEM)
+            group = self._node.census.group_of(SYSTEM)
             regions = () if group is None else group.sighted(SYSTEM).regions
             row = MapRow(SYSTEM, "global", 0, 0, regions, 0)
         return self._row(row, now_ms)
@@ -53,7 +53,7 @@ class Pictures:
                 row.shard, row.group, goal, row.first_slot, row.end_slot, row.regions, 0, None,
                 "unavailable", "no store of its group is known here", None, None, None,
             )  # fmt: skip
-        hint = self._node.leader_hint(group, row.shard)
+        hint = self._node.census.leader_hint(group, row.shard)
         sighted = group.shards.get(row.shard)
         leading = None if sighted is None else sighted.leading_grant()
         led = group.led.get(row.shard)
@@ -90,10 +90,10 @@ class Pictures:
 
     def replicas(self, shard: str, now_ms: int) -> tuple[ReplicaView, ...]:
         """The leader, and for every other region with a copy one node that reads it locally."""
-        group = self._node.group_of(shard)
+        group = self._node.census.group_of(shard)
         if group is None:
             return ()
-        hint = self._node.leader_hint(group, shard)
+        hint = self._node.census.leader_hint(group, shard)
         regions = [s.region for s in (*group.plan.voters, *group.plan.followers)]
         found: list[ReplicaView] = []
         if hint is not None:
@@ -118,7 +118,7 @@ class Pictures:
         rows = self.shard_views(now_ms)
         here = sum(len(group.led) for group in node.groups.values())
         return FleetView(
-            node.plan.node, node.plan.region, node.global_leader(), node.map_version,
+            node.plan.node, node.plan.region, node.census.global_leader(), node.map_version,
             node.leadership_revision, tuple(self._group(g, now_ms) for g in node.groups.values()),
             tuple(self._store(name, now_ms) for name in node.lanes), tuple(self._nodes(now_ms)),
             len(rows), sum(row.state == "led" for row in rows), here,

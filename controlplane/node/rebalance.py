@@ -82,7 +82,7 @@ class Rebalance:
         }
         for node in alive:
             self._alive_since.setdefault(node, now_ms)
-        expected = self._node.nodes_of(group)
+        expected = self._node.census.nodes_of(group)
         for node in [n for n in self._alive_since if n in expected and n not in alive]:
             del self._alive_since[node]
 

@@ -286,7 +286,7 @@ class Serving:
             return
         self._next_sweep_ms = now_ms + SWEEP_EVERY_MS
         for shard, desk in list(self._desks.items()):
-            led = self._node.leadership(shard)
+            led = self._node.census.leadership(shard)
             if led is None:
                 continue
             group, leadership = led

@@ -83,7 +83,7 @@ class StandingDesk:
             return False
         if now_ms - group.started_ms >= group.times.ttl_ms:
             return True
-        expected = self._node.nodes_of(group)
+        expected = self._node.census.nodes_of(group)
         return expected <= {node for node, _ in self._alive}
 
     def _living(self, now_ms: int) -> list[tuple[str, str]]:
@@ -92,7 +92,8 @@ class StandingDesk:
         found = {
             (p.node, p.region)
             for p in group.watch.peers(now_ms).values()
-            if p.silent_ms < group.times.silent_ms and not self._node.is_draining(process_of(p.sid))
+            if p.silent_ms < group.times.silent_ms
+            and not self._node.census.is_draining(process_of(p.sid))
         }
         if group.session is not None:
             found.add((plan.node, plan.region))

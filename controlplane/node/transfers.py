@@ -225,7 +225,7 @@ class Transfers:
             self._node.requests.answer(number, refused)
             return
         tally = Tally((1 << group.voters) - 1, group.quorum)
-        holder = self._node.node_name(leading.holder)
+        holder = self._node.census.node_name(leading.holder)
         done = Evicted(request.shard, leading.epoch, holder)
 
         def count(store: int, yes: bool) -> None:

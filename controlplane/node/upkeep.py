@@ -278,13 +278,19 @@ class Upkeep:
         holder, before = leadership.before
         by, reason = self._revoked_by.pop(leadership.shard, ("", ""))
         record = {
-            "shard": leadership.shard, "epoch": leadership.epoch, "node": plan.node,
+            "shard": leadership.shard,
+            "epoch": leadership.epoch,
+            "node": plan.node,
             "region": plan.region,
-            "group": group.group, "before": self._node.node_name(holder), "before_epoch": before,
-            "ended": ENDINGS.get(leadership.why, leadership.why), "principal": by or "system",
-            "reason": reason, "wall_ms": self._node.wall_ms(),
+            "group": group.group,
+            "before": self._node.census.node_name(holder),
+            "before_epoch": before,
+            "ended": ENDINGS.get(leadership.why, leadership.why),
+            "principal": by or "system",
+            "reason": reason,
+            "wall_ms": self._node.wall_ms(),
             "previous": [tail.sequence, tail.epoch, tail.chain],
-        }  # fmt: skip
+        }
         return ["h", str(leadership.epoch), pack(record)]
 
     def remember_reason(self, shard: str, principal: str, reason: str) -> None:
