@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from controlplane.simulator.fleet import Fleet
 
-PAUSE_TTL = (0.1, 3.0)  # length of pauses and cuts, in leases: at least, at most
 SLOW_STORE_MS = (2, 40)
 SLOW_LINK_MS = (10, 400)
 
@@ -66,8 +65,9 @@ class Faults:
     def _strike(self) -> None:
         if self._calm:
             return
-        kind = self._chance.choice(self._fleet.scenario.faults)
-        low, high = (round(share * self._fleet.scenario.ttl_ms) for share in PAUSE_TTL)
+        scenario = self._fleet.scenario
+        kind = self._chance.choice(scenario.faults)
+        low, high = (round(share * scenario.ttl_ms) for share in scenario.fault_ttl)
         self.counts[kind] += 1
         self._fleet.world.note("fault", kind)
         self._acts[kind](self._chance.randint(low, high))

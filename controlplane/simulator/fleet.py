@@ -110,10 +110,21 @@ class Fleet:
     # -- clients
 
     def ask(
-        self, region: str, node: str, request: Request, caller: Callable[[Outcome, int], None]
+        self,
+        region: str,
+        node: str,
+        request: Request,
+        caller: Callable[[Outcome, int], None],
+        nobody: Callable[[], None],
     ) -> None:
-        """A client's request to a node's front door; it may never be answered."""
+        """A client's request to a node's front door; it may never be answered.
+
+        `nobody` is called instead when no process listens there.
+        """
         front = f"clients/{region}"
+        if node not in self.processes:
+            self.network.datagram(front, front, nobody)
+            return
 
         def decided(outcome: Outcome, decided_ms: int) -> None:
             if node not in self.deaf:

@@ -39,6 +39,8 @@ class FinalWrites:
         operation = Operation("final", asked, request, fleet.world.now_ms)
         workload.history.append(operation)
 
+        given_up: list[bool] = []
+
         def answered(outcome: Outcome, decided_ms: int) -> None:
             if operation.ended_ms is not None:
                 return
@@ -53,8 +55,9 @@ class FinalWrites:
                 fleet.world.after(RETRY_MS, self._attempt, shard, number + 1, follow)
 
         def give_up() -> None:
-            if operation.ended_ms is None:
+            if not given_up and operation.ended_ms is None:
+                given_up.append(True)
                 self._attempt(shard, number + 1)
 
-        fleet.ask(region, asked, request, answered)
+        fleet.ask(region, asked, request, answered, give_up)
         fleet.world.after(PATIENCE_MS, give_up)

@@ -1,8 +1,10 @@
 """What is simulated: which places there are, what clients do, what goes wrong, for how long.
 
 The presets differ in shape. `zone` is the smallest fleet that can disagree, with a short lease, so
-that a virtual minute holds many elections. `wide` is the same over the world. `five` is one group over five stores far apart. `fleet`
-is the default product: three regions, a group in each and one across, stores in several groups.
+that a virtual minute holds many elections. `busy` is the same with a single shard that is written
+so much that its log is trimmed, and a store that was away needs a snapshot. `wide` is `zone` over
+the world: much is always in flight. `five` is one group over five stores far apart. `fleet` is the
+default product: three regions, a group in each and one across, stores in several groups.
 """
 
 from __future__ import annotations
@@ -52,8 +54,10 @@ class Scenario:
     clients: int = 6
     operations_per_s: float = 12.0
     keys_per_shard: int = 3
+    meddling: float = 1.0  # how often operators transfer and evict, beside what clients do
     faults_per_minute: float = 20.0
     faults: tuple[str, ...] = ALL_FAULTS
+    fault_ttl: tuple[float, float] = (0.1, 3.0)  # how long one lasts, in leases: least, most
     drift_ppm_max: int = 10_000
     jitter: float = 0.3
     loss: float = 0.01
@@ -84,6 +88,22 @@ def zone() -> Scenario:
         stores=stores,
         groups=(GroupShape("global", names, (), 1_000, ("eu",), 4),),
         faults_per_minute=40.0,
+    )
+
+
+def busy() -> Scenario:
+    """One shard, written often, and stores that are away for long."""
+    calm = zone()
+    return replace(
+        calm,
+        name="busy",
+        groups=(replace(calm.groups[0], shards=1),),
+        clients=30,
+        operations_per_s=400.0,
+        meddling=0.05,
+        faults_per_minute=10.0,
+        faults=("crash store", "crash store", "pause node", "partition", "break connection"),
+        fault_ttl=(0.5, 15.0),
     )
 
 
@@ -132,7 +152,7 @@ def fleet() -> Scenario:
     return Scenario(name="fleet", nodes=nodes, stores=stores, groups=(across, *regional), clients=9)
 
 
-_MAKERS = {"zone": zone, "wide": wide, "five": five, "fleet": fleet}
+_MAKERS = {"zone": zone, "busy": busy, "wide": wide, "five": five, "fleet": fleet}
 PRESETS = tuple(_MAKERS)
 
 

@@ -31,7 +31,7 @@ from controlplane.requests import (
 from controlplane.simulator.checkers.history import Operation
 from controlplane.simulator.fleet import Fleet
 
-PATIENCE_MS = 8_000  # longer than a node's own time-outs: what is not answered by then is lost
+PATIENCE_MS = 6_000  # longer than a node's own time-outs: what is not answered by then is lost
 RETRY_MS = (20, 400)
 ATTEMPTS_MAX = 6
 PARTITION = "p"
@@ -39,7 +39,7 @@ STALENESS_MS = (50, 200, 1_000, 5_000)
 
 Asked: TypeAlias = Write | Read | Scan | Transfer | Evict
 
-# What clients do, and how often; an operator's acts are rare.
+# What clients do, and how often.
 MIX: dict[str, float] = {
     "put": 30,
     "delete": 6,
@@ -49,9 +49,9 @@ MIX: dict[str, float] = {
     "session": 12,
     "any": 4,
     "scan": 3,
-    "transfer": 1.5,
-    "evict": 0.5,
 }
+# What operators do meanwhile.
+MEDDLING: dict[str, float] = {"transfer": 1.5, "evict": 0.5}
 WORTH_RETRYING = (
     Problem.UNKNOWN_OUTCOME,
     Problem.NO_LEADER,
@@ -109,7 +109,10 @@ class Client:
         def answered(outcome: Outcome, decided_ms: int) -> None:
             self._answered(task, operation, outcome, decided_ms)
 
-        fleet.ask(self._region, node, task.request, answered)
+        def nobody() -> None:
+            self._give_up(task, operation)
+
+        fleet.ask(self._region, node, task.request, answered, nobody)
 
     def _answered(
         self, task: Task, operation: Operation, outcome: Outcome, decided_ms: int
@@ -174,7 +177,7 @@ class Client:
         chance, workload = self._chance, self._workload
         shard = chance.choice(workload.shards)
         key = f"{shard}/{chance.randrange(workload.fleet.scenario.keys_per_shard)}"
-        (kind,) = chance.choices(list(MIX), list(MIX.values()))
+        (kind,) = chance.choices(list(workload.mix), list(workload.mix.values()))
         match kind:
             case "put" | "delete" | "compare-and-set":
                 return self._write(kind, shard, key)
@@ -218,6 +221,7 @@ class Workload:
         self.nodes = [name for name, _ in fleet.scenario.nodes]
         self.shards = [seed.shard for seed in fleet.seeds]
         scenario = fleet.scenario
+        self.mix = MIX | {act: often * scenario.meddling for act, often in MEDDLING.items()}
         regions = sorted({region for _, region in scenario.nodes})
         self._mean_pause_ms = 1_000 * scenario.clients / scenario.operations_per_s
         self.clients = [

@@ -151,11 +151,11 @@ def test_a_restarted_node_is_another_process(stage: Stage) -> None:
 
 def test_requests_are_answered_unless_the_front_door_is_deaf(stage: Stage) -> None:
     answers: list[Outcome] = []
-    stage.fleet.ask("eu", "n1", Read("global-0", ()), lambda o, _ms: answers.append(o))
+    stage.fleet.ask("eu", "n1", Read("global-0", ()), lambda o, _ms: answers.append(o), bool)
     stage.run(100)
     assert isinstance(answers[0], Found)
     stage.fleet.deaf.add("n1")
-    stage.fleet.ask("eu", "n1", Transfer("global-0", "n2"), lambda o, _ms: answers.append(o))
+    stage.fleet.ask("eu", "n1", Transfer("global-0", "n2"), lambda o, _ms: answers.append(o), bool)
     stage.run(5_000)
     assert len(answers) == 1
 
