@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 from typing import Final
 
 from aiohttp import web
@@ -27,8 +28,12 @@ AppHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def create_app(service: Service, settings: ApiSettings | None = None) -> web.Application:
     """The HTTP application of one node. Run it with `controlplane.api.server.ApiServer`."""
-    edge = Edge(service, settings or ApiSettings())
-    edge.openapi = json_bytes(openapi_document(ROUTES, service.identity.url))
+
+    @cache
+    def describe() -> bytes:
+        return json_bytes(openapi_document(ROUTES, service.identity.url))
+
+    edge = Edge(service, settings or ApiSettings(), describe)
     app = web.Application()
     app[EDGE] = edge
     for endpoint in ROUTES:

@@ -26,8 +26,11 @@ REQUEST_ID_CHARACTERS_MAX: Final = 128
 class Edge:
     """The HTTP edge of one node: what its handlers share."""
 
-    def __init__(self, service: Service, settings: ApiSettings) -> None:
+    def __init__(
+        self, service: Service, settings: ApiSettings, describe: Callable[[], bytes]
+    ) -> None:
         self.service = service
+        self.describe = describe
         self.settings = settings
         self.here = service.identity
         self.dispatch = Dispatch(service, settings)
@@ -35,7 +38,6 @@ class Edge:
         self.event_feed = EventFeed(settings)
         self.replays = Replays(settings.replays_max, settings.replay_ms)
         self.streams = 0
-        self.openapi = b""
         self._table = RoutingTable((), -1)
         self._request_ids = count(1)
 

@@ -57,7 +57,7 @@ async def get_metrics(edge: Edge, request: web.Request) -> web.StreamResponse:
 async def get_openapi(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /openapi.json: the description of every route, made once."""
     NO_PARAMETERS.parse(request.rel_url.raw_query_string)
-    return bytes_response(edge.openapi, JSON)
+    return bytes_response(edge.describe(), JSON)
 
 
 async def take_message(edge: Edge, request: web.Request) -> web.StreamResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -78,3 +80,12 @@ def kind(reply: PeerReply) -> str:
     problem = document(reply)
     assert problem["status"] == reply.status
     return str(problem["type"].removeprefix("/problems/"))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds; fail when it does not within some seconds."""
+    for _ in range(5_000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("what was waited for did not come")

@@ -12,7 +12,7 @@ from controlplane.api.shard_orders import TransferOrder, choose_heir
 from controlplane.problems import RequestRefused
 from controlplane.requests import Evict, LeaderHint, Problem, Refused, Transfer
 from controlplane.views import NodeView, ShardView
-from tests.api.listening import Node, document, kind
+from tests.api.listening import Node, document, kind, until
 
 Pair = tuple[Node, Node]
 TRANSFER, EVICT = "/v1/shards/s0/transfer", "/v1/shards/s0/evict"
@@ -86,7 +86,7 @@ async def test_a_refused_order_says_why(node: Node, problem: Problem, status: in
 
 
 async def test_an_order_repeated_under_its_key_is_done_once(pair: Pair) -> None:
-    leader, follower = pair
+    leader, _ = pair
     for node in pair:
         first = await node.send("POST", EVICT, {}, Idempotency_Key="k")
         again = await node.send("POST", EVICT, {}, Idempotency_Key="k")
@@ -113,9 +113,7 @@ async def test_a_retry_joins_the_order_under_way(node: Node) -> None:
     node.service.gate = asyncio.Event()
     first = asyncio.create_task(node.send("POST", EVICT, Idempotency_Key="k"))
     second = asyncio.create_task(node.send("POST", EVICT, Idempotency_Key="k"))
-    async with asyncio.timeout(5):
-        while not node.service.asked:
-            await asyncio.sleep(0.001)
+    await until(lambda: node.service.asked)
     assert (await node.get("/livez")).status == 200
     node.service.gate.set()
     replies = [await first, await second]

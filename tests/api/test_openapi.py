@@ -1,0 +1,196 @@
+"""The OpenAPI document is valid, complete, and true of every answer."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
+
+from controlplane.api.application import create_app
+from controlplane.api.documents import Route
+from controlplane.api.openapi import openapi_document
+from controlplane.api.route_table import ROUTES
+from controlplane.http_client import PeerReply
+from controlplane.problems import KINDS
+from tests.api.fake_service import FakeFleet
+from tests.api.listening import Node, document
+
+DOCUMENT = openapi_document(ROUTES, "http://127.0.0.1:7101")
+
+
+def test_the_document_is_valid() -> None:
+    validate(DOCUMENT)
+    assert DOCUMENT["openapi"] == "3.1.0"
+
+
+async def test_the_document_is_served(node: Node) -> None:
+    served = document(await node.get("/openapi.json"))
+    assert served["paths"].keys() == DOCUMENT["paths"].keys()
+    assert served["components"] == DOCUMENT["components"]
+
+
+def test_a_route_that_is_not_described_does_not_exist() -> None:
+    app = create_app(FakeFleet().add("n1", "eu"))
+    served = {
+        (route.method.lower(), re.sub(r":[^{}]*\}", "}", route.resource.canonical))
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "*"
+    }
+    described = {
+        (method, path) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
+    assert {(method, _unpatterned(path)) for method, path in served} == described
+
+
+def _unpatterned(path: str) -> str:
+    return re.sub(r"\{(\w+)[^/]*\}", r"{\1}", path)
+
+
+def test_only_what_was_fixed_is_there() -> None:
+    assert sorted(DOCUMENT["paths"]) == [
+        "/internal/v1/peer",
+        "/livez",
+        "/metrics",
+        "/openapi.json",
+        "/readyz",
+        "/v1/events",
+        "/v1/kv",
+        "/v1/kv/{key}",
+        "/v1/leader",
+        "/v1/nodes",
+        "/v1/nodes/{node}",
+        "/v1/regions",
+        "/v1/regions/{region}",
+        "/v1/route",
+        "/v1/routes",
+        "/v1/shards",
+        "/v1/shards/{shard}",
+        "/v1/shards/{shard}/evict",
+        "/v1/shards/{shard}/history",
+        "/v1/shards/{shard}/role/{role}",
+        "/v1/shards/{shard}/transfer",
+        "/v1/status",
+    ]
+
+
+def operation(method: str, path: str) -> dict[str, Any]:
+    """The description of one operation."""
+    found: dict[str, Any] = DOCUMENT["paths"][path][method.lower()]
+    return found
+
+
+def assert_described(method: str, path: str, reply: PeerReply) -> None:
+    """The status, headers, media type and body of an answer are as the document says."""
+    responses = operation(method, path)["responses"]
+    assert str(reply.status) in responses, (method, path, reply)
+    told = responses[str(reply.status)]
+    for name, header in told.get("headers", {}).items():
+        assert not header["required"] or name in reply.headers, (path, name, reply)
+    if not reply.body:
+        return
+    media = reply.headers["Content-Type"].partition(";")[0]
+    assert media in told["content"], (path, media)
+    if media.endswith("json"):
+        schema = told["content"][media]["schema"] | {"components": DOCUMENT["components"]}
+        OAS31Validator(schema).validate(document(reply))
+
+
+GOOD: tuple[tuple[str, str, str, int], ...] = (
+    ("GET", "/v1/route", "/v1/route?key=a&intent=write", 200),
+    ("GET", "/v1/routes", "/v1/routes", 200),
+    ("PUT", "/v1/kv/{key}", "/v1/kv/a", 200),
+    ("GET", "/v1/kv/{key}", "/v1/kv/a", 200),
+    ("GET", "/v1/kv/{key}", "/v1/kv/none", 404),
+    ("GET", "/v1/kv/{key}", "/v1/kv/a?x=1", 400),
+    ("GET", "/v1/kv", "/v1/kv?partition=a", 200),
+    ("DELETE", "/v1/kv/{key}", "/v1/kv/a", 200),
+    ("GET", "/v1/shards", "/v1/shards", 200),
+    ("GET", "/v1/shards", "/v1/shards?limit=2", 200),
+    ("GET", "/v1/shards/{shard}", "/v1/shards/s0", 200),
+    ("GET", "/v1/shards/{shard}", "/v1/shards/none", 404),
+    ("GET", "/v1/shards/{shard}/history", "/v1/shards/s0/history", 200),
+    ("GET", "/v1/shards/{shard}/role/{role}", "/v1/shards/s0/role/leader", 200),
+    ("GET", "/v1/shards/{shard}/role/{role}", "/v1/shards/s0/role/follower", 503),
+    ("HEAD", "/v1/shards/{shard}/role/{role}", "/v1/shards/s0/role/follower", 503),
+    ("POST", "/v1/shards/{shard}/transfer", "/v1/shards/s0/transfer?dry_run=true", 409),
+    ("POST", "/v1/shards/{shard}/evict", "/v1/shards/s0/evict?dry_run=true", 200),
+    ("POST", "/v1/shards/{shard}/evict", "/v1/shards/s0/evict", 200),
+    ("GET", "/v1/nodes", "/v1/nodes", 200),
+    ("GET", "/v1/nodes/{node}", "/v1/nodes/n1", 200),
+    ("GET", "/v1/regions", "/v1/regions", 200),
+    ("GET", "/v1/regions/{region}", "/v1/regions/eu", 200),
+    ("GET", "/v1/status", "/v1/status", 200),
+    ("GET", "/v1/leader", "/v1/leader", 200),
+    ("GET", "/v1/events", "/v1/events?from=1", 410),
+    ("GET", "/livez", "/livez", 200),
+    ("HEAD", "/livez", "/livez", 200),
+    ("GET", "/readyz", "/readyz", 200),
+    ("GET", "/readyz", "/readyz?verbose", 200),
+    ("HEAD", "/readyz", "/readyz", 200),
+    ("GET", "/metrics", "/metrics", 200),
+    ("GET", "/openapi.json", "/openapi.json", 200),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "target", "status"), GOOD)
+async def test_answers_are_as_described(
+    node: Node, method: str, path: str, target: str, status: int
+) -> None:
+    if path == "/v1/kv/{key}" and method != "PUT":
+        await node.send("PUT", "/v1/kv/a", b"x")
+    reply = await node.send(method, target, b"x" if method == "PUT" else b"")
+    assert reply.status == status
+    assert_described(method, path, reply)
+
+
+async def test_a_transfer_and_a_message_are_as_described(pair: tuple[Node, Node]) -> None:
+    leader, _ = pair
+    told = await leader.send("POST", "/internal/v1/peer", {"sender": "n2", "message": {"a": [1]}})
+    assert told.status == 204
+    assert leader.service.messages == [("n2", {"a": [1]})]
+    assert_described("POST", "/internal/v1/peer", told)
+    moved = await leader.send("POST", "/v1/shards/s0/transfer", {"to_region": "us"})
+    assert_described("POST", "/v1/shards/{shard}/transfer", moved)
+
+
+def test_every_operation_was_tried() -> None:
+    tried = {(method.lower(), path) for method, path, *_ in GOOD}
+    tried |= {("post", "/internal/v1/peer"), ("post", "/v1/shards/{shard}/transfer")}
+    described = {
+        (method, path) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
+    assert tried == described
+
+
+async def test_the_quick_answer_is_the_described_one(pair: tuple[Node, Node]) -> None:
+    """/v1/route is put together from pieces: they must add up to a Route, field by field."""
+    for node in pair:
+        answer = document(await node.get("/v1/route?key=a"))
+        assert [*answer] == [*Route.__dataclass_fields__]
+        assert_described("GET", "/v1/route", await node.get("/v1/route?key=a"))
+
+
+@pytest.mark.parametrize("endpoint", ROUTES, ids=lambda each: f"{each.method} {each.path}")
+def test_every_parameter_and_problem_is_described(endpoint: Any) -> None:
+    told = operation(endpoint.method, endpoint.path)
+    names = {(each["in"], each["name"]) for each in told["parameters"]}
+    assert {("query", each.name) for each in endpoint.parameters.all} <= names
+    assert {("header", each.name) for each in endpoint.headers} <= names
+    assert {("path", name) for name in re.findall(r"\{(\w+)\}", endpoint.path)} <= names
+    for problem in (*endpoint.problems, "internal"):
+        assert f"`{problem}`" in told["responses"][str(KINDS[problem].status)]["description"]
+    assert told["summary"]
+    assert told["x-leadplane-needs"] == endpoint.needs.value
+
+
+def test_every_kind_of_problem_has_a_status_and_a_meaning() -> None:
+    for name, kind in KINDS.items():
+        assert name == kind.name
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
+        assert HTTPStatus(kind.status) >= HTTPStatus.BAD_REQUEST
+        assert kind.title[0].isupper()
+        assert not kind.retry or kind.status == HTTPStatus.SERVICE_UNAVAILABLE
