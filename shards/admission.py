@@ -96,7 +96,7 @@ class Admission:
         self._ids: dict[str, tuple[int, str, list[Any]]] = {}
         self._reads: dict[int, int] = {}
         self._floor: int | None = None
-        self._marks: list[tuple[int, int]] = []
+        self._marks: list[_Mark] = []  # oldest first
         self._id_bytes = 0
 
     def decide(self, proposal: Proposal, sequence: int, found: Found | None = None) -> Decision:
@@ -118,13 +118,16 @@ class Admission:
         return self._admit(proposal, sequence)
 
     def _missing(self, proposal: Proposal, found: Found | None) -> Lookup | None:
+        """What has to be read first. All keys or none: what `_versions` knows now, it may have
+        forgotten by the time the answer comes, since the answer shows it."""
         if found is not None:
             return None
-        keys = [key for key, _ in proposal.compares if key not in self._versions]
-        if proposal.since is not None and self._floor is None:
-            keys.append(FLOOR_KEY)
+        keys = [key for key, _ in proposal.compares]
         ids = (proposal.op_id,) if proposal.op_id else ()
-        return Lookup(tuple(keys), ids) if keys or ids else None
+        needs_floor = proposal.since is not None and self._floor is None
+        if not ids and not needs_floor and all(key in self._versions for key in keys):
+            return None
+        return Lookup((*keys, FLOOR_KEY) if needs_floor else tuple(keys), ids)
 
     def _floor_with(self, found: Found | None) -> int:
         if self._floor is None:
@@ -192,19 +195,38 @@ class Admission:
         self._ids = {k: v for k, v in self._ids.items() if v[0] > shown}
 
     def expiry(self, now_ms: int, commit: int) -> list[list[Any]] | None:
-        """Effects that forget operation ids old enough, None when there is nothing to forget."""
-        if not self._marks or now_ms - self._marks[-1][0] >= ID_MEMORY_MS // 10:
-            self._marks.append((now_ms, commit))
-        full = self._id_bytes > ID_BYTES_MAX
-        due = [seq for ms, seq in self._marks if full or now_ms - ms >= ID_MEMORY_MS]
-        if not due or self._id_bytes == 0:
+        """Effects that forget ids which are old enough, or too many; None if there are none."""
+        last = self._marks[-1] if self._marks else _Mark(now_ms - ID_MEMORY_MS, 0, 0)
+        aged = now_ms - last.at_ms >= ID_MEMORY_MS // 10
+        if aged or self._id_bytes - last.id_bytes >= ID_BYTES_MAX // 16:
+            self._marks.append(_Mark(now_ms, commit, self._id_bytes))
+        surplus_bytes = self._id_bytes - ID_BYTES_MAX
+        freed_bytes, upto = 0, 0
+        while self._marks and (
+            now_ms - self._marks[0].at_ms >= ID_MEMORY_MS or freed_bytes < surplus_bytes
+        ):
+            mark = self._marks.pop(0)
+            freed_bytes, upto = mark.id_bytes, mark.commit
+        self._id_bytes -= freed_bytes
+        self._marks = [m.without(freed_bytes) for m in self._marks]
+        if freed_bytes == 0:
             return None
-        upto = due[-1]
-        self._marks = [mark for mark in self._marks if mark[1] > upto]
-        self._id_bytes = 0 if full else self._id_bytes
         self._floor = upto
         floor = ["p", FLOOR_PARTITION, FLOOR_KEY, str(upto).encode(), upto]
         return [["x", upto], floor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """At `at_ms`, ids of `id_bytes` were remembered, those up to `commit` for good."""
+
+    at_ms: int
+    commit: int
+    id_bytes: int
+
+    def without(self, freed_bytes: int) -> _Mark:
+        """The same moment, when so much of what was remembered then has been forgotten."""
+        return _Mark(self.at_ms, self.commit, self.id_bytes - freed_bytes)
 
 
 @dataclass(frozen=True, slots=True)
