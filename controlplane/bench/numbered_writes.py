@@ -17,7 +17,7 @@ from types import TracebackType
 from urllib.parse import quote, urlsplit
 
 RETRY_S = 0.005
-ANSWER_S_MAX = 10.0
+ANSWER_S_MAX = 2.0
 JOIN_S_MAX = 15.0
 
 
@@ -33,12 +33,20 @@ class Ack:
 class NumberedWrites:
     """Writes each number under `key_of(number)` by way of the node at `url`, until it is left.
 
-    A number is sent again, unchanged, until it is acknowledged, so the acknowledged ones have no
-    gap. `pause_s` is waited after each. Use it as a context manager; `acks` may be read meanwhile.
+    A number is sent again, unchanged, until it is acknowledged, and after a time-out, whose outcome
+    is unknown: so the acknowledged ones have no gap. `pause_s` is waited after each. Use it as a
+    context manager; `acks` may be read meanwhile.
     """
 
-    def __init__(self, url: str, key_of: Callable[[int], str], pause_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        key_of: Callable[[int], str],
+        pause_s: float = 0.0,
+        answer_s_max: float = ANSWER_S_MAX,
+    ) -> None:
         parts = urlsplit(url)
+        self._answer_s_max = answer_s_max
         self._host, self._port = parts.hostname or "", parts.port
         self._key_of = key_of
         self._pause_s = pause_s
@@ -93,7 +101,7 @@ class NumberedWrites:
         return max((b - a) * 1000.0 for a, b in pairwise(times))
 
     def _run(self) -> None:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_S_MAX)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._answer_s_max)
         number = 1
         while not self._leave.is_set():
             epoch = self._put(connection, number)

@@ -110,22 +110,51 @@ def list_shards(
 @shards.command("get")
 @click.argument("shard")
 @output_options
-def get_shard(shard: str, output: str, watch: bool) -> None:
-    """Show one shard: leader, epoch, lease, position, size."""
-    access = fleet_access()
-    show(lambda: access.get(f"/v1/shards/{shard}"), draw_shard, output, watch)
+@click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
+def get_shard(shard: str, output: str, watch: bool, at: str | None) -> None:
+    """Show one shard: leader, epoch, lease, size, and its copies.
+
+    Without --at, the leader is asked, since it knows most.
+    """
+    access = access_at(at)
+
+    def fetch() -> dict[str, Any]:
+        row: dict[str, Any] = access.get(f"/v1/shards/{shard}")
+        if at is not None or not row["leader"]:
+            return row
+        try:
+            of_leader: dict[str, Any] = access.only(row["leader"]["url"]).get(f"/v1/shards/{shard}")
+        except CommandFailed:
+            return row
+        return of_leader
+
+    show(fetch, draw_shard, output, watch)
+
+
+def _when(row: Row) -> str:
+    from datetime import datetime
+
+    seconds = row.get("wall_ms", 0) / 1000
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+HISTORY = (
+    Column("EPOCH", lambda h: h["epoch"], right=True),
+    Column("SINCE", _when),
+    Column("LEADER", lambda h: h["node"]),
+    Column("BEFORE", lambda h: h.get("before")),
+    Column("WHICH ENDED", lambda h: h.get("ended")),
+    Column("REASON", lambda h: h.get("reason"), sparse=True),
+    Column("BY", lambda h: h.get("principal"), wide=True),
+    Column("REGION", lambda h: h.get("region"), wide=True),
+    Column("BEFORE EPOCH", lambda h: h.get("before_epoch"), right=True, wide=True),
+    Column("PREVIOUS RECORD", lambda h: h.get("previous"), wide=True),
+)
 
 
 def draw_history(document: Any, wide: bool) -> RenderableType:
-    """One line for each tenure, oldest first."""
-    rows = document["items"]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    hidden = {"prev", "hash", "previous_hash"}
-    columns = [
-        Column(name.upper().replace("_", " "), lambda row, n=name: row.get(n), wide=name in hidden)  # type: ignore[misc]
-        for name in names
-    ]
-    return table(columns, rows, wide)
+    """One line for each tenure, oldest first: who led, after whom, and why that one's ended."""
+    return table(HISTORY, document["items"], wide)
 
 
 @shards.command("history")

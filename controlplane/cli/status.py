@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controlplane.cli.connection import access_at
+from controlplane.cli.connection import CommandFailed, FleetAccess, access_at
 from controlplane.cli.output import Column, Row, ms_text, output_options, show, table
 
 if TYPE_CHECKING:
@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 GOOD, POOR, BAD = "green", "yellow", "red"
 
 
+def is_seen(group: Row) -> bool:
+    """Whether who was asked uses the group's stores, and so can say how many answer."""
+    return bool(group.get("seen", True))
+
+
 def spare_style(group: Row) -> str:
     """Red when a group has stopped, yellow when the next loss would stop it."""
+    if not is_seen(group):
+        return ""
     if group["reachable"] < group["quorum"]:
         return BAD
     return GOOD if group["spare"] > 0 else POOR
@@ -37,6 +44,15 @@ def node_style(node: Row) -> str:
     return GOOD if node["alive"] else BAD
 
 
+def _stores_text(group: Row) -> str:
+    found = group["reachable"] if is_seen(group) else "?"
+    return f"{found}/{len(group['voters'])}"
+
+
+def _spare_text(group: Row) -> str:
+    return str(max(group["spare"], 0)) if is_seen(group) else "?"
+
+
 def region_style(region: Row) -> str:
     """Red when nobody is left, yellow when somebody is missing."""
     if not region["nodes_alive"]:
@@ -46,9 +62,9 @@ def region_style(region: Row) -> str:
 
 GROUPS = (
     Column("GROUP", lambda g: g["group"]),
-    Column("STORES", lambda g: f"{g['reachable']}/{len(g['voters'])}", right=True),
+    Column("STORES", _stores_text, right=True),
     Column("QUORUM", lambda g: g["quorum"], right=True),
-    Column("CAN LOSE", lambda g: max(g["spare"], 0), spare_style, right=True),
+    Column("CAN LOSE", _spare_text, spare_style, right=True),
     Column("TTL", lambda g: ms_text(g["ttl_ms"]), right=True),
     Column("LED", lambda g: f"{g['led']}/{g['shards']}", led_style, right=True),
     Column("VOTERS", lambda g: g["voters"], wide=True),
@@ -85,15 +101,16 @@ STORES = (
 def verdict(fleet: Row) -> tuple[str, str]:
     """Say in one sentence how the fleet is, and its colour."""
     unled = fleet["shards_total"] - fleet["shards_led"]
-    stopped = [g["group"] for g in fleet["groups"] if g["reachable"] < g["quorum"]]
-    on_the_edge = [g["group"] for g in fleet["groups"] if g["spare"] <= 0]
+    seen = [group for group in fleet["groups"] if is_seen(group)]
+    stopped = [g["group"] for g in seen if g["reachable"] < g["quorum"]]
+    on_the_edge = [g["group"] for g in seen if g["spare"] <= 0]
     if stopped:
         return f"Unavailable: no quorum in {', '.join(stopped)}.", BAD
     if unled:
         return f"Degraded: {unled} of {fleet['shards_total']} shards have no leader.", BAD
     if on_the_edge:
         return f"At risk: {', '.join(on_the_edge)} cannot lose another store.", POOR
-    spare = min((g["spare"] for g in fleet["groups"]), default=0)
+    spare = min((g["spare"] for g in seen), default=0)
     stores = "store" if spare == 1 else "stores"
     return f"Healthy: every shard is led, any group can lose {spare} more {stores}.", GOOD
 
@@ -110,7 +127,7 @@ def draw_status(fleet: Any, wide: bool) -> RenderableType:
         f"Global leader  {where}\n"
         f"Shards         {fleet['shards_led']} of {fleet['shards_total']} led\n"
         f"Map            version {fleet['map_version']}\n"
-        f"Seen from      {fleet['node']} ({fleet['region']})\n"
+        f"Seen from      {', '.join(fleet.get('asked', [fleet['node']]))}\n"
     )
     parts: list[RenderableType] = [Text(sentence, style=f"bold {colour}"), Text(facts)]
     for columns, rows in (
@@ -123,13 +140,68 @@ def draw_status(fleet: Any, wide: bool) -> RenderableType:
     return Group(*parts[:-1])
 
 
+def whole_fleet(access: FleetAccess) -> dict[str, Any]:
+    """One page from a node of each region: each knows best the stores that it uses itself.
+
+    `asked` names the nodes. A region where nobody answers is left to what the others know.
+    """
+    page: dict[str, Any] = access.get("/v1/status")
+    pages = [page]
+    for region in page["regions"]:
+        alive = [n for n in page["nodes"] if n["region"] == region["region"] and n["alive"]]
+        if alive and region["region"] != page["region"]:
+            try:
+                pages.append(access.only(alive[0]["url"]).get("/v1/status"))
+            except CommandFailed:
+                continue
+    return merged(pages)
+
+
+def merged(pages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Join what several nodes know: of each group and store, the view of who reaches most."""
+    groups: dict[str, Row] = {}
+    stores: dict[str, Row] = {}
+    for page in pages:
+        used = {store["store"] for store in page["stores"]}
+        for group in page["groups"]:
+            known = groups.get(group["group"])
+            if known is None or group["reachable"] > known["reachable"]:
+                groups[group["group"]] = {**group, "seen": used.issuperset(group["voters"])}
+        for store in page["stores"]:
+            known = stores.get(store["store"])
+            if known is None or (known["state"], store["state"]) == ("down", "up"):
+                stores[store["store"]] = store
+    regions = [
+        {
+            **region,
+            "stores": len(here := [s for s in stores.values() if s["region"] == region["region"]]),
+            "stores_up": sum(s["state"] == "up" for s in here),
+        }
+        for region in pages[0]["regions"]
+    ]
+    return {
+        **pages[0],
+        "asked": [page["node"] for page in pages],
+        "spare_stores": max(0, min((g["spare"] for g in groups.values() if g["seen"]), default=0)),
+        "groups": list(groups.values()),
+        "stores": sorted(stores.values(), key=lambda store: store["store"]),
+        "regions": regions,
+    }
+
+
 @click.command()
 @output_options
 @click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
 def status(output: str, watch: bool, at: str | None) -> None:
     """Show the fleet on one page: leaders, groups, nodes, stores.
 
-    CAN LOSE is how many more stores a group can do without before it stops taking writes.
+    CAN LOSE is how many more stores a group can do without before it stops taking writes. Without
+    --at, one node of each region is asked, since each knows best the stores that it uses.
     """
     access = access_at(at)
-    show(lambda: access.get("/v1/status"), draw_status, output, watch)
+    show(
+        lambda: merged([access.get("/v1/status")]) if at else whole_fleet(access),
+        draw_status,
+        output,
+        watch,
+    )

@@ -54,6 +54,7 @@ def wake_an_old_leader(scene: Scene, story: Story) -> None:
         slept_at = time.monotonic()
         with asleep(process):
             late = _send_late(scene, str(node["url"]))
+            led_ms = _led_anew(scene, node["id"], first.epoch, slept_at)
             taken = _taken_over(writes, first)
         answer = late.getresponse()
         answer.read()
@@ -61,8 +62,9 @@ def wake_an_old_leader(scene: Scene, story: Story) -> None:
     new = scene.route()["leader"]
     story.say(
         f"{old['node']} leads at epoch {first.epoch}. SIGSTOP: it stands still, its connections",
-        f"stay open, and it does not know that time passes. {new['node']} took over at epoch",
-        f"{taken.epoch} after {ms((taken.at_s - slept_at) * 1000)}. Then SIGCONT.",
+        f"stay open, and it does not know that time passes. {new['node']} led at epoch",
+        f"{taken.epoch} after {ms(led_ms)}; the client's next write was acknowledged after",
+        f"{ms((taken.at_s - slept_at) * 1000)}. Then SIGCONT.",
     )
     accepted = answer.status < 300
     story.say(
@@ -132,6 +134,19 @@ def _taken_over(writes: NumberedWrites, first: Ack) -> Ack:
     if taken is None:
         raise CommandFailed(f"no new leader took a write within {CHANGE_S_MAX:g} s")
     return taken
+
+
+def _led_anew(scene: Scene, sleeper: str, epoch: int, since_s: float) -> float:
+    """Wait until the others know a leader of a later epoch; milliseconds since then."""
+    witness = next(n for n in scene.state()["nodes"] if n["id"] != sleeper)
+    awake = scene.access.only(str(witness["url"]))
+
+    def look() -> bool | None:
+        route = scene.route(awake)
+        return True if route["leader"] and route["epoch"] > epoch else None
+
+    scene.wait_for(look, "nobody took over")
+    return (time.monotonic() - since_s) * 1000
 
 
 def _send_late(scene: Scene, url: str) -> http.client.HTTPConnection:

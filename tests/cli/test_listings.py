@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 import yaml
 
+from controlplane.cli.status import merged
 from tests.cli.stub_fleet import StubFleet, leadplane
 
+GROUPS_AND_STATUS = (("shards",), ("nodes",), ("regions",), ("status",))
 LISTINGS = (
     ("status",),
     ("shards",),
@@ -32,11 +35,10 @@ def test_table_fits_the_terminal(fleet: StubFleet, command: tuple[str, ...], col
     assert "\x1b" not in result.stdout
 
 
-@pytest.mark.parametrize("command", [c for c in LISTINGS if c not in (("shards",), ("nodes",))])
+@pytest.mark.parametrize("command", [c for c in LISTINGS if c not in GROUPS_AND_STATUS])
 def test_json_and_yaml_are_what_the_api_said(fleet: StubFleet, command: tuple[str, ...]) -> None:
-    words = (*command, "list") if command == ("regions",) else command
-    as_json = leadplane(*words, "-o", "json")
-    as_yaml = leadplane(*words, "-o", "yaml")
+    as_json = leadplane(*command, "-o", "json")
+    as_yaml = leadplane(*command, "-o", "yaml")
     assert as_json.exit_code == as_yaml.exit_code == 0, as_json.output + as_yaml.output
     path = fleet.asked[-1].path
     said = json.loads(fleet.answers["GET", path][2])
@@ -65,6 +67,33 @@ def test_verdict_follows_the_groups(fleet: StubFleet, change: dict[str, int], ve
     status["groups"][-1] |= change
     fleet.document("/v1/status", status)
     assert leadplane("status").stdout.splitlines()[0] == verdict
+
+
+def test_status_joins_what_a_node_of_each_region_knows() -> None:
+    def page(node: str, used: str, reachable: dict[str, int]) -> dict[str, Any]:
+        store = {"region": used, "zone": "a", "state": "up"}
+        return {
+            "node": node,
+            "stores": [{**store, "store": f"{used}-1"}],
+            "regions": [{"region": "eu", "stores": 0}, {"region": "us", "stores": 0}],
+            "groups": [
+                {"group": f"region/{r}", "voters": [f"{r}-1"], "reachable": n, "spare": n - 1}
+                for r, n in reachable.items()
+            ],
+        }
+
+    one = merged([page("n1", "eu", {"eu": 1, "us": 0})])
+    assert [(g["reachable"], g["seen"]) for g in one["groups"]] == [(1, True), (0, False)]
+    both = merged([page("n1", "eu", {"eu": 1, "us": 0}), page("n3", "us", {"eu": 0, "us": 1})])
+    assert [(g["reachable"], g["seen"]) for g in both["groups"]] == [(1, True), (1, True)]
+    assert both["asked"] == ["n1", "n3"]
+    assert [r["stores_up"] for r in both["regions"]] == [1, 1]
+
+
+def test_status_asks_a_node_of_each_region(fleet: StubFleet) -> None:
+    page = json.loads(leadplane("status", "-o", "json").stdout)
+    assert len(page["asked"]) == 3
+    assert [asked.path for asked in fleet.asked] == ["/v1/status"] * 3
 
 
 def test_a_shard_without_leader_shows_why(fleet: StubFleet) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -151,12 +151,14 @@ def test_help_is_fast_because_it_imports_little(command: str) -> None:
     assert done.stdout.startswith("Usage:")
 
 
-def test_a_command_starts_in_under_150_ms() -> None:
-    """The best of a few starts: what the command itself costs, without the neighbours."""
+def test_help_costs_under_150_ms() -> None:
+    """Processor time, and the best of a few starts: what it costs without the neighbours."""
     command = [sys.executable, "-m", "controlplane.cli.main", "--help"]
     durations = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = os.times()
         subprocess.run(command, check=True, capture_output=True)
-        durations.append(time.perf_counter() - started)
+        after = os.times()
+        spent = after.children_user + after.children_system
+        durations.append(spent - before.children_user - before.children_system)
     assert min(durations) < 0.150
