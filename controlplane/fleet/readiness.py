@@ -1,63 +1,111 @@
-"""How far a fleet is, as its nodes themselves see it: asked over HTTP like any client would."""
+"""How far a fleet is, as its nodes themselves say: asked over HTTP like any client would.
+
+A node that has just started finds grants of the past in the stores, and cannot know yet that their
+holders are gone. So what a node believes of others does not count here: a shard is led when the
+node that leads it says so itself, with a lease in its hand.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import orjson
 
 from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
 
 ASK_MS_MAX = 2_000
+PAGE = 1_000
+
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
 class FleetSight:
-    """One look at all nodes. Of shards it counts what the worst informed node knows."""
+    """One look at all nodes."""
 
     nodes_up: int = 0
     shards_led: int = 0
     shards: int = 0
     complete: bool = False
-    """Every node answers, and sees a leader for every shard."""
+    """Every node answers and knows a leader of every shard, and every shard is led."""
     waiting_for: str = ""
 
 
 async def look(urls: Sequence[str], at_least: int) -> FleetSight:
     """Ask every node for its view of the fleet. `at_least` so many shards must there be."""
-    async with HttpClient() as client, asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(_view(client, url)) for url in urls]
-    views = [view for task in asked if (view := task.result()) is not None]
-    if not views:
-        return FleetSight(waiting_for="no node answers yet")
-    led = min(int(view["shards_led"]) for view in views)
-    total = min(int(view["shards_total"]) for view in views)
-    complete = len(views) == len(urls) and at_least <= total <= led
-    waiting_for = ""
-    if len(views) < len(urls):
-        waiting_for = f"{len(urls) - len(views)} nodes do not answer yet"
-    elif not complete:
-        waiting_for = await _unled(urls)
-    return FleetSight(len(views), led, total, complete, waiting_for)
+    async with HttpClient() as client:
+        views = await _of_all(client, urls, _status)
+        if not views:
+            return FleetSight(waiting_for="no node answers yet")
+        total = min(int(view["shards_total"]) for view in views)
+        known = min(int(view["shards_led"]) for view in views)
+        here = min(total, sum(int(view["shards_here"]) for view in views))
+        sight = FleetSight(len(views), min(known, here), total)
+        if len(views) < len(urls):
+            return _waiting(sight, f"{len(urls) - len(views)} nodes do not answer yet")
+        if total < at_least:
+            return _waiting(sight, "the shard map is not known everywhere")
+        if known < total or here < total:
+            return _waiting(sight, await _unled(client, urls))
+        led = {shard for shards in await _of_all(client, urls, _led_here) for shard in shards}
+        if len(led) < total:
+            return _waiting(sight, f"{total - len(led)} leaders do not serve yet")
+    return FleetSight(len(views), len(led), total, complete=True)
 
 
-async def _view(client: HttpClient, url: str) -> Mapping[str, Any] | None:
+def _waiting(sight: FleetSight, why: str) -> FleetSight:
+    return FleetSight(sight.nodes_up, sight.shards_led, sight.shards, waiting_for=why)
+
+
+async def _of_all(
+    client: HttpClient,
+    urls: Sequence[str],
+    ask: Callable[[HttpClient, str], Awaitable[Said | None]],
+) -> list[Said]:
+    """What those say that answer, all asked at once."""
+    answers = await asyncio.gather(*(ask(client, url) for url in urls))
+    return [said for said in answers if said is not None]
+
+
+async def _status(client: HttpClient, url: str) -> Mapping[str, Any] | None:
     document = await _document(client, f"{url}/v1/status")
     return document if isinstance(document, dict) and "shards_led" in document else None
 
 
-async def _unled(urls: Sequence[str]) -> str:
+async def _led_here(client: HttpClient, url: str) -> list[str]:
+    """The shards for which this node holds a lease."""
+    return [
+        str(row["shard"])
+        for row in await _rows(client, url)
+        if row.get("lease_remaining_ms") is not None
+    ]
+
+
+async def _unled(client: HttpClient, urls: Sequence[str]) -> str:
     """Name a shard without a leader, and why, from any node that knows one."""
-    async with HttpClient() as client:
-        for url in urls:
-            document = await _document(client, f"{url}/v1/shards?limit=1000")
-            for row in document.get("items", ()) if isinstance(document, dict) else ():
-                if row.get("leader") is None:
-                    return f"{row.get('shard')} has no leader as {url} sees it: {row.get('why')}"
-    return "the shard map is not known everywhere"
+    for url in urls:
+        for row in await _rows(client, url):
+            if row.get("leader") is None:
+                return f"{row.get('shard')} has no leader as {url} sees it: {row.get('why')}"
+    return "leaders of before are gone, and their leases have not run out yet"
+
+
+async def _rows(client: HttpClient, url: str) -> list[dict[str, Any]]:
+    """Every shard as this node shows it; as far as it answers."""
+    rows: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        document = await _document(client, f"{url}/v1/shards?limit={PAGE}{after}")
+        if not isinstance(document, dict):
+            return rows
+        rows += document.get("items", ())
+        if not document.get("continue"):
+            return rows
+        after = f"&continue={quote(str(document['continue']))}"
 
 
 async def _document(client: HttpClient, url: str) -> Any:
