@@ -6,9 +6,11 @@ own knowledge at the moment of the request, or from a *hint* that another node g
 the one with the higher epoch is right, wherever it was learnt; epochs are never shared.
 
 `decide` is the whole decision for one request at one node. What needs the leader goes to the
-leader; the rest stays at home, unless home could not answer. A request is passed on at most once:
-a node that gets it second-hand and cannot serve it says who leads, and the first node decides
-again, with what it has just learnt. So a request never circles, however wrong the tables are.
+leader; the rest stays at home, unless home could not answer. While nobody is known to lead, the
+node itself is asked: it may be about to, and knows what the election waits for. A request is passed
+on at most once: a node that gets it second-hand and cannot serve it says who leads, and the first
+node decides again, with what it has just learnt. So a request never circles, however wrong the
+tables are.
 """
 
 from __future__ import annotations
@@ -129,7 +131,7 @@ class Asked:
 class Why(Enum):
     """Why a node refuses to route a request."""
 
-    NO_LEADER = "no leader is known"
+    NO_LEADER = "home could not answer, and no leader is known"
     NOT_LEADER = "this node does not lead the shard, and the request was passed on already"
     UNREACHABLE = "the leader cannot be reached from this node"
 
@@ -173,7 +175,7 @@ def decide(asked: Asked, here: str, leader: Target | None, failed: Collection[st
     if not asked.needs_leader and not asked.home_failed:
         return Serve()
     if leader is None:
-        return Refuse(Why.NO_LEADER)
+        return Refuse(Why.NO_LEADER) if asked.home_failed else Serve()
     if leader.node == here:
         return Serve()
     if asked.hops >= HOPS_MAX:
@@ -207,25 +209,20 @@ def nearest(
 ) -> Replica | None:
     """The replica to read from in `region`: fresh and far enough as asked for, freshest first.
 
-    None when the region has no such copy: then the leader is the one to ask. Freshness is what this
-    node knows of the others; the replica itself checks again when it is asked.
+    A copy whose age or position is not known here counts as fit, behind those that are known to be:
+    it checks by itself when it is asked, and passes the read on if it must. None when the region
+    has no copy, or only such as are known not to do: then the leader is the one to ask.
     """
     best: Replica | None = None
-    best_staleness_ms = 0
+    best_rank = (False, 0)
     for replica in replicas:
-        if replica.region != region or (replica.position or 0) < sequence:
+        at, age_ms = replica.position, replica.staleness_ms
+        if replica.region != region or (at is not None and at < sequence):
             continue
-        staleness_ms = replica.staleness_ms
-        if staleness_ms is None:
-            if max_staleness_ms is not None:
-                continue
-            staleness_ms = UNKNOWN_STALENESS_MS
-        elif max_staleness_ms is not None and staleness_ms > max_staleness_ms:
+        if age_ms is not None and max_staleness_ms is not None and age_ms > max_staleness_ms:
             continue
-        if best is None or staleness_ms < best_staleness_ms:
-            best, best_staleness_ms = replica, staleness_ms
+        unsure = age_ms is None or (at is None and sequence > 0)
+        rank = (unsure, age_ms or 0)
+        if best is None or rank < best_rank:
+            best, best_rank = replica, rank
     return best
-
-
-UNKNOWN_STALENESS_MS: Final = 2**53
-"""Ranks a replica of unknown age behind every replica of known age."""

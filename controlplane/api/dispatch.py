@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -140,7 +140,7 @@ class Dispatch:
                     if not isinstance(outcome, Refused):
                         return outcome
                     if home_refusal is not None or not self._goes_on(errand, outcome):
-                        raise from_refusal(_settled(outcome))
+                        raise _settled(outcome, view)
                     home_refusal = None if errand.needs_leader else outcome
                 case Forward(target):
                     reply = await self._forward(errand, target, hops)
@@ -152,13 +152,13 @@ class Dispatch:
                 case Redirect(target):
                     return _redirect(errand.incoming, target)
                 case Refuse() as refusal if home_refusal is None and refused_by_leader is None:
-                    raise _refused(refusal, view)
+                    raise _refused(refusal, errand.shard)
                 case _:
                     break
         if refused_by_leader is not None:
             return refused_by_leader
         if home_refusal is not None:
-            raise from_refusal(_settled(home_refusal))
+            raise _settled(home_refusal, self._view(errand.shard))
         raise RequestRefused("no-leader", "its leader changed while the request looked for it")
 
     def _view(self, shard: str) -> ShardView:
@@ -231,21 +231,25 @@ def _target(hint: LeaderHint | None) -> Target | None:
     return Target(hint.node, hint.region, hint.url, hint.epoch) if hint is not None else None
 
 
-def _settled(refused: Refused) -> Refused:
-    """A refusal that a client can act on: `not-leader` without a leader is an election."""
-    if refused.problem is Problem.NOT_LEADER and refused.leader is None:
-        return Refused(Problem.NO_LEADER, refused.detail, None, refused.retry_after_ms)
-    return refused
+def _settled(refused: Refused, view: ShardView) -> RequestRefused:
+    """A refusal that a client can act on.
+
+    `not-leader` without a leader to go to is an election; an election that cannot be won, because a
+    majority of the stores is out of reach, is called that.
+    """
+    nobody = refused.leader is None and refused.problem in (Problem.NOT_LEADER, Problem.NO_LEADER)
+    if nobody and view.state == "unavailable":
+        refused = replace(refused, problem=Problem.NO_QUORUM, detail=view.why or refused.detail)
+    elif nobody:
+        refused = replace(refused, problem=Problem.NO_LEADER)
+    return from_refusal(refused)
 
 
-def _refused(refusal: Refuse, view: ShardView) -> RequestRefused:
-    kind = REFUSAL_KINDS[refusal.why]
-    detail = f"shard {view.shard}: {refusal.why.value}"
-    if refusal.why is Why.NO_LEADER:
-        kind = "no-quorum" if view.state == "unavailable" else kind
-        detail = f"shard {view.shard}: {view.why or refusal.why.value}"
+def _refused(refusal: Refuse, shard: str) -> RequestRefused:
     more = {"leader": target_document(refusal.leader)} if refusal.leader is not None else {}
-    return RequestRefused(kind, detail, more=more)
+    return RequestRefused(
+        REFUSAL_KINDS[refusal.why], f"shard {shard}: {refusal.why.value}", more=more
+    )
 
 
 def target_document(target: Target) -> dict[str, Any]:

@@ -99,6 +99,7 @@ class FakeService:
         self.limits = Limits(value_bytes_max=1_024, key_bytes_max=64)
         self.map_version = 1
         self.leadership_revision = 1
+        self.state = "electing"
         self.lag = 0
         self.staleness_ms: int | None = 40
         self.checks: tuple[Check, ...] = (Check("quorum", True), Check("shard-map", True))
@@ -176,7 +177,7 @@ class FakeService:
             regions=REGIONS,
             epoch=epoch,
             leader=self.hint(shard),
-            state="led" if leader else "electing",
+            state="led" if leader else self.state,
             why="" if leader else "waiting for store eu-1",
             lease_remaining_ms=900 if here else None,
             position=found.sequence if here else None,

@@ -137,7 +137,7 @@ DECISIONS: tuple[tuple[Asked, Target | None, set[str], Decision], ...] = (
     (WRITE, THERE, {"n2"}, Refuse(Why.UNREACHABLE, THERE)),
     (WRITE, THERE, {"n3"}, Forward(THERE)),
     (WRITE, HERE, {"n1"}, Serve()),
-    (WRITE, None, set(), Refuse(Why.NO_LEADER)),
+    (WRITE, None, set(), Serve()),
     # what does not
     (LOCAL, HERE, set(), Serve()),
     (LOCAL, THERE, {"n2"}, Serve()),
@@ -154,13 +154,13 @@ DECISIONS: tuple[tuple[Asked, Target | None, set[str], Decision], ...] = (
     (REDIRECTED, HERE, set(), Serve()),
     (REDIRECTED, THERE, set(), Redirect(THERE)),
     (REDIRECTED, THERE, {"n2"}, Redirect(THERE)),
-    (REDIRECTED, None, set(), Refuse(Why.NO_LEADER)),
+    (REDIRECTED, None, set(), Serve()),
     # one hop, never two
     (SECOND_HAND, HERE, set(), Serve()),
     (SECOND_HAND, THERE, set(), Refuse(Why.NOT_LEADER, THERE)),
     (Asked(True, 1, False), THERE, set(), Refuse(Why.NOT_LEADER, THERE)),
     (Asked(True, 9), THERE, set(), Refuse(Why.NOT_LEADER, THERE)),
-    (SECOND_HAND, None, set(), Refuse(Why.NO_LEADER)),
+    (SECOND_HAND, None, set(), Serve()),
 )
 
 
@@ -214,13 +214,15 @@ COPIES = (UNKNOWN, OLD, LEADER, FRESH, FAR)
 NEAREST: tuple[tuple[str, int | None, int, Copy | None], ...] = (
     ("us", None, 0, FRESH),
     ("us", 100, 0, FRESH),
-    ("us", 39, 0, None),
+    ("us", 39, 0, UNKNOWN),
     ("us", None, 96, OLD),
-    ("us", 100, 96, None),
-    ("us", None, 100, None),
+    ("us", 100, 96, UNKNOWN),
+    ("us", None, 100, UNKNOWN),
     ("eu", 0, 100, LEADER),
+    ("eu", 0, 101, None),
     ("ap", None, 100, FAR),
-    ("ap", 1_000, 0, None),
+    ("ap", 1_000, 0, FAR),
+    ("ap", 1_000, 101, None),
     ("moon", None, 0, None),
 )
 
