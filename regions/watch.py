@@ -24,10 +24,11 @@ _POLLS_MAX = 64
 
 @dataclass(slots=True)
 class Sighting:
-    """One session as one store shows it."""
+    """One session as one store shows it: its counter, since when, and since when the session."""
 
     counter: int
     first_seen_ms: int
+    appeared_ms: int
     node: str
     region: str
     url: str
@@ -42,6 +43,7 @@ class Peer:
     region: str
     url: str
     silent_ms: int
+    appeared_ms: int
 
 
 class Watch:
@@ -76,7 +78,8 @@ class Watch:
             if old is not None and old.counter == counter:
                 fresh[sid] = old
             else:
-                fresh[sid] = Sighting(counter, now_ms, node, region, url)
+                appeared_ms = now_ms if old is None else old.appeared_ms
+                fresh[sid] = Sighting(counter, now_ms, appeared_ms, node, region, url)
         for sid in dead:
             fresh.pop(sid, None)
         self.sightings[store] = fresh
@@ -123,5 +126,5 @@ class Watch:
                 silent_ms = now_ms - s.first_seen_ms
                 old = found.get(sid)
                 if old is None or silent_ms < old.silent_ms:
-                    found[sid] = Peer(sid, s.node, s.region, s.url, silent_ms)
+                    found[sid] = Peer(sid, s.node, s.region, s.url, silent_ms, s.appeared_ms)
         return found

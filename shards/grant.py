@@ -57,10 +57,11 @@ NO_GRANT = Grant()
 class Sighted:
     """One shard as this process has seen it: a grant for each store, and where it should be led."""
 
-    __slots__ = ("grants", "pin", "placement_rev", "regions", "revoked_ms", "shard")
+    __slots__ = ("_voters", "grants", "pin", "placement_rev", "regions", "revoked_ms", "shard")
 
-    def __init__(self, shard: str, stores: int) -> None:
+    def __init__(self, shard: str, voters: int, stores: int) -> None:
         self.shard = shard
+        self._voters = voters
         self.grants: list[Grant] = [NO_GRANT] * stores
         self.revoked_ms: dict[int, int] | None = None
         self.placement_rev = 0
@@ -90,6 +91,20 @@ class Sighted:
         return max(max(g.promised, g.floor) for g in self.grants)
 
     def leading_grant(self) -> Grant | None:
-        """The grant that most likely leads: the greatest epoch held, None if nobody holds it."""
-        held = [g for g in self.grants if g.is_held]
-        return max(held, key=lambda g: g.epoch) if held else None
+        """The grant that most likely leads: shown by most voters, of equals the greatest epoch.
+
+        None if nobody does: as many voters are free as show one grant. A grant that is left
+        over at a store which nobody reaches must not hide that a majority is free.
+        """
+        grants = self.grants[: self._voters]
+        first = grants[0]
+        if all(grant is first for grant in grants):
+            return first if first.is_held else None
+        held = [grant for grant in grants if grant.is_held]
+        free = len(grants) - len(held)
+        best, most = None, free
+        for grant in sorted(held, key=lambda g: -g.epoch):
+            votes = sum((g.holder, g.epoch) == (grant.holder, grant.epoch) for g in held)
+            if votes > most:
+                best, most = grant, votes
+        return best

@@ -170,7 +170,7 @@ class Leadership:
     def _granted(self, election: Election, store: int, now_ms: int) -> None:
         epoch = str(election.epoch)
         self._desk.saw(self.shard, store, [epoch, "0", epoch, election.sid, "held", "", 0], now_ms)
-        if election is self._election and self.state is not State.ENDED:
+        if election.epoch == self.epoch and self.state not in (State.ENDED, State.HANDED):
             self.held |= 1 << store
             tail = election.tails[store]
             if self.log is not None and self.log.epoch == election.epoch:

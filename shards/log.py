@@ -209,12 +209,12 @@ class Log:
 
     def appended(self, store: int, number: int, payload: list[Any]) -> int:
         """An append was accepted: [te, ts, tc, cm, ap, as, bytes]. Returns the new commit index."""
-        _te, _ts, _tc, cm, _ap, covered, size = payload
+        te, ts, tc, cm, _ap, covered, size = payload
         f = self.followers[store]
         f.committed = max(f.committed, cm)
         self.size_bytes = size
         if number == f.round and f.stream is Stream.UNKNOWN:
-            self.restart(store, max(cm, f.covered))
+            self.matches(store, ts, int(te), tc, max(cm, f.covered))
         if covered > f.covered:
             f.covered = min(covered, self.last.sequence)
             self._advance()

@@ -195,7 +195,7 @@ class Group:
         found = self.shards.get(shard)
         if found is None:
             shard = intern(shard)
-            found = self.shards[shard] = Sighted(shard, self.stores)
+            found = self.shards[shard] = Sighted(shard, self.voters, self.stores)
             self.by_holder.setdefault("", set()).add(shard)
         return found
 

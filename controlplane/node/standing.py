@@ -52,6 +52,7 @@ class StandingDesk:
         self._attempts: dict[str, Attempt] = {}
         self._cooling: dict[str, int] = {}  # evicted here: do not stand before
         self._alive: list[tuple[str, str]] = []  # (node, region), sorted
+        self._appeared_ms: dict[str, int] = {}
         self.special: set[str] = set()  # handed to us, or revoked: look at once
         self.why: dict[str, str] = {}
         self.deadline_ms: int | None = None  # when a holder will have been silent long enough
@@ -89,12 +90,14 @@ class StandingDesk:
     def _living(self, now_ms: int) -> list[tuple[str, str]]:
         group = self._group
         plan = self._node.plan
-        found = {
-            (p.node, p.region)
+        live = [
+            p
             for p in group.watch.peers(now_ms).values()
             if p.silent_ms < group.times.silent_ms
             and not self._node.census.is_draining(process_of(p.sid))
-        }
+        ]
+        self._appeared_ms = {p.node: p.appeared_ms for p in live}
+        found = {(p.node, p.region) for p in live}
         if group.session is not None:
             found.add((plan.node, plan.region))
         return sorted(found)
@@ -164,12 +167,12 @@ class StandingDesk:
         self._report_stuck(sighted, attempt, now_ms)
         if now_ms < max(attempt.not_before_ms, self._cooling.get(shard, 0)):
             return False
-        order = self.order(sighted)
-        here = self._node.plan.node
-        place = order.index(here) if here in order else len(order)
-        step_ms = group.times.ttl_ms // 4
-        handed = shard in self.special
-        if not handed and now_ms < attempt.open_since_ms + place * step_ms:
+        if sighted.placement_rev == 0:
+            self.why[shard] = "its placement is not known yet"
+            return False
+        step_ms = group.times.poll_every_ms + 4 * self._round_trip_ms()
+        patience_ms = self._place(sighted) * step_ms
+        if shard not in self.special and now_ms < attempt.open_since_ms + patience_ms:
             return False
         session = group.session
         assert session is not None, "standing without a session"
@@ -183,6 +186,34 @@ class StandingDesk:
         attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
         leadership.stand(session, prospect.conditions, why, now_ms)
         return True
+
+    def _place(self, sighted: Sighted) -> int:
+        """How many candidates come before this node.
+
+        One that appeared after the holder's last sign of life is not waited for, since it is not
+        ready yet; unless this node is as new itself, as after a restart of everything.
+        """
+        here = self._node.plan.node
+        order = self.order(sighted)
+        ahead = order[: order.index(here)] if here in order else order
+        signed_ms = self._last_sign_ms(sighted)
+        if signed_ms is None or self._group.started_ms > signed_ms:
+            return len(ahead)
+        return sum(self._appeared_ms.get(node, 0) <= signed_ms for node in ahead)
+
+    def _last_sign_ms(self, sighted: Sighted) -> int | None:
+        leading = sighted.leading_grant()
+        if leading is None:
+            return None
+        signs = [
+            seen.first_seen_ms
+            for sightings in self._group.watch.sightings
+            if (seen := sightings.get(leading.holder)) is not None
+        ]
+        return max(signs, default=None)
+
+    def _round_trip_ms(self) -> int:
+        return max(lane.round_trip_ms for lane in self._group.lanes)
 
     def _report_stuck(self, sighted: Sighted, attempt: Attempt, now_ms: int) -> None:
         stuck = now_ms - attempt.open_since_ms > STUCK_TTLS * self._group.times.ttl_ms
@@ -225,7 +256,7 @@ class StandingDesk:
         self.special.discard(shard)
         attempt = self._attempts.setdefault(shard, Attempt(now_ms))
         attempt.losses += 1
-        round_trip_ms = max([10, *(lane.round_trip_ms for lane in self._group.lanes)])
+        round_trip_ms = max(10, self._round_trip_ms())
         cap = min(self._group.times.ttl_ms // 2, 2 * round_trip_ms * 2 ** min(attempt.losses, 10))
         attempt.not_before_ms = now_ms + int(self._node.draw() * cap)
 
