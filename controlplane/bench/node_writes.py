@@ -36,13 +36,14 @@ from controlplane.requests import Put, Write, Written
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
 from controlplane.runtime.lanes import BulkLane, OrderedLane
-from controlplane.runtime.planning import plan_node
+from controlplane.runtime.membership import learn_memberships
+from controlplane.runtime.planning import make_plan
 from controlplane.settings import NodeSettings, load_settings
 from controlplane.store_config import StoreSpec, find_store_binary
-from regions.redis_store import RedisStore
-from regions.store import Lane, OnLost, StoreAddress
+from controlplane.store_lanes import lane_maker
+from regions.store import StoreIdentity
+from regions.topology import StoreSite
 from regions.topology_file import load_topology
-from shards.scripts.library import leadplane_library
 
 LED_S_MAX = 60.0
 POLL_S = 0.05
@@ -87,7 +88,7 @@ async def lone_node(folder: Path) -> AsyncIterator[tuple[Driver, str]]:
     try:
         for store in stores:
             await store.start()
-        await initialise(topology)
+        await initialise(topology, secrets.token_hex(8))
         write_settings(directory, topology, options, {})
         settings = load_settings(directory.settings_path(topology.nodes[0].id))
         async with running_driver(settings) as driver:
@@ -100,37 +101,36 @@ async def lone_node(folder: Path) -> AsyncIterator[tuple[Driver, str]]:
 @contextlib.asynccontextmanager
 async def running_driver(settings: NodeSettings) -> AsyncIterator[Driver]:
     """The node of these settings with its lanes, without HTTP, on this loop."""
-    plan = await plan_node(settings, f"{settings.node}.{secrets.token_hex(4)}")
+    descriptions = await learn_memberships(
+        settings.topology, lambda site: lane_maker(site, {}), settings.stores_wait_ms_max
+    )
+    plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", descriptions)
     node = Node(plan, random.random, boottime_ms())
     lanes = Lanes()
     driver = Driver(node, lanes, on_happened=lambda event: None, on_table=lambda: None)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(driver.run())]
-        for store in settings.topology.stores:
-            ordered, bulk = _lanes(plan, driver, store.id, StoreAddress(store.host, store.port))
-            lanes.ordered[store.id], lanes.bulk[store.id] = ordered, bulk
+        for site in settings.topology.stores:
+            ordered, bulk = _lanes(plan, driver, site)
+            lanes.ordered[site.id], lanes.bulk[site.id] = ordered, bulk
             running += [tasks.create_task(ordered.run()), tasks.create_task(bulk.run())]
         yield driver
         for task in running:
             task.cancel()
 
 
-def _lanes(
-    plan: NodePlan, driver: Driver, store: str, address: StoreAddress
-) -> tuple[OrderedLane, BulkLane]:
-    def make_lane(on_lost: OnLost) -> Lane:
-        return RedisStore(address, on_lost, leadplane_library())
-
-    voter = next(v for group in plan.groups for v in group.voters if v.store == store)
+def _lanes(plan: NodePlan, driver: Driver, site: StoreSite) -> tuple[OrderedLane, BulkLane]:
+    voter = next(v for group in plan.groups for v in group.voters if v.store == site.id)
+    make_lane = lane_maker(site, {}, expected=StoreIdentity(site.id, voter.incarnation))
     ordered = OrderedLane(
-        voter,
+        site.id,
         make_lane,
         post=driver.post,
         refused=lambda name, why: sys.exit(f"store {name} is refused: {why}"),
         lost=lambda name: None,
         draw=random.random,
     )
-    return ordered, BulkLane(store, make_lane, post=driver.post, draw=random.random)
+    return ordered, BulkLane(site.id, make_lane, post=driver.post, draw=random.random)
 
 
 async def _led_shard(driver: Driver) -> str:
