@@ -61,7 +61,7 @@ class StoreView:
     region: str
     zone: str
     groups: tuple[str, ...]
-    state: str  # up | down | refused
+    state: str  # up | down | refused | unknown
     why: str
     opseq: int
     round_trip_ms: int | None

@@ -203,10 +203,9 @@ class Group:
         """Take one store's grant of a shard, and keep the index of holders."""
         sighted = self.sighted(shard)
         shard = sighted.shard
-        before = sighted.leading_grant()
+        before = sighted.holder()
         sighted.saw(store, fields, now_ms)
-        after = sighted.leading_grant()
-        self.reindex(shard, before.holder if before else "", after.holder if after else "")
+        self.reindex(shard, before, sighted.holder())
         self.changed(shard, now_ms)
 
     def reindex(self, shard: str, old: str, new: str) -> None:

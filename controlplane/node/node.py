@@ -33,6 +33,7 @@ from controlplane.node.census import GLOBAL, Census
 from controlplane.node.directory import Directory, MapRow
 from controlplane.node.duties import Duties
 from controlplane.node.group import Group
+from controlplane.node.hearsay import Hearsay
 from controlplane.node.lane import Lane
 from controlplane.node.nearby import Nearby
 from controlplane.node.pictures import Pictures
@@ -89,6 +90,7 @@ class Node:
         self.probing = Probing(self, now_ms)
         self.pictures = Pictures(self)
         self.census = Census(self)
+        self.hearsay = Hearsay(self, now_ms)
         self.groups: dict[str, Group] = {}
         self._make_groups(now_ms)
         self.standing = {name: StandingDesk(self, group) for name, group in self.groups.items()}
@@ -156,6 +158,7 @@ class Node:
         self.duties.advance(now_ms)
         self.rebalance.advance(now_ms)
         self.probing.advance(now_ms)
+        self.hearsay.advance(now_ms)
         self.serving.sweep(now_ms)
         self.requests.expire(now_ms)
 
@@ -182,6 +185,7 @@ class Node:
         """When `advance` has something to do at the latest."""
         times = [
             self.directory.deadline_ms, self.rebalance.deadline_ms, self.probing.deadline_ms,
+            self.hearsay.deadline_ms,
             self.nearby.deadline_ms, self.requests.deadline_ms,
         ]  # fmt: skip
         times += [group.deadline_ms for group in self.groups.values()]
@@ -292,6 +296,8 @@ class Node:
                 self.duties.reported(sender, message.get("rows"))
             case "opened-ack":
                 self.duties.acknowledged(message.get("keys"))
+            case "stores":
+                self.hearsay.heard(message.get("stores"), self.now_ms)
             case "draining":
                 self.census.drains(str(message.get("process")))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.node.directory import SYSTEM, MapRow
 from controlplane.node.group import Group
+from controlplane.node_plan import StorePlan
 from controlplane.views import (
     FleetView,
     GroupView,
@@ -120,28 +121,50 @@ class Pictures:
         return FleetView(
             node.plan.node, node.plan.region, node.census.global_leader(), node.map_version,
             node.leadership_revision, tuple(self._group(g, now_ms) for g in node.groups.values()),
-            tuple(self._store(name, now_ms) for name in node.lanes), tuple(self._nodes(now_ms)),
+            tuple(self._store(plan, now_ms) for plan in self._all_stores()), tuple(self._nodes(now_ms)),
             len(rows), sum(row.state == "led" for row in rows), here,
         )  # fmt: skip
 
     def _group(self, group: Group, now_ms: int) -> GroupView:
-        up = sum(group.lanes[i].is_up for i in range(group.voters))
+        up = sum(self._store(store, now_ms).state == "up" for store in group.plan.voters)
         led = sum(len(s) for holder, s in group.by_holder.items() if holder)
         return GroupView(
-            group.group, tuple(s.store for s in group.plan.voters),
-            tuple(s.store for s in group.plan.followers), group.quorum, up,
-            max(0, up - group.quorum), group.times.ttl_ms, len(group.shards), led,
-        )  # fmt: skip
+            group=group.group,
+            voters=tuple(s.store for s in group.plan.voters),
+            followers=tuple(s.store for s in group.plan.followers),
+            quorum=group.quorum,
+            reachable=up,
+            spare=max(0, up - group.quorum),
+            ttl_ms=group.times.ttl_ms,
+            shards=len(group.shards),
+            led=led,
+        )
 
-    def _store(self, name: str, now_ms: int) -> StoreView:
-        lane = self._node.lanes[name]
-        plans = {s.store: s for g in self._node.plan.groups for s in (*g.voters, *g.followers)}
-        groups = tuple(g.group for g in self._node.groups.values() if g.store_of(lane) is not None)
-        state = "up" if lane.is_up else ("refused" if lane.refusal else "down")
-        silent_ms = None if lane.heard_ms is None else now_ms - lane.heard_ms
+    def _all_stores(self) -> list[StorePlan]:
+        plans = [s for g in self._node.plan.groups for s in (*g.voters, *g.followers)]
+        return list({plan.store: plan for plan in plans}.values())
+
+    def _store(self, plan: StorePlan, now_ms: int) -> StoreView:
+        """As this node's own lane shows it, else as another node last said."""
+        groups = tuple(
+            g.name
+            for g in self._node.plan.groups
+            if any(s.store == plan.store for s in (*g.voters, *g.followers))
+        )
+        lane = self._node.lanes.get(plan.store)
+        if lane is not None:
+            state = "up" if lane.is_up else ("refused" if lane.refusal else "down")
+            why, opseq, trip = lane.refusal, lane.opseq, lane.round_trip_ms
+            silent_ms = None if lane.heard_ms is None else now_ms - lane.heard_ms
+        elif (report := self._node.hearsay.of(plan.store, now_ms)) is not None:
+            state = "up" if report.up else ("refused" if report.why else "down")
+            why, opseq, trip = report.why, report.opseq, report.round_trip_ms
+            silent_ms = now_ms - report.told_ms
+        else:
+            state, why, opseq, trip, silent_ms = "unknown", "no node told of it", 0, 0, None
         return StoreView(
-            name, plans[name].region, plans[name].zone, groups, state, lane.refusal, lane.opseq,
-            lane.round_trip_ms, silent_ms,
+            plan.store, plan.region, plan.zone, groups, state, why, opseq,
+            trip if state == "up" else None, silent_ms,
         )  # fmt: skip
 
     def _nodes(self, now_ms: int) -> list[NodeView]:

@@ -1,0 +1,74 @@
+"""What other nodes say of stores that this one has no lane to: shown to people, never acted upon.
+
+Every node tells a few random others what it sees of its own stores. So any node can show the whole
+fleet, each line with its age; a line that nobody has repeated for a while is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from controlplane.machine import Tell
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+TELL_EVERY_MS = 1_000
+LISTENERS_MAX = 6
+STORES_MAX = 1_000
+FORGET_AFTER_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One store as another node saw it, at the time this node was told."""
+
+    told_ms: int
+    up: bool
+    why: str
+    opseq: int
+    round_trip_ms: int
+
+
+class Hearsay:
+    """Reports told and heard by one node."""
+
+    def __init__(self, node: Node, now_ms: int) -> None:
+        self._node = node
+        self._reports: dict[str, Report] = {}
+        self._next_ms = now_ms
+
+    @property
+    def deadline_ms(self) -> int:
+        """When `advance` has something to do."""
+        return self._next_ms
+
+    def advance(self, now_ms: int) -> None:
+        """Tell some others, when it is time."""
+        if now_ms < self._next_ms:
+            return
+        self._next_ms = now_ms + TELL_EVERY_MS
+        peers = [peer.node for peer in self._node.plan.peers]
+        start = int(self._node.draw() * len(peers))
+        stores = [
+            [lane.store, lane.is_up, lane.refusal, lane.opseq, lane.round_trip_ms]
+            for lane in self._node.lanes.values()
+        ]
+        message = {"kind": "stores", "stores": stores}
+        for peer in (peers[start:] + peers[:start])[:LISTENERS_MAX]:
+            self._node.out.append(Tell(peer, message))
+
+    def heard(self, stores: Any, now_ms: int) -> None:
+        """Take another node's reports; what has not their shape is ignored."""
+        for report in stores[:STORES_MAX] if isinstance(stores, list) else ():
+            match report:
+                case [str(store), bool(up), str(why), int(opseq), int(round_trip_ms)]:
+                    self._reports[store] = Report(now_ms, up, why, opseq, round_trip_ms)
+
+    def of(self, store: str, now_ms: int) -> Report | None:
+        """The newest report of a store, if it is not too old."""
+        report = self._reports.get(store)
+        if report is None or now_ms - report.told_ms > FORGET_AFTER_MS:
+            return None
+        return report
