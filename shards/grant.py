@@ -91,20 +91,24 @@ class Sighted:
         return max(max(g.promised, g.floor) for g in self.grants)
 
     def leading_grant(self) -> Grant | None:
-        """The grant that most likely leads: shown by most voters, of equals the greatest epoch.
+        """The newest grant there is news of: the greatest epoch held, None if nobody holds it."""
+        held = [grant for grant in self.grants if grant.is_held]
+        return max(held, key=lambda grant: grant.epoch) if held else None
 
-        None if nobody does: as many voters are free as show one grant. A grant that is left
-        over at a store which nobody reaches must not hide that a majority is free.
+    def holder(self) -> str:
+        """The session that most voters show, of equals the one with the greater epoch.
+
+        "" if as many are free. So a grant left over at a store that nobody reaches does not hide
+        that a majority is free to be asked.
         """
         grants = self.grants[: self._voters]
         first = grants[0]
         if all(grant is first for grant in grants):
-            return first if first.is_held else None
+            return first.holder if first.is_held else ""
         held = [grant for grant in grants if grant.is_held]
-        free = len(grants) - len(held)
-        best, most = None, free
+        best, most = "", len(grants) - len(held)
         for grant in sorted(held, key=lambda g: -g.epoch):
             votes = sum((g.holder, g.epoch) == (grant.holder, grant.epoch) for g in held)
             if votes > most:
-                best, most = grant, votes
+                best, most = grant.holder, votes
         return best
