@@ -117,13 +117,19 @@ class Pictures:
         """The page behind /v1/status."""
         node = self._node
         rows = self.shard_views(now_ms)
-        here = sum(len(group.led) for group in node.groups.values())
         return FleetView(
-            node.plan.node, node.plan.region, node.census.global_leader(), node.map_version,
-            node.leadership_revision, tuple(self._group(g, now_ms) for g in node.groups.values()),
-            tuple(self._store(plan, now_ms) for plan in self._all_stores()), tuple(self._nodes(now_ms)),
-            len(rows), sum(row.state == "led" for row in rows), here,
-        )  # fmt: skip
+            node=node.plan.node,
+            region=node.plan.region,
+            global_leader=node.census.global_leader(),
+            map_version=node.map_version,
+            leadership_revision=node.leadership_revision,
+            groups=tuple(self._group(g, now_ms) for g in node.groups.values()),
+            stores=tuple(self._store(plan, now_ms) for plan in self._all_stores()),
+            nodes=tuple(self._nodes(now_ms)),
+            shards_total=len(rows),
+            shards_led=sum(row.state == "led" for row in rows),
+            shards_here=sum(len(group.led) for group in node.groups.values()),
+        )
 
     def _group(self, group: Group, now_ms: int) -> GroupView:
         up = sum(self._store(store, now_ms).state == "up" for store in group.plan.voters)
