@@ -52,7 +52,7 @@ def test_a_session_names_its_process(sid: str, process: str) -> None:
         ([shown(1, "p/1"), shown(1, "p/1"), shown(2, "q/1")], "p/1"),
         ([shown(1, "p/1"), shown(2, "q/1"), shown(3, "r/1")], "r/1"),
         ([shown(1), shown(2, "q/1"), shown(3, "r/1")], ""),
-        ([shown(1, "p/1"), shown(2, "p/1"), shown(2, "q/1")], "q/1"),
+        ([shown(1, "p/1"), shown(2, "p/1"), shown(3, "q/1")], "q/1"),
     ],
 )
 def test_the_holder_is_who_most_voters_show(grants: list[list[object]], holder: str) -> None:
