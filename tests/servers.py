@@ -31,6 +31,7 @@ class Server:
     name: str
     port: int
     pid: int
+    binary: Path
 
     def client(self) -> redis.Redis:
         """A client of its own; the caller closes it."""
@@ -57,7 +58,7 @@ def running(name: str, binary: Path, settings: dict[str, str]) -> Iterator[Serve
         process = subprocess.Popen(arguments, stdout=log, stderr=log)
     try:
         _wait_until_ready(process, port, folder / "log")
-        yield Server(name, port, process.pid)
+        yield Server(name, port, process.pid, binary)
     finally:
         process.kill()
         process.wait()
