@@ -113,12 +113,18 @@ class LatencyPipe:
         assert self._target is not None
         if isinstance(item, Finish):
             if item is Finish.END and not self._target.is_closing():
-                self._target.write_eof()
+                self._end_target(self._target)
             self._finished(item)
             return
         self._held_bytes -= len(item)
         if not self._target.is_closing():
             self._target.write(item)
+
+    def _end_target(self, target: asyncio.Transport) -> None:
+        try:
+            target.write_eof()
+        except OSError:
+            target.abort()  # the peer broke it off already, and the loop has not told us yet
 
     def _read_again(self) -> None:
         if self._source_paused and self._held_bytes <= _RESUME_BYTES:

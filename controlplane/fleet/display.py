@@ -6,6 +6,7 @@ so that stdout is free for what scripts read.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,9 +83,9 @@ class FleetDisplay:
         self.console.print(
             f"\ntry:  export LEADPLANE_URL={url}\n"
             "      leadplane status\n"
-            "      leadplane kv put {customer42}/name Ada\n"
-            "      leadplane kv get {customer42}/name\n"
-            "      leadplane tour",
+            "      leadplane kv put '{customer42}/name' Ada\n"
+            "      leadplane kv get '{customer42}/name'\n"
+            f"      leadplane tour --dir {shlex.quote(state.dir)}",
             soft_wrap=True,
         )
 

@@ -91,37 +91,44 @@ class Supervisor:
         Raises what kept it from coming up, with nothing left running.
         """
         try:
-            async with asyncio.TaskGroup() as tasks:
-                living = tasks.create_task(self._live())
-                await stop.wait()
-                living.cancel()
-        except BaseException as error:
-            cause = first_cause(error)
-            await self._fall(Phase.FAILED, str(cause) or type(cause).__name__)
-            raise cause from None
-        await self._fall(Phase.STOPPED, "")
+            async with asyncio.TaskGroup() as ways:
+                try:
+                    await self._live_until(stop, ways)
+                except BaseException as error:
+                    cause = first_cause(error)
+                    await self._fall(Phase.FAILED, str(cause) or type(cause).__name__)
+                    raise
+                await self._fall(Phase.STOPPED, "")
+        except BaseExceptionGroup as group:
+            raise first_cause(group) from None
 
     def hurry(self) -> None:
         """Somebody is impatient: nodes that still hand over are killed."""
         for node in self._nodes:
             node.signal(signal.SIGKILL)
 
-    async def _live(self) -> None:
-        """Start everything, then keep it running until cancelled."""
+    async def _live_until(self, stop: asyncio.Event, ways: asyncio.TaskGroup) -> None:
+        """Start everything, then keep it running until `stop` is set."""
         async with asyncio.TaskGroup() as tasks:
-            await self._rise(tasks)
+            living = tasks.create_task(self._live(ways))
+            await stop.wait()
+            living.cancel()
 
-    async def _rise(self, tasks: asyncio.TaskGroup) -> None:
+    async def _live(self, ways: asyncio.TaskGroup) -> None:
+        async with asyncio.TaskGroup() as keepers:
+            await self._rise(keepers, ways)
+
+    async def _rise(self, keepers: asyncio.TaskGroup, ways: asyncio.TaskGroup) -> None:
         await self._start_stores()
         for store in self._stores:
-            tasks.create_task(keep_running(store, self._store_news))
+            keepers.create_task(keep_running(store, self._store_news))
         if not self._plan.directory.is_bootstrapped:
             self._note(phase=Phase.BOOTSTRAPPING)
             await initialise(self._plan.topology, self._plan.options.nonce)
             self._plan.directory.bootstrapped_path.touch()
             self._note(first_start=True)
         self._note(phase=Phase.STARTING_NODES)
-        ports = await self._start_proxy(tasks)
+        ports = await self._start_proxy(ways)
         self._state = replace(self._state, proxy_ports=ports)
         write_settings(self._plan.directory, self._plan.topology, self._plan.options, ports)
         for node in self._nodes:
@@ -134,7 +141,7 @@ class Supervisor:
             message = f"not every shard has a leader after {self._plan.ready_ms_max} ms: {why}"
             raise FleetFailed(message) from error
         for node in self._nodes:
-            tasks.create_task(node.keep_running(self._node_news))
+            keepers.create_task(node.keep_running(self._node_news))
         self._note(phase=Phase.READY, detail="")
 
     async def _start_stores(self) -> None:
@@ -147,10 +154,10 @@ class Supervisor:
         await store.start()
         self._note()
 
-    async def _start_proxy(self, tasks: asyncio.TaskGroup) -> dict[str, int]:
+    async def _start_proxy(self, ways: asyncio.TaskGroup) -> dict[str, int]:
         if not self._plan.latency:
             return {}
-        self._proxy = LatencyProxy(links_of(self._plan.topology, self._plan.latency), tasks)
+        self._proxy = LatencyProxy(links_of(self._plan.topology, self._plan.latency), ways)
         return await self._proxy.start()
 
     async def _until_led(self) -> None:
