@@ -110,3 +110,10 @@ class FleetNotRunning(ControlplaneError):
 
     code = "fleet-not-running"
     hint = "start one with `leadplane up`, or name its directory with --dir"
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Give the first real failure inside a group of failures; any other is its own cause."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -36,7 +36,7 @@ def serve(ctx: click.Context, path: Path, any_address: bool) -> None:
     # Imported late: `leadplane serve --help` need not load any of it.
     import uvloop
 
-    from controlplane.errors import ControlplaneError
+    from controlplane.errors import ControlplaneError, first_cause
     from controlplane.runtime.process import run_node
     from controlplane.settings import load_settings
     from controlplane.telemetry.lifecycle_log import set_up_logging
@@ -48,10 +48,11 @@ def serve(ctx: click.Context, path: Path, any_address: bool) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_node(settings, any_address=any_address))
-    except (ControlplaneError, RegionsError):
-        raise
     except Exception as error:
-        click.echo("".join(traceback.format_exception(error)), err=True)
+        cause = first_cause(error)
+        if isinstance(cause, (ControlplaneError, RegionsError)):
+            raise cause from None
+        click.echo("".join(traceback.format_exception(cause, chain=False)), err=True)
         click.echo(
             "leadplane: this node found something that must not be, and stopped rather than go on\n"
             "  its shards pass to other nodes; keep the lines above, they say what it was",

@@ -19,14 +19,14 @@ from pathlib import Path
 import orjson
 
 from controlplane.ephemeral import PREFIX, ephemeral_directory
-from controlplane.errors import FleetFailed
+from controlplane.errors import FleetFailed, first_cause
 from controlplane.first_shards import Survival
 from controlplane.fleet.directory import DEFAULT_DIRECTORY, FleetDirectory, FleetOptions
 from controlplane.fleet.display import FleetDisplay
 from controlplane.fleet.layout import lay_out
 from controlplane.fleet.state import FleetState, Phase, read_state, write_state
 from controlplane.fleet.stopping import end_orphans
-from controlplane.fleet.supervisor import READY_MS_MAX, FleetPlan, Supervisor, first_cause
+from controlplane.fleet.supervisor import READY_MS_MAX, FleetPlan, Supervisor
 from controlplane.store_config import find_store_binary
 from regions.topology import Topology
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controlplane.embedded import StoreNews, StoreProcess, keep_running
-from controlplane.errors import FleetFailed
+from controlplane.errors import FleetFailed, first_cause
 from controlplane.fleet.directory import FleetDirectory, FleetOptions
 from controlplane.fleet.first_start import initialise
 from controlplane.fleet.layout import DRAIN_MS_MAX, write_settings
@@ -228,13 +228,6 @@ class Supervisor:
         if state != self._state or phase is not None:
             self._state = state
             self._report(state)
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """Give the first real cause inside a group of failures."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _indented(text: str) -> str:

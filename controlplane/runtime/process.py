@@ -11,12 +11,14 @@ nodes take over from one that is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import random
 import secrets
 import signal
 import socket
 import time
+from collections.abc import Awaitable
 
 from controlplane.api.application import create_app
 from controlplane.api.server import ApiServer
@@ -41,6 +43,9 @@ from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.spans import EventTracer, event_tracer
 from regions.store import StoreIdentity
 
+CLOSING_MS_MAX = 2_000
+"""How long requests under way may still take when a node stops."""
+
 
 async def run_node(settings: NodeSettings, *, any_address: bool = False) -> None:
     """Run one node until SIGTERM or SIGINT, then hand over and return.
@@ -50,7 +55,6 @@ async def run_node(settings: NodeSettings, *, any_address: bool = False) -> None
     host, port = settings.address
     require_loopback(host, any_address=any_address)
     require_free(host, port)
-    stop = _stop_signal()
     log_line("starting", url=settings.site.url, region=settings.site.region)
     descriptions = await learn_memberships(
         settings.topology, lambda site: lane_maker(site, settings.dial), settings.stores_wait_ms_max
@@ -58,7 +62,7 @@ async def run_node(settings: NodeSettings, *, any_address: bool = False) -> None
     plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", descriptions)
     tracer = event_tracer(settings.trace_exporter, settings.node, settings.site.region)
     try:
-        await _NodeProcess(settings, plan, tracer).run(stop)
+        await _NodeProcess(settings, plan, tracer).run(_stop_signal())
     finally:
         if tracer is not None:
             tracer.close()
@@ -113,9 +117,11 @@ class _NodeProcess:
                 tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
             ]
             server = await self._serve()
-            await stop.wait()
-            await self._drain()
-            await server.stop()
+            try:
+                await stop.wait()
+                await self._drain()
+            finally:
+                await _within(CLOSING_MS_MAX, server.stop())
             for task in (*running, *self._performer.tasks):
                 task.cancel()
 
@@ -201,6 +207,13 @@ class _Performer:
     def probe(self, effect: Probe) -> None:
         if self.peers is not None:
             self.peers.probe(effect)
+
+
+async def _within(ms_max: int, closing: Awaitable[None]) -> None:
+    """Close something properly, or after a while anyhow."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ms_max / 1_000):
+            await closing
 
 
 def require_loopback(host: str, *, any_address: bool) -> None:
