@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "install: done"
 
 demo: install ## start three regions on this machine and watch a failover
-	@$(BIN)/leadplane up --ephemeral --tour
+	@$(BIN)/leadplane tour --start
 
 test: install check ## everything that must hold: check, then all tests
 	@$(BIN)/pytest -q -n $(WORKERS)
