@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from controlplane.machine import Draining
 from controlplane.simulator.fleet import Fleet
+from controlplane.simulator.process import Process
 
 SLOW_STORE_MS = (2, 40)
 SLOW_LINK_MS = (10, 400)
@@ -27,11 +29,13 @@ class Faults:
         self._stores = list(fleet.stores)
         self._acts: dict[str, Callable[[int], None]] = {
             "crash node": self._crash_node,
+            "drain node": self._drain_node,
             "pause node": self._pause_node,
             "pause node before it sends": self._freeze_node,
             "cut one way": self._cut_one_way,
             "partition": self._partition,
             "crash store": self._crash_store,
+            "pause store": self._pause_store,
             "slow store": self._slow_store,
             "slow link": self._slow_link,
             "break connection": self._break_connection,
@@ -52,6 +56,7 @@ class Faults:
         fleet.deaf.clear()
         for name in self._stores:
             fleet.restart_store(name)
+            fleet.stores[name].resume()
             fleet.stores[name].slowness_ms = 0
         for name in self._nodes:
             fleet.start_node(name)
@@ -82,6 +87,18 @@ class Faults:
         name = self._chance.choice(self._nodes)
         self._fleet.crash_node(name)
         self._later(lasts_ms, self._fleet.start_node, name)
+
+    def _drain_node(self, lasts_ms: int) -> None:
+        name = self._chance.choice(self._nodes)
+        process = self._fleet.processes.get(name)
+        if process is not None:
+            process.deliver(Draining())
+            self._later(lasts_ms, self._replace, process)
+
+    def _replace(self, process: Process) -> None:
+        if self._fleet.processes.get(process.name, process) is process:
+            self._fleet.crash_node(process.name)
+            self._fleet.start_node(process.name)
 
     def _pause_node(self, lasts_ms: int, before_sending: bool = False) -> None:
         process = self._fleet.processes.get(self._chance.choice(self._nodes))
@@ -146,6 +163,11 @@ class Faults:
         name = self._chance.choice(self._stores)
         self._fleet.crash_store(name)
         self._later(lasts_ms, self._fleet.restart_store, name)
+
+    def _pause_store(self, lasts_ms: int) -> None:
+        store = self._fleet.stores[self._chance.choice(self._stores)]
+        store.pause()
+        self._later(lasts_ms, store.resume)
 
     def _slow_store(self, lasts_ms: int) -> None:
         store = self._fleet.stores[self._chance.choice(self._stores)]

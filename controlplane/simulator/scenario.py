@@ -17,11 +17,13 @@ SAME_REGION_MS = 2.0
 
 ALL_FAULTS = (
     "crash node",
+    "drain node",
     "pause node",
     "pause node before it sends",
     "cut one way",
     "partition",
     "crash store",
+    "pause store",
     "slow store",
     "slow link",
     "break connection",

@@ -39,10 +39,14 @@ class SimulatedStore:
         self._runs = 1
         self._busy_until_ms = 0
         self._queued = 0
+        self._held_back: list[tuple[bytes, Callable[[bytes], None]]] | None = None
 
     def submit(self, request: bytes, answer: Callable[[bytes], None]) -> None:
         """Execute a call after those before it, then hand its reply to `answer`; or die first."""
         if not self.up:
+            return
+        if self._held_back is not None:
+            self._held_back.append((request, answer))
             return
         now_ms = self._world.now_ms
         done_ms = max(self._busy_until_ms, now_ms) + self._service_ms()
@@ -58,7 +62,19 @@ class SimulatedStore:
         self.up = False
         self._runs += 1
         self._queued = 0
+        self._held_back = None
         self._busy_until_ms = 0
+
+    def pause(self) -> None:
+        """Execute nothing for a while; what arrives waits, even if its sender gives it up."""
+        if self.up and self._held_back is None:
+            self._held_back = []
+
+    def resume(self) -> None:
+        """Go on with all that has waited, in the order in which it came."""
+        waiting, self._held_back = self._held_back or [], None
+        for request, answer in waiting:
+            self.submit(request, answer)
 
     def restart(self) -> None:
         """Come back with the same data and another run id."""

@@ -26,14 +26,21 @@ CRASH = "nothing is raised"
 
 
 @dataclass(frozen=True)
-class Mutant:
+class Edit:
     """In the file at `path`, `old` (which must be there exactly once) becomes `new`."""
 
-    name: str
-    rule: str
     path: str
     old: str
     new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted bug: usually one edit, more where another rule would cover up for it."""
+
+    name: str
+    rule: str
+    edits: tuple[Edit, ...]
     scenario: str = "zone"
     minutes: float = 1.0
     quick: bool = False  # found within a few seeds: part of every test run
@@ -52,190 +59,297 @@ MUTANTS = (
     Mutant(
         "quorum-off-by-one",
         "an election needs a majority of grants",
-        "shards/election.py",
-        "self._tally = Tally(asked, quorum_of(voters))",
-        "self._tally = Tally(asked, quorum_of(voters) - 1)",
+        (
+            Edit(
+                "shards/election.py",
+                "self._tally = Tally(asked, quorum_of(voters))",
+                "self._tally = Tally(asked, quorum_of(voters) - 1)",
+            ),
+        ),
         quick=True,
     ),
     Mutant(
         "dead-sent-everywhere",
         "`dead` goes only where this watcher saw the counter stand still",
-        "shards/election.py",
-        "    counter = watch.counter_still(store, grant.holder, now_ms)\n",
-        "    stores = range(len(watch.sightings))\n"
-        "    seen = [watch.counter_still(other, grant.holder, now_ms) for other in stores]\n"
-        "    still = any(counter is not None for counter in seen)\n"
-        "    counter = watch.sightings[store][grant.holder].counter if still else None\n",
+        (
+            Edit(
+                "shards/election.py",
+                "    counter = watch.counter_still(store, grant.holder, now_ms)\n",
+                "    holder, stores = grant.holder, range(len(watch.sightings))\n"
+                "    seen = [watch.counter_still(other, holder, now_ms) for other in stores]\n"
+                "    still = any(counter is not None for counter in seen)\n"
+                "    counter = watch.sightings[store][holder].counter if still else None\n",
+            ),
+            Edit(
+                "controlplane/node/standing.py",
+                "return still >= group.quorum",
+                "return still >= 1",
+            ),
+        ),
     ),
     Mutant(
         "lease-from-reply",
         "a lease counts from the send time of a renewal",
-        "controlplane/node/group.py",
-        "revoked = session.renewed(store, lane.sent_ms, result)",
-        "revoked = session.renewed(store, now_ms, result)",
+        (
+            Edit(
+                "controlplane/node/group.py",
+                "revoked = session.renewed(store, lane.sent_ms, result)",
+                "revoked = session.renewed(store, now_ms, result)",
+            ),
+        ),
     ),
     Mutant(
         "short-wait",
         "a challenger waits longer than a holder holds",
-        "regions/watch.py",
-        "now_ms - sighting.first_seen_ms < self.times.wait_ms:",
-        "now_ms - sighting.first_seen_ms < self.times.wait_ms // 2:",
+        (
+            Edit(
+                "regions/watch.py",
+                "now_ms - sighting.first_seen_ms < self.times.wait_ms:",
+                "now_ms - sighting.first_seen_ms < self.times.wait_ms // 2:",
+            ),
+        ),
         quick=True,
     ),
     Mutant(
         "commit-by-tail",
         "a store's commit index is never raised to its tail",
-        "shards/scripts/log.py",
-        "on.commit(min(committed, last))",
-        "on.commit(committed and shard.ts)",
+        (
+            Edit(
+                "shards/scripts/log.py",
+                "on.commit(min(committed, last))",
+                "on.commit(committed and shard.ts)",
+            ),
+        ),
         quick=True,
     ),
     Mutant(
         "commit-uncapped",
         "a commit index sent is capped by what this call covers",
-        "shards/scripts/log.py",
-        "on.commit(min(committed, last))",
-        "on.commit(min(committed, shard.ts))",
+        (
+            Edit(
+                "shards/scripts/log.py",
+                "on.commit(min(committed, last))",
+                "on.commit(min(committed, shard.ts))",
+            ),
+        ),
     ),
     Mutant(
         "append-below-promise",
         "a store refuses appends below its promise",
-        "shards/scripts/log.py",
-        "    if e < grant.pe:\n        return Code.FENCED\n",
-        "    if e < grant.pe:\n        return None\n",
+        (
+            Edit(
+                "shards/scripts/log.py",
+                "    if e < grant.pe:\n        return Code.FENCED\n",
+                "    if e < grant.pe:\n        return None\n",
+            ),
+        ),
         quick=True,
     ),
     Mutant(
         "prepare-below-promise",
         "a store grants only above its promise and floor",
-        "shards/scripts/grants.py",
-        "if e <= on.grant.pe or e <= on.grant.pf:",
-        "if e <= on.grant.pf:",
+        (
+            Edit(
+                "shards/scripts/grants.py",
+                "if e <= on.grant.pe or e <= on.grant.pf:",
+                "if e <= on.grant.pf:",
+            ),
+        ),
         quick=True,
     ),
     Mutant(
         "release-ignores-epoch",
         "a late release frees nothing of a later epoch",
-        "shards/scripts/grants.py",
-        "    if on.grant.pe > e:\n        return on.refused(Code.FENCED)\n"
-        "    frees = on.grant.h == sid and on.grant.he == e\n",
-        "    frees = on.grant.is_held\n",
+        (
+            Edit(
+                "shards/scripts/grants.py",
+                "    if on.grant.pe > e:\n        return on.refused(Code.FENCED)\n"
+                "    frees = on.grant.h == sid and on.grant.he == e\n",
+                "    frees = on.grant.is_held\n",
+            ),
+        ),
         quick=True,
     ),
     Mutant(
         "dead-renews",
         "a dead session is not renewed",
-        "regions/scripts/commands.py",
-        "    if session.dead:\n        return [Code.DEAD]\n    if revision",
-        "    if revision",
+        (
+            Edit(
+                "regions/scripts/commands.py",
+                "    if session.dead:\n        return [Code.DEAD]\n    if revision",
+                "    if revision",
+            ),
+        ),
     ),
     Mutant(
         "no-tombstone",
         "a grant on `dead` buries the old session there",
-        "shards/scripts/grants.py",
-        'if tag == "dead" and not group.sessions[details[0]].dead:',
-        "if False:",
+        (
+            Edit(
+                "shards/scripts/grants.py",
+                'if tag == "dead" and not group.sessions[details[0]].dead:',
+                "if False:",
+            ),
+        ),
     ),
     Mutant(
         "longest-log",
         "recovery takes the greatest (epoch, sequence), never the longest log",
-        "shards/recovery.py",
-        "key=lambda i: (tails[i].epoch, tails[i].sequence,",
-        "key=lambda i: (tails[i].sequence, tails[i].epoch,",
+        (
+            Edit(
+                "shards/recovery.py",
+                "key=lambda i: (tails[i].epoch, tails[i].sequence,",
+                "key=lambda i: (tails[i].sequence, tails[i].epoch,",
+            ),
+        ),
     ),
     Mutant(
         "any-log",
         "recovery takes the greatest log of the grants",
-        "shards/recovery.py",
-        "store = max(tails,",
-        "store = min(tails,",
+        (
+            Edit(
+                "shards/recovery.py",
+                "store = max(tails,",
+                "store = min(tails,",
+            ),
+        ),
         quick=True,
     ),
     Mutant(
         "served-before-opening",
         "nothing is committed before the entry that opens the epoch",
-        "shards/log.py",
-        "if reached >= self.opening > 0 and reached > self.commit:",
-        "if reached > self.commit:",
+        (
+            Edit(
+                "shards/log.py",
+                "if reached >= self.opening > 0 and reached > self.commit:",
+                "if reached > self.commit:",
+            ),
+        ),
     ),
     Mutant(
         "dedupe-forgotten",
         "an id is applied once, decided in the order of the log",
-        "shards/scripts/state.py",
-        "                return\n        for effect in entry.effects:",
-        "                pass\n        for effect in entry.effects:",
+        (
+            Edit(
+                "shards/scripts/state.py",
+                "                return\n        for effect in entry.effects:",
+                "                pass\n        for effect in entry.effects:",
+            ),
+        ),
     ),
     Mutant(
         "no-generation-guard",
         "calls of an older connection are refused",
-        "regions/scripts/model.py",
-        "            if generation < greatest:\n                return Code.OLD_GENERATION\n",
-        "",
+        (
+            Edit(
+                "regions/scripts/model.py",
+                "            if generation < greatest:\n"
+                "                return Code.OLD_GENERATION\n",
+                "",
+            ),
+        ),
     ),
     Mutant(
         "lease-not-checked-again",
         "a strong answer leaves only while the lease holds",
-        "controlplane/node/strong_reads.py",
-        "if not leadership.serves(now_ms):\n"
-        '                self._refuse(number, Problem.NO_QUORUM, "the lease ran out',
-        'if False:\n                self._refuse(number, Problem.NO_QUORUM, "the lease ran out',
+        (
+            Edit(
+                "controlplane/node/strong_reads.py",
+                "if not leadership.serves(now_ms):\n"
+                '                self._refuse(number, Problem.NO_QUORUM, "the lease ran out',
+                "if False:\n"
+                '                self._refuse(number, Problem.NO_QUORUM, "the lease ran out',
+            ),
+        ),
     ),
     Mutant(
         "vouch-always",
         "a renewal vouches for a shard only if the store has all of it",
-        "controlplane/node/group.py",
-        "unsync = self._unsync(store, now_ms)",
-        "unsync = []",
+        (
+            Edit(
+                "controlplane/node/group.py",
+                "unsync = self._unsync(store, now_ms)",
+                "unsync = []",
+            ),
+        ),
     ),
     Mutant(
         "staleness-off-by-one-poll",
         "freshness is dated by a poll with a smaller opseq",
-        "regions/watch.py",
-        "if opseq < seen:",
-        "if opseq <= seen:",
+        (
+            Edit(
+                "regions/watch.py",
+                "if opseq < seen:",
+                "if opseq <= seen:",
+            ),
+        ),
     ),
     Mutant(
         "freshness-from-first-sight",
         "a renewal may have been in flight: its arrival dates nothing",
-        "regions/watch.py",
-        "return older_bound_ms(sent_ms, now_ms)",
-        "return older_bound_ms(now_ms, now_ms)",
+        (
+            Edit(
+                "regions/watch.py",
+                "return older_bound_ms(sent_ms, now_ms)",
+                "return older_bound_ms(now_ms, now_ms)",
+            ),
+        ),
         quick=True,
     ),
     Mutant(
         "lease-kept-in-handover",
         "the lease is dropped before the first handover is sent",
-        "controlplane/node/transfers.py",
-        "        leadership.drop_lease()\n        leadership.state = State.HANDED\n",
-        "        handing.told_ms = now_ms\n",
+        (
+            Edit(
+                "controlplane/node/transfers.py",
+                "        leadership.drop_lease()\n        leadership.state = State.HANDED\n",
+                "        handing.told_ms = now_ms\n",
+            ),
+        ),
     ),
     Mutant(
         "revoked-without-wait",
         "a revoked grant may be prepared only after the whole wait",
-        "shards/election.py",
-        "if seen_ms is not None and now_ms - seen_ms >= watch.times.wait_ms:",
-        "if seen_ms is not None:",
+        (
+            Edit(
+                "shards/election.py",
+                "if seen_ms is not None and now_ms - seen_ms >= watch.times.wait_ms:",
+                "if seen_ms is not None:",
+            ),
+        ),
     ),
     Mutant(
         "revoked-renews",
         "renewals with an old revision are refused",
-        "regions/scripts/commands.py",
-        "if revision != session.revision:",
-        "if False:",
+        (
+            Edit(
+                "regions/scripts/commands.py",
+                "if revision != session.revision:",
+                "if False:",
+            ),
+        ),
     ),
     Mutant(
         "adoption-keeps-sync",
         "an adopting append clears the mark of freshness",
-        "shards/scripts/on_shard.py",
-        'h=sid, st="held", tgt="", rvk=0, sync=0)',
-        'h=sid, st="held", tgt="", rvk=0)',
+        (
+            Edit(
+                "shards/scripts/on_shard.py",
+                'h=sid, st="held", tgt="", rvk=0, sync=0)',
+                'h=sid, st="held", tgt="", rvk=0)',
+            ),
+        ),
     ),
     Mutant(
         "quorum-of-renewals",
         "a lease lasts as long as the Q-th largest renewal",
-        "regions/session.py",
-        "return reached_by_quorum(sent, quorum) + self.times.hold_ms",
-        "return max(sent) + self.times.hold_ms",
+        (
+            Edit(
+                "regions/session.py",
+                "return reached_by_quorum(sent, quorum) + self.times.hold_ms",
+                "return max(sent) + self.times.hold_ms",
+            ),
+        ),
     ),
 )
 
@@ -246,11 +360,13 @@ def plant(mutant: Mutant, tree: Path) -> None:
         shutil.copytree(
             ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__")
         )
-    path = tree / mutant.path
-    source = path.read_text()
-    if source.count(mutant.old) != 1:
-        raise ValueError(f"{mutant.name}: found {source.count(mutant.old)} times in {mutant.path}")
-    path.write_text(source.replace(mutant.old, mutant.new))
+    for edit in mutant.edits:
+        path = tree / edit.path
+        source = path.read_text()
+        if source.count(edit.old) != 1:
+            found = f"found {source.count(edit.old)} times in {edit.path}"
+            raise ValueError(f"{mutant.name}: {edit.old!r} was {found}")
+        path.write_text(source.replace(edit.old, edit.new))
 
 
 def hunt(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Caught | None:

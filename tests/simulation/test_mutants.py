@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.mutants import CRASH, MUTANTS, Mutant, hunt, plant
+from tests.simulation.mutants import CRASH, MUTANTS, Edit, Mutant, hunt, plant
 
 QUICK_SEEDS_MAX = 12
 
@@ -20,9 +20,10 @@ def test_mutant_is_caught(mutant: Mutant) -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 def test_mutant_can_be_planted(mutant: Mutant, tmp_path: Path) -> None:
     plant(mutant, tmp_path)
-    compile((tmp_path / mutant.path).read_text(), mutant.path, "exec")
+    for edit in mutant.edits:
+        compile((tmp_path / edit.path).read_text(), edit.path, "exec")
 
 
 def test_a_mutant_whose_place_is_gone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="found 0 times"):
-        plant(Mutant("x", "", "shards/election.py", "no such line", ""), tmp_path)
+    with pytest.raises(ValueError, match="found 0 times in"):
+        plant(Mutant("x", "", (Edit("shards/election.py", "no such line", ""),)), tmp_path)
