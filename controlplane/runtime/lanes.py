@@ -23,6 +23,7 @@ from controlplane.machine import (
     Fetched,
 )
 from regions.backoff import full_jitter_ms
+from regions.codec import Code, Reply
 from regions.conversation import MakeLane
 from regions.errors import RegionsError, StoreUnsuitable
 from regions.store import Lane, OnLost
@@ -30,6 +31,7 @@ from regions.store import Lane, OnLost
 Post: TypeAlias = Callable[[Event], None]
 Draw: TypeAlias = Callable[[], float]
 
+RENEW = "renew"
 RETRY_FIRST_MS = 50
 RETRY_CEILING_MS = 2_000
 REFUSED_FIRST_MS = 5_000
@@ -52,7 +54,9 @@ class OrderedLane:
         refused: Callable[[str, str], None],
         lost: Callable[[str], None],
         draw: Draw,
+        renewed: Callable[[str], None] = lambda outcome: None,
     ) -> None:
+        """`renewed` is told how each renewal ended: `ok`, the store's code, or `lost`."""
         self.generation = 0
         self._store = store
         self._make_lane = make_lane
@@ -60,6 +64,8 @@ class OrderedLane:
         self._refused = refused
         self._lost = lost
         self._draw = draw
+        self._renewed = renewed
+        self._renewing = 0
         self._lane: Lane | None = None
         self._ended: asyncio.Future[str] | None = None
 
@@ -67,11 +73,13 @@ class OrderedLane:
         """Send a call; one of a lane that is gone is dropped."""
         if self._lane is None or effect.generation != self.generation:
             return
-        store, generation, post = self._store, self.generation, self._post
+        generation = self.generation
+        renewals = [at for at, command in enumerate(effect.commands) if command[0] == RENEW]
+        self._renewing += len(renewals)
         self._lane.send(
             effect.header,
             effect.commands,
-            lambda reply: post(Answered(store, generation, reply)),
+            lambda reply: self._answer(generation, reply, renewals),
         )
 
     def drop(self, effect: Drop) -> None:
@@ -109,8 +117,18 @@ class OrderedLane:
         self._lane = lane
         self._post(Connected(self._store, self.generation))
 
+    def _answer(self, generation: int, reply: Reply, renewals: list[int]) -> None:
+        for at in renewals:
+            code = reply.results[at][0] if at < len(reply.results) else reply.code
+            self._renewing -= 1
+            self._renewed("ok" if code == Code.OK else str(code))
+        self._post(Answered(self._store, generation, reply))
+
     def _close(self, why: str) -> None:
         self._lane = None
+        for _ in range(self._renewing):
+            self._renewed("lost")
+        self._renewing = 0
         self._lost(self._store)
         self._post(Disconnected(self._store, self.generation, why))
 

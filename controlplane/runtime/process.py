@@ -146,6 +146,7 @@ class _NodeProcess:
             refused=self._refused,
             lost=self._metrics.lane_lost,
             draw=random.random,
+            renewed=self._metrics.renewed,
         )
         bulk = BulkLane(store.store, make_lane, post=self._driver.post, draw=random.random)
         self._performer.add(store.store, ordered, bulk, tasks)

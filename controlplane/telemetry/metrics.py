@@ -51,6 +51,9 @@ class NodeMetrics:
             "stale_operations_accepted", "Writes of a superseded epoch taken. Must stay 0."
         )
         self._calls = self._counter("store_calls", "Calls sent on ordered lanes.", "store")
+        self._renewals = self._counter(
+            "renewals", "Renewals of sessions by their outcome at one store.", "outcome"
+        )
         self._lost = self._counter("store_lanes_lost", "Ordered lanes that broke.", "store")
         self._lag = Histogram(
             "leadplane_event_loop_lag_seconds",
@@ -87,6 +90,10 @@ class NodeMetrics:
         if series is None:
             series = self._call_series[store] = self._calls.labels(store)
         series.inc()
+
+    def renewed(self, outcome: str) -> None:
+        """Count a renewal at one store: `ok`, `lost`, or the code it was refused with."""
+        self._renewals.labels(outcome).inc()
 
     def lane_lost(self, store: str) -> None:
         """Count an ordered lane that broke."""

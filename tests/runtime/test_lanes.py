@@ -61,6 +61,7 @@ class ScriptedStore:
         self.events: list[Event] = []
         self.refusals: list[str] = []
         self.losses = 0
+        self.renewals: list[str] = []
 
     def make_lane(self, on_lost: OnLost) -> ScriptedLane:
         self.lanes.append(ScriptedLane(self, on_lost))
@@ -82,6 +83,7 @@ async def ordered(store: ScriptedStore) -> AsyncIterator[OrderedLane]:
         refused=store.refused,
         lost=store.lost,
         draw=lambda: 0.0,
+        renewed=store.renewals.append,
     )
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(lane.run())
@@ -155,6 +157,22 @@ async def test_a_drop_closes_the_lane_it_means_and_no_later_one() -> None:
         lane.drop(Drop("a", 1, "late"))
         await asyncio.sleep(0)
         assert not store.lanes[1].closed
+
+
+async def test_renewals_are_counted_by_how_they_end() -> None:
+    store = ScriptedStore()
+    async with ordered(store) as lane:
+        await until(lambda: len(store.events) == 1)
+        renewal = Call("a", 1, ["header"], [["append"], ["renew"]])
+        for _ in range(4):
+            lane.call(renewal)
+        for code in ("OK", "DEAD"):
+            results = [["OK", 1, "open", False], [code, 1, "open", False]]
+            store.lanes[0].sent.pop(0)[1](Reply("OK", "a", "inc-1", "run", 1, results))
+        store.lanes[0].sent.pop(0)[1](Reply("EMPTY", "", "", "", 0, []))
+        store.lanes[0].on_lost(StoreOutcomeUnknown("cut"))
+        await until(lambda: store.losses == 1)
+    assert store.renewals == ["ok", "DEAD", "EMPTY", "lost"]
 
 
 async def test_a_store_that_is_down_is_tried_until_it_is_back() -> None:

@@ -78,6 +78,8 @@ def test_events_and_requests_are_counted() -> None:
     metrics.call_sent("a")
     metrics.call_sent("a")
     metrics.lane_lost("a")
+    metrics.renewed("ok")
+    metrics.renewed("DEAD")
     metrics.loop_was_late(0.2)
     found = samples(metrics)
     expected = {
@@ -90,6 +92,8 @@ def test_events_and_requests_are_counted() -> None:
         ("leadplane_events_total", "elected"): 1,
         ("leadplane_store_calls_total", "a"): 2,
         ("leadplane_store_lanes_lost_total", "a"): 1,
+        ("leadplane_renewals_total", "ok"): 1,
+        ("leadplane_renewals_total", "DEAD"): 1,
         ("leadplane_event_loop_lag_seconds_count",): 1,
         ("leadplane_stale_operations_accepted_total",): 0,
     }
