@@ -41,10 +41,20 @@ class PositionInvalid(ValueError):
     """A position was refused; the message says why, in words for the client that sent it."""
 
 
-@lru_cache(maxsize=8_192)
 def encode_one(shard: str, sequence: int) -> str:
-    """The token of one sequence of one shard."""
-    return encode({shard: sequence})
+    """The token of one sequence of one shard: `encode({shard: sequence})`, for every answer."""
+    if not 0 <= sequence <= SEQUENCE_MAX:
+        raise PositionInvalid(f"cannot hold sequence {sequence} of shard {shard!r}")
+    body = bytearray(_head_of_one(shard))
+    _put_integer(body, sequence)
+    return _sealed(body)
+
+
+@lru_cache(maxsize=16_384)
+def _head_of_one(shard: str) -> bytes:
+    head = bytearray((FORMAT, LINEAGE, 1))
+    _put_name(head, shard.encode())
+    return bytes(head)
 
 
 def encode(position: Position) -> str:
@@ -61,13 +71,11 @@ def encode(position: Position) -> str:
     body = bytearray((FORMAT, LINEAGE))
     _put_integer(body, len(position))
     for name, sequence in sorted((name.encode(), at) for name, at in position.items()):
-        if len(name) > _NAME_BYTES_MAX or not 0 <= sequence <= SEQUENCE_MAX:
+        if not 0 <= sequence <= SEQUENCE_MAX:
             raise PositionInvalid(f"cannot hold sequence {sequence} of shard {name!r}")
-        body.append(len(name))
-        body += name
+        _put_name(body, name)
         _put_integer(body, sequence)
-    body += crc32(body).to_bytes(_CHECKSUM_BYTES, "big")
-    return urlsafe_b64encode(body).rstrip(b"=").decode()
+    return _sealed(body)
 
 
 def decode(token: str) -> dict[str, int]:
@@ -121,6 +129,18 @@ def _entries(body: bytes) -> dict[str, int]:
     if at != len(body) or len(found) != count:
         raise PositionInvalid("is malformed")
     return found
+
+
+def _sealed(body: bytearray) -> str:
+    body += crc32(body).to_bytes(_CHECKSUM_BYTES, "big")
+    return urlsafe_b64encode(body).rstrip(b"=").decode()
+
+
+def _put_name(body: bytearray, name: bytes) -> None:
+    if len(name) > _NAME_BYTES_MAX:
+        raise PositionInvalid(f"cannot hold a shard of so long a name: {name!r}")
+    body.append(len(name))
+    body += name
 
 
 def _put_integer(body: bytearray, number: int) -> None:

@@ -28,6 +28,8 @@ async def read_body(request: web.Request, bytes_max: int, timeout_ms: int) -> by
         return b""
     if "Content-Encoding" in request.headers:
         raise RequestRefused("unsupported-media-type", "send the body as it is, not encoded")
+    if length is not None and request.content.is_eof():
+        return request.content.read_nowait()
     try:
         async with asyncio.timeout(timeout_ms / 1000):
             if length is not None:

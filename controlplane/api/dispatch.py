@@ -62,7 +62,7 @@ REFUSAL_KINDS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Errand:
     """One request on its way: what the node is asked, and the HTTP request it came as.
 
@@ -113,6 +113,11 @@ class Dispatch:
         """Who leads a shard, as far as this node can tell: its own view, or a newer claim."""
         return self._hints.leader(view.shard, _target(view.leader), view.epoch)
 
+    @property
+    def has_hints(self) -> bool:
+        """Whether another node knew more of some leader than this one does."""
+        return bool(self._hints)
+
     def hint_of(self, view: ShardView) -> LeaderHint | None:
         """The same, as a record for the outside."""
         if not self._hints:
@@ -136,7 +141,7 @@ class Dispatch:
                     question = errand.question if home_refusal is None else errand.at_leader
                     if question is None:
                         break
-                    outcome = await self._submit(errand, question)
+                    outcome = await self._service.submit(question)
                     if not isinstance(outcome, Refused):
                         return outcome
                     if home_refusal is not None or not self._goes_on(errand, outcome):
@@ -166,13 +171,6 @@ class Dispatch:
         if view is None:
             raise RequestRefused("unknown-shard", f"no shard is called {shard}")
         return view
-
-    async def _submit(self, errand: Errand, question: Request) -> Outcome:
-        try:
-            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
-                return await self._service.submit(question)
-        except TimeoutError:
-            raise _overdue(errand.changes, "this node did not answer itself in time") from None
 
     def _goes_on(self, errand: Errand, refused: Refused) -> bool:
         """Whether there is another place to try after a refusal of this node."""

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from controlplane.api.dispatch import Dispatch, Errand
 from controlplane.api.event_feed import EventFeed
+from controlplane.api.kept import Kept
 from controlplane.api.replay import Replays
 from controlplane.api.service import Service
 from controlplane.api.settings import ApiSettings
@@ -36,6 +37,7 @@ class Edge:
         self.dispatch = Dispatch(service, settings)
         self.table_feed = TableFeed(service, settings)
         self.event_feed = EventFeed(settings)
+        self.kept_routes = Kept(settings.route_kept_ms)
         self.replays = Replays(settings.replays_max, settings.replay_ms)
         self.streams = 0
         self._table = RoutingTable((), -1)

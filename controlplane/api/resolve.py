@@ -1,6 +1,7 @@
 """GET /v1/route: where a key lives, and where to go with a request for it.
 
-The second busiest path: read by hand, no model in between, nothing computed that was not asked for.
+The second busiest path: read by hand, no model in between, put together from pieces, and given
+again for a moment to those who ask the same.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ PIECES_MAX: Final = 32_768
 """How many pieces of answers are kept: a few for each node, and one for each shard."""
 
 WRITE: Final = "write"
+LEADER: Final = "leader"
 ROUTE_PARAMETERS: Final = Parameters(
     Parameter("key", "The key to find.", required=True),
     Parameter("intent", "What to do with it; read if it does not say.", choices=("read", WRITE)),
@@ -40,28 +42,41 @@ ROUTE_PARAMETERS: Final = Parameters(
 async def resolve_key(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /v1/route: shard, leader, and the best target for this intent and region."""
     found = ROUTE_PARAMETERS.parse(request.rel_url.raw_query_string)
-    key = found["key"]
-    service = edge.service
-    check_key("key", key, service.limits.key_bytes_max)
-    shard = edge.shard_of(key)
-    view = service.shard_view(shard)
+    check_key("key", found["key"], edge.service.limits.key_bytes_max)
+    shard = edge.shard_of(found["key"])
+    if "position" in found or "max_staleness_ms" in found or edge.dispatch.has_hints:
+        return bytes_response(_answer(edge, found, shard), JSON)
+    kept, service = edge.kept_routes, edge.service
+    question = (shard, found.get("intent"), found.get("region"))
+    body = kept.get(question, (service.map_version, service.leadership_revision))
+    if body is None:
+        body = _answer(edge, found, shard)
+        kept.keep(question, body)
+    return bytes_response(body, JSON)
+
+
+def _answer(edge: Edge, found: Mapping[str, Any], shard: str) -> bytes:
+    """The answer as JSON. Ages and leases are as they will be when it is dropped at the latest."""
+    view = edge.service.shard_view(shard)
     if view is None:
         raise RequestRefused("unknown-shard", f"no shard is called {shard}")
     leader = edge.dispatch.hint_of(view)
-    replicas = service.replicas(shard)
+    replicas = edge.service.replicas(shard)
     target = _target(edge, found, shard, leader, replicas)
+    kept_ms = edge.kept_routes.kept_ms
     lease_ms = view.lease_remaining_ms
-    body = ROUTE % (
+    if lease_ms is not None:
+        lease_ms = max(0, lease_ms - kept_ms)
+    return ROUTE % (
         _quoted(shard),
         view.epoch if leader is None else leader.epoch,
-        service.map_version,
+        edge.service.map_version,
         NULL if leader is None else _leader(leader.node, leader.region, leader.url, leader.epoch),
         NULL if target is None else _place(*target) + b"}",
-        b",".join([_replica(shard, replica) for replica in replicas]),
+        b",".join([_replica(shard, replica, kept_ms) for replica in replicas]),
         _number(lease_ms),
         _valid_for_ms(leader, lease_ms),
     )
-    return bytes_response(body, JSON)
 
 
 def _target(
@@ -80,7 +95,7 @@ def _target(
             return near.node, near.region, near.url, near.role
     if leader is None:
         return None
-    return leader.node, leader.region, leader.url, "leader"
+    return leader.node, leader.region, leader.url, LEADER
 
 
 def _valid_for_ms(leader: LeaderHint | None, lease_remaining_ms: int | None) -> int:
@@ -116,12 +131,14 @@ def _place(node: str, region: str, url: str, role: str) -> bytes:
     return json_bytes(TargetDocument(node, region, url, role))[:-1]
 
 
-def _replica(shard: str, view: ReplicaView) -> bytes:
-    at = view.position
+def _replica(shard: str, view: ReplicaView, kept_ms: int) -> bytes:
+    at, age_ms = view.position, view.staleness_ms
+    if age_ms is not None and view.role != LEADER:
+        age_ms += kept_ms
     return b'%b,"position":%b,"staleness_ms":%b}' % (
         _place(view.node, view.region, view.url, view.role),
         NULL if at is None else b'"%b"' % encode_one(shard, at).encode(),
-        _number(view.staleness_ms),
+        _number(age_ms),
     )
 
 

@@ -21,7 +21,7 @@ class ApiSettings(BaseModel):
     body_timeout_ms: int = Field(default=10_000, ge=10)
     """How long the body of a request may take to arrive."""
     request_timeout_ms: int = Field(default=15_000, ge=10)
-    """How long a request may take in all, forwarding included. Streams are not bound by it."""
+    """How long another node may take to answer. What this node does has limits of its own."""
     connect_timeout_ms: int = Field(default=1_000, ge=10)
     """How long the connection to another node may take."""
     dial: dict[str, str] = Field(default_factory=dict)
@@ -30,6 +30,8 @@ class ApiSettings(BaseModel):
     """For how long nothing is forwarded to a node that could not be reached."""
     peer_connections_max: int = Field(default=256, ge=1)
     """Connections kept to any one other node."""
+    route_kept_ms: int = Field(default=50, ge=0)
+    """For how long the answer to /v1/route may be given again; a new leader ends it at once."""
     streams_max: int = Field(default=256, ge=0)
     """How many event streams are served at once."""
     heartbeat_ms: int = Field(default=10_000, ge=10)

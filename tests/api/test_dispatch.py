@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from urllib.parse import quote
 
 import orjson
@@ -392,16 +391,6 @@ async def test_a_silent_peer_is_given_up(fleet: Fleet) -> None:
         write, read = await node.send("PUT", PATH, b"x"), await node.get(PATH)
     assert (write.status, kind(write)) == (504, "unknown-outcome")
     assert (read.status, kind(read)) == (503, "leader-unreachable")
-
-
-async def test_a_node_that_does_not_answer_itself_is_given_up(fleet: Fleet) -> None:
-    node = await fleet.node("n1", "eu", ApiSettings(request_timeout_ms=100))
-    fleet.fake.lead("n1")
-    node.service.gate = asyncio.Event()
-    write, read = await node.send("PUT", PATH, b"x"), await node.get(PATH)
-    assert (write.status, kind(write)) == (504, "unknown-outcome")
-    assert (read.status, kind(read)) == (503, "leader-unreachable")
-    assert node.service.cancelled == 2
 
 
 # ---------------------------------------------------------------- the shard map

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from controlplane.api.settings import ApiSettings
 from shards.position import encode
 from tests.api.listening import Fleet, Node, document
 
@@ -34,13 +35,45 @@ async def test_the_whole_answer(pair: Pair) -> None:
         "target": here | {"role": "leader"},
         "replicas": [
             here | {"role": "leader", "position": encode({shard: 0}), "staleness_ms": 0},
-            there | {"role": "follower", "position": encode({shard: 0}), "staleness_ms": 40},
+            there | {"role": "follower", "position": encode({shard: 0}), "staleness_ms": 90},
         ],
-        "lease_remaining_ms": 900,
-        "valid_for_ms": 900,
+        "lease_remaining_ms": 850,
+        "valid_for_ms": 850,
     }
     away = await route(follower, "key=a")
     assert (away["lease_remaining_ms"], away["valid_for_ms"]) == (None, 2_000)
+
+
+async def test_an_answer_is_given_again_until_something_changes(fleet: Fleet) -> None:
+    node = await fleet.node("n1", "eu", ApiSettings(route_kept_ms=60_000))
+    other = await fleet.node("n2", "us")
+    fleet.fake.lead("n1")
+    first = await route(node, "key=a")
+    node.service.fleet_of.shards[first["shard"]].sequence = 9
+    assert await route(node, "key=a") == first
+    assert (first["lease_remaining_ms"], first["replicas"][1]["staleness_ms"]) == (0, 60_040)
+    # Another question, another answer.
+    assert (await route(node, "key=a&region=us"))["target"]["node"] == "n2"
+    assert (await route(node, "key=a&intent=write&region=us"))["target"]["node"] == "n1"
+    position = encode({first["shard"]: 9})
+    exact = await route(node, f"key=a&position={position}")
+    assert exact["replicas"][0]["position"] == position
+    # A new leader, or another map, is told at once.
+    fleet.fake.lead("n2")
+    moved = await route(node, "key=a&intent=write")
+    assert (moved["leader"]["node"], moved["leader"]["url"]) == ("n2", other.url)
+    node.service.map_version += 1
+    assert (await route(node, "key=a"))["map_version"] == 2
+
+
+async def test_an_answer_is_not_given_again_for_long(fleet: Fleet) -> None:
+    node = await fleet.node("n1", "eu", ApiSettings(route_kept_ms=0))
+    fleet.fake.lead("n1")
+    first = await route(node, "key=a")
+    node.service.fleet_of.shards[first["shard"]].sequence = 9
+    again = await route(node, "key=a")
+    assert again["replicas"][0]["position"] == encode({first["shard"]: 9})
+    assert again["lease_remaining_ms"] == 900
 
 
 @pytest.mark.parametrize(
