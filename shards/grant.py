@@ -57,13 +57,16 @@ NO_GRANT = Grant()
 class Sighted:
     """One shard as this process has seen it: a grant for each store, and where it should be led."""
 
-    __slots__ = ("_voters", "grants", "pin", "placement_rev", "regions", "revoked_ms", "shard")
+    __slots__ = (
+        "_voters", "grants", "pin", "placement_rev", "regions", "revoked_ms", "shard", "tried",
+    )  # fmt: skip
 
     def __init__(self, shard: str, voters: int, stores: int) -> None:
         self.shard = shard
         self._voters = voters
         self.grants: list[Grant] = [NO_GRANT] * stores
         self.revoked_ms: dict[int, int] | None = None
+        self.tried = 0  # the greatest epoch this process has asked for: it never asks for one twice
         self.placement_rev = 0
         self.regions: tuple[str, ...] = ()
         self.pin = ""
@@ -87,8 +90,8 @@ class Sighted:
         return grant
 
     def greatest_promise(self) -> int:
-        """The greatest promise or floor seen anywhere: the next epoch must be above it."""
-        return max(max(g.promised, g.floor) for g in self.grants)
+        """The greatest promise, floor or question there is news of: the next epoch is above it."""
+        return max(self.tried, *(max(g.promised, g.floor) for g in self.grants))
 
     def leading_grant(self) -> Grant | None:
         """The newest grant there is news of: the greatest epoch held, None if nobody holds it."""

@@ -76,7 +76,7 @@ class Desk(Protocol):
         """State or commit index changed."""
 
     def ended(self, leadership: Leadership, why: str, release: int, now_ms: int) -> None:
-        """It is over; `release` is the mask of stores where the epoch must be released."""
+        """It is over; `release` is the mask of stores where its `tenures` must be released."""
 
     def opening(self, leadership: Leadership, tail: Entry, log_kept: bool) -> list[list[Any]]:
         """Effects of the entry that opens the epoch after `tail`: one line of history.
@@ -90,8 +90,8 @@ class Leadership:
     """One shard at one process. `held` is B: stores that acknowledged a grant of this epoch."""
 
     __slots__ = (
-        "_desk", "_election", "_recovery", "announced", "before", "catch_ups", "epoch", "held", "log",
-        "old_held", "session", "shard", "sighted", "state", "why",
+        "_desk", "_election", "_recovery", "announced", "before", "catch_ups", "epoch", "held",
+        "log", "old_held", "session", "shard", "sighted", "state", "tenures", "why",
     )  # fmt: skip
 
     def __init__(self, sighted: Sighted, desk: Desk, session: Session) -> None:
@@ -104,6 +104,7 @@ class Leadership:
         self.catch_ups: dict[int, CatchUp] | None = None
         self.log: Log | None = None
         self.epoch = 0
+        self.tenures: list[tuple[int, str]] = []  # (epoch, session) of grants that may be left
         self.held = 0
         self.announced = 0  # epoch whose opening has been told
         self.old_held: tuple[Session, int] | None = None
@@ -140,7 +141,8 @@ class Leadership:
         if leading is not None:
             self.before = (leading.holder, leading.epoch)
         self.session = session
-        self.epoch = max(self.sighted.greatest_promise(), self.epoch) + 1
+        self.epoch = self.sighted.tried = self.sighted.greatest_promise() + 1
+        self.tenures.append((self.epoch, session.sid))
         self.held = 0
         self.why = why
         self._recovery = None
@@ -288,6 +290,8 @@ class Leadership:
     def _adopted(self, store: int) -> None:
         if self.state is not State.HANDED:
             self.held |= 1 << store
+        if self.held == (1 << self._desk.stores) - 1:
+            del self.tenures[:-1]  # no store has an older grant of ours
 
     def _committed(self, log: Log, now_ms: int) -> None:
         if self.state is State.RECOVERING and log.is_open:
@@ -329,12 +333,12 @@ class Leadership:
         self.old_held = None
 
     def end(self, why: str, now_ms: int) -> None:
-        """Let it go; what may be held at this epoch is released."""
+        """Let it go; what may be held is released, at every epoch it stood at."""
         if self.state is State.ENDED:
             return
         election = self._election
         may_hold = self.held | (election.may_hold if election is not None else 0)
-        if self.log is not None and self.log.epoch == self.epoch:
+        if self.log is not None:
             may_hold |= (1 << self._desk.stores) - 1
         self.state = State.ENDED
         self.drop_lease()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.machine import Happened
 from controlplane.node.lane import Lane
+from controlplane.node.letting_go import LettingGo
 from controlplane.node_plan import GroupPlan
 from regions.codec import Code
 from regions.lease_times import LeaseTimes
@@ -55,7 +56,7 @@ class Group:
         self.standing: dict[str, Leadership] = {}
         self.urgent: list[dict[str, Leadership]] = [{} for _ in range(self.stores)]
         self.lazy: list[dict[str, int]] = [{} for _ in range(self.stores)]
-        self.unreleased: dict[str, dict[int, int]] = {}  # shard -> store -> epoch to release
+        self.letting_go = LettingGo(self)
         self.renew_due: set[int] = set()
         self.unsure: list[set[str]] = [set() for _ in range(self.stores)]
         self.shaky: set[str] = set()  # shards whose lease may end before the session's
@@ -204,7 +205,9 @@ class Group:
         sighted = self.sighted(shard)
         shard = sighted.shard
         before = sighted.holder()
-        sighted.saw(store, fields, now_ms)
+        grant = sighted.saw(store, fields, now_ms)
+        if grant.is_held and self.is_mine(grant.holder):
+            self.letting_go.shown(shard)
         self.reindex(shard, before, sighted.holder())
         self.changed(shard, now_ms)
 
@@ -286,7 +289,7 @@ class Group:
 
     def _unsync(self, store: int, now_ms: int) -> list[str]:
         """Shards for which this renewal must not vouch at this store."""
-        names = set(self.unreleased)
+        names = self.letting_go.not_vouched_for
         for shard in self._doubtful(store):
             leadership = self.led.get(shard)
             log = None if leadership is None else leadership.log

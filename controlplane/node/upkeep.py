@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.node.group import Group
 from regions.codec import Code, pack
-from regions.quorum import bits
 from shards.catch_up import CatchUp, Phase
 from shards.entry import Entry
-from shards.grant import process_of
 from shards.leadership import Leadership, Reply, State
 from shards.log import Stream
 
@@ -46,7 +44,7 @@ class Upkeep:
     def advance(self, now_ms: int) -> None:
         """Heed fences at once; sweep for the rest a few times a TTL."""
         for group in self._node.groups.values():
-            for shard in list(group.shaky):
+            for shard in sorted(group.shaky):
                 leadership = group.led.get(shard)
                 if leadership is not None:
                     self._heed(group, leadership, now_ms)
@@ -54,7 +52,7 @@ class Upkeep:
             self._next_sweep_ms = now_ms + 500
             for group in self._node.groups.values():
                 self._sweep(group, now_ms)
-            for name, shard, store in self._copy_later:
+            for name, shard, store in sorted(self._copy_later):
                 leadership = self._node.groups[name].led.get(shard)
                 if leadership is not None:
                     self._node.groups[name].urgent[store][shard] = leadership
@@ -93,53 +91,21 @@ class Upkeep:
     ) -> None:
         """A leadership is over: release what may be held, answer its requests, back off."""
         shard, epoch = leadership.shard, leadership.epoch
-        for store in bits(release):
-            group.unreleased.setdefault(shard, {})[store] = epoch
-            self._release(group, shard, store, epoch, leadership.session.sid)
+        group.letting_go.ended(leadership, release)
         self._node.serving.ended(group, leadership, why, now_ms)
         self._node.standing[group.group].lost(shard, now_ms)
         if why != "lost":
             self._node.happened("resigned", shard, epoch, {"why": why})
 
-    def _release(self, group: Group, shard: str, store: int, epoch: int, sid: str) -> None:
-        if not group.lanes[store].is_up:
-            return
-        command = ["release", group.group, group.version, shard, str(epoch), sid]
-
-        def reply(result: list[Any] | None, now_ms: int) -> None:
-            if result is None:
-                return
-            waiting = group.unreleased.get(shard)
-            if waiting is not None and waiting.get(store, 0) <= epoch:
-                waiting.pop(store, None)
-                if not waiting:
-                    del group.unreleased[shard]
-
-        group.ask(store, command, reply)
-
     # -- sweeps
 
     def _sweep(self, group: Group, now_ms: int) -> None:
-        session = group.session
-        if session is None:
+        if group.session is None:
             return
-        for shard, waiting in list(group.unreleased.items()):
-            if shard not in group.led:
-                for store, epoch in list(waiting.items()):
-                    self._release(group, shard, store, epoch, session.sid)
-        self._release_forgotten(group)
+        group.letting_go.sweep()
         self._drop_old_sessions(group)
+        self._warn_of_ttl(group)
         self._bury_silent(group, now_ms)
-
-    def _release_forgotten(self, group: Group) -> None:
-        """Grants of this process that it does not lead: a live session never just forgets one."""
-        for sid in list(group.sessions):
-            for shard in list(group.by_holder.get(sid, ())):
-                if shard in group.led or shard in group.unreleased:
-                    continue
-                for store, grant in enumerate(group.sighted(shard).grants):
-                    if grant.is_held and process_of(grant.holder) == self._node.plan.process:
-                        self._release(group, shard, store, grant.epoch, grant.holder)
 
     def _drop_old_sessions(self, group: Group) -> None:
         used = {leadership.session.sid for leadership in group.led.values()}
