@@ -1,0 +1,96 @@
+"""Each rule of docs/STORE_FORMAT.md by itself, on the twin, on Valkey and on Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.rules import HEADER, G, Rule, show
+from tests.conformance.rules_of_grants import ADOPT_RULES, END_RULES, GRANT_RULES
+from tests.conformance.rules_of_logs import (
+    APPEND_RULES,
+    APPLY_RULES,
+    READ_RULES,
+    SNAPSHOT_RULES,
+    SYNC_RULES,
+    TRIM_RULES,
+)
+from tests.conformance.rules_of_regions import CALL_RULES, OBSERVE_RULES, SESSION_RULES
+from tests.conformance.targets import Remote, Target, Twin
+
+RULES = [
+    *(CALL_RULES + SESSION_RULES + OBSERVE_RULES),
+    *(GRANT_RULES + END_RULES + ADOPT_RULES),
+    *(APPEND_RULES + SYNC_RULES + APPLY_RULES),
+    *(READ_RULES + TRIM_RULES + SNAPSHOT_RULES),
+]
+
+
+@pytest.mark.parametrize("made", RULES, ids=str)
+def test_the_store_keeps_the_rule(made: Rule, targets: list[Target]) -> None:
+    for target in targets:
+        show(target, made)
+
+
+def seal(target: Target) -> None:
+    """Seal the group from outside: no command does so yet."""
+    if isinstance(target, Twin):
+        target.store.state.groups[G].state = "sealed"
+    elif isinstance(target, Remote):
+        target.client.hset(f"lp:g:{G}", "state", "sealed")
+
+
+def test_a_sealed_group_shows_its_description_and_its_log_and_refuses_all_else(
+    targets: list[Target],
+) -> None:
+    for target in targets:
+        show(target, Rule("", ()))
+        seal(target)
+        refusal = ["SEALED", 1, "sealed", "description"]
+        for words in (["register", G, 1, "a/1", "n", "r", "u"], ["observe", G, 1, 0, 9]):
+            assert target.call(HEADER, [words])[5] == [refusal]
+        (found,) = target.call(HEADER, [["range", G, 1, "s", 0, 9]])[5]
+        assert found[:4] == ["OK", 1, "sealed", False]
+
+
+def test_refusals_of_a_version_show_the_description(targets: list[Target]) -> None:
+    for target in targets:
+        show(target, Rule("", ()))
+        for version, code in ((0, "OLD_VERSION"), (2, "NEW_VERSION")):
+            (found,) = target.call(HEADER, [["observe", G, version, 0, 9]])[5]
+            assert found == [code, 1, "open", "description"]
+        (found,) = target.call(HEADER, [["observe", "other", 1, 0, 9]])[5]
+        assert found == ["NOT_MEMBER", 0, "absent", False]
+
+
+def test_all_writes_of_a_call_have_one_opseq_and_none_is_skipped(targets: list[Target]) -> None:
+    for target in targets:
+        show(target, Rule("", ()))
+        two = [["place", G, 1, "a", 1, b""], ["place", G, 1, "b", 1, b""]]
+        observe = ["observe", G, 1, 0, 1]
+        reply = target.call(HEADER, [*two, observe])
+        assert reply[4] == 3
+        # The call might still write under the opseq it has begun, so nobody goes on from there.
+        assert reply[5][2][-1] == 2
+        again = target.call(HEADER, [observe])
+        assert [shard[0] for shard in again[5][0][6]] == ["a", "b"]
+        assert (again[4], again[5][0][-1]) == (3, 3)
+
+
+def test_a_store_with_keys_of_others_is_never_minted(targets: list[Target]) -> None:
+    for target in targets:
+        if isinstance(target, Remote):
+            target.wipe()
+            target.client.set("mine", "x")
+            reply = target.call([1, "", "", 0], [["mint", "", 0, "store", "nonce"]])
+            assert reply[5] == [["EXISTS", 0, "absent", False]]
+            assert target.client.keys() == [b"mine"]
+
+
+def test_an_empty_store_says_only_that_it_is_empty(targets: list[Target]) -> None:
+    for target in targets:
+        target.wipe()
+        for header in ([1, "", "", 0], [1, "0" * 16, "a", 1]):
+            assert target.call(header, [["hello", "", 0]])[0] == "EMPTY"
+            assert target.call(header, [["observe", G, 1, 0, 9]])[0] == "EMPTY"
+        assert target.call([1, "0" * 16, "a", 1], [["mint", "", 0, "s", "n"]])[0] == "EMPTY"
+        assert target.dump() == {}
