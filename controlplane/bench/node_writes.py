@@ -15,7 +15,7 @@ import json
 import random
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -46,7 +46,6 @@ from regions.topology import StoreSite
 from regions.topology_file import load_topology
 
 LED_S_MAX = 60.0
-POLL_S = 0.05
 VALUE_BYTES = 100
 
 
@@ -74,11 +73,11 @@ class Lanes:
 
 
 @contextlib.asynccontextmanager
-async def lone_node(folder: Path) -> AsyncIterator[tuple[Driver, str]]:
-    """Three stores and a node; gives its driver and the shard it leads."""
+async def lone_node(folder: Path, shards: int = 1) -> AsyncIterator[Driver]:
+    """Three stores and a node that leads all its shards; gives its driver."""
     topology = load_topology(one_region_topology())
     directory = FleetDirectory(folder / "fleet")
-    options = FleetOptions(shards=1, survival=Survival.ZONE)
+    options = FleetOptions(shards=shards, survival=Survival.ZONE)
     directory.make(topology, options)
     binary = find_store_binary()
     stores = [
@@ -91,15 +90,22 @@ async def lone_node(folder: Path) -> AsyncIterator[tuple[Driver, str]]:
         await initialise(topology, secrets.token_hex(8))
         write_settings(directory, topology, options, {})
         settings = load_settings(directory.settings_path(topology.nodes[0].id))
-        async with running_driver(settings) as driver:
-            yield driver, await _led_shard(driver)
+        changed = asyncio.Event()
+        async with running_driver(settings, changed.set) as driver:
+            async with asyncio.timeout(LED_S_MAX):
+                while driver.node.fleet(driver.clock()).shards_led <= shards:  # and the system's
+                    changed.clear()
+                    await changed.wait()
+            yield driver
     finally:
         for store in stores:
             await store.stop()
 
 
 @contextlib.asynccontextmanager
-async def running_driver(settings: NodeSettings) -> AsyncIterator[Driver]:
+async def running_driver(
+    settings: NodeSettings, on_table: Callable[[], None]
+) -> AsyncIterator[Driver]:
     """The node of these settings with its lanes, without HTTP, on this loop."""
     descriptions = await learn_memberships(
         settings.topology, lambda site: lane_maker(site, {}), settings.stores_wait_ms_max
@@ -107,7 +113,7 @@ async def running_driver(settings: NodeSettings) -> AsyncIterator[Driver]:
     plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", descriptions)
     node = Node(plan, random.random, boottime_ms())
     lanes = Lanes()
-    driver = Driver(node, lanes, on_happened=lambda event: None, on_table=lambda: None)
+    driver = Driver(node, lanes, on_happened=lambda event: None, on_table=on_table)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(driver.run())]
         for site in settings.topology.stores:
@@ -131,16 +137,6 @@ def _lanes(plan: NodePlan, driver: Driver, site: StoreSite) -> tuple[OrderedLane
         draw=random.random,
     )
     return ordered, BulkLane(site.id, make_lane, post=driver.post, draw=random.random)
-
-
-async def _led_shard(driver: Driver) -> str:
-    """Wait until the node leads its shard, and name it."""
-    async with asyncio.timeout(LED_S_MAX):
-        while True:
-            for view in driver.node.shard_views(driver.clock()):
-                if view.end_slot > view.first_slot and view.leader is not None:
-                    return view.shard
-            await asyncio.sleep(POLL_S)
 
 
 async def measure(driver: Driver, shard: str, clients: int, times: LoopTimes) -> LoadResult:
@@ -172,7 +168,8 @@ async def measure(driver: Driver, shard: str, clients: int, times: LoopTimes) ->
 
 async def serve_runs(folder: Path) -> None:
     """Carry out the runs that standard input asks for, until it ends."""
-    async with lone_node(folder) as (driver, shard):
+    async with lone_node(folder) as driver:
+        shard = driver.node.shard_views(driver.clock())[0].shard
         print(json.dumps({"leads": shard}), flush=True)  # noqa: T201
         loop = asyncio.get_running_loop()
         while line := await loop.run_in_executor(None, sys.stdin.readline):

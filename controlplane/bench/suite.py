@@ -18,6 +18,7 @@ from controlplane.bench.leadership import (
 )
 from controlplane.bench.lookups import measure_lookups
 from controlplane.bench.mass_failover import measure_mass_failover
+from controlplane.bench.node_memory import measure_memory
 from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.report import Findings
 from controlplane.bench.resolve import measure_resolve
@@ -113,8 +114,12 @@ class Bench:
         return (measure_mass_failover(fleet, self.extent.mass_runs, self.tell),)
 
     def idle(self) -> Sequence[Findings]:
-        """A fleet without clients, and the memory of its nodes."""
-        return measure_idle(self.extent.seconds, self.tell)
+        """A fleet without clients."""
+        return (measure_idle(self.extent.seconds, self.tell),)
+
+    def memory(self) -> Sequence[Findings]:
+        """A node that leads many shards which nobody uses."""
+        return (measure_memory(self.tell),)
 
 
 BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
@@ -127,6 +132,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "failover": Bench.failover,
     "mass-failover": Bench.mass_failover,
     "idle": Bench.idle,
+    "memory": Bench.memory,
 }
 """By name, in the order in which `all` runs them: undisturbed ones first, killing ones last."""
 

@@ -27,7 +27,7 @@ NAMES = (
     "idle",
     "memory",
 )
-"""As in the suite, which is imported only when it runs; `memory` is measured with `idle`."""
+"""As in the suite, which is imported only when it runs."""
 
 
 def _number(value: Any) -> str:
@@ -135,8 +135,6 @@ def bench(
     from controlplane.bench.suite import Extent, run_benchmarks
 
     names = set(NAMES) if not what or ALL in what else set(what)
-    if "memory" in names:
-        names.add("idle")
     extent = Extent(rounds=rounds, seconds=seconds, runs=runs, group=group, etcd=etcd)
     try:
         found = run_benchmarks(sorted(names), extent, lambda line: click.echo(line, err=True))
