@@ -1,9 +1,9 @@
 -- A call: unpacked, guarded, executed command by command, answered.
 --
--- Why it is right: a script is not rolled back when it fails, so nothing may fail after a write. All
--- arguments are unpacked before anything is done, and each command checks its own before it writes.
--- Commands keep changed records open; they are written when their command has ended, so that the
--- next one reads what it left.
+-- Why it is right: a script is not rolled back when it fails, so nothing may fail after a write.
+-- All arguments are unpacked before anything is done, and each command checks its own before it
+-- writes. Commands keep changed records open; they are written when their command has ended, so
+-- that the next one reads what it left.
 
 do
   local function unpack_all(packed)

@@ -1,9 +1,9 @@
 -- Groups: which the store is a member of, and the index of what changed in them.
 --
--- Why it is right: a group is read once for each call and its record changes only by `install`. The
--- index of changes holds each shard and each death once, under the opseq of its latest change; all
--- changes of a call share one opseq. A reader goes on from an opseq only when it has seen all of it,
--- and never from further than where the call began, because that call may still be writing.
+-- Why it is right: a group is read once for each call and its record changes only by `install`.
+-- The index of changes holds each shard and each death once, under the opseq of its latest change;
+-- all changes of a call share one opseq. A reader goes on from an opseq only when it has seen all
+-- of it, and never from further than where the call began, because that call may still be writing.
 
 do
   local check = lp.check

@@ -1,9 +1,10 @@
 -- The store: its identity, its opseq, and what guards a call.
 --
--- Why it is right: an identity is minted only where nothing is, from the store's own time, so a store
--- that forgets never becomes by chance, or by a delayed message, who it was. A call names who it is
--- meant for. A connection that was replaced cannot speak after its successor: the greatest generation
--- of each process is kept. opseq is raised before the first write of a call, once.
+-- Why it is right: an identity is minted only where nothing is, from the store's own time, so a
+-- store that forgets never becomes by chance, or by a delayed message, who it was. A call names
+-- who it is meant for. A connection that was replaced cannot speak after its successor: the
+-- greatest generation of each process is kept. opseq is raised before the first write of a call,
+-- once.
 
 do
   local check = lp.check

@@ -1,9 +1,9 @@
 -- Values: how numbers are written, and what an argument must be.
 --
--- Why it is right: a Lua number is a double. Integers below 2^53 are exact, anything else is refused
--- here, before a command begins. Numbers leave through `dec`, since Lua would write 1e+15. Strings
--- are never ordered with `<`, which would follow the locale of the server's environment: whatever
--- must come in byte order is ordered by a sorted set, or by `lp.before`.
+-- Why it is right: a Lua number is a double. Integers below 2^53 are exact, anything else is
+-- refused here, before a command begins. Numbers leave through `dec`, since Lua would write 1e+15.
+-- Strings are never ordered with `<`, which would follow the locale of the server's environment:
+-- whatever must come in byte order is ordered by a sorted set, or by `lp.before`.
 --
 -- A check returns what its command works with, or nil when the argument is not what it must be.
 

@@ -1,9 +1,10 @@
 -- The applied state of a shard: keys in order, remembered op ids, the history of leadership.
 --
--- Why it is right: entries are applied in the order of their sequence, each once, by the same call that
--- raises the commit index; nothing is decided here, effects are done as logged. Only a retry is
--- dropped, and that is decided by the op ids the log itself has remembered. Reads ahead and writes
--- behind spare calls into the server; `flush` ends both before anything else looks at the keys.
+-- Why it is right: entries are applied in the order of their sequence, each once, by the same call
+-- that raises the commit index; nothing is decided here, effects are done as logged. Only a retry
+-- is dropped, and that is decided by the op ids the log itself has remembered. Reads ahead and
+-- writes behind spare calls into the server; `flush` ends both before anything else looks at the
+-- keys.
 
 do
   local HISTORY_MAX = 64

@@ -1,7 +1,7 @@
 -- Log entries: checked when they arrive, so that applying them cannot fail.
 --
--- Why it is right: an entry is parsed completely before anything of its append is written. What lies
--- in the log has passed this, so it is read back without being checked again.
+-- Why it is right: an entry is parsed completely before anything of its append is written. What
+-- lies in the log has passed this, so it is read back without being checked again.
 
 do
   local check = lp.check
@@ -18,24 +18,38 @@ do
     return value
   end
 
-  local EFFECTS = {
-    p = {check.partition, check.any_text, check.binary, check.count},
-    d = {check.partition, check.any_text},
-    h = {check.epoch, check.present},
-    x = {check.count},
-  }
-
-  local function is_effect(effect)
-    local checks = type(effect) == 'table' and EFFECTS[effect[1]]
-    return checks and lp.check_all(checks, effect, 2) and true or nil
+  local function is_put(effect)
+    return #effect == 5 and check.partition(effect[2]) and type(effect[3]) == 'string'
+      and type(effect[4]) == 'string' and check.count(effect[5])
   end
 
-  local FIELDS = {
-    check.epoch, check.any_text, check.any_text, check.count, check.present,
-    function(effects)
-      return check.listed_with(effects, is_effect)
+  -- Each effect by its tag. There are many of them, so they are judged without detours.
+  local EFFECTS = {
+    p = is_put,
+    d = function(effect)
+      return #effect == 3 and check.partition(effect[2]) and type(effect[3]) == 'string'
+    end,
+    h = function(effect)
+      return #effect == 3 and check.epoch(effect[2]) and effect[3] ~= nil
+    end,
+    x = function(effect)
+      return #effect == 2 and check.count(effect[2])
     end,
   }
+
+  local function are_effects(effects)
+    if not check.listed(effects) then
+      return false
+    end
+    for i = 1, #effects do
+      local effect = effects[i]
+      local judge = type(effect) == 'table' and EFFECTS[effect[1]]
+      if not judge or not judge(effect) then
+        return false
+      end
+    end
+    return true
+  end
 
   -- An entry that lies in the log: {epoch, op_id, digest, chain, outcome, effects}, epoch a number.
   local function read(blob)
@@ -50,9 +64,13 @@ do
       return nil
     end
     local ok, fields, more = pcall(cmsgpack.unpack, blob)
-    if ok and more == nil and type(fields) == 'table' then
-      return lp.check_all(FIELDS, fields, 1)
+    if not ok or more ~= nil or type(fields) ~= 'table' or #fields ~= 6 then
+      return nil
     end
+    fields[1] = check.epoch(fields[1])
+    local is_right = fields[1] and type(fields[2]) == 'string' and type(fields[3]) == 'string'
+      and check.count(fields[4]) and fields[5] ~= nil and are_effects(fields[6])
+    return is_right and fields or nil
   end
 
   -- The stored entry at a sequence, nil when there is none.

@@ -1,9 +1,9 @@
 -- Authority: who may lead a shard, under which epoch, and how that ends.
 --
--- Why it is right: the promise `pe` and the floor `pf` only grow, and nothing is granted unless the
--- epoch is above both. What a candidate expects of the present grant is judged here, at the moment of
--- granting; an expectation that this library does not know is refused. Whoever takes over from a
--- silent session buries it first, so it can never renew here again.
+-- Why it is right: the promise `pe` and the floor `pf` only grow, and nothing is granted unless
+-- the epoch is above both. What a candidate expects of the present grant is judged here, at the
+-- moment of granting; an expectation that this library does not know is refused. Whoever takes
+-- over from a silent session buries it first, so it can never renew here again.
 
 do
   local check = lp.check

@@ -2,8 +2,8 @@
 --
 -- Why it is right: an append is accepted under the greatest promise only, and a greater epoch is a
 -- promise by itself. It joins the log where both are certainly the same. Nothing committed is ever
--- replaced, nor what the same epoch appended. The commit index follows what this call brought, never
--- the tail: entries that an older epoch left behind are not committed by being there.
+-- replaced, nor what the same epoch appended. The commit index follows what this call brought,
+-- never the tail: entries that an older epoch left behind are not committed by being there.
 
 do
   local check = lp.check

@@ -1,8 +1,8 @@
 -- Reading the applied state: by key, by op id, and in order within a partition.
 --
--- Why it is right: only what is applied is shown, so nothing above the commit index is. A leader reads
--- here only under its own epoch and at its own commit index. A store whose data is a fuzzy copy
--- says BUSY until it has applied everything up to where the copy ended.
+-- Why it is right: only what is applied is shown, so nothing above the commit index is. A leader
+-- reads here only under its own epoch and at its own commit index. A store whose data is a fuzzy
+-- copy says BUSY until it has applied everything up to where the copy ended.
 
 do
   local check = lp.check

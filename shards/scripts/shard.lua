@@ -1,8 +1,8 @@
 -- A shard's record: the authority over it and the bounds of its log, as one hash.
 --
--- Why it is right: a command reads the record once, changes it in memory, and it is written once, when
--- the command has ended. Only fields that differ are written, so what changes nothing writes nothing.
--- A field that was never written reads as its default.
+-- Why it is right: a command reads the record once, changes it in memory, and it is written once,
+-- when the command has ended. Only fields that differ are written, so what changes nothing writes
+-- nothing. A field that was never written reads as its default.
 
 do
   local TEXTS = {h = true, st = true, tgt = true, pref = true}

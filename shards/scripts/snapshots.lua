@@ -1,8 +1,8 @@
 -- Snapshots: applied state copied page by page, staged, and adopted in one step.
 --
--- Why it is right: pages are staged beside the data and touch nothing of it. `adopt` puts them in its
--- place by renaming, in the same call that moves the base of the log, so no reader ever sees half of
--- a copy. What is committed here is applied here, and `adopt` goes only beyond it.
+-- Why it is right: pages are staged beside the data and touch nothing of it. `adopt` puts them in
+-- its place by renaming, in the same call that moves the base of the log, so no reader ever sees
+-- half of a copy. What is committed here is applied here, and `adopt` goes only beyond it.
 
 do
   local check = lp.check
