@@ -23,8 +23,22 @@ BACKLOG_MAX: Final = 1_024
 class ProblemProtocol(web.RequestHandler):
     """A connection that refuses even what is not HTTP with a problem document.
 
-    There is no other way to reach answers that are given before the application is asked.
+    There is no other way to reach answers that are given before the application is asked. A
+    connection on which no request arrives at all is closed after `first_request_s`; later ones are
+    bound by the time that an idle connection is kept.
     """
+
+    __slots__ = ("first_request_s",)
+    first_request_s: float
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._loop.call_later(self.first_request_s, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        if self._request_count == 0:
+            self.force_close()
 
     def handle_error(
         self,
@@ -57,6 +71,7 @@ class ApiServer:
 
     def __init__(self, app: web.Application, settings: ApiSettings | None = None) -> None:
         limits = settings or ApiSettings()
+        self._first_request_s = limits.first_request_ms / 1000
         self._protocol_settings: dict[str, Any] = {
             "access_log": None,
             "auto_decompress": False,
@@ -81,12 +96,13 @@ class ApiServer:
         manager = self._runner.server
         assert manager is not None
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: ProblemProtocol(manager, loop=loop, **self._protocol_settings),
-            host,
-            port,
-            backlog=BACKLOG_MAX,
-        )
+
+        def accept() -> ProblemProtocol:
+            protocol = ProblemProtocol(manager, loop=loop, **self._protocol_settings)
+            protocol.first_request_s = self._first_request_s
+            return protocol
+
+        self._server = await loop.create_server(accept, host, port, backlog=BACKLOG_MAX)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

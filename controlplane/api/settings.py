@@ -18,6 +18,8 @@ class ApiSettings(BaseModel):
     """The longest request line, and the longest header."""
     headers_max: int = Field(default=100, ge=16)
     """How many headers a request may have."""
+    first_request_ms: int = Field(default=10_000, ge=10)
+    """How long a new connection may take to send the head of its first request."""
     body_timeout_ms: int = Field(default=10_000, ge=10)
     """How long the body of a request may take to arrive."""
     request_timeout_ms: int = Field(default=15_000, ge=10)

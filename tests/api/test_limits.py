@@ -31,6 +31,18 @@ async def test_a_body_that_does_not_come_is_given_up(fleet: Fleet, sent: bytes) 
     assert node.service.asked == []
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: "])
+async def test_a_connection_without_a_request_is_closed(fleet: Fleet, sent: bytes) -> None:
+    node = await fleet.node("n1", "eu", ApiSettings(first_request_ms=50))
+    assert await say(node.server.port, sent) == b""
+    node.service.gate = asyncio.Event()
+    asking = asyncio.create_task(node.get("/v1/kv/a?consistency=any"))
+    # The request is longer under way than a silent connection may last.
+    assert await say(node.server.port, sent) == b""
+    node.service.gate.set()
+    assert (await asking).status == 404
+
+
 async def test_a_body_in_chunks_is_limited_as_it_comes(node: Node) -> None:
     chunk = b"400\r\n" + b"x" * 1_024 + b"\r\n"
     head = b"PUT /v1/kv/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
