@@ -17,6 +17,7 @@ from typing import Any
 
 from controlplane.machine import Call
 from regions.codec import FORMAT, Code, Reply
+from regions.latency import RoundTrip
 
 Take = Callable[[list[Any] | None, int], None]
 
@@ -28,10 +29,12 @@ class Lane:
 
     __slots__ = (
         "_process", "_waiting", "generation", "heard_ms", "incarnation", "opseq", "refusal",
-        "round_trip_ms", "sent_ms", "store", "under_way",
+        "round_trip", "sent_ms", "store", "under_way",
     )  # fmt: skip
 
-    def __init__(self, store: str, incarnation: str, process: str) -> None:
+    def __init__(
+        self, store: str, incarnation: str, process: str, expected_round_trip_ms: float
+    ) -> None:
         self.store = store
         self.incarnation = incarnation
         self._process = process
@@ -40,9 +43,14 @@ class Lane:
         self.under_way: deque[tuple[int, list[Take]]] = deque()
         self.sent_ms = 0
         self.heard_ms: int | None = None
-        self.round_trip_ms = 0
+        self.round_trip = RoundTrip(expected_round_trip_ms)
         self.opseq = 0
         self.refusal = ""
+
+    @property
+    def round_trip_ms(self) -> int:
+        """What an answer usually takes."""
+        return int(self.round_trip.p50_ms)
 
     @property
     def is_up(self) -> bool:
@@ -88,7 +96,7 @@ class Lane:
         sent_ms, takes = self.under_way.popleft()
         self.sent_ms = sent_ms
         self.heard_ms = now_ms
-        self.round_trip_ms = (self.round_trip_ms * 7 + (now_ms - sent_ms)) // 8
+        self.round_trip.add(now_ms - sent_ms)
         if reply.code != Code.OK or len(reply.results) != len(takes):
             self.refusal = str(reply.code)
             for take in takes:

@@ -45,7 +45,7 @@ from controlplane.node.standing import StandingDesk
 from controlplane.node.strong_reads import is_strong
 from controlplane.node.transfers import Transfers
 from controlplane.node.upkeep import Upkeep
-from controlplane.node_plan import NodePlan
+from controlplane.node_plan import NodePlan, StorePlan
 from controlplane.requests import (
     Evict,
     History,
@@ -58,6 +58,7 @@ from controlplane.requests import (
 )  # fmt: skip
 from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.codec import FORMAT
+from regions.latency import timeouts_for
 from shards.leadership import Leadership, Reply, State
 
 
@@ -100,13 +101,17 @@ class Node:
         for plan in self.plan.groups:
             lanes = []
             for store in (*plan.voters, *plan.followers):
-                lane = Lane(store.store, store.incarnation, self.plan.process)
+                lane = self._new_lane(store)
                 if plan.stands or store.region == self.plan.region:
                     lane = self.lanes.setdefault(store.store, lane)
                 lanes.append(lane)
             group = Group(plan, self, lanes, now_ms)
             group.changed = self._grant_changed
             self.groups[plan.name] = group
+
+    def _new_lane(self, store: StorePlan) -> Lane:
+        expected_ms = self.plan.region_rtt_ms.get((self.plan.region, store.region), 1.0)
+        return Lane(store.store, store.incarnation, self.plan.process, expected_ms)
 
     @property
     def store_ids(self) -> list[str]:
@@ -147,6 +152,7 @@ class Node:
             due_ms = lane.overdue_ms(self._timeout_ms(lane))
             if due_ms is not None and due_ms <= now_ms:
                 self.out.append(Drop(lane.store, lane.generation, "no answer in time"))
+                lane.round_trip.add(self._timeout_ms(lane))
                 self._disconnected(lane.store, lane.generation)
         for name, group in self.groups.items():
             group.advance(now_ms)
@@ -196,8 +202,8 @@ class Node:
 
     def _timeout_ms(self, lane: Lane) -> int:
         uses = [g for g in self.groups.values() if g.store_of(lane) is not None]
-        shortest = min(group.times.call_timeout_ms for group in uses)
-        return max(shortest, 4 * lane.round_trip_ms)
+        shortest_ms = min(group.times.ttl_ms for group in uses)
+        return timeouts_for(shortest_ms, lane.round_trip.p99_ms).call_ms
 
     # -- lanes
 

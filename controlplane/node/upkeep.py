@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.node.group import Group
 from regions.codec import Code, pack
+from regions.latency import quorum_round_trip_ms, ttl_needed_ms
 from shards.catch_up import CatchUp, Phase
 from shards.entry import Entry
 from shards.leadership import Leadership, Reply, State
@@ -40,6 +41,7 @@ class Upkeep:
         self._copies = 0
         self._copy_later: set[tuple[str, str, int]] = set()
         self._next_sweep_ms = 0
+        self._warned: set[str] = set()
 
     def advance(self, now_ms: int) -> None:
         """Heed fences at once; sweep for the rest a few times a TTL."""
@@ -106,6 +108,15 @@ class Upkeep:
         self._drop_old_sessions(group)
         self._warn_of_ttl(group)
         self._bury_silent(group, now_ms)
+
+    def _warn_of_ttl(self, group: Group) -> None:
+        """Say once that a lease is shorter than the measured round trips allow."""
+        trips = [group.lanes[i].round_trip.p99_ms for i in range(group.voters)]
+        needed_ms = ttl_needed_ms(quorum_round_trip_ms(trips))
+        if needed_ms > group.times.ttl_ms and group.group not in self._warned:
+            self._warned.add(group.group)
+            detail = {"group": group.group, "ttl_ms": group.times.ttl_ms, "needed_ms": needed_ms}
+            self._node.happened("unsafe-ttl", "", 0, detail)
 
     def _drop_old_sessions(self, group: Group) -> None:
         used = {leadership.session.sid for leadership in group.led.values()}
