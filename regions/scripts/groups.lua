@@ -16,7 +16,7 @@ do
       local found = redis.call('HMGET', key, 'version', 'state', 'desc')
       group = {
         name = name, key = key, version = tonumber(found[1] or 0),
-        state = found[2] or 'absent', desc = found[3],
+        state = found[2] or 'absent', desc = found[3], sessions = {},
       }
       call.groups[name] = group
     end

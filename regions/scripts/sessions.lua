@@ -21,10 +21,16 @@ do
     return session
   end
 
-  -- The session of that id, nil when it was never registered.
+  -- The session of that id, nil when it was never registered. A call unpacks it once: a mass
+  -- failover names the same few sessions in each of its commands.
   function lp.session(group, sid)
-    local packed = redis.call('HGET', group.key .. ':ss', sid)
-    return packed and unpacked(sid, packed) or nil
+    local session = group.sessions[sid]
+    if session == nil then
+      local packed = redis.call('HGET', group.key .. ':ss', sid)
+      session = packed and unpacked(sid, packed)
+      group.sessions[sid] = session
+    end
+    return session or nil
   end
 
   function lp.save_session(call, group, session)
@@ -34,6 +40,7 @@ do
     end
     lp.write(call)
     redis.call('HSET', group.key .. ':ss', session.sid, cmsgpack.pack(fields))
+    group.sessions[session.sid] = session
   end
 
   function lp.bury(call, group, session)

@@ -8,17 +8,19 @@ do
   local TEXTS = {h = true, st = true, tgt = true, pref = true}
   local EPOCHS = {pe = true, pf = true, he = true, sync = true, te = true, ae = true, be = true}
 
+  local DEFAULTS = {__index = {
+    pe = 0, pf = 0, he = 0, h = '', st = 'free', tgt = '', rvk = 0, ver = 0, sync = 0,
+    te = 0, ts = 0, tc = 0, ae = 0, as = 0, cm = 0, ap = 0, fz = 0, be = 0, bs = 0, bc = 0,
+    bytes = 0, prev = 0, pref = '',
+  }}
+
   local methods = {}
   local index = {__index = methods}
 
   -- The shard as this command finds it.
   function lp.on_shard(call, group, name)
     local key = group.key .. ':sh:' .. name
-    local record = {
-      pe = 0, pf = 0, he = 0, h = '', st = 'free', tgt = '', rvk = 0, ver = 0, sync = 0,
-      te = 0, ts = 0, tc = 0, ae = 0, as = 0, cm = 0, ap = 0, fz = 0, be = 0, bs = 0, bc = 0,
-      bytes = 0, prev = 0, pref = '',
-    }
+    local record = setmetatable({}, DEFAULTS)
     local flat = redis.call('HGETALL', key)
     for i = 1, #flat, 2 do
       local field, value = flat[i], flat[i + 1]
