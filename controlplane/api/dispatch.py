@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from aiohttp import web
@@ -23,7 +23,13 @@ from controlplane.api.documents import leader_hint
 from controlplane.api.service import Service
 from controlplane.api.settings import ApiSettings
 from controlplane.http_client import HttpClient, PeerLost, PeerReply, PeerUnreachable
-from controlplane.problems import InputError, RequestRefused, from_refusal, invalid
+from controlplane.problems import (
+    InputError,
+    RequestRefused,
+    from_refusal,
+    invalid,
+    leader_document,
+)
 from controlplane.requests import LeaderHint, Outcome, Problem, Refused, Request
 from controlplane.views import ShardView
 from shards.routing import (
@@ -244,20 +250,11 @@ def _settled(refused: Refused, view: ShardView) -> RequestRefused:
 
 
 def _refused(refusal: Refuse, shard: str) -> RequestRefused:
-    more = {"leader": target_document(refusal.leader)} if refusal.leader is not None else {}
+    leader = refusal.leader
+    more = {"leader": leader_document(leader_hint(leader))} if leader is not None else {}
     return RequestRefused(
         REFUSAL_KINDS[refusal.why], f"shard {shard}: {refusal.why.value}", more=more
     )
-
-
-def target_document(target: Target) -> dict[str, Any]:
-    """The `leader` member of a problem."""
-    return {
-        "node": target.node,
-        "region": target.region,
-        "url": target.url,
-        "epoch": target.epoch,
-    }
 
 
 def _claim(body: bytes) -> Target | None:
