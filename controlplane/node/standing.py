@@ -106,14 +106,12 @@ class StandingDesk:
 
     def _open_shards(self, now_ms: int) -> list[str]:
         group = self._group
-        found = [s for s in self.special if s not in group.led]
+        found = {s for s in self.special if s not in group.led}
         for holder, shards in list(group.by_holder.items()):
-            if not self._is_gone(holder, now_ms):
-                continue
-            found.extend(s for s in shards if s not in group.led)
-        self._forget_closed(set(found))
-        found.sort(key=lambda s: (s != "system", s))
-        return found
+            if self._is_gone(holder, now_ms):
+                found.update(s for s in shards if s not in group.led)
+        self._forget_closed(found)
+        return sorted(found, key=lambda s: (s != "system", s))
 
     def _is_gone(self, holder: str, now_ms: int) -> bool:
         group = self._group
