@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 CHUNK_MAX = 256  # shards stood for in one turn
 STANDING_MAX = 1024  # elections under way at once
+# A store that was not heard of yet counts as free: what the others show says more.
+MOST_TELLING = ("handover", "revoked", "dead", "mine", "free")
 STUCK_TTLS = 4
 
 
@@ -178,7 +180,8 @@ class StandingDesk:
         if not prospect.expected:
             self.why[shard] = prospect.why
             return False
-        why = next(iter(prospect.conditions.values()))[0]
+        tags = {condition[0] for condition in prospect.conditions.values()}
+        why = next(tag for tag in MOST_TELLING if tag in tags)
         leadership = Leadership(sighted, group, session)
         group.led[shard] = leadership
         attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
