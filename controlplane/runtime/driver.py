@@ -121,6 +121,8 @@ class Driver:
         request_id = next(self._ids)
         answer: asyncio.Future[Outcome] = self._loop.create_future()
         self._answers[request_id] = answer
+        if self._broken.done():
+            answer.cancel()  # nobody is left to answer
         self.post(Requested(request_id, request))
         try:
             return await answer

@@ -155,6 +155,8 @@ async def test_a_broken_invariant_stops_the_driver_for_good() -> None:
     stage.driver.post(LOST)
     with pytest.raises(AssertionError, match="he <= pe"):
         await asyncio.wait_for(stage.driver.run(), WAIT_S)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(stage.driver.ask(Evict("s1")), WAIT_S)
     stage.driver.post(LOST)
     await asyncio.sleep(0)
     assert stage.driver.turns == 0
@@ -170,3 +172,5 @@ async def test_a_broken_invariant_ends_waiting_requests() -> None:
         await asyncio.wait_for(stage.driver.ask(Evict("s1")), WAIT_S)
     with pytest.raises(AssertionError, match="he <= pe"):
         await asyncio.wait_for(stage.driver.run(), WAIT_S)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(stage.driver.ask(Evict("s1")), WAIT_S)
