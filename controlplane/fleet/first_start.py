@@ -1,4 +1,8 @@
-"""Making the stores of a new fleet its own: once, and only when all of them are empty."""
+"""Making the stores of a new fleet its own: once, and only when all of them are empty.
+
+It happens on the first start alone, and is remembered in the fleet's directory. A store that is
+found empty later has forgotten what it promised; to initialise it again would hide exactly that.
+"""
 
 from __future__ import annotations
 

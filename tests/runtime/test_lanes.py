@@ -167,7 +167,7 @@ async def test_renewals_are_counted_by_how_they_end() -> None:
         for _ in range(4):
             lane.call(renewal)
         for code in ("OK", "DEAD"):
-            results = [["OK", 1, "open", False], [code, 1, "open", False]]
+            results: list[list[Any]] = [["OK", 1, "open", False], [code, 1, "open", False]]
             store.lanes[0].sent.pop(0)[1](Reply("OK", "a", "inc-1", "run", 1, results))
         store.lanes[0].sent.pop(0)[1](Reply("EMPTY", "", "", "", 0, []))
         store.lanes[0].on_lost(StoreOutcomeUnknown("cut"))
