@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from controlplane.bench.spread import Spread, spread
 from controlplane.process_identity import identity_of
 
 SHARDS_PER_SECOND_MIN = 2_000
+TABLE_LAG_MS = 50
+"""Changes of the table come in bundles so far apart: nothing faster can be told from at once."""
 ALL_LED_S_MAX = 120.0
 SILENCE_S_MAX = 30.0
 
@@ -51,6 +54,7 @@ class TableWatch:
 
     def __enter__(self) -> TableWatch:
         self._connection.request("GET", "/v1/routes", headers={"Accept": "text/event-stream"})
+        self._socket = self._connection.sock
         self._stream = self._connection.getresponse()
         self._thread.start()
         return self
@@ -61,9 +65,9 @@ class TableWatch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._connection.sock is not None:
-            self._connection.sock.close()
-        self._stream.close()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(SILENCE_S_MAX)
+        self._connection.close()
 
     def wait_for_later(self, epochs: Mapping[str, int], seconds: float) -> bool:
         """Wait until each of these shards is led at a later epoch than given."""
@@ -107,20 +111,21 @@ def measure_mass_failover(fleet: BenchFleet, runs: int, tell: Tell) -> Findings:
     by_group: dict[str, list[float]] = {}
     speeds: list[float] = []
     for number in range(runs):
-        durations = _one(fleet, by_group)
-        speed = (len(durations) - 1) / max(1e-3, (max(durations) - min(durations)) / 1000)
-        speeds.append(speed)
-        tell(
-            f"mass failover {number + 1}/{runs}: {len(durations)} shards led again after "
-            f"{min(durations):.0f} to {max(durations):.0f} ms"
-        )
+        for group, durations in _one(fleet).items():
+            by_group.setdefault(group, []).extend(durations)
+            took_ms = max(TABLE_LAG_MS, max(durations) - min(durations))
+            speeds.append(len(durations) / took_ms * 1000)
+            tell(
+                f"mass failover {number + 1}/{runs}, {group}: {len(durations)} shards led again "
+                f"after {min(durations):.0f} to {max(durations):.0f} ms"
+            )
     figures: list[Figure] = []
     for group, durations in sorted(by_group.items()):
         figures += _figures(fleet, group, spread(durations))
     most = max(speeds)
     figures.append(
         Figure(
-            "shards led again in a second, best run",
+            "shards of a group led again, by second, best run",
             round(most),
             "/s",
             target=f"at least {SHARDS_PER_SECOND_MIN:,}/s",
@@ -138,7 +143,8 @@ def measure_mass_failover(fleet: BenchFleet, runs: int, tell: Tell) -> Findings:
     )
 
 
-def _one(fleet: BenchFleet, by_group: dict[str, list[float]]) -> list[float]:
+def _one(fleet: BenchFleet) -> dict[str, list[float]]:
+    """Kill one node; by group, after how many milliseconds each of its shards was led again."""
     wait_until_settled(fleet)
     nodes = fleet.access.get("/v1/nodes")["items"]
     victim = max(nodes, key=lambda node: int(node["leads"]))
@@ -159,12 +165,11 @@ def _one(fleet: BenchFleet, by_group: dict[str, list[float]]) -> list[float]:
         epochs = {shard: int(row["epoch"]) for shard, row in led.items()}
         if not watch.wait_for_later(epochs, ALL_LED_S_MAX):
             raise ChangeFailed(f"not all {len(led)} shards were led within {ALL_LED_S_MAX} s")
-        durations = []
+        found: dict[str, list[float]] = {}
         for shard, row in led.items():
-            duration = (watch.led[shard].at_s - killed_at) * 1000
-            durations.append(duration)
-            by_group.setdefault(str(row["group"]), []).append(duration)
-    return durations
+            duration_ms = (watch.led[shard].at_s - killed_at) * 1000
+            found.setdefault(str(row["group"]), []).append(duration_ms)
+    return found
 
 
 def _figures(fleet: BenchFleet, group: str, summary: Spread) -> list[Figure]:

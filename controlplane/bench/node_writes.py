@@ -45,7 +45,7 @@ from regions.store import StoreIdentity
 from regions.topology import StoreSite
 from regions.topology_file import load_topology
 
-LED_S_MAX = 60.0
+LED_S_MAX = 300.0
 VALUE_BYTES = 100
 
 
