@@ -2,9 +2,10 @@
 
 The presets differ in shape. `zone` is the smallest fleet that can disagree, with a short lease, so
 that a virtual minute holds many elections. `busy` is the same with a single shard that is written
-so much that its log is trimmed, and a store that was away needs a snapshot. `wide` is `zone` over
-the world: much is always in flight. `five` is one group over five stores far apart. `fleet` is the
-default product: three regions, a group in each and one across, stores in several groups.
+so much that its log is trimmed, and a store that was away needs a snapshot. `bulky` writes values
+so large that entries travel in several calls. `wide` is `zone` over the world: much is always in
+flight. `five` is one group over five stores far apart. `fleet` is the default product: three
+regions, a group in each and one across, stores in several groups.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Scenario:
     clients: int = 6
     operations_per_s: float = 12.0
     keys_per_shard: int = 3
+    value_bytes_max: int = 0  # values are padded to a random size up to this
     meddling: float = 1.0  # how often operators transfer and evict, beside what clients do
     faults_per_minute: float = 20.0
     faults: tuple[str, ...] = ALL_FAULTS
@@ -109,6 +111,21 @@ def busy() -> Scenario:
     )
 
 
+def bulky() -> Scenario:
+    """Large values, many at once: appends in chunks, suffixes that fit in no grant."""
+    calm = zone()
+    return replace(
+        calm,
+        name="bulky",
+        groups=(replace(calm.groups[0], shards=2),),
+        minutes=0.4,
+        clients=24,
+        operations_per_s=80.0,
+        value_bytes_max=60_000,
+        meddling=0.3,
+    )
+
+
 def wide() -> Scenario:
     """A store and a node in each of three regions, a short lease: much is always in flight."""
     stores = tuple((f"s{n}", region) for n, region in enumerate(REGIONS, 1))
@@ -154,7 +171,7 @@ def fleet() -> Scenario:
     return Scenario(name="fleet", nodes=nodes, stores=stores, groups=(across, *regional), clients=9)
 
 
-_MAKERS = {"zone": zone, "busy": busy, "wide": wide, "five": five, "fleet": fleet}
+_MAKERS = {"zone": zone, "busy": busy, "bulky": bulky, "wide": wide, "five": five, "fleet": fleet}
 PRESETS = tuple(_MAKERS)
 
 

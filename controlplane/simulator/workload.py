@@ -197,9 +197,7 @@ class Client:
 
     def _write(self, kind: str, shard: str, key: str) -> Write:
         op_id = f"{self.name}-{self._count}"
-        mutation = (
-            Delete(PARTITION, key) if kind == "delete" else Put(PARTITION, key, op_id.encode())
-        )
+        mutation = Delete(PARTITION, key) if kind == "delete" else self._put(key, op_id)
         write = Write(shard, (mutation,), (), op_id, f"digest of {op_id}")
         if self._chance.random() < 0.3:
             write = replace(write, since=self._positions.get(shard, 0))
@@ -209,6 +207,11 @@ class Client:
         if self._chance.random() < 0.1:
             expected = -1
         return replace(write, compares=(Compare(key, expected),))
+
+    def _put(self, key: str, op_id: str) -> Put:
+        size = self._workload.fleet.scenario.value_bytes_max
+        padding = b"." * self._chance.randrange(size) if size else b""
+        return Put(PARTITION, key, op_id.encode() + padding)
 
 
 class Workload:
