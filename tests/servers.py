@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,9 +48,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(name: str, binary: Path, settings: dict[str, str]) -> Iterator[Server]:
-    """Run a server with these settings until the block ends."""
-    folder = Path(tempfile.mkdtemp(prefix="leadplane-test-"))
+def running(
+    name: str, binary: Path, settings: dict[str, str], data: Path | None = None
+) -> Iterator[Server]:
+    """Run a server with these settings until the block ends, then kill it.
+
+    What it wrote goes with it, unless it was given a folder for its data.
+    """
+    folder = data or Path(tempfile.mkdtemp(prefix="leadplane-test-"))
     port = free_port()
     arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     for setting, value in settings.items():
@@ -62,14 +68,20 @@ def running(name: str, binary: Path, settings: dict[str, str]) -> Iterator[Serve
     finally:
         process.kill()
         process.wait()
-        shutil.rmtree(folder)
+        if data is None:
+            shutil.rmtree(folder)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.02), READY_SECONDS * 50)
-    errors = [redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError]
-    client = redis.Redis(host="127.0.0.1", port=port, retry=retry, retry_on_error=errors)
-    with client:
-        pid = client.info("server")["process_id"]
-    assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+    """Ask until it answers; it must be our process that does."""
+    give_up = time.monotonic() + READY_SECONDS
+    with redis.Redis(host="127.0.0.1", port=port, socket_timeout=READY_SECONDS) as client:
+        while True:
+            assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+            try:
+                pid = client.info("server")["process_id"]
+                break
+            except (redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError):
+                assert time.monotonic() < give_up, f"it does not answer:\n{log.read_text()}"
+                time.sleep(0.01)
     assert pid == process.pid, f"another process answers on port {port}"

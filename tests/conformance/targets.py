@@ -34,6 +34,9 @@ class Target(Protocol):
     def call(self, header: list[Any], commands: list[Any], only_reads: bool = False) -> Any:
         """The reply to a call, normalised."""
 
+    def call_raw(self, arguments: list[bytes]) -> Any:
+        """The reply to a call that need not be one, normalised."""
+
     def dump(self) -> dict[str, Any]:
         """Everything it holds, normalised."""
 
@@ -81,6 +84,9 @@ class Twin:
     def call(self, header: list[Any], commands: list[Any], only_reads: bool = False) -> Any:
         arguments = pack_call(_addressed(header, self.store.state.incarnation), commands)
         return _shown(unpack_reply(self.store.call_bytes(arguments, only_reads=only_reads)))
+
+    def call_raw(self, arguments: list[bytes]) -> Any:
+        return _shown(unpack_reply(self.store.call_bytes(arguments)))
 
     def dump(self) -> dict[str, Any]:
         state = self.store.state
@@ -171,8 +177,13 @@ class Remote:
         self.incarnation = ""
 
     def call(self, header: list[Any], commands: list[Any], only_reads: bool = False) -> Any:
-        function = "leadplane_read" if only_reads else "leadplane_call"
         arguments = pack_call(_addressed(header, self.incarnation), commands)
+        return self._call("leadplane_read" if only_reads else "leadplane_call", arguments)
+
+    def call_raw(self, arguments: list[bytes]) -> Any:
+        return self._call("leadplane_call", arguments)
+
+    def _call(self, function: str, arguments: list[bytes]) -> Any:
         reply = unpack_reply(self.client.execute_command("FCALL", function, 0, *arguments))
         self.incarnation = reply.incarnation
         return _shown(reply)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from regions.codec import pack
 from tests.conformance.rules import HEADER, G, Rule, show
 from tests.conformance.rules_of_grants import ADOPT_RULES, END_RULES, GRANT_RULES
 from tests.conformance.rules_of_logs import (
@@ -84,6 +85,30 @@ def test_a_store_with_keys_of_others_is_never_minted(targets: list[Target]) -> N
             reply = target.call([1, "", "", 0], [["mint", "", 0, "store", "nonce"]])
             assert reply[5] == [["EXISTS", 0, "absent", False]]
             assert target.client.keys() == [b"mine"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        [b""],
+        [b"\xc1"],
+        [pack([1, "", "", 0]), b""],
+        [pack([1, "", "", 0]), b"\xc1"],
+        [pack([1, "", "", 0]), pack(["hello", "", 0])[:-1]],
+        [pack([1, "", "", 0]), pack(["hello", "", 0]) + b"\x01"],
+        [pack([1, "", "", 0]) + b"\x01", pack(["hello", "", 0])],
+    ],
+)
+def test_what_is_not_messagepack_is_refused_whole(
+    arguments: list[bytes], targets: list[Target]
+) -> None:
+    for target in targets:
+        show(target, Rule("", ()))
+        before = target.dump()
+        reply = target.call_raw(arguments)
+        assert (reply[0], reply[5]) == ("BAD_FORMAT", [])
+        assert target.dump() == before
 
 
 def test_an_empty_store_says_only_that_it_is_empty(targets: list[Target]) -> None:

@@ -253,6 +253,18 @@ async def test_a_wrong_password_is_refused(server: Server) -> None:
         lane.close()
 
 
+async def test_a_killed_store_comes_back_as_who_it_was(server: Server, tmp_path: Path) -> None:
+    with running("first", server.binary, RIGHT_SETTINGS, tmp_path) as first:
+        identity = await mint(first)
+        async with opened(first) as before:
+            pass
+    with running("second", server.binary, RIGHT_SETTINGS, tmp_path) as second:
+        async with opened(second, expected=identity) as after:
+            pass
+    assert (after.opseq, after.groups) == (before.opseq, before.groups)
+    assert after.run_id != before.run_id
+
+
 async def test_nobody_listening_is_unavailable() -> None:
     nowhere = StoreAddress("127.0.0.1", free_port())
     with pytest.raises(StoreUnavailable) as caught:
