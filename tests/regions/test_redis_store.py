@@ -227,7 +227,8 @@ async def test_a_replica_and_its_master_are_refused(server: Server, client: redi
 
 
 async def test_cluster_mode_is_refused(server: Server) -> None:
-    with running("cluster", server.binary, RIGHT_SETTINGS | {"cluster-enabled": "yes"}) as other:
+    clustered = {"cluster-enabled": "yes", "cluster-port": str(free_port())}
+    with running("cluster", server.binary, RIGHT_SETTINGS | clustered) as other:
         assert "cluster" in await refusal(other, ServerClustered)
 
 
