@@ -227,13 +227,13 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "dedupe-forgotten",
-        "an id is applied once, decided in the order of the log",
+        "ids-forgotten",
+        "a retry gets the outcome of its first attempt",
         (
             Edit(
-                "shards/scripts/state.py",
-                "                return\n        for effect in entry.effects:",
-                "                pass\n        for effect in entry.effects:",
+                "shards/admission.py",
+                "known = self._ids.get(proposal.op_id) or (found and",
+                "known = None and (found and",
             ),
         ),
     ),
@@ -250,15 +250,18 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "lease-not-checked-again",
-        "a strong answer leaves only while the lease holds",
+        "lease-not-checked",
+        "strong reads are answered only under a lease",
         (
             Edit(
+                "controlplane/node/serving.py",
+                "        if not leadership.serves(now_ms):\n            self._refuse(\n",
+                "        if False:\n            self._refuse(\n",
+            ),
+            Edit(
                 "controlplane/node/strong_reads.py",
-                "if not leadership.serves(now_ms):\n"
-                '                self._refuse(number, Problem.NO_QUORUM, "the lease ran out',
-                "if False:\n"
-                '                self._refuse(number, Problem.NO_QUORUM, "the lease ran out',
+                "if not leadership.serves(now_ms):\n",
+                "if False:\n",
             ),
         ),
     ),
