@@ -68,8 +68,13 @@ def bench_fleet(shards: int, topology: str | None = None) -> Iterator[BenchFleet
             document = folder / "topology.yaml"
             document.write_text(topology, encoding="utf-8")
             command += ["--regions", str(document)]
+        down = [*LEADPLANE, "down", "--dir", str(folder / "fleet")]
         try:
             state = _run(command, START_S_MAX)
+        except FleetFailed:
+            subprocess.run(down, check=False, capture_output=True, timeout=STOP_S_MAX)
+            raise
+        try:
             yield BenchFleet(
                 tuple(state["nodes"]),
                 tuple(state["stores"]),
@@ -77,7 +82,7 @@ def bench_fleet(shards: int, topology: str | None = None) -> Iterator[BenchFleet
                 folder / "fleet" / "fleet.json",
             )
         finally:
-            _run([*LEADPLANE, "down", "--dir", str(folder / "fleet")], STOP_S_MAX)
+            _run(down, STOP_S_MAX)
 
 
 def one_region_topology(nodes: int = 1) -> str:
