@@ -72,6 +72,9 @@ class Desk(Protocol):
     def dirty(self, leadership: Leadership) -> None:
         """There is something to append for this shard."""
 
+    def lazily(self, leadership: Leadership, now_ms: int) -> None:
+        """A commit index or a mark of freshness waits; it may travel with something else."""
+
     def moved(self, leadership: Leadership, now_ms: int) -> None:
         """State or commit index changed."""
 
@@ -250,14 +253,18 @@ class Leadership:
 
     # -- leading
 
-    def next_append(self, store: int, bytes_max: int) -> tuple[list[Any], Reply] | None:
-        """The next append for a store, with what takes its answer."""
+    def next_append(
+        self, store: int, bytes_max: int, now_ms: int
+    ) -> tuple[list[Any], Reply] | None:
+        """The next append for a store, sent at `now_ms`, with what takes its answer."""
         log = self.log
         if log is None or log.epoch != self.epoch or self.state is State.HANDED:
             return None
         if not self.session.live_at(store):
             return None
-        found = log.next_append(store, self._desk.group, self._desk.version, bytes_max)
+        found = log.next_append(
+            store, self._desk.group, self._desk.version, bytes_max, self.serves(now_ms)
+        )
         if found is None:
             return None
         command, number = found
@@ -274,10 +281,12 @@ class Leadership:
                 before = log.commit
                 if log.appended(store, number, result[4:]) > before:
                     self._committed(log, now_ms)
-                if log.wants(store) or log.followers[store].stream is Stream.BEHIND:
-                    self._desk.dirty(self)
-                elif self.state is State.RECOVERING:
+                if log.lacks_entries(store) or self.state is State.RECOVERING:
                     self._desk.dirty(self)  # what this store has may now bring others up to it
+                elif self.state is State.RECOVERING and log.leaves_behind:
+                    self._desk.dirty(self)  # what this store has may now bring others up to it
+                elif log.wants(store, self.serves(now_ms)):
+                    self._desk.lazily(self, now_ms)
             elif result[0] == Code.GAP:
                 self._adopted(store)
                 log.gap(store, number, result[5:])

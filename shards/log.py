@@ -141,37 +141,47 @@ class Log:
 
     # -- sending
 
-    def wants(self, store: int) -> bool:
-        """Whether there is anything to send to this store now."""
+    def wants(self, store: int, vouch: bool) -> bool:
+        """Whether there is anything to send to this store now; `vouch`: by a leader that serves."""
         f = self.followers[store]
         if f.stream is Stream.FLOWING:
             behind = f.sent < self.last.sequence or f.commit_sent < self.commit
-            return behind or (self.is_open and not f.synced)
+            return behind or (vouch and self.is_open and not f.synced)
         return f.stream is Stream.UNKNOWN and not f.probing
 
     def lacks_entries(self, store: int) -> bool:
-        """Whether entries (not only a commit index) wait to be sent to this store."""
+        """Whether entries wait for this store, to be sent by this log or copied to it (BEHIND).
+
+        A commit index alone does not count: it travels with the next entries, or a little later.
+        """
         f = self.followers[store]
-        return f.stream is Stream.FLOWING and f.sent < self.last.sequence
+        if f.stream is Stream.FLOWING:
+            return f.sent < self.last.sequence
+        return f.stream is Stream.BEHIND
+
+    @property
+    def leaves_behind(self) -> bool:
+        """Whether some store needs entries that are not kept here."""
+        return any(f.stream is Stream.BEHIND for f in self.followers)
 
     def next_append(
-        self, store: int, group: str, version: int, bytes_max: int
+        self, store: int, group: str, version: int, bytes_max: int, vouch: bool
     ) -> tuple[list[Any], int] | None:
         """The next command for a store and the number of its stream, None if nothing is to be sent.
 
-        Only a log that is open may set sync, with an append that brings the store to the last entry
-        and the commit index known here.
+        Only a leader that serves (`vouch`) may set sync, with an append that brings the store to
+        the last entry and the commit index known here.
         """
         f = self.followers[store]
         if f.stream is Stream.UNKNOWN and not f.probing:
             f.probing = True
             return self._append(group, version, 0, 0, 0, [], 0, 0), f.round
-        if f.stream is not Stream.FLOWING or not self.wants(store):
+        if f.stream is not Stream.FLOWING or not self.wants(store, vouch):
             return None
         before, entries = self._batch(f.sent, bytes_max)
         f.sent += len(entries)
         f.commit_sent = self.commit
-        f.synced = self.is_open and f.sent == self.last.sequence
+        f.synced = vouch and self.is_open and f.sent == self.last.sequence
         blobs = [entry.blob for entry in entries]
         return self._append(
             group, version, before.sequence, before.epoch, before.chain, blobs, self.commit,

@@ -260,10 +260,10 @@ class Group:
         for shard in list(urgent):
             if room <= 0:
                 return
-            room -= self._append_one(store, urgent.pop(shard), room)
+            room -= self._append_one(store, urgent.pop(shard), room, now_ms)
 
-    def _append_one(self, store: int, leadership: Leadership, room: int) -> int:
-        found = leadership.next_append(store, room)
+    def _append_one(self, store: int, leadership: Leadership, room: int, now_ms: int) -> int:
+        found = leadership.next_append(store, room, now_ms)
         if leadership.log is None or leadership.log.unvouched(store):
             self.unsure[store].add(leadership.shard)
         if found is None:
@@ -272,7 +272,7 @@ class Group:
         command, reply = found
         self.ask(store, command, reply)
         log = leadership.log
-        if log is not None and log.lacks_entries(store):
+        if log is not None and log.followers[store].sent < log.last.sequence:
             self.urgent[store][leadership.shard] = leadership
         return 64 + sum(map(len, command[9]))
 
@@ -297,9 +297,12 @@ class Group:
                 names.add(shard)
                 self.unsure[store].discard(shard)
                 continue
-            if not leadership.serves(now_ms) or log.unvouched(store):
+            serves = leadership.serves(now_ms)
+            if not serves or log.unvouched(store):
                 names.add(shard)
                 log.followers[store].synced = False
+                if serves:
+                    self.lazy[store].setdefault(shard, now_ms + LAZY_MS)  # so that it is marked
             else:
                 self.unsure[store].discard(shard)
             if self._is_steady(leadership):
