@@ -26,12 +26,11 @@ from controlplane.fleet.display import FleetDisplay
 from controlplane.fleet.layout import lay_out
 from controlplane.fleet.state import FleetState, Phase, read_state, write_state
 from controlplane.fleet.stopping import end_orphans
-from controlplane.fleet.supervisor import READY_MS_MAX, FleetPlan, Supervisor
+from controlplane.fleet.supervisor import FleetPlan, Supervisor
 from controlplane.store_config import find_store_binary
 from regions.topology import Topology
 
 _LOOK_AGAIN_S = 0.05
-_DETACH_S_MAX = READY_MS_MAX / 1_000 + 60
 _LOG_TAIL_LINES = 20
 
 
@@ -226,11 +225,9 @@ def _spawn(directory: FleetDirectory, options: UpOptions) -> subprocess.Popen[by
 def _until_settled(
     directory: FleetDirectory, supervisor: subprocess.Popen[bytes], display: FleetDisplay
 ) -> FleetState | None:
-    """Follow the supervisor's state until it is ready or has ended."""
-    give_up = time.monotonic() + _DETACH_S_MAX
-    state = None
+    """Follow the supervisor's state until it is ready or has ended; it gives up by itself."""
     with display.live():
-        while time.monotonic() < give_up:
+        while True:
             state = read_state(directory.state_path)
             if state is not None and state.is_present:
                 display.show(state)
@@ -239,7 +236,6 @@ def _until_settled(
             if supervisor.poll() is not None:
                 return read_state(directory.state_path)
             time.sleep(_LOOK_AGAIN_S)
-    return state
 
 
 def _announce(state: FleetState, options: UpOptions, display: FleetDisplay) -> None:

@@ -37,8 +37,12 @@ from controlplane.store_config import StoreSpec
 from regions.topology import Topology
 
 READY_MS_MAX = 120_000
-"""How long a fleet may take until every shard has a leader."""
+READY_MS_MAX_PER_SHARD = 30
+"""How long a fleet may take until every shard has a leader: in any case, and for each shard."""
 LOOK_EVERY_S = 0.2
+LOOK_AGAIN_S_MAX = 3.0
+LOOK_PAUSES = 5
+"""Between two looks, so many times as long as a look takes is waited."""
 _NODE_GRACE_MS = DRAIN_MS_MAX + 5_000
 
 
@@ -53,7 +57,11 @@ class FleetPlan:
     latency: float = 0.0
     """1 is the real world, 0 none of it."""
     ephemeral: bool = False
-    ready_ms_max: int = READY_MS_MAX
+
+    @property
+    def ready_ms_max(self) -> int:
+        """How long it may take until every shard has a leader."""
+        return READY_MS_MAX + READY_MS_MAX_PER_SHARD * self.options.shards
 
 
 class Supervisor:
@@ -162,6 +170,7 @@ class Supervisor:
 
     async def _until_led(self) -> None:
         """Wait until every node sees a leader for every shard. Raises FleetFailed if one dies."""
+        loop = asyncio.get_running_loop()
         while True:
             for node in self._nodes:
                 if not node.running:
@@ -169,12 +178,15 @@ class Supervisor:
                     message = f"node {node.site.id} ended with status {node.exit_status}"
                     raise FleetFailed(f"{message}, {hint}\n{_indented(node.log_tail())}", hint="")
             urls = [node.site.url for node in self._nodes]
+            since_s = loop.time()
             self._sight = await look(urls, at_least=self._plan.options.shards)
+            looked_s = loop.time() - since_s
             phase = Phase.ELECTING if self._sight.nodes_up else Phase.STARTING_NODES
             self._note(phase=phase, detail=self._sight.waiting_for)
             if self._sight.complete:
                 return
-            await asyncio.sleep(LOOK_EVERY_S)
+            # A look at many shards is work for nodes that have better things to do just now.
+            await asyncio.sleep(min(max(LOOK_EVERY_S, LOOK_PAUSES * looked_s), LOOK_AGAIN_S_MAX))
 
     async def _fall(self, last: Phase, detail: str) -> None:
         """Stop everything that runs, in order. May be called twice."""
