@@ -58,12 +58,15 @@ class Sighted:
     """One shard as this process has seen it: a grant for each store, and where it should be led."""
 
     __slots__ = (
-        "_voters", "grants", "pin", "placement_rev", "regions", "revoked_ms", "shard", "tried",
+        "_holder", "_leading", "_voters", "grants", "pin", "placement_rev", "regions",
+        "revoked_ms", "shard", "tried",
     )  # fmt: skip
 
     def __init__(self, shard: str, voters: int, stores: int) -> None:
         self.shard = shard
         self._voters = voters
+        self._leading: Grant | None = None
+        self._holder = ""
         self.grants: list[Grant] = [NO_GRANT] * stores
         self.revoked_ms: dict[int, int] | None = None
         self.tried = 0  # the greatest epoch this process has asked for: it never asks for one twice
@@ -87,6 +90,8 @@ class Sighted:
                 self.revoked_ms[store] = now_ms
         elif self.revoked_ms is not None:
             self.revoked_ms.pop(store, None)
+        self._leading = self._find_leading()
+        self._holder = self._find_holder()
         return grant
 
     def greatest_promise(self) -> int:
@@ -95,8 +100,7 @@ class Sighted:
 
     def leading_grant(self) -> Grant | None:
         """The newest grant there is news of: the greatest epoch held, None if nobody holds it."""
-        held = [grant for grant in self.grants if grant.is_held]
-        return max(held, key=lambda grant: grant.epoch) if held else None
+        return self._leading
 
     def holder(self) -> str:
         """The session that most voters show, of equals the one with the greater epoch.
@@ -104,6 +108,13 @@ class Sighted:
         "" if as many are free. So a grant left over at a store that nobody reaches does not hide
         that a majority is free to be asked.
         """
+        return self._holder
+
+    def _find_leading(self) -> Grant | None:
+        held = [grant for grant in self.grants if grant.is_held]
+        return max(held, key=lambda grant: grant.epoch) if held else None
+
+    def _find_holder(self) -> str:
         grants = self.grants[: self._voters]
         first = grants[0]
         if all(grant is first for grant in grants):

@@ -281,8 +281,8 @@ class Leadership:
                 before = log.commit
                 if log.appended(store, number, result[4:]) > before:
                     self._committed(log, now_ms)
-                if log.lacks_entries(store) or self.state is State.RECOVERING:
-                    self._desk.dirty(self)  # what this store has may now bring others up to it
+                if log.lacks_entries(store):
+                    self._desk.dirty(self)
                 elif self.state is State.RECOVERING and log.leaves_behind:
                     self._desk.dirty(self)  # what this store has may now bring others up to it
                 elif log.wants(store, self.serves(now_ms)):

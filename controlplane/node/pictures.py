@@ -15,6 +15,7 @@ from controlplane.views import (
     ShardView,
     StoreView,
 )  # fmt: skip
+from regions.watch import Peer
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -25,6 +26,15 @@ class Pictures:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._peers: dict[str, tuple[int, dict[str, Peer]]] = {}
+
+    def _peers_of(self, group: Group, now_ms: int) -> dict[str, Peer]:
+        """The live sessions of a group, found once for one moment."""
+        at_ms, peers = self._peers.get(group.group, (-1, {}))
+        if at_ms != now_ms:
+            peers = group.watch.peers(now_ms)
+            self._peers[group.group] = (now_ms, peers)
+        return peers
 
     # -- shards
 
@@ -78,7 +88,7 @@ class Pictures:
         if group.is_mine(leading.holder):
             led = group.led.get(shard)
             return led is not None and led.serves(now_ms)
-        peer = group.watch.peers(now_ms).get(leading.holder)
+        peer = self._peers_of(group, now_ms).get(leading.holder)
         return peer is not None and peer.silent_ms < group.times.wait_ms
 
     def _state(self, group: Group, shard: str, serves: bool, alive: bool) -> tuple[str, str]:
@@ -116,7 +126,6 @@ class Pictures:
     def fleet(self, now_ms: int) -> FleetView:
         """The page behind /v1/status."""
         node = self._node
-        rows = self.shard_views(now_ms)
         return FleetView(
             node=node.plan.node,
             region=node.plan.region,
@@ -126,10 +135,23 @@ class Pictures:
             groups=tuple(self._group(g, now_ms) for g in node.groups.values()),
             stores=tuple(self._store(plan, now_ms) for plan in self._all_stores()),
             nodes=tuple(self._nodes(now_ms)),
-            shards_total=len(rows),
-            shards_led=sum(row.state == "led" for row in rows),
+            shards_total=len(self._all_shards()),
+            shards_led=sum(self._count_led(g, now_ms) for g in node.groups.values()),
             shards_here=sum(len(group.led) for group in node.groups.values()),
         )
+
+    def _all_shards(self) -> set[str]:
+        system = {SYSTEM} if self._node.census.group_of(SYSTEM) is not None else set()
+        return self._node.directory.rows.keys() | system
+
+    def _count_led(self, group: Group, now_ms: int) -> int:
+        """Shards of a group with a live leader: by holders, of whom there are few."""
+        count = sum(led.serves(now_ms) for led in group.led.values())
+        known = self._all_shards()
+        for sid, peer in self._peers_of(group, now_ms).items():
+            if not group.is_mine(sid) and peer.silent_ms < group.times.wait_ms:
+                count += len(group.by_holder.get(sid, set()) & known)
+        return count
 
     def _group(self, group: Group, now_ms: int) -> GroupView:
         up = sum(self._store(store, now_ms).state == "up" for store in group.plan.voters)
