@@ -151,6 +151,14 @@ SESSION_RULES = [
         ask("renew", A, 2, 0, 0, [], is_=["REVOKED", 1, []]),
     ),
     rule(
+        "every revocation is listed, of whatever shard",
+        leading(),
+        prepared(1, A, s="t"),
+        ask("revoke", "s", A, "1", "op", "why", is_=["OK", 1]),
+        ask("revoke", "t", A, "1", "op", "why", is_=["OK", 2]),
+        ask("renew", A, 1, 1, 0, [], is_=["REVOKED", 2, [["s", "1"], ["t", "1"]]]),
+    ),
+    rule(
         "a refused renewal keeps the counter",
         leading(),
         ask("revoke", "s", A, "1", "op", "why", is_=["OK", 1]),
