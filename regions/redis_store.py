@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import hiredis
@@ -26,8 +29,9 @@ from regions.codec import Code, Reply, pack_call
 from regions.errors import RegionsError, StoreOutcomeUnknown, StoreReplyMalformed, StoreUnavailable
 from regions.redis_checks import Requirements, check_store, read_reply
 from regions.scripts.library import Library
-from regions.store import OnLost, OnReply, StoreAddress, StoreIdentity, StoreStatus
+from regions.store import OnLost, OnReply, StoreAddress, StoreIdentity, StoreRoom, StoreStatus
 from regions.store_errors import AccessDenied
+from regions.store_room import local_folder, room_of
 
 OPEN_MS_MAX = 5_000
 PENDING_MAX = 100_000
@@ -41,8 +45,25 @@ _WITHIN_SCRIPT: Final = " script: "
 _READS: Final = frozenset({"range", "page", "history"})
 _READS_OF_FOLLOWERS: Final = frozenset({"read", "scan"})
 _EPOCH_AT = 4  # [op, group, version, shard, epoch, ...]
+_ENTRIES_AT = 9  # of an append
+_KEEPS_ORDER: Final = frozenset(
+    {
+        "register", "renew", "bury", "observe", "prepare", "release", "handover", "revoke",
+        "read", "scan", "trim", "unstage",
+    }
+)  # fmt: skip
+KEPT_BYTES_MAX = 4_096
+"""A call with entries of no more than this is made even at a store whose memory is full."""
 _NOT_YET: Final = object()
+_INFO_MEMORY: Final = b"*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n"
 _DENIED: Final = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Waits for the server's own words, among those who wait for replies of the function."""
+
+    on_room: Callable[[StoreRoom], None]
 
 
 class RedisStore:
@@ -64,10 +85,11 @@ class RedisStore:
         self._on_lost = on_lost
         self._required = Requirements(library, expected, ephemeral, may_be_empty)
         self._open_ms_max = open_ms_max
-        self._pending: deque[OnReply] = deque()
+        self._pending: deque[OnReply | _Look] = deque()
         self._writer: asyncio.StreamWriter | None = None
         self._reader = hiredis.Reader(notEnoughData=_NOT_YET)
         self._announced = False
+        self._folder: Path | None = None
 
     async def open(self) -> StoreStatus:
         """Connect, verify the server, take over. See Lane.open."""
@@ -75,7 +97,9 @@ class RedisStore:
         try:
             async with asyncio.timeout(self._open_ms_max / 1_000):
                 await connection.connect()  # type: ignore[no-untyped-call]
-                status = await check_store(_asking(connection), str(self.address), self._required)
+                ask = _asking(connection)
+                status = await check_store(ask, str(self.address), self._required)
+                self._folder = await local_folder(ask, self.address.host)
         except TimeoutError as error:
             message = f"{self.address}: no answer within {self._open_ms_max} ms"
             raise StoreUnavailable(message) from error
@@ -111,6 +135,12 @@ class RedisStore:
         else:
             writer.transport.writelines(pieces)
 
+    def look(self, on_room: Callable[[StoreRoom], None]) -> None:
+        """Ask for the server's memory, and look at its disk. See Lane.look."""
+        if self._writer is not None:
+            self._pending.append(_Look(on_room))
+            self._writer.transport.write(_INFO_MEMORY)
+
     def close(self) -> None:
         """Close at once. See Lane.close."""
         writer, self._writer = self._writer, None
@@ -139,25 +169,44 @@ class RedisStore:
     def _answer(self, answer: Any) -> None:
         if not self._pending:
             raise StoreReplyMalformed("a reply to nothing that was asked")
-        if isinstance(answer, hiredis.ReplyError):
-            reply = _refusal(answer)
+        taker = self._pending.popleft()
+        if isinstance(taker, _Look):
+            self._looked(taker, answer)
+        elif isinstance(answer, hiredis.ReplyError):
+            taker(_refusal(answer))
         else:
             reply = read_reply(str(self.address), answer)
             self._announced = self._announced or reply.code == Code.OK
-        self._pending.popleft()(reply)
+            taker(reply)
+
+    def _looked(self, look: _Look, answer: Any) -> None:
+        if isinstance(answer, hiredis.ReplyError):
+            return  # whoever may not ask never learns
+        try:
+            look.on_room(room_of(answer, self._folder))
+        except ValueError as error:
+            raise StoreReplyMalformed(f"{self.address}: {error}") from error
 
     def _function(self, commands: list[list[Any]]) -> bytes:
-        """Reads go on when a store is full, by the function that cannot write.
+        """Which of the three functions a call needs; see docs/STORE_FORMAT.md.
 
-        But that one remembers no generation. Until this connection's has been remembered, only
-        those reads use it to which the order of connections means nothing.
+        Reads go on when a store is full, by the function that cannot write. But that one remembers
+        no generation: until this connection's has been remembered, only those reads use it to
+        which the order of connections means nothing. What keeps order goes on as well.
         """
+        reads, room = True, KEPT_BYTES_MAX
         for command in commands:
             op = command[0]
-            harmless = op in _READS or (op in _READS_OF_FOLLOWERS and command[_EPOCH_AT] == "")
-            if not harmless and not (op == "observe" and self._announced):
+            if op in _READS or (op in _READS_OF_FOLLOWERS and command[_EPOCH_AT] == ""):
+                continue
+            if op == "observe" and self._announced:
+                continue
+            reads = False
+            if op == "append":
+                room -= sum(map(len, command[_ENTRIES_AT]))
+            if room < 0 or not (op == "append" or op in _KEEPS_ORDER):
                 return b"leadplane_call"
-        return b"leadplane_read"
+        return b"leadplane_read" if reads else b"leadplane_keep"
 
 
 class _Replies(asyncio.Protocol):

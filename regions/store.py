@@ -52,6 +52,16 @@ class StoreStatus:
     groups: tuple[tuple[str, int, str], ...]  # name, version, state
 
 
+@dataclass(frozen=True, slots=True)
+class StoreRoom:
+    """What a store may use, and uses; of its disk, None where that cannot be seen from here."""
+
+    memory_used_bytes: int
+    memory_max_bytes: int  # 0: nobody knows a limit
+    disk_free_bytes: int | None = None
+    disk_size_bytes: int | None = None
+
+
 class Lane(Protocol):
     """One connection to a store. Not thread-safe; all callbacks run on the loop that opened it."""
 
@@ -66,6 +76,11 @@ class Lane(Protocol):
 
         A lane that is lost takes the call and drops it.
         """
+        ...
+
+    def look(self, on_room: Callable[[StoreRoom], None]) -> None:
+        """Ask how much room the store has; in turn with the calls, and answered like them. A store
+        that does not let Leadplane know never answers."""
         ...
 
     def close(self) -> None:

@@ -74,6 +74,15 @@ do
     return answer(packed, false)
   end)
 
+  -- The same when the server's memory is full, for calls that keep order or make room.
+  redis.register_function{
+    function_name = 'leadplane_keep',
+    callback = function(_, packed)
+      return answer(packed, false)
+    end,
+    flags = {'allow-oom'},
+  }
+
   redis.register_function{
     function_name = 'leadplane_read',
     callback = function(_, packed)

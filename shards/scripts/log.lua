@@ -96,6 +96,7 @@ do
       if refusal then
         return on:refused(refusal)
       elseif not joins(on, before, before_epoch, before_chain) then
+        on:set({sync = 0}) -- an append before this one was not made: this store lacks something
         return on:add(on:refused('GAP'), 'te', 'ts', 'tc', 'cm', 'bs')
       end
       local first = first_new(on, epoch, before, entries)

@@ -25,6 +25,7 @@ def _append(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         return on.refused(refusal)
     shard = on.shard
     if not _joins(on, prev_seq, prev_epoch, prev_chain):
+        on.set_grant(sync=0)  # an append before this one was not made: this store lacks something
         return on.refused(Code.GAP, str(shard.te), shard.ts, shard.tc, shard.cm, shard.bs)
     first = _first_new(on, e, prev_seq, entries)
     if first is None:
