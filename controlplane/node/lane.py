@@ -5,6 +5,7 @@ that waits leaves as one call, so that one disk flush at the store pays for all 
 in the order of the calls. When the lane breaks or an answer is overdue, everything unanswered is
 unknown, once.
 
+    any --an opseq below one it answered before--> quarantined, for the life of this process
     DOWN --Connected--> UP --Disconnected, overdue--> DOWN        UP --header refused--> REFUSED
     --Connected--> UP
 """
@@ -28,7 +29,8 @@ class Lane:
     """One store's ordered lane; `sent_ms` is when the call now being answered was sent."""
 
     __slots__ = (
-        "_process", "_waiting", "generation", "heard_ms", "incarnation", "opseq", "refusal",
+        "_process", "_waiting", "generation", "heard_ms", "incarnation", "opseq", "quarantined",
+        "refusal",
         "round_trip", "sent_ms", "store", "under_way",
     )  # fmt: skip
 
@@ -45,6 +47,7 @@ class Lane:
         self.heard_ms: int | None = None
         self.round_trip = RoundTrip(expected_round_trip_ms)
         self.opseq = 0
+        self.quarantined = False
         self.refusal = ""
 
     @property
@@ -73,7 +76,9 @@ class Lane:
         return bool(self._waiting)
 
     def connected(self, generation: int) -> None:
-        """A new connection: nothing is under way on it."""
+        """A new connection: nothing is under way on it. A store in quarantine stays down."""
+        if self.quarantined:
+            return
         self.generation = generation
         self.refusal = ""
 
@@ -97,8 +102,9 @@ class Lane:
         self.sent_ms = sent_ms
         self.heard_ms = now_ms
         self.round_trip.add(now_ms - sent_ms)
-        if reply.code != Code.OK or len(reply.results) != len(takes):
-            self.refusal = str(reply.code)
+        refusal = self._refusal(reply, len(takes))
+        if refusal:
+            self.refusal = refusal
             for take in takes:
                 take(None, now_ms)
             return False
@@ -106,6 +112,15 @@ class Lane:
         for take, result in zip(takes, reply.results, strict=True):
             take(result, now_ms)
         return True
+
+    def _refusal(self, reply: Reply, asked: int) -> str:
+        """Why nothing of this reply counts; a store that went back in time never counts again."""
+        if reply.opseq < self.opseq:
+            self.quarantined = True
+            return f"rolled back: its opseq went from {self.opseq} to {reply.opseq}"
+        if reply.code != Code.OK or len(reply.results) != asked:
+            return str(reply.code)
+        return ""
 
     def lost(self, now_ms: int) -> None:
         """The connection is gone: everything asked and not answered is unknown."""

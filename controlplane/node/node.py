@@ -214,6 +214,8 @@ class Node:
         if lane.is_up:
             self._disconnected(store, lane.generation)
         lane.connected(generation)
+        if not lane.is_up:
+            return
         for group in self.groups.values():
             number = group.store_of(lane)
             if number is not None:
