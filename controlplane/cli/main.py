@@ -82,15 +82,18 @@ def main() -> NoReturn:
     except Exception as error:
         if not hasattr(error, "code") or not hasattr(error, "hint"):
             raise
-        click.echo(f"leadplane: {_told(error)}", err=True)
+        click.echo(_told(error), err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _told(error: Exception) -> str:
-    """Give the message of one of our errors, with what to do next unless it says so itself."""
-    text, hint = str(error), str(getattr(error, "hint", ""))
-    return text if not hint or hint in text else f"{text}\n  {hint}"
+    """Say what an error of ours says: what, what to do next, the end of a log if it has one."""
+    lines = [f"error: {error.args[0] if error.args else type(error).__name__}"]
+    if hint := str(getattr(error, "hint", "")):
+        lines.append(f"  next: {hint}")
+    lines += [f"    {line}" for line in str(getattr(error, "log_tail", "")).splitlines()]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

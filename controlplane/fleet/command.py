@@ -53,6 +53,7 @@ class UpOptions:
 
 def run_fleet(options: UpOptions) -> int:
     """Supervise a fleet in this process until SIGINT or SIGTERM; give the exit status."""
+    store_binary = find_store_binary(options.store_binary)
     with _directory(options) as directory, directory.locked():
         orphans = asyncio.run(end_orphans(directory))
         display = FleetDisplay()
@@ -63,7 +64,7 @@ def run_fleet(options: UpOptions) -> int:
             directory=directory,
             topology=topology,
             options=made,
-            store_binary=find_store_binary(options.store_binary),
+            store_binary=store_binary,
             latency=options.latency,
             ephemeral=options.ephemeral,
         )
