@@ -72,7 +72,7 @@ class Log:
     """One shard's log in one epoch of one leader."""
 
     __slots__ = (
-        "_bytes", "_entries", "_voters", "commit", "epoch", "floor", "followers",
+        "_bytes", "_entries", "_voters", "commit", "epoch", "floor", "followers", "forgot_at",
         "last", "opening", "shard", "sid", "size_bytes",
     )  # fmt: skip
 
@@ -87,6 +87,7 @@ class Log:
         self.last = floor
         self.commit = commit
         self.opening = 0
+        self.forgot_at = 0  # no entry after this one forgets ids
         self.size_bytes = 0
         self._voters = voters
         self._entries: list[Entry] = []
@@ -121,7 +122,7 @@ class Log:
     def open_epoch(self, effects: list[list[Any]]) -> Entry:
         """Append the entry that opens this epoch; nothing is committed before it is."""
         entry = self.write(effects)
-        self.opening = entry.sequence
+        self.opening = self.forgot_at = entry.sequence
         return entry
 
     @property

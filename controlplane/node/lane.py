@@ -22,7 +22,7 @@ from regions.latency import RoundTrip
 
 Take = Callable[[list[Any] | None, int], None]
 
-COMMANDS_MAX = 500  # in one call: a few milliseconds of a store's time
+COMMANDS_MAX = 200  # in one call: some ten milliseconds of a store's time, if all are elections
 
 
 class Lane:

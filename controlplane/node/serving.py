@@ -291,11 +291,11 @@ class Serving:
                 continue
             group, leadership = led
             log = leadership.log
-            if log is None or not leadership.serves(now_ms):
-                continue
+            if log is None or leadership.catch_ups or not leadership.serves(now_ms):
+                continue  # a copy is taken with the ids of its beginning
             effects = desk.admission.expiry(now_ms, log.commit)
             if effects is not None:
-                log.write(effects)
+                log.forgot_at = log.write(effects).sequence
                 group.dirty(leadership)
 
 

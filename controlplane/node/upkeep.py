@@ -42,10 +42,12 @@ class Upkeep:
         self._copy_later: set[tuple[str, str, int]] = set()
         self._next_sweep_ms = 0
         self._warned: set[str] = set()
+        self._leased: set[str] = set()
 
     def advance(self, now_ms: int) -> None:
         """Heed fences at once; sweep for the rest a few times a TTL."""
         for group in self._node.groups.values():
+            self._note_lease(group, now_ms)
             for shard in sorted(group.shaky):
                 leadership = group.led.get(shard)
                 if leadership is not None:
@@ -108,6 +110,16 @@ class Upkeep:
         self._drop_old_sessions(group)
         self._warn_of_ttl(group)
         self._bury_silent(group, now_ms)
+
+    def _note_lease(self, group: Group, now_ms: int) -> None:
+        """Say when the lease of everything led in a group runs out, and when it is back."""
+        until = group.until_ms()
+        holds = until is not None and now_ms < until
+        if holds == (group.group in self._leased):
+            return
+        (self._leased.add if holds else self._leased.discard)(group.group)
+        kind = "lease-held" if holds else "lease-expired"
+        self._node.happened(kind, "", 0, {"group": group.group, "shards": len(group.led)})
 
     def _warn_of_ttl(self, group: Group) -> None:
         """Say once that a lease is shorter than the measured round trips allow."""
@@ -210,9 +222,12 @@ class Upkeep:
         return reply
 
     def _position(self, leadership: Leadership) -> tuple[str, int, int] | None:
-        floor = None if leadership.log is None else leadership.log.floor
-        if floor is None or floor.epoch == 0:
+        log = leadership.log
+        floor = None if log is None else log.floor
+        if log is None or floor is None or floor.epoch == 0:
             return None
+        if floor.sequence < log.forgot_at:
+            return None  # ids forgotten after the copy's beginning would be missed when replayed
         return str(floor.epoch), floor.sequence, floor.chain
 
     def _copied(self, group: Group, leadership: Leadership, copy: CatchUp) -> None:
