@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import signal
 import time
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from controlplane.bench.numbered_writes import Ack, NumberedWrites
@@ -23,20 +25,20 @@ ANSWER_S_MAX = 20.0
 def kill_the_leader(scene: Scene, story: Story) -> None:
     """kill -9 while a client writes: a new leader, and nothing acknowledged is lost."""
     story.chapter("kill -9 of the leader, while a client writes")
-    leader = scene.settled_leader()["leader"]["node"]
-    process = process_of(scene.node(leader))
-    with scene.writes("kill", leader) as writes:
-        first = _steady(writes)
+    with scene.writes("kill", scene.settled_leader()["leader"]) as writes:
+        leader = _steady(scene, writes)
+        process = process_of(scene.node(leader["node"]))
         killed_at = time.monotonic()
         process.signal(signal.SIGKILL)
-        taken = _taken_over(writes, first)
+        taken = _taken_over(writes, leader)
         writes.wait_for_number(taken.number + STEADY_WRITES, CHANGE_S_MAX)
     ttl_ms = scene.group()["ttl_ms"]
     after_ms = (taken.at_s - killed_at) * 1000
-    new = scene.route()["leader"]
+    new = scene.leader_of(taken.epoch)
     story.say(
-        f"{leader} is process {process.pid}: kill -9 {process.pid}. Nobody told the others.",
-        f"They saw its session stand still for one lease ({ttl_ms:,} ms), and {new['node']}",
+        f"{leader['node']} is process {process.pid}: kill -9 {process.pid}.",
+        "Nobody told the others.",
+        f"They saw its session stand still for one lease ({ttl_ms:,} ms), and {new}",
         f"took over at epoch {taken.epoch}: {ms(after_ms)} after the kill, a write was",
         "acknowledged again.",
     )
@@ -46,23 +48,22 @@ def kill_the_leader(scene: Scene, story: Story) -> None:
 def wake_an_old_leader(scene: Scene, story: Story) -> None:
     """SIGSTOP, another takes over, SIGCONT: the old one is refused wherever it turns."""
     story.chapter("A leader that falls asleep, and wakes up as nobody")
-    old = scene.settled_leader()["leader"]
-    node, process = scene.node(old["node"]), process_of(scene.node(old["node"]))
-    grant = watch_grant(scene)
-    with scene.writes("sleep", old["node"]) as writes:
-        first = _steady(writes)
+    with scene.writes("sleep", scene.settled_leader()["leader"]) as writes:
+        old = _steady(scene, writes)
+        node, process = scene.node(old["node"]), process_of(scene.node(old["node"]))
+        grant = watch_grant(scene)
         slept_at = time.monotonic()
         with asleep(process):
             late = _send_late(scene, str(node["url"]))
-            led_ms = _led_anew(scene, node["id"], first.epoch, slept_at)
-            taken = _taken_over(writes, first)
+            led_ms = _led_anew(scene, node["id"], old["epoch"], slept_at)
+            taken = _taken_over(writes, old)
         answer = late.getresponse()
         answer.read()
         writes.wait_for_number(taken.number + STEADY_WRITES, CHANGE_S_MAX)
-    new = scene.route()["leader"]
+    new = scene.leader_of(taken.epoch)
     story.say(
-        f"{old['node']} leads at epoch {first.epoch}. SIGSTOP: it stands still, its connections",
-        f"stay open, and it does not know that time passes. {new['node']} led at epoch",
+        f"{old['node']} leads at epoch {old['epoch']}. SIGSTOP: it stands still, its connections",
+        f"stay open, and it does not know that time passes. {new} led at epoch",
         f"{taken.epoch} after {ms(led_ms)}; the client's next write was acknowledged after",
         f"{ms((taken.at_s - slept_at) * 1000)}. Then SIGCONT.",
     )
@@ -93,13 +94,13 @@ def wake_an_old_leader(scene: Scene, story: Story) -> None:
 def kill_a_store(scene: Scene, story: Story) -> None:
     """kill -9 of one voter: the majority goes on, under the same leader."""
     story.chapter("kill -9 of a store")
-    leader = scene.settled_leader()["leader"]
     group = scene.group()
+    leader = scene.settled_leader()["leader"]
     near = [s for s in scene.state()["stores"] if s["id"] in group["stores"]]
     store = next((s for s in near if s["region"] == leader["region"]), near[0])
     process = process_of(store)
-    with scene.writes("store", leader["node"]) as writes:
-        _steady(writes)
+    with scene.writes("store", leader) as writes:
+        _steady(scene, writes)
         killed_at = time.monotonic()
         process.signal(signal.SIGKILL)
         time.sleep(STORE_DOWN_S)
@@ -122,15 +123,16 @@ def kill_a_store(scene: Scene, story: Story) -> None:
     )
 
 
-def _steady(writes: NumberedWrites) -> Ack:
-    """Wait until the client writes steadily; its first acknowledgement."""
+def _steady(scene: Scene, writes: NumberedWrites) -> dict[str, Any]:
+    """Wait until the client writes steadily; the leader that takes its writes."""
     if not writes.wait_for_number(STEADY_WRITES, CHANGE_S_MAX):
         raise CommandFailed(f"no {STEADY_WRITES} writes were acknowledged in {CHANGE_S_MAX:g} s")
-    return writes.acks[0]
+    leader: dict[str, Any] = scene.settled_leader()["leader"]
+    return leader
 
 
-def _taken_over(writes: NumberedWrites, first: Ack) -> Ack:
-    taken = writes.wait_for_epoch_after(first.epoch, CHANGE_S_MAX)
+def _taken_over(writes: NumberedWrites, old: Mapping[str, Any]) -> Ack:
+    taken = writes.wait_for_epoch_after(int(old["epoch"]), CHANGE_S_MAX)
     if taken is None:
         raise CommandFailed(f"no new leader took a write within {CHANGE_S_MAX:g} s")
     return taken

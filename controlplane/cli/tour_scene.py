@@ -69,7 +69,12 @@ class Scene:
         found: Mapping[str, Any] = next(g for g in self.state()["groups"] if g["name"] == name)
         return found
 
-    def settled_leader(self, other_than: str = "") -> dict[str, Any]:
+    def leader_of(self, epoch: int) -> str:
+        """Who led at this epoch, as the shard's own history says."""
+        records = self.access.items(f"/v1/shards/{self.shard}/history")["items"]
+        return next((str(r["node"]) for r in records if r["epoch"] == epoch), "nobody")
+
+    def settled_leader(self) -> dict[str, Any]:
         """Wait until every node renews and agrees on who leads the shard; give the route."""
 
         def look() -> dict[str, Any] | None:
@@ -78,7 +83,7 @@ class Scene:
             alive = all(node["alive"] for node in status["nodes"])
             led = status["shards_led"] == status["shards_total"]
             leader = route["leader"]
-            if not (alive and led and leader) or leader["node"] == other_than:
+            if not (alive and led and leader):
                 return None
             epochs = {self.route(self.access.only(n["url"]))["epoch"] for n in status["nodes"]}
             return route if epochs == {route["epoch"]} else None
@@ -104,10 +109,11 @@ class Scene:
             time.sleep(POLL_S)
 
     @contextmanager
-    def writes(self, chapter: str, leader: str) -> Iterator[NumberedWrites]:
-        """Write numbers by way of a node that is not the leader, and remember what was acked."""
-        others = [n for n in self.state()["nodes"] if n["id"] != leader]
-        by_way_of = others[-1]["url"]
+    def writes(self, chapter: str, leader: Mapping[str, Any]) -> Iterator[NumberedWrites]:
+        """Write numbers by way of a node far from the leader, and remember what was acked."""
+        nodes = [n for n in self.state()["nodes"] if n["id"] != leader["node"]]
+        far = [n for n in nodes if n["region"] != leader["region"]]
+        by_way_of = (far or nodes)[-1]["url"]
         writer = NumberedWrites(
             str(by_way_of), lambda number: self.key(f"{chapter}/{number:06}"), WRITE_PAUSE_S
         )

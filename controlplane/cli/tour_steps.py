@@ -15,6 +15,7 @@ from controlplane.cli.tour_story import Story, count, ms
 from shards.keyspace import SLOTS, key_slot
 
 VALUE = "hello, world"
+CHANGE_S_MAX = 60.0
 
 
 def where_it_lives(scene: Scene, story: Story) -> None:
@@ -116,18 +117,20 @@ def read_everywhere(scene: Scene, story: Story, written: Reply) -> None:
     story.verdict(right == len(rows), f"{right} of {count(len(rows), 'region')} read the write")
 
 
+def _neighbour(scene: Scene, leader: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Another node of the leader's region, or of any."""
+    nodes: list[Mapping[str, Any]] = scene.state()["nodes"]
+    others = [n for n in nodes if n["id"] != leader["node"]]
+    return next((n for n in others if n["region"] == leader["region"]), others[0])
+
+
 def planned_transfer(scene: Scene, story: Story) -> None:
     """Hand the shard over while a client writes."""
     story.chapter("A planned transfer")
-    before = scene.settled_leader()["leader"]
-    nodes = scene.state()["nodes"]
-    row = scene.row()
-    others = [n for n in nodes if n["id"] != before["node"]]
-    home = [n for n in others if n["region"] == row["regions"][0]] or others
-    target = home[0]
-    with scene.writes("transfer", before["node"]) as writes:
-        first = writes.wait_for_epoch_after(0, 30.0)
-        writes.wait_for_number(20, 30.0)
+    with scene.writes("transfer", scene.settled_leader()["leader"]) as writes:
+        writes.wait_for_number(20, CHANGE_S_MAX)
+        before = scene.settled_leader()["leader"]
+        target = _neighbour(scene, before)
         reply = scene.access.send(
             "POST",
             f"/v1/shards/{scene.shard}/transfer",
@@ -135,11 +138,11 @@ def planned_transfer(scene: Scene, story: Story) -> None:
             headers={"Content-Type": "application/json"},
             body=json.dumps({"to_node": target["id"]}).encode(),
         )
-        taken = writes.wait_for_epoch_after(first.epoch if first else 0, 30.0)
+        taken = writes.wait_for_epoch_after(before["epoch"], CHANGE_S_MAX)
         if taken is not None:
-            writes.wait_for_number(taken.number + 20, 30.0)
+            writes.wait_for_number(taken.number + 20, CHANGE_S_MAX)
     lost = scene.lost("transfer")
-    if taken is None or first is None:
+    if taken is None:
         story.verdict(False, f"no write was acknowledged after the transfer: {reply.document()}")
         return
     pause = (taken.at_s - writes.before(taken).at_s) * 1000
@@ -148,11 +151,11 @@ def planned_transfer(scene: Scene, story: Story) -> None:
         f"writes for {reply.document()['paused_ms']} ms, until a majority of stores knows the",
         "heir; nobody waits for a lease to run out.",
         f"Our client, which writes all the time, saw {ms(pause)} between the last write at epoch",
-        f"{first.epoch} and the first at epoch {taken.epoch}.",
+        f"{before['epoch']} and the first at epoch {taken.epoch}.",
     )
-    now = scene.settled_leader()["leader"]
+    heir = scene.leader_of(taken.epoch)
     story.verdict(
-        now["node"] == target["id"] and not lost,
-        f"{now['node']} leads; {count(len(scene.acked['transfer']), 'acknowledged write')}, "
+        heir == target["id"] and not lost,
+        f"{heir} leads; {count(len(scene.acked['transfer']), 'acknowledged write')}, "
         f"{len(lost)} lost; pause {ms(pause)}",
     )
