@@ -53,6 +53,11 @@ def write_entry(
     return Entry(before_sequence + 1, epoch, chain, blob)
 
 
+def forgets_ids(entry: Entry) -> bool:
+    """Whether applying the entry makes a store forget operation ids."""
+    return any(effect[0] == "x" for effect in unpack(entry.blob)[5])
+
+
 def read_entry(sequence: int, blob: bytes | str) -> Entry:
     """An entry as a store returned it; raises ValueError when it is not one."""
     blob = as_bytes(blob)

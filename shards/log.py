@@ -28,7 +28,7 @@ from enum import Enum
 from typing import Any
 
 from regions.quorum import quorum_of, reached_by_quorum
-from shards.entry import Entry, without_content, write_entry
+from shards.entry import Entry, forgets_ids, without_content, write_entry
 
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
@@ -101,6 +101,8 @@ class Log:
         for entry in entries:
             assert entry.sequence == self.last.sequence + 1, "recovered entries must be contiguous"
             self._keep(entry)
+            if forgets_ids(entry):
+                self.forgot_at = entry.sequence
 
     def inherit(self, older: Log) -> None:
         """Continue the log this process led with in an earlier epoch, entries kept and all."""
@@ -108,6 +110,7 @@ class Log:
         self.floor = older.floor
         self._entries = older._entries
         self._bytes = older._bytes
+        self.forgot_at = older.forgot_at
 
     def write(
         self, effects: list[list[Any]], op_id: str = "", digest: str = "", outcome: Any = False
@@ -122,7 +125,7 @@ class Log:
     def open_epoch(self, effects: list[list[Any]]) -> Entry:
         """Append the entry that opens this epoch; nothing is committed before it is."""
         entry = self.write(effects)
-        self.opening = self.forgot_at = entry.sequence
+        self.opening = entry.sequence
         return entry
 
     @property
