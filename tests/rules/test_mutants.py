@@ -31,3 +31,10 @@ def test_each_rule_of_the_guarantees_has_a_mutant_and_a_test_named_after_it(rule
 def test_without_the_rule_its_test_fails(mutant: Mutant) -> None:
     noticed, said = is_noticed(mutant)
     assert noticed, said
+
+
+def test_nothing_fails_where_nothing_is_taken_away() -> None:
+    whole = MUTANTS[0]
+    same = Mutant(whole.rule, whole.path, whole.old, whole.old, whole.test)
+    noticed, said = is_noticed(same)
+    assert not noticed, said
