@@ -88,8 +88,19 @@ class Draining:
     """Hand over everything led, then report Drained (SIGTERM)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """What a store uses of what it may use; 0 and None where nobody knows."""
+
+    store: str
+    memory_used_bytes: int
+    memory_max_bytes: int
+    disk_free_bytes: int | None
+    disk_size_bytes: int | None
+
+
 Event: TypeAlias = (
-    Connected | Disconnected | Answered | Fetched | Requested | Told | Probed | Draining
+    Connected | Disconnected | Answered | Fetched | Requested | Told | Probed | Draining | Headroom
 )
 
 # ---------------------------------------------------------------- effects

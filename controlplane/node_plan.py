@@ -60,6 +60,7 @@ class Limits:
     pending_writes_max: int = 20_000
     write_timeout_ms: int = 5_000
     read_timeout_ms: int = 1_000
+    disk_free_bytes_min: int = 64 * 1024 * 1024  # below it a store's disk counts as full
 
 
 @dataclass(frozen=True, slots=True)

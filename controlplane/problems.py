@@ -5,7 +5,7 @@ status. Kinds are stable; words are not. What a client can rely on, whatever the
 
     4xx        not done, and sending the same again will not help until something else changed
     421        not done here: `leader` says where to go
-    503, 507   not done; for 503 `retry_after_ms` says when trying again makes sense
+    503, 507   not done; `retry_after_ms`, where given, says when trying again makes sense
     504        unknown: it was sent on and not confirmed, so it may have happened
     500        a defect of the server; of a write nothing is known
 """
@@ -75,6 +75,7 @@ KINDS: Final[Mapping[str, ProblemKind]] = _table(
     ProblemKind("wrong-role", 503, "This node does not have the role that was asked for"),
     ProblemKind("not-ready", 503, "This node is not ready to serve", retry=True),
     ProblemKind("quota-exceeded", 507, "The shard may not hold more"),
+    ProblemKind("store-full", 507, "Too few of the shard's stores have room", retry=True),
     # Nobody knows.
     ProblemKind("unknown-outcome", 504, "It was sent and not confirmed: it may have happened"),
     ProblemKind("internal", 500, "A defect of this server"),

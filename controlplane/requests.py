@@ -44,6 +44,7 @@ class Problem(StrEnum):
     TOO_OLD = "too-old"  # a retry from before the memory of ids: never executed
     TOO_LARGE = "too-large"
     QUOTA_EXCEEDED = "quota-exceeded"
+    STORE_FULL = "store-full"  # fewer than a majority of stores has room
     OVERLOADED = "overloaded"
     UNKNOWN_OUTCOME = "unknown-outcome"  # sent, not confirmed: it may have happened
 

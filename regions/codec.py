@@ -46,6 +46,7 @@ class Code(StrEnum):
     CONFLICT = "CONFLICT"
     LAGGING = "LAGGING"
     BUSY = "BUSY"
+    OOM = "OOM"  # the server's own: its memory is full, and it did nothing of the call
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ class Standing(Enum):
     FORGOTTEN = "forgotten"
 
 
-_AFTER_REGISTER = {Code.OK: Standing.LIVE, Code.EXISTS: Standing.DEAD}
-_AFTER_RENEWAL = {Code.DEAD: Standing.DEAD, Code.UNKNOWN: Standing.FORGOTTEN}
+_AFTER_REGISTER: dict[str, Standing] = {Code.OK: Standing.LIVE, Code.EXISTS: Standing.DEAD}
+_AFTER_RENEWAL: dict[str, Standing] = {Code.DEAD: Standing.DEAD, Code.UNKNOWN: Standing.FORGOTTEN}
 
 
 class Session:
@@ -98,7 +98,7 @@ class Session:
 
     def registered(self, store: int, code: str) -> None:
         """Take the answer to `register`."""
-        self.standing[store] = _AFTER_REGISTER.get(Code(code), self.standing[store])
+        self.standing[store] = _AFTER_REGISTER.get(code, self.standing[store])
 
     def renewed(self, store: int, sent_ms: int, result: list[Any]) -> list[tuple[str, int]]:
         """Take the answer to a renewal sent at `sent_ms`; returns grants revoked, (shard, epoch).
@@ -116,7 +116,7 @@ class Session:
         if code == Code.REVOKED:
             self._revision[store] = result[4]
             return [(shard, int(epoch)) for shard, epoch in result[5]]
-        self.standing[store] = _AFTER_RENEWAL.get(Code(code), self.standing[store])
+        self.standing[store] = _AFTER_RENEWAL.get(code, self.standing[store])
         return []
 
     def until_ms(self, held: int) -> int | None:

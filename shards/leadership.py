@@ -270,6 +270,14 @@ class Leadership:
         command, number = found
         return command, self._appended(log, store, number)
 
+    def confirm(self, store: int, now_ms: int) -> tuple[list[Any], Reply] | None:
+        """Say once more where a store must stand, in the call of a renewal; see Log.confirm."""
+        log = self.log
+        if log is None or log.epoch != self.epoch or self.state is State.HANDED:
+            return None
+        found = log.confirm(store, self._desk.group, self._desk.version, self.serves(now_ms))
+        return None if found is None else (found[0], self._appended(log, store, found[1]))
+
     def _appended(self, log: Log, store: int, number: int) -> Reply:
         def reply(result: list[Any] | None, now_ms: int) -> None:
             if log is not self.log or log.epoch != self.epoch or self.state is State.ENDED:

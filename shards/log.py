@@ -50,9 +50,11 @@ class Follower:
         "commit_sent",
         "committed",
         "covered",
+        "held_back",
         "probing",
         "round",
         "sent",
+        "size_bytes",
         "stream",
         "synced",
     )
@@ -66,14 +68,16 @@ class Follower:
         self.commit_sent = -1
         self.probing = False
         self.synced = False
+        self.held_back = False  # no entries are sent: the store has no room for them
+        self.size_bytes = 0  # of the shard, as the store answered
 
 
 class Log:
     """One shard's log in one epoch of one leader."""
 
     __slots__ = (
-        "_bytes", "_entries", "_voters", "commit", "epoch", "floor", "followers", "forgot_at",
-        "last", "opening", "shard", "sid", "size_bytes",
+        "_bytes", "_entries", "_sized_at", "_voters", "commit", "epoch", "floor", "followers",
+        "forgot_at", "last", "opening", "shard", "sid", "size_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +93,7 @@ class Log:
         self.opening = 0
         self.forgot_at = 0  # no entry after this one forgets ids
         self.size_bytes = 0
+        self._sized_at = 0
         self._voters = voters
         self._entries: list[Entry] = []
         self._bytes = 0
@@ -149,6 +154,8 @@ class Log:
         """Whether there is anything to send to this store now; `vouch`: by a leader that serves."""
         f = self.followers[store]
         if f.stream is Stream.FLOWING:
+            if f.held_back and f.sent < self.last.sequence:
+                return f.commit_sent < min(self.commit, f.sent)
             behind = f.sent < self.last.sequence or f.commit_sent < self.commit
             return behind or (vouch and self.is_open and not f.synced)
         return f.stream is Stream.UNKNOWN and not f.probing
@@ -160,8 +167,8 @@ class Log:
         """
         f = self.followers[store]
         if f.stream is Stream.FLOWING:
-            return f.sent < self.last.sequence
-        return f.stream is Stream.BEHIND
+            return f.sent < self.last.sequence and not f.held_back
+        return f.stream is Stream.BEHIND and not f.held_back
 
     @property
     def leaves_behind(self) -> bool:
@@ -182,13 +189,33 @@ class Log:
             return self._append(group, version, 0, 0, 0, [], 0, 0), f.round
         if f.stream is not Stream.FLOWING or not self.wants(store, vouch):
             return None
-        before, entries = self._batch(f.sent, bytes_max)
+        before, entries = self._batch(f.sent, 0 if f.held_back else bytes_max)
         f.sent += len(entries)
         f.commit_sent = self.commit
         f.synced = vouch and self.is_open and f.sent == self.last.sequence
         blobs = [entry.blob for entry in entries]
         return self._append(
             group, version, before.sequence, before.epoch, before.chain, blobs, self.commit,
+            int(f.synced)
+        ), f.round  # fmt: skip
+
+    def confirm(
+        self, store: int, group: str, version: int, vouch: bool
+    ) -> tuple[list[Any], int] | None:
+        """Where a store must stand by now, without entries; None if it has answered everything.
+
+        A store that refused a call on the way, and so lacks what was in it, finds a gap here, and
+        with it ends its freshness.
+        """
+        f = self.followers[store]
+        answered = f.covered >= f.sent and f.committed >= min(f.commit_sent, f.sent)
+        if f.stream is not Stream.FLOWING or answered:
+            return None
+        before, _ = self._batch(f.sent, 0)
+        f.commit_sent = self.commit
+        f.synced = vouch and self.is_open and f.sent == self.last.sequence
+        return self._append(
+            group, version, before.sequence, before.epoch, before.chain, [], self.commit,
             int(f.synced)
         ), f.round  # fmt: skip
 
@@ -214,7 +241,7 @@ class Log:
         before = self.floor if start == 0 else self._entries[start - 1]
         size = 0
         end = start
-        while end < len(self._entries) and (size == 0 or size < bytes_max):
+        while end < len(self._entries) and size < bytes_max:
             size += len(self._entries[end].blob)
             end += 1
         return before, self._entries[start:end]
@@ -223,10 +250,12 @@ class Log:
 
     def appended(self, store: int, number: int, payload: list[Any]) -> int:
         """An append was accepted: [te, ts, tc, cm, ap, as, bytes]. Returns the new commit index."""
-        te, ts, tc, cm, _ap, covered, size = payload
+        te, ts, tc, cm, applied, covered, size = payload
         f = self.followers[store]
         f.committed = max(f.committed, cm)
-        self.size_bytes = size
+        f.size_bytes = size
+        if applied >= self._sized_at:
+            self._sized_at, self.size_bytes = applied, size
         if number == f.round and f.stream is Stream.UNKNOWN:
             self.matches(store, ts, int(te), tc, max(cm, f.covered))
         if covered > f.covered:

@@ -38,6 +38,7 @@ WRITTEN: Final = (
     "request-timeout",
     "unsupported-media-type",
     "quota-exceeded",
+    "store-full",
     "transferring",
     "overloaded",
     "not-ready",

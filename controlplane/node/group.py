@@ -56,6 +56,7 @@ class Group:
         self.standing: dict[str, Leadership] = {}
         self.urgent: list[dict[str, Leadership]] = [{} for _ in range(self.stores)]
         self.lazy: list[dict[str, int]] = [{} for _ in range(self.stores)]
+        self.unanswered: list[dict[str, None]] = [{} for _ in range(self.stores)]
         self.letting_go = LettingGo(self)
         self.renew_due: set[int] = set()
         self.unsure: list[set[str]] = [set() for _ in range(self.stores)]
@@ -132,8 +133,15 @@ class Group:
         """A lane was lost."""
         self.urgent[store].clear()
         self.lazy[store].clear()
+        self.unanswered[store].clear()
         for leadership in self.led.values():
             leadership.lane_lost(store)
+
+    def declined(self, store: int) -> None:
+        """A store refused a call that the next ones built on: all streams there start anew."""
+        self.urgent[store].update(self.led)
+        self.unsure[store].update(self.led)
+        self.renew_due.add(store)
 
     # -- ticks
 
@@ -242,6 +250,8 @@ class Group:
             self.renew_due.discard(store)
             return
         renew = store in self.renew_due
+        if renew:
+            self._confirm(store, now_ms)
         if renew or lane.has_room:
             self._append(store, now_ms, everything=renew)
         if renew:
@@ -262,7 +272,24 @@ class Group:
                 return
             room -= self._append_one(store, urgent.pop(shard), room, now_ms)
 
+    def _confirm(self, store: int, now_ms: int) -> None:
+        """What was sent and is not answered is confirmed in the renewal's own call.
+
+        A store may refuse a single call and take the next. The renewal would then vouch for what
+        was lost with it.
+        """
+        for shard in list(self.unanswered[store]):
+            leadership = self.led.get(shard)
+            found = None if leadership is None else leadership.confirm(store, now_ms)
+            if found is None:
+                del self.unanswered[store][shard]
+            else:
+                self.ask(store, *found)
+
     def _append_one(self, store: int, leadership: Leadership, room: int, now_ms: int) -> int:
+        if leadership.log is not None:
+            follower = leadership.log.followers[store]
+            follower.held_back = self.node.headroom.holds_back(self, store, leadership)
         found = leadership.next_append(store, room, now_ms)
         if leadership.log is None or leadership.log.unvouched(store):
             self.unsure[store].add(leadership.shard)
@@ -271,8 +298,9 @@ class Group:
             return 0
         command, reply = found
         self.ask(store, command, reply)
+        self.unanswered[store][leadership.shard] = None
         log = leadership.log
-        if log is not None and log.followers[store].sent < log.last.sequence:
+        if log is not None and log.lacks_entries(store):
             self.urgent[store][leadership.shard] = leadership
         return 64 + sum(map(len, command[9]))
 
@@ -290,7 +318,7 @@ class Group:
     def _unsync(self, store: int, now_ms: int) -> list[str]:
         """Shards for which this renewal must not vouch at this store."""
         names = self.letting_go.not_vouched_for
-        for shard in self._doubtful(store):
+        for shard in sorted(self._doubtful(store)):
             leadership = self.led.get(shard)
             log = None if leadership is None else leadership.log
             if leadership is None or log is None:

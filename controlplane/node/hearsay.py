@@ -51,9 +51,10 @@ class Hearsay:
         self._next_ms = now_ms + TELL_EVERY_MS
         peers = [peer.node for peer in self._node.plan.peers]
         start = int(self._node.draw() * len(peers))
+        room = self._node.headroom
         stores = [
-            [lane.store, lane.is_up, lane.refusal, lane.opseq, lane.round_trip_ms]
-            for lane in self._node.lanes.values()
+            [x.store, x.is_up, x.refusal or room.why(x), x.opseq, x.round_trip_ms]
+            for x in self._node.lanes.values()
         ]
         message = {"kind": "stores", "stores": stores}
         for peer in (peers[start:] + peers[:start])[:LISTENERS_MAX]:

@@ -122,6 +122,14 @@ class Lane:
             return str(reply.code)
         return ""
 
+    def declined(self, now_ms: int) -> None:
+        """The store did nothing of the oldest call; those behind it are answered in their turn."""
+        sent_ms, takes = self.under_way.popleft()
+        self.heard_ms = now_ms
+        self.round_trip.add(now_ms - sent_ms)
+        for take in takes:
+            take(None, now_ms)
+
     def lost(self, now_ms: int) -> None:
         """The connection is gone: everything asked and not answered is unknown."""
         self.generation = 0

@@ -25,6 +25,7 @@ from controlplane.machine import (
     Fetch,
     Fetched,
     Happened,
+    Headroom,
     Probed,
     Requested,
     Told,
@@ -33,6 +34,7 @@ from controlplane.node.census import GLOBAL, Census
 from controlplane.node.directory import Directory, MapRow
 from controlplane.node.duties import Duties
 from controlplane.node.group import Group
+from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
 from controlplane.node.lane import Lane
 from controlplane.node.nearby import Nearby
@@ -57,7 +59,7 @@ from controlplane.requests import (
     Transfer,
 )  # fmt: skip
 from controlplane.views import FleetView, ReplicaView, ShardView
-from regions.codec import FORMAT
+from regions.codec import FORMAT, Code
 from regions.latency import timeouts_for
 from shards.leadership import Leadership, Reply, State
 
@@ -82,6 +84,7 @@ class Node:
         self.lanes: dict[str, Lane] = {}
         limits = plan.limits
         self.requests = OpenRequests(self.out, limits.write_timeout_ms, limits.read_timeout_ms)
+        self.headroom = StoreRooms(self)
         self.upkeep = Upkeep(self)
         self.serving = Serving(self)
         self.nearby = Nearby(self)
@@ -141,6 +144,8 @@ class Node:
                 self._told(sender, message)
             case Probed(node, shard, served):
                 self.probing.probed(node, shard, served, self.now_ms)
+            case Headroom():
+                self.headroom.seen(event)
             case Draining():
                 self.draining = True
                 self.rebalance.begin_drain(self.now_ms)
@@ -158,6 +163,7 @@ class Node:
             group.advance(now_ms)
             if group.session is not None:
                 self.standing[name].advance(now_ms)
+        self.headroom.advance(now_ms)
         self.upkeep.advance(now_ms)
         self.nearby.advance(now_ms)
         self.directory.advance(now_ms)
@@ -235,11 +241,22 @@ class Node:
         lane = self.lanes.get(store)
         if lane is None or lane.generation != generation or not lane.under_way:
             return
-        if not lane.answered(reply, self.now_ms):
+        if reply.code == Code.OOM:
+            self._declined(lane)
+        elif not lane.answered(reply, self.now_ms):
             self.out.append(Drop(store, generation, f"the store refused the call: {reply.code}"))
             refusal = lane.refusal
             self._disconnected(store, generation)
             lane.refusal = refusal
+
+    def _declined(self, lane: Lane) -> None:
+        """A store had no memory for a call and did nothing of it: not accepted, try later."""
+        lane.declined(self.now_ms)
+        self.headroom.declined(lane, self.now_ms)
+        for group in self.groups.values():
+            number = group.store_of(lane)
+            if number is not None:
+                group.declined(number)
 
     def fetch(self, lane: Lane, command: list[Any], reply: Reply) -> None:
         """Send on the bulk lane."""

@@ -182,7 +182,8 @@ class Pictures:
         lane = self._node.lanes.get(plan.store)
         if lane is not None:
             state = "up" if lane.is_up else ("refused" if lane.refusal else "down")
-            why, opseq, trip = lane.refusal, lane.opseq, lane.round_trip_ms
+            why = lane.refusal or self._node.headroom.why(lane)
+            opseq, trip = lane.opseq, lane.round_trip_ms
             silent_ms = None if lane.heard_ms is None else now_ms - lane.heard_ms
         elif (report := self._node.hearsay.of(plan.store, now_ms)) is not None:
             state = "up" if report.up else ("refused" if report.why else "down")

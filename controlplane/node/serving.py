@@ -118,6 +118,9 @@ class Serving:
         renewed_ms = 0 if until is None else until - group.times.hold_ms
         if now_ms - renewed_ms > group.times.quiet_ms:
             return Refused(Problem.NO_QUORUM, "renewals do not reach a majority of stores")
+        lack = self._node.headroom.lack(group, grows=_grows(write))
+        if lack:
+            return Refused(Problem.STORE_FULL, lack, retry_after_ms=1_000)
         reachable = sum(group.lanes[i].is_up for i in range(group.voters))
         if reachable < group.quorum:
             return Refused(
@@ -239,6 +242,7 @@ class Serving:
                 self._confirm(leadership, number, outcome, replayed)
         desk.confirmed = log.commit
         desk.admission.prune(log.commit)
+        self._node.headroom.weigh(leadership)
         desk.base = self._node.upkeep.trim(group, leadership, desk.base)
         if leadership.state is State.LEADING and desk.waiting:
             waiting, desk.waiting = desk.waiting, []

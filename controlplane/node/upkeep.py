@@ -159,6 +159,8 @@ class Upkeep:
         log = leadership.log
         if log is None or log.followers[store].stream is not Stream.BEHIND:
             return
+        if log.followers[store].held_back:
+            return
         copies = leadership.catch_ups
         if copies is not None and store in copies:
             return
