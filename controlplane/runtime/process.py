@@ -25,11 +25,12 @@ from controlplane.api.server import ApiServer
 from controlplane.api.settings import ApiSettings
 from controlplane.errors import AddressRefused, PortInUse
 from controlplane.http_client import HttpClient
-from controlplane.machine import Call, Drop, Fetch, Happened, Probe, Tell
+from controlplane.machine import Call, Drop, Fetch, Happened, Headroom, Probe, Tell
 from controlplane.node import Node
 from controlplane.node_plan import NodePlan, StorePlan
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
+from controlplane.runtime.headroom import watch_headroom
 from controlplane.runtime.lanes import BulkLane, OrderedLane
 from controlplane.runtime.membership import learn_memberships
 from controlplane.runtime.peers import Peers
@@ -115,6 +116,7 @@ class _NodeProcess:
             running = [
                 tasks.create_task(self._driver.run()),
                 tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
+                tasks.create_task(watch_headroom(self._performer.ordered, self._looked)),
             ]
             server = await self._serve()
             try:
@@ -161,6 +163,10 @@ class _NodeProcess:
         except TimeoutError:
             LOGGER.warning("draining took too long: what is still led here ends with its lease")
 
+    def _looked(self, seen: Headroom) -> None:
+        self._metrics.looked(seen)
+        self._driver.post(seen)
+
     def _refused(self, store: str, why: str) -> None:
         self._driver.node.store_refused(store, why)
         self._happened(Happened("store-refused", "", 0, {"store": store, "why": why}))
@@ -180,23 +186,23 @@ class _Performer:
         self.peers: Peers | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self._metrics = metrics
-        self._ordered: dict[str, OrderedLane] = {}
+        self.ordered: dict[str, OrderedLane] = {}
         self._bulk: dict[str, BulkLane] = {}
 
     def add(
         self, store: str, ordered: OrderedLane, bulk: BulkLane, tasks: asyncio.TaskGroup
     ) -> None:
         """Take a store's lanes into use."""
-        self._ordered[store] = ordered
+        self.ordered[store] = ordered
         self._bulk[store] = bulk
         self.tasks += [tasks.create_task(ordered.run()), tasks.create_task(bulk.run())]
 
     def call(self, effect: Call) -> None:
         self._metrics.call_sent(effect.store)
-        self._ordered[effect.store].call(effect)
+        self.ordered[effect.store].call(effect)
 
     def drop(self, effect: Drop) -> None:
-        self._ordered[effect.store].drop(effect)
+        self.ordered[effect.store].drop(effect)
 
     def fetch(self, effect: Fetch) -> None:
         self._bulk[effect.store].fetch(effect)

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from controlplane.machine import Happened
+from controlplane.machine import Happened, Headroom
 from controlplane.requests import Outcome, Read, Refused, Request, Scan, Write
 from controlplane.views import FleetView
 
@@ -53,6 +53,11 @@ class NodeMetrics:
         self._calls = self._counter("store_calls", "Calls sent on ordered lanes.", "store")
         self._renewals = self._counter(
             "renewals", "Renewals of sessions by their outcome at one store.", "outcome"
+        )
+        self._memory_used = self._store_gauge("memory_used_bytes", "Memory a store uses.")
+        self._memory_max = self._store_gauge("memory_max_bytes", "Memory a store may use.")
+        self._disk_free = self._store_gauge(
+            "disk_free_bytes", "Free disk of a store on this machine."
         )
         self._lost = self._counter("store_lanes_lost", "Ordered lanes that broke.", "store")
         self._lag = Histogram(
@@ -95,6 +100,13 @@ class NodeMetrics:
         """Count a renewal at one store: `ok`, `lost`, or the code it was refused with."""
         self._renewals.labels(outcome).inc()
 
+    def looked(self, seen: Headroom) -> None:
+        """Keep how much room a store had when it was looked at."""
+        self._memory_used.labels(seen.store).set(seen.memory_used_bytes)
+        self._memory_max.labels(seen.store).set(seen.memory_max_bytes)
+        if seen.disk_free_bytes is not None:
+            self._disk_free.labels(seen.store).set(seen.disk_free_bytes)
+
     def lane_lost(self, store: str) -> None:
         """Count an ordered lane that broke."""
         self._lost.labels(store).inc()
@@ -110,6 +122,9 @@ class NodeMetrics:
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self.registry)
+
+    def _store_gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"leadplane_store_{name}", text, ("store",), registry=self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"leadplane_{name}", text, labels, registry=self.registry)
