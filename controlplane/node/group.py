@@ -85,7 +85,7 @@ class Group:
 
     def _register(self, session: Session, store: int) -> None:
         plan = self.node.plan
-        command = session.register(plan.node, plan.region, plan.url)
+        command = session.register(store, plan.node, plan.region, plan.url)
         self.ask(store, command, lambda result, now_ms: self._registered(session, store, result))
 
     def _registered(self, session: Session, store: int, result: list[Any] | None) -> None:
@@ -212,12 +212,19 @@ class Group:
         """Take one store's grant of a shard, and keep the index of holders."""
         sighted = self.sighted(shard)
         shard = sighted.shard
-        before = sighted.holder()
+        before = self._holder_of(sighted)
         grant = sighted.saw(store, fields, now_ms)
         if grant.is_held and self.is_mine(grant.holder):
             self.letting_go.shown(shard)
-        self.reindex(shard, before, sighted.holder())
+        self.reindex(shard, before, self._holder_of(sighted))
         self.changed(shard, now_ms)
+
+    def _holder_of(self, sighted: Sighted) -> str:
+        """Who holds a shard: by most voters where this node stands, else by the news it has."""
+        if self.plan.stands:
+            return sighted.holder()
+        leading = sighted.leading_grant()
+        return "" if leading is None else leading.holder
 
     def reindex(self, shard: str, old: str, new: str) -> None:
         """Move a shard between holders; "" is nobody."""
