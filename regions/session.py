@@ -14,6 +14,7 @@ Each store is in one of these states:
 
     ABSENT     --registered-->  LIVE       the store knows the session
     ABSENT     --exists------>  DEAD       somebody used this id: it is spent
+    ABSENT     --exists, asked before-->  LIVE   the first question was carried out, its answer lost
     LIVE       --dead-------->  DEAD       somebody took over from this session
     LIVE       --unknown----->  FORGOTTEN  the store lost its memory; it must not be asked again
 A session found DEAD or FORGOTTEN anywhere is spent: its process opens a new one.
@@ -49,6 +50,7 @@ class Session:
     """
 
     __slots__ = (
+        "_asked",
         "_counter",
         "_revision",
         "_until",
@@ -70,6 +72,7 @@ class Session:
         self.times = times
         self.standing = [Standing.ABSENT] * stores
         self.renewed_ms: list[int | None] = [None] * stores
+        self._asked = [0] * stores
         self._revision = [0] * stores
         self._voters = voters
         self._counter = 0
@@ -84,8 +87,9 @@ class Session:
         """Whether the store is known to hold this session."""
         return self.standing[store] is Standing.LIVE
 
-    def register(self, node: str, region: str, url: str) -> list[Any]:
-        """The command that makes the session known to a store."""
+    def register(self, store: int, node: str, region: str, url: str) -> list[Any]:
+        """The command that makes the session known to a store; again after a lost answer."""
+        self._asked[store] += 1
         return ["register", self.group, self.version, self.sid, node, region, url]
 
     def renew(self, store: int, seen: int, unsync: list[str]) -> list[Any]:
@@ -98,6 +102,8 @@ class Session:
 
     def registered(self, store: int, code: str) -> None:
         """Take the answer to `register`."""
+        if code == Code.EXISTS and self._asked[store] > 1:
+            code = Code.OK  # our own earlier question did it; if it died since, renewals will tell
         self.standing[store] = _AFTER_REGISTER.get(code, self.standing[store])
 
     def renewed(self, store: int, sent_ms: int, result: list[Any]) -> list[tuple[str, int]]:

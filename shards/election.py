@@ -25,7 +25,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from regions.codec import Code
 from regions.quorum import Tally, Verdict, quorum_of
 from regions.session import Session
 from regions.watch import Watch
@@ -167,8 +166,3 @@ class Election:
     def may_hold(self) -> int:
         """Stores that granted or may have: what a loser must release."""
         return self._tally.yes | self._tally.maybe | self._tally.unknown
-
-
-def is_refusal(code: str) -> bool:
-    """Anything but OK, known or not, is a refusal."""
-    return code != Code.OK
