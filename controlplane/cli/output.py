@@ -66,6 +66,19 @@ def format_option(command: Command) -> Command:
     )(command)
 
 
+def list_unless_more(
+    context: click.Context, listing: click.Command, output: str, watch: bool
+) -> None:
+    """List, when a group was typed without a further word; `leadplane nodes -o json` works so.
+
+    Before a further word the options mean nothing, so they are refused rather than ignored.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(listing, output=output, watch=watch)
+    elif watch or output != "table":
+        raise click.UsageError(f"put -o and --watch behind {context.invoked_subcommand!r}")
+
+
 def show(
     fetch: Callable[[], Any],
     draw: Callable[[Any, bool], RenderableType],

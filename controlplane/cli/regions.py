@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import access_at, fleet_access
-from controlplane.cli.output import format_option, output_options, show, table
+from controlplane.cli.output import format_option, list_unless_more, output_options, show, table
 from controlplane.cli.status import REGIONS
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ def draw_regions(document: Any, wide: bool) -> RenderableType:
 
 
 @click.group(invoke_without_command=True)
+@output_options
 @click.pass_context
-def regions(context: click.Context) -> None:
+def regions(context: click.Context, output: str, watch: bool) -> None:
     """Show regions; without a further word, list them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_regions)
+    list_unless_more(context, list_regions, output, watch)
 
 
 @regions.command("list")

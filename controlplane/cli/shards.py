@@ -14,6 +14,7 @@ from controlplane.cli.output import (
     Row,
     bytes_text,
     format_option,
+    list_unless_more,
     ms_text,
     output_options,
     show,
@@ -73,11 +74,11 @@ def draw_shard(document: Any, wide: bool) -> RenderableType:
 
 
 @click.group(invoke_without_command=True)
+@output_options
 @click.pass_context
-def shards(context: click.Context) -> None:
+def shards(context: click.Context, output: str, watch: bool) -> None:
     """Show and move shards; without a further word, list them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_shards)
+    list_unless_more(context, list_shards, output, watch)
 
 
 @shards.command("list")
