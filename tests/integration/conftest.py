@@ -39,3 +39,10 @@ def started_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetOnT
         subprocess.run(
             [*LEADPLANE, "down", *place], capture_output=True, timeout=DOWN_S_MAX, check=False
         )
+
+
+@pytest.fixture
+def fleet(started_fleet: FleetOnTest) -> FleetOnTest:
+    """The fleet, whole again after whatever the test before did to it."""
+    started_fleet.until_whole()
+    return started_fleet
