@@ -77,7 +77,7 @@ class Log:
 
     __slots__ = (
         "_bytes", "_entries", "_sized_at", "_voters", "commit", "epoch", "floor", "followers",
-        "forgot_at", "last", "opening", "shard", "sid", "size_bytes",
+        "forgot_at", "grown_at", "last", "opening", "shard", "sid", "size_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,7 @@ class Log:
         self.opening = 0
         self.forgot_at = 0  # no entry after this one forgets ids
         self.size_bytes = 0
+        self.grown_at = 0  # the last entry that may have made the shard larger
         self._sized_at = 0
         self._voters = voters
         self._entries: list[Entry] = []
@@ -106,6 +107,7 @@ class Log:
         for entry in entries:
             assert entry.sequence == self.last.sequence + 1, "recovered entries must be contiguous"
             self._keep(entry)
+            self.grown_at = entry.sequence
             if forgets_ids(entry):
                 self.forgot_at = entry.sequence
 
@@ -115,6 +117,7 @@ class Log:
         self.floor = older.floor
         self._entries = older._entries
         self._bytes = older._bytes
+        self.grown_at = older.grown_at
         self.forgot_at = older.forgot_at
 
     def write(
@@ -125,6 +128,8 @@ class Log:
             self.last.sequence, self.last.chain, self.epoch, effects, op_id, digest, outcome
         )
         self._keep(entry)
+        if any(effect[0] == "p" for effect in effects):
+            self.grown_at = entry.sequence
         return entry
 
     def open_epoch(self, effects: list[list[Any]]) -> Entry:
@@ -257,7 +262,7 @@ class Log:
         if applied >= self._sized_at:
             self._sized_at, self.size_bytes = applied, size
         if number == f.round and f.stream is Stream.UNKNOWN:
-            self.matches(store, ts, int(te), tc, max(cm, f.covered))
+            self._start(store, ts, int(te), tc)
         if covered > f.covered:
             f.covered = min(covered, self.last.sequence)
             self._advance()
@@ -267,25 +272,41 @@ class Log:
         """The store lacks what this stream builds on: [te, ts, tc, cm, bs]. Go back to its cm."""
         f = self.followers[store]
         if number == f.round:
-            f.round += 1
-            self.restart(store, payload[3])
+            f.committed = max(f.committed, payload[3])
+            self.restart(store, f.committed)
+
+    def caught_up(self, store: int, committed: int) -> None:
+        """The store was brought along by copies up to `committed`: go on from there."""
+        f = self.followers[store]
+        f.committed = max(f.committed, committed)
+        self.restart(store, committed)
 
     def restart(self, store: int, matched: int) -> None:
-        """Go on sending after `matched`, which is certain to be the same there as here."""
+        """Go on sending after `matched`, which is certain to be the same there as here.
+
+        If that is too far back, the store is BEHIND: `sent` is then what it has committed, since
+        copies begin where nobody has to compare.
+        """
         f = self.followers[store]
         f.round += 1
         f.probing = False
         f.commit_sent = -1
         f.synced = False
         f.sent = min(matched, self.last.sequence)
-        f.stream = Stream.FLOWING if f.sent >= self.floor.sequence else Stream.BEHIND
+        f.stream = Stream.FLOWING
+        if f.sent < self.floor.sequence:
+            f.sent, f.stream = f.committed, Stream.BEHIND
 
     def matches(self, store: int, sequence: int, epoch: int, chain: int, committed: int) -> None:
         """A grant showed this store's tail: start where it agrees with this log."""
+        self.followers[store].committed = committed
+        self._start(store, sequence, epoch, chain)
+
+    def _start(self, store: int, sequence: int, epoch: int, chain: int) -> None:
+        f = self.followers[store]
         known = self.entry_at(sequence)
         same = known is not None and (known.epoch, known.chain) == (epoch, chain)
-        self.followers[store].committed = committed
-        self.restart(store, sequence if same else committed)
+        self.restart(store, sequence if same else max(f.committed, f.covered))
 
     def lost(self, store: int) -> None:
         """The connection is gone: everything unanswered is unknown, and so is where it stands."""
@@ -336,9 +357,9 @@ class Log:
         del self._entries[:count]
         if not self._entries:
             self.last = self.floor
-        for f in self.followers:
+        for store, f in enumerate(self.followers):
             if f.stream is Stream.FLOWING and f.sent < self.floor.sequence:
-                f.stream = Stream.BEHIND
+                self.restart(store, f.committed)
 
     def _overflow(self) -> int:
         size = self._bytes

@@ -9,8 +9,8 @@ and falls back when it has a little more room than the mark. A store that declin
 its memory is full counts as FULL for a moment, whatever was seen of it.
 
 A full store is spared while a majority does without it: it gets commit indexes and renewals, lags,
-and is not vouched for. It gets entries again when it has room, or when a shard is no larger than
-its own copy: deletions pass. Once fewer than a majority of a group's voters have room, writes that
+and is not vouched for. It gets entries again when it has room, or when they leave its copy no larger:
+deletions pass, and all does of a shard that has become smaller than the copy. Once fewer than a majority of a group's voters have room, writes that
 may grow a shard are refused there, and what is under way goes to all, since it must be decided. The
 free disk between floor and half of it is the reserve for that, and for deletions.
 """
@@ -149,14 +149,17 @@ class StoreRooms:
 
     def holds_back(self, group: Group, store: int, leadership: Leadership) -> bool:
         """Whether a store is to be spared the entries of a shard."""
-        level, log = self.level(group.lanes[store]), leadership.log
+        lane, log = group.lanes[store], leadership.log
+        level = self.level(lane)
         if level < Level.FULL or log is None:
             return False
-        if level is Level.CLOSED:
+        if level is Level.CLOSED or lane.store in self._declined_until_ms:
             return True
         if leadership.state is not State.LEADING:
             return False  # the epoch must be opened
-        return log.size_bytes > log.followers[store].size_bytes and self._is_spare(group, log)
+        follower = log.followers[store]
+        shrinks = follower.sent >= log.grown_at or log.size_bytes < follower.size_bytes
+        return not shrinks and self._is_spare(group, log)
 
     def _is_spare(self, group: Group, log: Log) -> bool:
         """Whether enough voters with room follow this log."""
