@@ -134,8 +134,11 @@ def wide() -> Scenario:
         name="wide",
         nodes=tuple((f"n{n}", region) for n, region in enumerate(REGIONS, 1)),
         stores=stores,
-        groups=(GroupShape("global", names, (), 1_800, REGIONS, 4),),
+        groups=(GroupShape("global", names, (), 1_800, REGIONS, 3),),
+        clients=15,
+        operations_per_s=60.0,
         faults_per_minute=40.0,
+        meddling=0.3,
     )
 
 
