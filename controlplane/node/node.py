@@ -38,6 +38,7 @@ from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
 from controlplane.node.lane import Lane
 from controlplane.node.nearby import Nearby
+from controlplane.node.parking import Parking
 from controlplane.node.pictures import Pictures
 from controlplane.node.probing import Probing
 from controlplane.node.rebalance import Rebalance
@@ -95,6 +96,7 @@ class Node:
         self.pictures = Pictures(self)
         self.census = Census(self)
         self.hearsay = Hearsay(self, now_ms)
+        self.parking = Parking(self)
         self.groups: dict[str, Group] = {}
         self._make_groups(now_ms)
         self.standing = {name: StandingDesk(self, group) for name, group in self.groups.items()}
@@ -173,11 +175,13 @@ class Node:
         self.hearsay.advance(now_ms)
         self.serving.sweep(now_ms)
         self.requests.expire(now_ms)
+        self.parking.expire()
 
     def take(self, now_ms: int) -> list[Effect]:
         """Everything to be done since the last call, calls composed and dated `now_ms`."""
         self.now_ms = now_ms = max(self.now_ms, now_ms)
         self.transfers.advance(now_ms)
+        self.parking.take_up(now_ms)
         for group in self.groups.values():
             for store in range(group.stores):
                 group.compose(store, now_ms)
@@ -296,20 +300,28 @@ class Node:
         if isinstance(request, Read | Scan) and not is_strong(request) and not serves:
             self.nearby.read(group, number, request, 0, last_chance=False)
         elif leadership is None or not leads:
-            self.requests.answer(number, self._elsewhere(group, request))
+            self._to_leader(group, number, request)
         elif isinstance(request, Transfer):
             self.transfers.begin(group, leadership, request, number, now_ms)
         else:
             self.serving.submit(group, leadership, number, request, now_ms)
 
-    def _elsewhere(self, group: Group, request: Request) -> Refused:
-        hint = self.census.leader_hint(group, request.shard)
+    def _to_leader(self, group: Group, number: int, request: Request) -> None:
+        """Say who leads; while nobody does, wait for somebody, if that can still happen."""
+        shard = request.shard
+        hint = self.transfers.heir(shard) or self.census.leader_hint(group, shard)
         if hint is not None and hint.node != self.plan.node:
-            return Refused(
-                Problem.NOT_LEADER, f"{request.shard} is led by {hint.node}", leader=hint
-            )
-        why = self.standing[group.group].why.get(request.shard, "an election is on")
-        return Refused(Problem.NO_LEADER, why, retry_after_ms=group.times.poll_every_ms)
+            detail = f"{shard} is led by {hint.node}"
+            self.requests.answer(number, Refused(Problem.NOT_LEADER, detail, leader=hint))
+            return
+        up = sum(group.lanes[i].is_up for i in range(group.voters))
+        if group.plan.stands and up < group.quorum:
+            detail = f"{up} of {group.voters} stores reachable, {group.quorum} needed"
+            self.requests.answer(number, Refused(Problem.NO_QUORUM, detail, retry_after_ms=500))
+            return
+        why = self.standing[group.group].why.get(shard, "an election is on")
+        refused = Refused(Problem.NO_LEADER, why, retry_after_ms=group.times.poll_every_ms)
+        self.parking.park(number, request, refused)
 
     # -- messages
 
@@ -367,6 +379,7 @@ class Node:
 
     def _grant_changed(self, shard: str, now_ms: int) -> None:
         self.leadership_revision += 1
+        self.parking.changed(shard)
 
     @property
     def map_version(self) -> int:

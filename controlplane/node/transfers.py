@@ -43,7 +43,8 @@ class Handing:
     epoch: int
     began_ms: int
     number: int | None
-    told_ms: int | None = None
+    dropped_ms: int | None = None  # when the lease was given up
+    told: bool = False
     tally: Tally | None = None
 
 
@@ -122,7 +123,7 @@ class Transfers:
         leadership, group = handing.leadership, handing.group
         leadership.drop_lease()
         leadership.state = State.HANDED
-        handing.told_ms = now_ms
+        handing.dropped_ms = now_ms
         handing.tally = Tally((1 << group.voters) - 1, group.quorum)
         for store in range(group.stores):
             if group.lanes[store].is_up:
@@ -161,6 +162,7 @@ class Transfers:
             "stores": handing.tally.yes if handing.tally is not None else 0,
         }  # fmt: skip
         self._node.out.append(Tell(target.node, message))
+        handing.told = True
         hint = LeaderHint(target.node, target.region, target.url, leadership.epoch + 1)
         moved = Refused(Problem.NOT_LEADER, "handed over", leader=hint)
         self._node.serving.hand_waiting(leadership, moved)
@@ -168,6 +170,14 @@ class Transfers:
         self._answer(
             handing, Transferred(leadership.shard, leadership.epoch, target.node, paused_ms)
         )
+
+    def heir(self, shard: str) -> LeaderHint | None:
+        """Who takes a shard over from this node, once it has been told to."""
+        handing = self._handing.get(shard)
+        if handing is None or handing.leadership.state is not State.HANDED or not handing.told:
+            return None
+        target = handing.target
+        return LeaderHint(target.node, target.region, target.url, handing.epoch + 1)
 
     def _watch_target(self, handing: Handing, now_ms: int) -> None:
         leadership, group = handing.leadership, handing.group
@@ -177,7 +187,9 @@ class Transfers:
             detail = {"to": handing.target.node}
             self._node.happened("transferred", leadership.shard, leadership.epoch, detail)
             leadership.end("transferred", now_ms)
-        elif handing.told_ms is not None and now_ms - handing.told_ms > group.times.ttl_ms // 2:
+        elif (
+            handing.dropped_ms is not None and now_ms - handing.dropped_ms > group.times.ttl_ms // 2
+        ):
             self._take_back(handing, now_ms)
 
     def _take_back(self, handing: Handing, now_ms: int) -> None:

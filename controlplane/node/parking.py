@@ -1,0 +1,62 @@
+"""Requests for a shard that nobody leads at the moment wait for news instead of being refused.
+
+A change of leader takes a few round trips when it is planned and about one lease when it is not.
+What arrives meanwhile is kept until something is seen of its shard, and asked again then; its own
+time limit ends the wait. So a planned change costs clients a moment, not an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controlplane.requests import Problem, Refused, Request
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+PARKED_MAX = 10_000
+
+
+class Parking:
+    """The waiting requests of one node, by shard."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._waiting: dict[str, list[tuple[int, Request]]] = {}
+        self._news: set[str] = set()
+        self._count = 0
+
+    def park(self, number: int, request: Request, refusal: Refused) -> None:
+        """Keep a request; with too many of them it is refused as it would have been."""
+        opened = self._node.requests.get(number)
+        if opened is None or self._count >= PARKED_MAX:
+            self._node.requests.answer(number, refusal)
+            return
+        opened.waiting_for = Problem.NO_LEADER
+        self._waiting.setdefault(request.shard, []).append((number, request))
+        self._count += 1
+
+    def changed(self, shard: str) -> None:
+        """Something was seen of a shard."""
+        if shard in self._waiting:
+            self._news.add(shard)
+
+    def take_up(self, now_ms: int) -> None:
+        """Ask again for what there is news of; called once a turn."""
+        while self._news:
+            shard = self._news.pop()
+            waiting = self._waiting.pop(shard, [])
+            self._count -= len(waiting)
+            for number, request in waiting:
+                if self._node.requests.get(number) is not None:
+                    self._node.resubmit(number, request, now_ms)
+
+    def expire(self) -> None:
+        """Forget requests whose time was up."""
+        for shard, waiting in list(self._waiting.items()):
+            left = [(n, r) for n, r in waiting if self._node.requests.get(n) is not None]
+            self._count -= len(waiting) - len(left)
+            if left:
+                self._waiting[shard] = left
+            else:
+                del self._waiting[shard]
