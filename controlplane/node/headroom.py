@@ -9,10 +9,11 @@ and falls back when it has a little more room than the mark. A store that declin
 its memory is full counts as FULL for a moment, whatever was seen of it.
 
 A full store is spared while a majority does without it: it gets commit indexes and renewals, lags,
-and is not vouched for. It gets entries again when it has room, or when they leave its copy no larger:
-deletions pass, and all does of a shard that has become smaller than the copy. Once fewer than a majority of a group's voters have room, writes that
-may grow a shard are refused there, and what is under way goes to all, since it must be decided. The
-free disk between floor and half of it is the reserve for that, and for deletions.
+and is not vouched for. It gets entries again when it has room, or when they leave its copy no
+larger: deletions pass, and all does of a shard that has become smaller than the copy. Once fewer
+than a majority of a group's voters have room, writes that may grow a shard are refused there, and
+what is under way goes to all, since it must be decided. The free disk between floor and half of it
+is the reserve for that, and for deletions.
 """
 
 from __future__ import annotations
