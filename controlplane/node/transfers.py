@@ -187,9 +187,7 @@ class Transfers:
             detail = {"to": handing.target.node}
             self._node.happened("transferred", leadership.shard, leadership.epoch, detail)
             leadership.end("transferred", now_ms)
-        elif (
-            handing.dropped_ms is not None and now_ms - handing.dropped_ms > group.times.ttl_ms // 2
-        ):
+        elif now_ms - (handing.dropped_ms or now_ms) > group.times.ttl_ms // 2:
             self._take_back(handing, now_ms)
 
     def _take_back(self, handing: Handing, now_ms: int) -> None:

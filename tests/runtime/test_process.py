@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from controlplane.cli import serve
 from controlplane.cli.main import cli
+from controlplane.embedded import free_ports
 from controlplane.errors import AddressRefused, PortInUse
 from controlplane.runtime import process
 from controlplane.runtime.process import require_free, require_loopback
@@ -69,13 +70,13 @@ def test_a_port_in_use_is_found_before_anything_starts(taken_port: int) -> None:
     [
         ("listen_host: 0.0.0.0", "others can reach"),
         ("listen_port: {taken}", "cannot listen on 127.0.0.1"),
-        ("stores_wait_ms_max: 300", "no fleet is known after 300 ms"),
+        ("listen_port: {free}\nstores_wait_ms_max: 300", "no fleet is known after 300 ms"),
     ],
 )
 def test_serve_says_why_it_does_not_start(
     tmp_path: Path, taken_port: int, setting: str, told: str
 ) -> None:
-    path = settings_file(tmp_path, setting.format(taken=taken_port))
+    path = settings_file(tmp_path, setting.format(taken=taken_port, free=free_ports(1)[0]))
     done = subprocess.run(
         [sys.executable, "-m", "controlplane.cli.main", "serve", "--config", str(path)],
         capture_output=True,
