@@ -123,13 +123,16 @@ class CatchUp:
         """The source answered `range`: [grant, te, ts, tc, cm, be, bs, bc, entries].
 
         `position` is (epoch, sequence, chain) of an entry that the source has applied, at which a
-        snapshot may begin; None when the leader cannot name one yet: then it begins at the base.
+        snapshot may begin. While the leader can name none, the base is taken where entries are
+        trimmed away, and where they are only many they are read.
         """
         committed, base, records = payload[4], payload[6], payload[8]
         far = self._goal - self.matched > SNAPSHOT_FROM_ENTRIES
-        if base > self.matched or far:
-            trimmed_at = (payload[5], base, payload[7]) if base > self.matched else None
-            self._begin_snapshot(position or trimmed_at)
+        if base > self.matched:
+            self._begin_snapshot(position or (payload[5], base, payload[7]))
+            return
+        if far and position is not None:
+            self._begin_snapshot(position)
             return
         entries = [read_entry(seq, blob) for seq, blob in records if seq <= committed]
         if not entries:
@@ -138,10 +141,7 @@ class CatchUp:
         self._chunk = entries
         self.phase = Phase.APPENDING
 
-    def _begin_snapshot(self, position: tuple[str, int, int] | None) -> None:
-        if position is None:
-            self.phase = Phase.FAILED
-            return
+    def _begin_snapshot(self, position: tuple[str, int, int]) -> None:
         self._start = position
         self._part, self._after = 0, ""
         self.phase = Phase.PAGING

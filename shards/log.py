@@ -292,14 +292,15 @@ class Log:
         f.probing = False
         f.commit_sent = -1
         f.synced = False
-        f.sent = min(matched, self.last.sequence)
+        f.sent = min(max(matched, f.committed), self.last.sequence)
         f.stream = Stream.FLOWING
         if f.sent < self.floor.sequence:
             f.sent, f.stream = f.committed, Stream.BEHIND
 
     def matches(self, store: int, sequence: int, epoch: int, chain: int, committed: int) -> None:
         """A grant showed this store's tail: start where it agrees with this log."""
-        self.followers[store].committed = committed
+        f = self.followers[store]
+        f.committed = max(f.committed, committed)
         self._start(store, sequence, epoch, chain)
 
     def _start(self, store: int, sequence: int, epoch: int, chain: int) -> None:

@@ -241,7 +241,7 @@ class Upkeep:
             group.fetch(copy.target, copy.cleanup(), lambda result, now_ms: None)
         if log is not None and log.followers[copy.target].stream is Stream.BEHIND:
             if copy.phase is Phase.DONE:
-                log.restart(copy.target, copy.matched)
+                log.caught_up(copy.target, copy.matched)
                 group.urgent[copy.target][leadership.shard] = leadership
             else:
                 self._copy_later.add((group.group, leadership.shard, copy.target))
