@@ -79,6 +79,9 @@ do
         return nil
       end
       local on = lp.on_shard(call, group, name)
+      if on.record.fz > on.record.ap then
+        return on:refused('BUSY') -- a copy of a copy would not know where it is whole
+      end
       local records, more = {}, 0
       local listed = list(lp.data_keys(on), after, function(record_name, packed)
         room = room - #record_name - #packed

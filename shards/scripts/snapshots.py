@@ -33,6 +33,8 @@ def _page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     if part not in _LISTS:
         raise BadArgument(part)
     on = OnShard(call, group, name)
+    if on.shard.fz > on.shard.ap:
+        return on.refused(Code.BUSY)  # a copy of a copy would not know where it is whole
     records: list[list[Any]] = []
     room = max_bytes
     for record_name, record in _LISTS[part](on.shard.data, after):

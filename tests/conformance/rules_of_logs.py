@@ -360,6 +360,7 @@ SNAPSHOT_RULES = [
         _STAGED,
         values([1, b"v"], False, keys=("k1", "new")),
         adopt(FIVE[2], 4),
+        ask("page", "s", "kv", "", 99, is_=["BUSY", held(1, A)]),
         ask("read", "s", "", 0, [], [], is_=["BUSY", held(1, A)]),
         ask("scan", "s", "", 0, "p", "", "", 9, 9, is_=["BUSY", held(1, A)]),
         append(FIVE[3:4], FIVE[2], cm=4, is_=tail(FIVE[3], 4, 4, 13)),
