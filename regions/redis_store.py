@@ -45,15 +45,12 @@ _WITHIN_SCRIPT: Final = " script: "
 _READS: Final = frozenset({"range", "page", "history"})
 _READS_OF_FOLLOWERS: Final = frozenset({"read", "scan"})
 _EPOCH_AT = 4  # [op, group, version, shard, epoch, ...]
-_ENTRIES_AT = 9  # of an append
 _KEEPS_ORDER: Final = frozenset(
     {
-        "register", "renew", "bury", "observe", "prepare", "release", "handover", "revoke",
-        "read", "scan", "trim", "unstage",
+        "register", "renew", "bury", "observe", "place", "prepare", "release", "handover",
+        "revoke", "append", "read", "scan", "trim", "unstage", "adopt",
     }
 )  # fmt: skip
-KEPT_BYTES_MAX = 4_096
-"""A call with entries of no more than this is made even at a store whose memory is full."""
 _NOT_YET: Final = object()
 _INFO_MEMORY: Final = b"*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n"
 _DENIED: Final = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
@@ -192,20 +189,19 @@ class RedisStore:
 
         Reads go on when a store is full, by the function that cannot write. But that one remembers
         no generation: until this connection's has been remembered, only those reads use it to
-        which the order of connections means nothing. What keeps order goes on as well.
+        which the order of connections means nothing. Whatever an order of calls rests on goes on
+        as well: a call that is refused alone would be a hole in it.
         """
-        reads, room = True, KEPT_BYTES_MAX
+        reads = True
         for command in commands:
             op = command[0]
             if op in _READS or (op in _READS_OF_FOLLOWERS and command[_EPOCH_AT] == ""):
                 continue
             if op == "observe" and self._announced:
                 continue
-            reads = False
-            if op == "append":
-                room -= sum(map(len, command[_ENTRIES_AT]))
-            if room < 0 or not (op == "append" or op in _KEEPS_ORDER):
+            if op not in _KEEPS_ORDER:
                 return b"leadplane_call"
+            reads = False
         return b"leadplane_read" if reads else b"leadplane_keep"
 
 

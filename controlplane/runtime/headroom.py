@@ -17,8 +17,10 @@ from regions.store import StoreRoom
 EVERY_S = 2.0
 CLOSELY_EVERY_S = 0.25
 CLOSELY_FROM_PERCENT = 70
-CLOSELY_BELOW_BYTES = 1 << 30
-"""Of free disk."""
+CLOSELY_BELOW_BYTES = 128 << 20
+"""Of memory that is left."""
+CLOSELY_BELOW_DISK_BYTES = 1 << 30
+"""Of disk that is left."""
 
 
 class Looks(Protocol):
@@ -56,6 +58,9 @@ async def _watch(store: str, lane: Looks, tell: Callable[[Headroom], None]) -> N
 
 
 def _is_tight(room: StoreRoom) -> bool:
-    if room.memory_used_bytes * 100 > room.memory_max_bytes * CLOSELY_FROM_PERCENT:
+    left_bytes = room.memory_max_bytes - room.memory_used_bytes
+    if left_bytes < CLOSELY_BELOW_BYTES:
         return True
-    return room.disk_free_bytes is not None and room.disk_free_bytes < CLOSELY_BELOW_BYTES
+    if left_bytes * 100 < room.memory_max_bytes * (100 - CLOSELY_FROM_PERCENT):
+        return True
+    return room.disk_free_bytes is not None and room.disk_free_bytes < CLOSELY_BELOW_DISK_BYTES

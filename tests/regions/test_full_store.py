@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from controlplane.store_config import find_store_binary
-from regions.codec import FORMAT, Reply
-from regions.redis_store import KEPT_BYTES_MAX, RedisStore
+from regions.codec import FORMAT, Reply, pack
+from regions.redis_store import RedisStore
 from regions.store import StoreAddress, StoreRoom
 from shards.entry import Entry, write_entry
 from shards.scripts.library import leadplane_library
@@ -20,7 +20,7 @@ from tests.servers import RIGHT_SETTINGS, Server, running
 GROUP = "g"
 SID = "p/1"
 SMALL = b"v" * 100
-LARGE = b"v" * (KEPT_BYTES_MAX + 1)
+LARGE = b"v" * 100_000
 WAIT_S = 20
 
 
@@ -80,20 +80,17 @@ def entry_after(before: Entry, value: bytes) -> Entry:
 NOTHING = Entry(0, 0, 0, b"")
 
 
-async def test_a_full_store_keeps_order_and_refuses_what_is_large(server: Server) -> None:
+async def test_a_full_store_takes_what_was_admitted_and_no_copies(server: Server) -> None:
     talk = Talk(server)
     await talk.become_leader()
     first = entry_after(NOTHING, LARGE)
-    assert await talk.codes(append(NOTHING, first)) == ["OK"]
     with server.client() as admin:
         admin.config_set("maxmemory", 1)
-    second = entry_after(first, LARGE)
     renew = ["renew", GROUP, 1, SID, 1, 0, 0, []]
-    assert await talk.codes(append(first, second), renew) == ["OOM"]
-    assert await talk.codes(append(first), renew) == ["OK", "OK"]
-    small = entry_after(first, SMALL)
-    assert await talk.codes(append(first, small)) == ["OK"]
-    assert await talk.codes(append(small)) == ["OK"]
+    assert await talk.codes(append(NOTHING, first), renew) == ["OK", "OK"]
+    page = [["p\0k", pack([1, LARGE])]]
+    assert await talk.codes(["stage", GROUP, 1, "a", "try", "kv", page]) == ["OOM"]
+    assert await talk.codes(append(first)) == ["OK"]
     trim = ["trim", GROUP, 1, "a", "1", SID, 1]
     release = ["release", GROUP, 1, "a", "1", SID]
     assert await talk.codes(trim, release) == ["OK", "OK"]
@@ -112,8 +109,8 @@ async def test_a_call_that_was_refused_leaves_nothing_to_vouch_for(server: Serve
     assert (await talk.call(read)).results[0][7] == 1
     with server.client() as admin:
         admin.config_set("maxmemory", 1)
-    second = entry_after(first, LARGE)
-    assert await talk.codes(append(first, second)) == ["OOM"]
+    second = entry_after(first, SMALL)
+    assert await talk.codes(append(first, second), ["admit", GROUP, 1, "run"]) == ["OOM"]
     assert await talk.codes(append(second)) == ["GAP"]
     assert (await talk.call(read)).results[0][7] == 0
     talk.lane.close()
