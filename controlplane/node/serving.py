@@ -52,7 +52,7 @@ _REFUSALS = {
 class Desk:
     """What one led shard has under way; made when a request comes, dropped when there is none."""
 
-    __slots__ = ("admission", "base", "confirmed", "lookups", "pending", "waiting")
+    __slots__ = ("admission", "confirmed", "lookups", "pending", "waiting")
 
     def __init__(self, commit: int) -> None:
         self.admission = Admission()
@@ -60,7 +60,6 @@ class Desk:
         self.waiting: list[tuple[int, Request]] = []
         self.confirmed = commit
         self.lookups = 0
-        self.base = 0
 
 
 class Serving:
@@ -223,7 +222,8 @@ class Serving:
             self._decide(group, leadership, number, proposal, found)
 
         keys = list(lookup.keys)
-        self.reads.ask_current(group, leadership, keys, list(lookup.ids), attempt, reply)
+        if not self.reads.ask_current(group, leadership, keys, list(lookup.ids), attempt, reply):
+            desk.admission.read_ended(mine)
 
     # -- news of the leadership
 
@@ -243,7 +243,6 @@ class Serving:
         desk.confirmed = log.commit
         desk.admission.prune(log.commit)
         self._node.headroom.weigh(leadership)
-        desk.base = self._node.upkeep.trim(group, leadership, desk.base)
         if leadership.state is State.LEADING and desk.waiting:
             waiting, desk.waiting = desk.waiting, []
             for number, request in waiting:

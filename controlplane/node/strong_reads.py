@@ -90,17 +90,18 @@ class StrongReads:
     def ask_current(
         self, group: Group, leadership: Leadership, keys: list[str], ids: list[str], attempt: int,
         reply: Reply,
-    ) -> None:  # fmt: skip
-        """Read at a store that has all that is committed; without one the request times out."""
+    ) -> bool:  # fmt: skip
+        """Read at a store that has all that is committed; False, and no reply, without one."""
         store = self._current_store(group, leadership, attempt)
         log = leadership.log
         if store is None or log is None:
-            return
+            return False
         command = [
             "read", group.group, group.version, leadership.shard, str(leadership.epoch),
             log.commit, keys, ids,
         ]  # fmt: skip
         group.ask(store, command, reply)
+        return True
 
     def _current_store(self, group: Group, leadership: Leadership, attempt: int) -> int | None:
         log = leadership.log

@@ -126,6 +126,8 @@ class Transfers:
         handing.dropped_ms = now_ms
         handing.tally = Tally((1 << group.voters) - 1, group.quorum)
         for store in range(group.stores):
+            if leadership.state is not State.HANDED:
+                return  # too few stores are up, and it has been taken back already
             if group.lanes[store].is_up:
                 command = [
                     "handover", group.group, group.version, leadership.shard,
@@ -143,7 +145,8 @@ class Transfers:
 
     def _count(self, handing: Handing, store: int, yes: bool, now_ms: int) -> None:
         tally, leadership = handing.tally, handing.leadership
-        if tally is None or store >= handing.group.voters or leadership.state is not State.HANDED:
+        under_way = leadership.state is State.HANDED and leadership.epoch == handing.epoch
+        if tally is None or store >= handing.group.voters or not under_way:
             return
         if yes:
             tally.yes |= 1 << store
