@@ -23,7 +23,7 @@ from controlplane.runtime import lanes
 from controlplane.runtime.lanes import BulkLane, OrderedLane
 from regions.codec import Reply
 from regions.errors import StoreOutcomeUnknown, StoreUnavailable, StoreUnsuitable
-from regions.store import OnLost, OnReply, StoreIdentity, StoreStatus
+from regions.store import OnLost, OnReply, StoreIdentity, StoreRoom, StoreStatus
 
 WAIT_S = 5
 REPLY = Reply("OK", "a", "inc-1", "run", 1, [])
@@ -36,6 +36,7 @@ class ScriptedLane:
         self.store = store
         self.on_lost = on_lost
         self.sent: list[tuple[list[Any], OnReply]] = []
+        self.looks: list[Callable[[StoreRoom], None]] = []
         self.closed = False
 
     async def open(self) -> StoreStatus:
@@ -46,6 +47,9 @@ class ScriptedLane:
 
     def send(self, header: list[Any], commands: list[list[Any]], on_reply: OnReply) -> None:
         self.sent.append((commands, on_reply))
+
+    def look(self, on_room: Callable[[StoreRoom], None]) -> None:
+        self.looks.append(on_room)
 
     def close(self) -> None:
         self.closed = True

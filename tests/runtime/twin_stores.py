@@ -9,7 +9,7 @@ from typing import Any
 from regions.codec import FORMAT, Code, Reply
 from regions.errors import StoreUnavailable
 from regions.scripts.model import StoreModel
-from regions.store import OnLost, OnReply, StoreIdentity, StoreStatus
+from regions.store import OnLost, OnReply, StoreIdentity, StoreRoom, StoreStatus
 from shards.scripts.model import COMMANDS
 
 
@@ -65,6 +65,9 @@ class TwinLane:
     def send(self, header: list[Any], commands: list[list[Any]], on_reply: OnReply) -> None:
         if self in self._store.lanes:
             self._loop.call_soon(self._answer, header, commands, on_reply)
+
+    def look(self, on_room: Callable[[StoreRoom], None]) -> None:
+        """A twin does not let anybody know."""
 
     def close(self) -> None:
         self._store.lanes.discard(self)
