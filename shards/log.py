@@ -29,6 +29,7 @@ from typing import Any
 
 from regions.quorum import quorum_of, reached_by_quorum
 from shards.entry import Entry, forgets_ids, without_content, write_entry
+from shards.trimming import STEP_BYTES, STEP_ENTRIES, Trimming
 
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
@@ -77,7 +78,8 @@ class Log:
 
     __slots__ = (
         "_bytes", "_entries", "_sized_at", "_voters", "commit", "epoch", "floor", "followers",
-        "forgot_at", "grown_at", "last", "opening", "shard", "sid", "size_bytes",
+        "forgot_at", "grown_at", "last", "opening", "shard", "sid", "size_bytes", "trimming",
+        "written_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +97,8 @@ class Log:
         self.size_bytes = 0
         self.grown_at = 0  # the last entry that may have made the shard larger
         self._sized_at = 0
+        self.written_bytes = 0
+        self.trimming: Trimming | None = None
         self._voters = voters
         self._entries: list[Entry] = []
         self._bytes = 0
@@ -118,6 +122,8 @@ class Log:
         self._entries = older._entries
         self._bytes = older._bytes
         self.grown_at = older.grown_at
+        self.written_bytes = older.written_bytes
+        self.trimming = older.trimming
         self.forgot_at = older.forgot_at
 
     def write(
@@ -151,6 +157,7 @@ class Log:
     def _keep(self, entry: Entry) -> None:
         self._entries.append(entry)
         self._bytes += len(entry.blob)
+        self.written_bytes += len(entry.blob)
         self.last = entry
 
     # -- sending
@@ -343,6 +350,16 @@ class Log:
         if index == -1:
             return self.floor if self.floor.epoch else None
         return self._entries[index] if 0 <= index < len(self._entries) else None
+
+    def trims(self, hold_bytes: int) -> Trimming | None:
+        """What is to be trimmed at the stores by now, None if nothing is."""
+        if self.trimming is None:
+            if self.last.sequence - self.opening < STEP_ENTRIES and self.written_bytes < STEP_BYTES:
+                return None
+            self.trimming = Trimming()
+        self.trimming.wrote(self.last.sequence, self.written_bytes)
+        covered = [f.covered for f in self.followers]
+        return self.trimming if self.trimming.advance(self.commit, covered, hold_bytes) else None
 
     def forget(self) -> None:
         """Drop entries that every flowing store has, and more when there is no room for them."""

@@ -390,6 +390,7 @@ class Group:
         if leadership.state is State.LEADING:
             self.lazily(leadership, now_ms)
         self.node.serving.moved(self, leadership, now_ms)
+        self.node.upkeep.trim(self, leadership)
 
     def ended(self, leadership: Leadership, why: str, release: int, now_ms: int) -> None:
         """Desk: it is over."""

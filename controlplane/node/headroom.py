@@ -141,6 +141,10 @@ class StoreRooms:
         lanes = [lane for lane in group.lanes[: group.voters] if self.level(lane) >= below]
         return "; ".join(f"{lane.store}: {self.why(lane)}" for lane in lanes)
 
+    def any_low(self, group: Group) -> bool:
+        """Whether a store of the group has less room than it should."""
+        return any(self.level(lane) > Level.ROOMY for lane in group.lanes)
+
     @property
     def is_tight(self) -> bool:
         """Whether any store is full."""

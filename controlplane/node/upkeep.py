@@ -15,12 +15,12 @@ from regions.latency import quorum_round_trip_ms, ttl_needed_ms
 from shards.catch_up import CatchUp, Phase
 from shards.entry import Entry
 from shards.leadership import Leadership, Reply, State
-from shards.log import Stream
+from shards.log import Log, Stream
+from shards.trimming import COPY_HOLD_BYTES_MAX, HOLD_BYTES_MAX
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
-TRIM_ENTRIES_MIN = 512
 # A recovering leader may need a store that lags to open its epoch at all.
 CATCHES_UP = (State.LEADING, State.RECOVERING)
 ENDINGS = {
@@ -248,21 +248,32 @@ class Upkeep:
 
     # -- trimming
 
-    def trim(self, group: Group, leadership: Leadership, base: int) -> int:
-        """Trim a log that has grown past its use; returns the new base, or the old one."""
+    def trim(self, group: Group, leadership: Leadership) -> None:
+        """Have the stores drop what no store needs, or none may hope for any more."""
         log = leadership.log
-        if log is None or not log.is_open or leadership.catch_ups:
-            return base
-        sent = [f.covered for f in log.followers if f.stream is Stream.FLOWING]
-        upto = min([log.commit, *sent]) - TRIM_ENTRIES_MIN // 2
-        if upto - base < TRIM_ENTRIES_MIN:
-            return base
+        if log is None or not log.is_open or leadership.state is not State.LEADING:
+            return
+        hold_bytes = COPY_HOLD_BYTES_MAX if leadership.catch_ups else HOLD_BYTES_MAX
+        if self._node.headroom.any_low(group):
+            hold_bytes = 0
+        if log.trims(hold_bytes) is not None:
+            for store in range(group.stores):
+                self._trim_at(group, leadership, log, store)
+
+    def _trim_at(self, group: Group, leadership: Leadership, log: Log, store: int) -> None:
+        trimming = log.trimming
+        flows = log.followers[store].stream is Stream.FLOWING and group.lanes[store].is_up
+        if trimming is None or not flows or leadership.log is not log or not trimming.asks(store):
+            return
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            base = result[4] if result is not None and result[0] == Code.OK else None
+            if trimming.answered(store, base):
+                self._trim_at(group, leadership, log, store)
+
         sid, epoch = leadership.session.sid, str(leadership.epoch)
-        for store, follower in enumerate(log.followers):
-            if follower.stream is Stream.FLOWING and group.lanes[store].is_up:
-                command = ["trim", group.group, group.version, log.shard, epoch, sid, upto]
-                group.ask(store, command, lambda result, now_ms: None)
-        return upto
+        command = ["trim", group.group, group.version, log.shard, epoch, sid, trimming.upto]
+        group.ask(store, command, reply)
 
     # -- history
 
