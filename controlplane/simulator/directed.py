@@ -129,7 +129,9 @@ class Stage:
         self.witness = Witness(self.world, self.fleet, self.findings)
         self._faults = {
             "pause": lambda node: self.fleet.processes[node].pause(),
-            "freeze": lambda node: self.fleet.processes[node].pause(before_sending=True),
+            "freeze": lambda node, _before="", operation="": self.fleet.processes[node].freeze(
+                operation
+            ),
             "resume": lambda node: self.fleet.processes[node].resume(),
             "crash": self.fleet.crash_node,
             "start": self.fleet.start_node,

@@ -13,6 +13,8 @@ from controlplane.machine import Draining
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.process import Process
 
+# What a process that freezes has in hand: anything, or one of the commands that must not come late.
+FREEZE_BEFORE = ("", "", "renew", "append", "prepare", "release", "handover")
 SLOW_STORE_MS = (2, 40)
 SLOW_LINK_MS = (10, 400)
 
@@ -100,14 +102,17 @@ class Faults:
             self._fleet.crash_node(process.name)
             self._fleet.start_node(process.name)
 
-    def _pause_node(self, lasts_ms: int, before_sending: bool = False) -> None:
+    def _pause_node(self, lasts_ms: int) -> None:
         process = self._fleet.processes.get(self._chance.choice(self._nodes))
         if process is not None:
-            process.pause(before_sending)
+            process.pause()
             self._later(lasts_ms, process.resume)
 
     def _freeze_node(self, lasts_ms: int) -> None:
-        self._pause_node(lasts_ms, before_sending=True)
+        process = self._fleet.processes.get(self._chance.choice(self._nodes))
+        if process is not None:
+            process.freeze(self._chance.choice(FREEZE_BEFORE))
+            self._later(lasts_ms, process.resume)
 
     def _deafen(self, lasts_ms: int) -> None:
         name = self._chance.choice(self._nodes)

@@ -103,7 +103,7 @@ class Process:
         self._surroundings = surroundings
         self._inbox: list[Event] = []
         self._unsent: list[tuple[list[Effect], int]] = []
-        self._freeze_next_send = False
+        self._freeze_before: str | None = None
         self._scheduled = False
         self._timer_at_ms: int | None = None
         self._deadline_ms = self.node.deadline_ms  # as it was after the latest batch
@@ -131,16 +131,20 @@ class Process:
         self._callers[self._requests] = (caller, self._world.now_ms)
         self.deliver(Requested(self._requests, request))
 
-    def pause(self, before_sending: bool = False) -> None:
-        """Stop handling anything; or handle one more batch and freeze with its effects in hand."""
-        if before_sending:
-            self._freeze_next_send = True
-        else:
-            self.paused = True
+    def pause(self) -> None:
+        """Stop handling anything."""
+        self.paused = True
+
+    def freeze(self, operation: str = "") -> None:
+        """Stop at the worst moment: with the next effects decided, and none of them carried out.
+
+        With an operation, the next effects are those that send such a command to some store.
+        """
+        self._freeze_before = operation
 
     def resume(self) -> None:
         """Go on: first with the effects that were in hand, however old they are."""
-        self._freeze_next_send = False
+        self._freeze_before = None
         self.paused = False
         unsent, self._unsent = self._unsent, []
         for effects, decided_ms in unsent:
@@ -179,14 +183,21 @@ class Process:
         if self._deadline_ms <= clock.now_ms():
             node.advance(clock.now_ms())
         effects = node.take(clock.now_ms())
-        if self._freeze_next_send and effects:
-            self._freeze_next_send = False
+        if self._freezes(effects):
+            self._freeze_before = None
             self.paused = True
             self._unsent.append((effects, self._world.now_ms))
         else:
             self._perform(effects, self._world.now_ms)
         self._surroundings.ran(self)
         self._arm()
+
+    def _freezes(self, effects: list[Effect]) -> bool:
+        wanted = self._freeze_before
+        if wanted is None or wanted == "":
+            return wanted is not None and bool(effects)
+        calls = [effect for effect in effects if isinstance(effect, Call)]
+        return any(command[0] == wanted for call in calls for command in call.commands)
 
     def _count_run(self) -> None:
         at_ms, count = self._runs_at

@@ -166,6 +166,7 @@ MUTANTS = (
                 "if False:",
             ),
         ),
+        schedule="late_prepare",
         quick=True,
     ),
     Mutant(
@@ -277,6 +278,7 @@ MUTANTS = (
             ),
         ),
         schedule="lapsed_read",
+        quick=True,
     ),
     Mutant(
         "vouch-always",
@@ -334,6 +336,7 @@ MUTANTS = (
             ),
         ),
         schedule="evict_heard",
+        quick=True,
     ),
     Mutant(
         "quorum-of-renewals",

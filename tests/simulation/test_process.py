@@ -74,7 +74,7 @@ def test_a_paused_process_handles_nothing_until_it_resumes(stage: Stage) -> None
 
 
 def test_a_process_frozen_before_it_sends_sends_when_it_resumes(stage: Stage) -> None:
-    stage.process().pause(before_sending=True)
+    stage.process().freeze()
     stage.run(500)
     assert stage.process().paused
     before = stage.sessions()
@@ -83,6 +83,18 @@ def test_a_process_frozen_before_it_sends_sends_when_it_resumes(stage: Stage) ->
     stage.run(3)
     assert stage.node().sent >= decided
     assert any(sid.startswith("n1") for sid in stage.sessions() - before)
+
+
+def test_a_process_freezes_before_it_sends_a_certain_command(stage: Stage) -> None:
+    stage.process("n1").freeze("prepare")
+    stage.process("n2").freeze("register")
+    stage.run(500)
+    assert not stage.process("n1").paused
+    assert stage.process("n2").paused
+    before = stage.sessions()
+    stage.process("n2").resume()
+    stage.run(3)
+    assert any(sid.startswith("n2") for sid in stage.sessions() - before)
 
 
 def test_a_broken_lane_is_told_and_opened_again_with_a_greater_generation(stage: Stage) -> None:
