@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SETTLE_EVERY_MS = 1_000
 STABLE_MS = 10_000
 LOOK_MAX = 256  # led shards looked at in one turn
+RESIDENCE_MS = 600_000
 MOVES_MAX = 16  # transfers under way
 DRAIN_MAX = 128
 
@@ -35,6 +36,7 @@ class Rebalance:
         self._after = ""
         self._alive_since: dict[str, int] = {}
         self._drained = False
+        self._kept: dict[str, int] = {}  # moved here by a person: not moved on before
 
     def advance(self, now_ms: int) -> None:
         """Settle or drain, when it is time."""
@@ -53,6 +55,10 @@ class Rebalance:
         """When `advance` has something to do."""
         return self._next_ms
 
+    def keep(self, shard: str, now_ms: int) -> None:
+        """A person moved the shard here: leave it for a while."""
+        self._kept[shard] = now_ms + RESIDENCE_MS
+
     def begin_drain(self, now_ms: int) -> None:
         """Tell the others not to give us anything, and start."""
         self._next_ms = now_ms
@@ -69,6 +75,8 @@ class Rebalance:
             if self._node.transfers.under_way >= MOVES_MAX:
                 return
             leadership = group.led.get(name)
+            if now_ms < self._kept.get(name, 0):
+                continue
             if leadership is not None and leadership.state is State.LEADING:
                 best = self._better(group, leadership)
                 if best is not None and now_ms - self._alive_since.get(best, now_ms) >= STABLE_MS:

@@ -32,6 +32,8 @@ from shards.leadership import Leadership, State
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
+SYSTEM_PRINCIPAL = "system"
+
 
 @dataclass(slots=True)
 class Handing:
@@ -43,6 +45,8 @@ class Handing:
     epoch: int
     began_ms: int
     number: int | None
+    principal: str
+    reason: str
     dropped_ms: int | None = None  # when the lease was given up
     told: bool = False
     tally: Tally | None = None
@@ -84,7 +88,10 @@ class Transfers:
                 self._node.requests.answer(number, problem)
             return
         leadership.state = State.HANDING
-        handing = Handing(group, leadership, target, leadership.epoch, now_ms, number)
+        handing = Handing(
+            group, leadership, target, leadership.epoch, now_ms, number,
+            request.principal, request.reason,
+        )  # fmt: skip
         self._handing[leadership.shard] = handing
         group.shaky.add(leadership.shard)
         self._drained(handing, now_ms)
@@ -163,6 +170,7 @@ class Transfers:
             "kind": "handed", "group": handing.group.group, "shard": leadership.shard,
             "epoch": leadership.epoch, "sid": target.sid,
             "stores": handing.tally.yes if handing.tally is not None else 0,
+            "principal": handing.principal, "reason": handing.reason,
         }  # fmt: skip
         self._node.out.append(Tell(target.node, message))
         handing.told = True
@@ -224,6 +232,10 @@ class Transfers:
             if stores >> store & 1 and sighted.grants[store].epoch <= epoch:
                 fields = [str(epoch), "0", str(epoch), holder, "handover", session.sid, 0]
                 group.saw(shard, store, fields, now_ms)
+        by, reason = str(message.get("principal")), str(message.get("reason"))
+        self._node.upkeep.remember_reason(shard, by, reason)
+        if by != SYSTEM_PRINCIPAL:
+            self._node.rebalance.keep(shard, now_ms)
         self._node.standing[group.group].special.add(shard)
         self._node.standing[group.group].advance(now_ms)
 

@@ -248,6 +248,7 @@ REFUSALS: tuple[tuple[Problem, int, str, bool], ...] = (
     (Problem.TOO_OLD, 409, "too-old", False),
     (Problem.TOO_LARGE, 413, "too-large", False),
     (Problem.QUOTA_EXCEEDED, 507, "quota-exceeded", False),
+    (Problem.STORE_FULL, 507, "store-full", True),
     (Problem.OVERLOADED, 503, "overloaded", True),
     (Problem.UNKNOWN_OUTCOME, 504, "unknown-outcome", False),
 )
