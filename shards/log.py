@@ -362,9 +362,13 @@ class Log:
         return self.trimming if self.trimming.advance(self.commit, covered, hold_bytes) else None
 
     def forget(self) -> None:
-        """Drop entries that every flowing store has, and more when there is no room for them."""
-        flowing = [f.covered for f in self.followers if f.stream is Stream.FLOWING]
-        upto = min([self.commit, *flowing])
+        """Drop entries that every store within reach has, and more when there is no room for them.
+
+        A store whose probe is under way will need them in a moment: without them, the farthest
+        store of a group would have to be copied to after every election.
+        """
+        near = [f.covered for f in self.followers if f.stream is Stream.FLOWING or f.probing]
+        upto = min([self.commit, *near])
         if self._bytes > CACHE_BYTES_MAX:
             upto = max(upto, self._overflow())
         count = upto - self.floor.sequence

@@ -244,6 +244,26 @@ def test_what_every_flowing_store_has_is_forgotten() -> None:
     assert log.floor.sequence == 2
 
 
+def test_entries_are_kept_for_a_store_whose_first_answer_is_under_way() -> None:
+    log = Log("a", 3, "p/1", 3, 3, START, 0)
+    log.open_epoch([])
+    for store in (0, 1):
+        log.matches(store, 0, 0, 0, 0)
+    _, number = send(log, 2)  # the probe of a store that has not granted, or not yet
+    for store in (0, 1):
+        send(log, store)
+        ack(log, store, 1)
+    log.forget()
+    assert (log.is_open, log.floor.sequence) == (True, 0)
+    ack(log, 2, 0, number)
+    assert log.followers[2].stream is Stream.FLOWING
+    command, _ = send(log, 2)
+    assert sent_entries(command) == 1
+    ack(log, 2, 1)
+    log.forget()
+    assert log.floor.sequence == 1
+
+
 def test_a_store_out_of_reach_holds_nothing_back_and_needs_a_copy_then() -> None:
     log = opened()
     settle(log)
