@@ -1,8 +1,8 @@
 """Looks at the room every store has left, and tells the node.
 
-A store with room is looked at now and then, one with little of it several times a second, since a
-second is enough to fill what is left. The question goes over the ordered lane, in turn with the
-calls: it costs the store some ten microseconds. A store that is away is not asked.
+How soon a store is looked at again depends on what it has left: before it could be filled by the
+fastest writers there are. The question goes over the ordered lane, in turn with the calls, and
+costs the store some ten microseconds. A store that is away is not asked.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from typing import Protocol
 from controlplane.machine import Headroom
 from regions.store import StoreRoom
 
-EVERY_S = 2.0
-CLOSELY_EVERY_S = 0.25
-CLOSELY_FROM_PERCENT = 70
-CLOSELY_BELOW_BYTES = 128 << 20
-"""Of memory that is left."""
-CLOSELY_BELOW_DISK_BYTES = 1 << 30
-"""Of disk that is left."""
+EVERY_S_MAX = 2.0
+EVERY_S_MIN = 0.1
+FILL_BYTES_PER_S = 256 << 20
+"""Nobody fills a store faster."""
 
 
 class Looks(Protocol):
@@ -37,30 +34,30 @@ async def watch_headroom(lanes: Mapping[str, Looks], tell: Callable[[Headroom], 
 
 
 async def _watch(store: str, lane: Looks, tell: Callable[[Headroom], None]) -> None:
-    every_s = EVERY_S
-
-    def seen(room: StoreRoom) -> None:
-        nonlocal every_s
-        every_s = CLOSELY_EVERY_S if _is_tight(room) else EVERY_S
-        tell(
-            Headroom(
-                store,
-                room.memory_used_bytes,
-                room.memory_max_bytes,
-                room.disk_free_bytes,
-                room.disk_size_bytes,
-            )
-        )
-
+    loop = asyncio.get_running_loop()
     while True:
-        lane.look(seen)
-        await asyncio.sleep(every_s)
+        seen: asyncio.Future[StoreRoom] = loop.create_future()
+        lane.look(seen.set_result)
+        done, _ = await asyncio.wait({seen}, timeout=EVERY_S_MAX)
+        if done:
+            room = seen.result()
+            tell(_headroom(store, room))
+            await asyncio.sleep(pause_s(room))
 
 
-def _is_tight(room: StoreRoom) -> bool:
+def pause_s(room: StoreRoom) -> float:
+    """How long a store may be left alone."""
     left_bytes = room.memory_max_bytes - room.memory_used_bytes
-    if left_bytes < CLOSELY_BELOW_BYTES:
-        return True
-    if left_bytes * 100 < room.memory_max_bytes * (100 - CLOSELY_FROM_PERCENT):
-        return True
-    return room.disk_free_bytes is not None and room.disk_free_bytes < CLOSELY_BELOW_DISK_BYTES
+    if room.disk_free_bytes is not None:
+        left_bytes = min(left_bytes, room.disk_free_bytes)
+    return max(EVERY_S_MIN, min(EVERY_S_MAX, left_bytes / FILL_BYTES_PER_S))
+
+
+def _headroom(store: str, room: StoreRoom) -> Headroom:
+    return Headroom(
+        store,
+        room.memory_used_bytes,
+        room.memory_max_bytes,
+        room.disk_free_bytes,
+        room.disk_size_bytes,
+    )
