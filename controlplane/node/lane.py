@@ -18,10 +18,12 @@ from typing import Any
 
 from controlplane.machine import Call
 from regions.codec import FORMAT, Code, Reply
-from regions.latency import RoundTrip
+from regions.latency import RoundTrip, timeouts_for
 
 Take = Callable[[list[Any] | None, int], None]
 
+LONGEST_TTL_MS = 60_000  # until a lane knows the leases it carries
+REFRESH_EVERY = 8  # round trips
 COMMANDS_MAX = 200  # in one call: some ten milliseconds of a store's time, if all are elections
 
 
@@ -29,9 +31,9 @@ class Lane:
     """One store's ordered lane; `sent_ms` is when the call now being answered was sent."""
 
     __slots__ = (
-        "_process", "_waiting", "generation", "heard_ms", "incarnation", "opseq", "quarantined",
-        "refusal",
-        "round_trip", "sent_ms", "store", "under_way",
+        "_process", "_samples", "_waiting", "generation", "heard_ms", "incarnation", "opseq",
+        "quarantined", "refusal", "round_trip", "round_trip_ms", "sent_ms", "shortest_ttl_ms",
+        "store", "timeout_ms", "under_way", "window",
     )  # fmt: skip
 
     def __init__(
@@ -46,24 +48,34 @@ class Lane:
         self.sent_ms = 0
         self.heard_ms: int | None = None
         self.round_trip = RoundTrip(expected_round_trip_ms)
+        self.shortest_ttl_ms = LONGEST_TTL_MS
+        self._samples = 0
+        self._refresh()
         self.opseq = 0
         self.quarantined = False
         self.refusal = ""
 
-    @property
-    def round_trip_ms(self) -> int:
-        """What an answer usually takes."""
-        return int(self.round_trip.p50_ms)
+    def serve(self, ttl_ms: int) -> None:
+        """This lane carries a group with this lease: the shortest decides on its time-outs."""
+        self.shortest_ttl_ms = min(self.shortest_ttl_ms, ttl_ms)
+        self._refresh()
+
+    def measured(self, round_trip_ms: int) -> None:
+        """Take a round trip; what follows from all of them is refreshed now and then."""
+        self.round_trip.add(round_trip_ms)
+        self._samples += 1
+        if self._samples % REFRESH_EVERY == 0:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self.round_trip_ms = int(self.round_trip.p50_ms)
+        self.timeout_ms = timeouts_for(self.shortest_ttl_ms, self.round_trip.p99_ms).call_ms
+        self.window = max(2, min(32, 2 + self.round_trip_ms // 4))
 
     @property
     def is_up(self) -> bool:
         """Whether commands can be sent now."""
         return self.generation > 0
-
-    @property
-    def window(self) -> int:
-        """Calls that may be under way before appends wait: more where answers take longer."""
-        return max(2, min(32, 2 + self.round_trip_ms // 4))
 
     @property
     def has_room(self) -> bool:
@@ -101,7 +113,7 @@ class Lane:
         sent_ms, takes = self.under_way.popleft()
         self.sent_ms = sent_ms
         self.heard_ms = now_ms
-        self.round_trip.add(now_ms - sent_ms)
+        self.measured(now_ms - sent_ms)
         refusal = self._refusal(reply, len(takes))
         if refusal:
             self.refusal = refusal
@@ -140,6 +152,7 @@ class Lane:
         for take in takes:
             take(None, now_ms)
 
-    def overdue_ms(self, timeout_ms: int) -> int | None:
+    @property
+    def overdue_ms(self) -> int | None:
         """When the oldest unanswered call will be overdue."""
-        return self.under_way[0][0] + timeout_ms if self.under_way else None
+        return self.under_way[0][0] + self.timeout_ms if self.under_way else None

@@ -61,7 +61,6 @@ from controlplane.requests import (
 )  # fmt: skip
 from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.codec import FORMAT, Code
-from regions.latency import timeouts_for
 from shards.leadership import Leadership, Reply, State
 
 
@@ -109,6 +108,7 @@ class Node:
                 lane = self._new_lane(store)
                 if plan.stands or store.region == self.plan.region:
                     lane = self.lanes.setdefault(store.store, lane)
+                    lane.serve(plan.ttl_ms)
                 lanes.append(lane)
             group = Group(plan, self, lanes, now_ms)
             group.changed = self._grant_changed
@@ -156,10 +156,10 @@ class Node:
         """Let time pass."""
         self.now_ms = now_ms = max(self.now_ms, now_ms)
         for lane in self.lanes.values():
-            due_ms = lane.overdue_ms(self._timeout_ms(lane))
+            due_ms = lane.overdue_ms
             if due_ms is not None and due_ms <= now_ms:
                 self.out.append(Drop(lane.store, lane.generation, "no answer in time"))
-                lane.round_trip.add(self._timeout_ms(lane))
+                lane.measured(lane.timeout_ms)
                 self._disconnected(lane.store, lane.generation)
         for name, group in self.groups.items():
             group.advance(now_ms)
@@ -207,13 +207,8 @@ class Node:
         times += [group.deadline_ms for group in self.groups.values()]
         times += [desk.deadline_ms for desk in self.standing.values()]
         times += [group.lazy_ms for group in self.groups.values()]
-        times += [lane.overdue_ms(self._timeout_ms(lane)) for lane in self.lanes.values()]
+        times += [lane.overdue_ms for lane in self.lanes.values()]
         return min(t for t in times if t is not None)
-
-    def _timeout_ms(self, lane: Lane) -> int:
-        uses = [g for g in self.groups.values() if g.store_of(lane) is not None]
-        shortest_ms = min(group.times.ttl_ms for group in uses)
-        return timeouts_for(shortest_ms, lane.round_trip.p99_ms).call_ms
 
     # -- lanes
 

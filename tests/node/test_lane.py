@@ -1,55 +1,146 @@
-"""The ordered lane: what counts as an answer, and what never counts again."""
-
-from __future__ import annotations
+"""The ordered lane as the core sees it: batches, answers in order, and what silence means."""
 
 from typing import Any
 
-from controlplane.node.lane import Lane
-from regions.codec import Reply
+import pytest
+
+from controlplane.node.lane import COMMANDS_MAX, Lane
+from regions.codec import FORMAT, Code, Reply
 
 
-def reply(opseq: int, results: list[list[Any]], code: str = "OK") -> Reply:
-    return Reply(code, "s1", "inc", "run", opseq, results)
+class Taker:
+    """Takes answers and remembers them, with their time."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[Any, int]] = []
+
+    def __call__(self, result: list[Any] | None, now_ms: int) -> None:
+        self.taken.append((result, now_ms))
 
 
-def lane_with_a_call_under_way() -> tuple[Lane, list[Any]]:
-    lane = Lane("s1", "inc", "p", 1.0)
-    lane.connected(1)
-    taken: list[Any] = []
-    lane.ask(["hello", "", 0], lambda result, now_ms: taken.append(result))
-    assert lane.call(10) is not None
-    return lane, taken
+def lane() -> Lane:
+    made = Lane("s1", "incarnation", "p", 2)
+    made.connected(3)
+    return made
 
 
-def test_answers_are_given_out_in_the_order_asked() -> None:
-    lane, taken = lane_with_a_call_under_way()
-    assert lane.answered(reply(5, [["OK", 1, "open", False]]), 12)
-    assert taken == [["OK", 1, "open", False]]
-    assert lane.opseq == 5
+def reply(*results: list[Any], code: str = "OK", opseq: int = 7) -> Reply:
+    return Reply(code, "s1", "incarnation", "run", opseq, list(results))
 
 
-def test_a_refused_call_is_unknown_to_everybody_who_asked() -> None:
-    lane, taken = lane_with_a_call_under_way()
-    assert not lane.answered(reply(5, [], "WRONG_INCARNATION"), 12)
-    assert taken == [None]
-    assert lane.refusal == "WRONG_INCARNATION"
+def result(word: str) -> list[Any]:
+    return [word, 1, "open", False]
 
 
-def test_a_store_that_went_back_is_never_used_again() -> None:
-    lane, _ = lane_with_a_call_under_way()
-    assert lane.answered(reply(5, [["OK", 1, "open", False]]), 12)
-    lane.ask(["hello", "", 0], lambda result, now_ms: None)
-    assert lane.call(13) is not None
-    assert not lane.answered(reply(4, [["OK", 1, "open", False]]), 14)
-    lane.lost(15)
-    lane.connected(2)
-    assert not lane.is_up
-    assert "rolled back" in lane.refusal
+def test_everything_that_waits_leaves_as_one_call() -> None:
+    made, taker = lane(), Taker()
+    made.ask(["one"], taker)
+    made.ask(["two"], taker)
+    call = made.call(100)
+    assert call is not None
+    assert call.header == [FORMAT, "incarnation", "p", 3]
+    assert (call.store, call.generation, call.commands) == ("s1", 3, [["one"], ["two"]])
+    assert made.call(100) is None
+    assert not made.waits
 
 
-def test_what_waits_when_the_lane_is_lost_is_unknown_once() -> None:
-    lane, taken = lane_with_a_call_under_way()
-    lane.ask(["hello", "", 0], lambda result, now_ms: taken.append("late"))
-    lane.lost(20)
-    lane.lost(21)
-    assert taken == [None, "late"]
+def test_a_call_holds_no_more_than_a_store_does_quickly() -> None:
+    made, taker = lane(), Taker()
+    for _ in range(COMMANDS_MAX + 1):
+        made.ask(["one"], taker)
+    sizes = [len(call.commands) for call in (made.call(0), made.call(0)) if call is not None]
+    assert sizes == [COMMANDS_MAX, 1]
+
+
+def test_answers_go_to_those_who_asked_with_the_time_their_call_was_sent() -> None:
+    made, first, second = lane(), Taker(), Taker()
+    sent: list[int] = []
+    made.ask(["one"], first)
+    made.ask(["two"], lambda found, now_ms: sent.append(made.sent_ms))
+    made.call(100)
+    made.ask(["three"], second)
+    made.call(150)
+    assert made.answered(reply(result("a"), result("b")), 170)
+    assert made.answered(reply(result("c"), opseq=9), 180)
+    assert first.taken == [(result("a"), 170)]
+    assert second.taken == [(result("c"), 180)]
+    assert sent == [100]
+    assert made.opseq == 9
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        reply(code=Code.WRONG_INCARNATION),
+        reply(code=Code.EMPTY),
+        reply(code="A CODE OF TOMORROW"),
+        reply(result("a")),  # one answer to two questions
+    ],
+)
+def test_a_call_that_is_refused_as_a_whole_is_unknown_to_all_who_asked(refusal: Reply) -> None:
+    made, taker = lane(), Taker()
+    made.ask(["one"], taker)
+    made.ask(["two"], taker)
+    made.call(100)
+    assert not made.answered(refusal, 120)
+    assert taker.taken == [(None, 120), (None, 120)]
+    assert made.refusal
+
+
+def test_a_store_that_went_back_in_time_is_never_believed_again() -> None:
+    made, taker = lane(), Taker()
+    for opseq in (7, 6):
+        made.ask(["one"], taker)
+        made.call(100)
+        believed = made.answered(reply(result("a"), opseq=opseq), 120)
+    assert not believed
+    assert made.quarantined
+    assert "rolled back" in made.refusal
+    made.lost(130)
+    made.connected(4)
+    assert not made.is_up or made.quarantined
+
+
+def test_what_is_unanswered_when_the_lane_breaks_is_unknown_once() -> None:
+    made, under_way, waiting = lane(), Taker(), Taker()
+    made.ask(["one"], under_way)
+    made.call(100)
+    made.ask(["two"], waiting)
+    made.lost(150)
+    made.lost(160)
+    assert (under_way.taken, waiting.taken) == ([(None, 150)], [(None, 150)])
+    assert not made.is_up
+    assert made.call(170) is None
+
+
+def test_what_is_asked_of_a_lane_that_is_down_waits_until_it_is_failed() -> None:
+    made, taker = Lane("s1", "incarnation", "p", 2), Taker()
+    made.ask(["one"], taker)
+    assert made.call(0) is None
+    assert made.waits
+    made.lost(10)
+    assert taker.taken == [(None, 10)]
+
+
+def test_the_oldest_unanswered_call_tells_when_the_lane_is_overdue() -> None:
+    made, taker = lane(), Taker()
+    made.serve(900)
+    assert made.timeout_ms == 250
+    assert made.overdue_ms is None
+    for at_ms in (100, 200):
+        made.ask(["one"], taker)
+        made.call(at_ms)
+    assert made.overdue_ms == 350
+    made.answered(reply(result("a")), 250)
+    assert made.overdue_ms == 450
+
+
+def test_appends_wait_while_enough_calls_are_under_way() -> None:
+    made, taker = lane(), Taker()
+    assert made.has_room
+    for _ in range(made.window):
+        made.ask(["one"], taker)
+        made.call(0)
+    assert not made.has_room
+    made.answered(reply(result("a")), 1)
+    assert made.has_room
