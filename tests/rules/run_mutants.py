@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("regions", "shards", "controlplane", "tests/rules", "tests/node", "tests/shards")
+COPIED = ("regions", "shards", "controlplane", *(
+    f"tests/{part}" for part in ("rules", "node", "regions", "shards")
+))  # fmt: skip
 TIMEOUT_S = 120
 FAILED = 1  # what pytest answers when a test failed, and not for any other trouble
 

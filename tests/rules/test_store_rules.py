@@ -6,7 +6,7 @@ named by what they say.
 
 import pytest
 
-from regions.codec import Code
+from regions.codec import Code, pack
 from shards.entry import write_entry
 from tests.rules.one_store import OneStore, chain_of
 
@@ -360,3 +360,16 @@ def test_nothing_is_fresh_that_is_not_held(store: OneStore, command: list[str]) 
     assert store.is_fresh("a")
     assert store.do(*command)[0] == "OK"
     assert not store.is_fresh("a")
+
+
+def test_a_copy_that_is_not_whole_is_neither_read_nor_copied(store: OneStore) -> None:
+    """It was taken while the source went on from 2 to 3, so it holds some of what 3 wrote."""
+    store.prepare("a", 1, A)
+    entries = chain_of(1, "x", "y", "z")
+    store.do("stage", "a", "copy", "kv", [["part\0z", pack([3, b"z"])]])
+    assert store.do("adopt", "a", "1", A, "copy", "1", 2, entries[1].chain, 3) == ["OK"]
+    assert store.do("read", "a", "", 0, ["z"], [])[0] == "BUSY"
+    assert store.do("page", "a", "kv", "", 1_000)[0] == "BUSY"
+    store.append("a", 1, A, entries[1], entries[2:], commit=3)
+    assert store.do("page", "a", "kv", "", 1_000)[0] == "OK"
+    assert store.value("a", "z") == b"z"
