@@ -49,6 +49,12 @@ class LettingGo:
         """Whether a store has yet to answer a release."""
         return shard in self._debts
 
+    @property
+    def is_paying(self) -> bool:
+        """Whether a store within reach has yet to answer a release."""
+        lanes = self._group.lanes
+        return any(lanes[debt.store].is_up for debts in self._debts.values() for debt in debts)
+
     def ended(self, leadership: Leadership, release: int) -> None:
         """A leadership is over: every epoch it stood at is released at the stores of `release`."""
         shard = leadership.shard

@@ -37,6 +37,8 @@ class Rebalance:
         self._alive_since: dict[str, int] = {}
         self._drained = False
         self._kept: dict[str, int] = {}  # moved here by a person: not moved on before
+        self._misses: dict[str, int] = {}  # how often a node did not come for what it was handed
+        self._shunned: dict[str, int] = {}  # ... and until when nothing is handed to it
 
     def advance(self, now_ms: int) -> None:
         """Settle or drain, when it is time."""
@@ -59,6 +61,23 @@ class Rebalance:
         """A person moved the shard here: leave it for a while."""
         self._kept[shard] = now_ms + RESIDENCE_MS
 
+    def missed(self, node: str, now_ms: int) -> None:
+        """A node did not take over: it is left alone, twice as long each time.
+
+        It may renew its session and hear nothing of it, say. Each attempt costs its shard half a
+        lease, so there must not be many.
+        """
+        self._misses[node] = misses = self._misses.get(node, 0) + 1
+        self._shunned[node] = now_ms + min(STABLE_MS << min(misses, 10), RESIDENCE_MS)
+
+    def came(self, node: str) -> None:
+        """A node took over what it was handed."""
+        self._misses.pop(node, None)
+        self._shunned.pop(node, None)
+
+    def _may_be_handed(self, node: str, now_ms: int) -> bool:
+        return now_ms >= self._shunned.get(node, 0)
+
     def begin_drain(self, now_ms: int) -> None:
         """Tell the others not to give us anything, and start."""
         self._next_ms = now_ms
@@ -79,7 +98,9 @@ class Rebalance:
                 continue
             if leadership is not None and leadership.state is State.LEADING:
                 best = self._better(group, leadership)
-                if best is not None and now_ms - self._alive_since.get(best, now_ms) >= STABLE_MS:
+                if best is None or not self._may_be_handed(best, now_ms):
+                    continue
+                if now_ms - self._alive_since.get(best, now_ms) >= STABLE_MS:
                     self._move(group, leadership, best, "preferred", now_ms)
 
     def _note_alive(self, group: Group, now_ms: int) -> None:
@@ -112,14 +133,15 @@ class Rebalance:
                 left += 1
                 if leadership.state is State.LEADING and self._node.transfers.under_way < DRAIN_MAX:
                     self._give(group, leadership, now_ms)
-        if left == 0 and not self._drained:
+        paying = any(group.letting_go.is_paying for group in self._node.groups.values())
+        if left == 0 and not paying and not self._drained:
             self._drained = True
             self._node.out.append(Drained())
 
     def _give(self, group: Group, leadership: Leadership, now_ms: int) -> None:
         here = self._node.plan.node
         order = self._node.standing[group.group].order(leadership.sighted)
-        others = [node for node in order if node != here]
+        others = [n for n in order if n != here and self._may_be_handed(n, now_ms)]
         if others and leadership.serves(now_ms):
             self._move(group, leadership, others[0], "drain", now_ms)
         else:

@@ -196,6 +196,7 @@ class Transfers:
         if leading is not None and leading.epoch > handing.epoch:
             del self._handing[leadership.shard]
             detail = {"to": handing.target.node}
+            self._node.rebalance.came(handing.target.node)
             self._node.happened("transferred", leadership.shard, leadership.epoch, detail)
             leadership.end("transferred", now_ms)
         elif now_ms - (handing.dropped_ms or now_ms) > group.times.ttl_ms // 2:
@@ -204,6 +205,7 @@ class Transfers:
     def _take_back(self, handing: Handing, now_ms: int) -> None:
         """The target is late, or a handover was refused: stand again, at a higher epoch."""
         self._handing.pop(handing.leadership.shard, None)
+        self._node.rebalance.missed(handing.target.node, now_ms)
         self._answer(
             handing, Refused(Problem.TRANSFERRING, "the target did not take over; standing again")
         )

@@ -116,10 +116,12 @@ class Rig:
         shards: tuple[str, ...] = ("a",),
     ) -> None:
         self.now_ms = 1_000_000
+        self.step_ms = STEP_MS
         self.ttl_ms = ttl_ms
         names = [f"s{n + 1}" for n in range(stores + followers)]
         self.stores: dict[str, StoreModel] = {name: new_store(name) for name in names}
         self.on_call: Callable[[str, list[list[Any]]], None] = lambda store, commands: None
+        self.untold: set[str] = set()  # nodes that messages of others do not reach
         self._voters = stores
         self.seats: dict[str, Seat] = {}
         for name in names:
@@ -213,7 +215,7 @@ class Rig:
         end_ms = self.now_ms + ms
         self.settle()
         while self.now_ms < end_ms:
-            self.now_ms = min(end_ms, self.now_ms + STEP_MS)
+            self.now_ms = min(end_ms, self.now_ms + self.step_ms)
             self.settle()
 
     def until(self, condition: Callable[[], bool], ms_max: int = 20_000) -> None:
@@ -222,7 +224,7 @@ class Rig:
         self.settle()
         while not condition():
             assert self.now_ms < end_ms, "it never happened"
-            self.run(STEP_MS)
+            self.run(self.step_ms)
 
     def step_until(self, seat: Seat, condition: Callable[[], bool]) -> None:
         """One node and its stores, turn by turn: stops between deciding and sending."""
@@ -293,7 +295,7 @@ class Rig:
             case Answer():
                 seat.answers[effect.id] = effect.outcome
             case Tell():
-                if effect.node in self.seats:
+                if effect.node in self.seats and effect.node not in self.untold:
                     self.seats[effect.node].inbox.append(Told(seat.plan.node, effect.message))
             case Probe():
                 seat.inbox.append(Probed(effect.node, effect.shard, True))
