@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.mutants import CRASH, MUTANTS, Edit, Mutant, hunt, plant
+from tests.simulation.mutants import CRASH, hunt, plant
+from tests.simulation.planted import MUTANTS, UNSEEN, Edit, Mutant
 
 QUICK_SEEDS_MAX = 12
 
@@ -17,7 +18,7 @@ def test_mutant_is_caught(mutant: Mutant) -> None:
     assert set(caught.invariants) - {CRASH}, "it only crashed: that proves little"
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", [*MUTANTS, *UNSEEN], ids=lambda m: m.name)
 def test_mutant_can_be_planted(mutant: Mutant, tmp_path: Path) -> None:
     plant(mutant, tmp_path)
     for edit in mutant.edits:
