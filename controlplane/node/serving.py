@@ -82,7 +82,12 @@ class Serving:
     def submit(
         self, group: Group, leadership: Leadership, number: int, request: Request, now_ms: int
     ) -> None:
-        """Take a write or a strong read for a shard this node leads, or is about to."""
+        """Take a write or a strong read for a shard this node leads, or is about to.
+
+        A request whose time was up while it waited has been refused, and so it must not happen.
+        """
+        if self._node.requests.get(number) is None:
+            return
         if leadership.state is not State.LEADING:
             self._desk(leadership).waiting.append((number, request))
             return
@@ -214,6 +219,8 @@ class Serving:
             desk.admission.read_ended(mine)
             if self.reads.outlived(leadership, epoch, number):
                 return
+            if self._node.requests.get(number) is None:
+                return  # refused meanwhile, because its time was up
             if result is None or result[0] != Code.OK:
                 if attempt < group.stores:
                     self._look_up(group, leadership, number, proposal, lookup, attempt + 1)
