@@ -11,6 +11,7 @@ other peer must have answered it meanwhile, if there is another.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from controlplane.machine import Probe
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PROBE_EVERY_MS = 1_000
 FAILURES_MIN = 4
+SHARDS_TRIED = 4  # of one leader: a few, always the same, so that probing costs next to nothing
 REVOKE_MAX = 100
 
 
@@ -57,7 +59,7 @@ class Probing:
         if not leaders:
             return
         group, peer = leaders[int(self._node.draw() * len(leaders)) % len(leaders)]
-        shards = sorted(group.by_holder[peer.sid])
+        shards = nsmallest(SHARDS_TRIED, group.by_holder[peer.sid])
         shard = shards[int(self._node.draw() * len(shards)) % len(shards)]
         timeout_ms = max(300, group.times.ttl_ms // 4)
         self._node.out.append(Probe(peer.node, peer.url, shard, timeout_ms))
@@ -83,13 +85,24 @@ class Probing:
         if record.failures == 0:
             record.first_failure_ms = now_ms
         record.failures += 1
+        if record.failures < FAILURES_MIN or self._is_general():
+            return
         for group, peer in self._leaders(now_ms):
             if peer.node == node and self._is_certain(record, node, group, now_ms):
+                record.failures = 0  # others need time to take over before it is asked again
                 self._revoke(group, peer, now_ms)
+
+    def _is_general(self) -> bool:
+        """Whether probes fail widely: then the fleet is overloaded, or this node is cut off.
+
+        Moving leaders around would make an overload worse.
+        """
+        failing = sum(record.failures > 0 for record in self._records.values())
+        return 2 * failing > max(2, len(self._records))
 
     def _is_certain(self, record: Record, node: str, group: Group, now_ms: int) -> bool:
         lasted_ms = now_ms - record.first_failure_ms
-        if record.failures < FAILURES_MIN or lasted_ms < group.times.ttl_ms:
+        if lasted_ms < group.times.ttl_ms:
             return False
         others = [r for name, r in self._records.items() if name != node]
         return not others or any(

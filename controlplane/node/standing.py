@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from controlplane.machine import Happened
+from controlplane.node.directory import SYSTEM
 from controlplane.node.group import Group
 from shards.election import pre_vote
 from shards.grant import Sighted, process_of
@@ -27,6 +28,7 @@ from shards.leadership import Leadership, State
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
+LOOK_EVERY_MS = 20
 CHUNK_MAX = 256  # shards stood for in one turn
 STANDING_MAX = 1024  # elections under way at once
 # A store that was not heard of yet counts as free: what the others show says more.
@@ -39,7 +41,9 @@ class Attempt:
     """What a candidate remembers of one open shard."""
 
     open_since_ms: int
-    not_before_ms: int = 0
+    backoff_ms: int = 0  # after lost elections: not before
+    not_before_ms: int = 0  # worth another look, while the same nodes live (`version`)
+    version: int = -1
     losses: int = 0
     deadline_ms: int = 0
     reported: bool = False
@@ -57,26 +61,36 @@ class StandingDesk:
         self._appeared_ms: dict[str, int] = {}
         self.special: set[str] = set()  # handed to us, or revoked: look at once
         self.why: dict[str, str] = {}
-        self.deadline_ms: int | None = None  # when a holder will have been silent long enough
+        self.deadline_ms: int | None = None  # when there may be something to stand for
+        self._next_look_ms = 0
+        self._alive_version = 0
 
     def advance(self, now_ms: int) -> None:
-        """Stand where it is time; called at every turn after a poll was answered."""
-        group = self._group
-        session = group.session
-        self._alive = self._living(now_ms)
-        self.deadline_ms = self._next_gone_ms(now_ms)
+        """Stand where it is time; called at every turn in which time passed."""
+        alive = self._living(now_ms)
+        if alive != self._alive:
+            self._alive = alive
+            self._alive_version += 1
         self._check_deadlines(now_ms)
-        if session is None or not self._ready(now_ms):
+        self.deadline_ms = self._next_gone_ms(now_ms)
+        if self._group.session is None or not self._ready(now_ms):
             return
-        budget = min(CHUNK_MAX, STANDING_MAX - self._standing_count())
-        for shard in self._open_shards(now_ms):
+        if now_ms >= self._next_look_ms or self.special:
+            self._look(now_ms)
+        if self._attempts:
+            looks = (self.deadline_ms, self._next_look_ms)
+            self.deadline_ms = min(ms for ms in looks if ms is not None)
+
+    def _look(self, now_ms: int) -> None:
+        """Go through the open shards; the more there are, the longer until the next look."""
+        open_now = self._open_shards(now_ms)
+        self._next_look_ms = now_ms + max(LOOK_EVERY_MS, len(open_now) // 100)
+        budget = min(CHUNK_MAX, STANDING_MAX - len(self._group.standing))
+        for shard in open_now:
             if budget <= 0:
                 return
-            if self._consider(group.sighted(shard), now_ms):
+            if self._consider(shard, now_ms):
                 budget -= 1
-
-    def _standing_count(self) -> int:
-        return len(self._group.standing)
 
     def _ready(self, now_ms: int) -> bool:
         """A majority renewed the session, and the others had a chance to show up."""
@@ -113,7 +127,11 @@ class StandingDesk:
             if self._is_gone(holder, now_ms):
                 found.update(s for s in shards if s not in group.led)
         self._forget_closed(found)
-        return sorted(found, key=lambda s: (s != "system", s))
+        in_order = sorted(found)
+        if SYSTEM in found:
+            in_order.remove(SYSTEM)
+            in_order.insert(0, SYSTEM)
+        return in_order
 
     def _is_gone(self, holder: str, now_ms: int) -> bool:
         group = self._group
@@ -159,26 +177,37 @@ class StandingDesk:
 
         return [node for node, _ in sorted(self._alive, key=rank)]
 
-    def _consider(self, sighted: Sighted, now_ms: int) -> bool:
-        group, shard = self._group, sighted.shard
+    def _consider(self, shard: str, now_ms: int) -> bool:
         attempt = self._attempts.get(shard)
         if attempt is None:
             attempt = self._attempts[shard] = Attempt(now_ms)
+        if attempt.version == self._alive_version and now_ms < attempt.not_before_ms:
+            return False
+        sighted = self._group.sighted(shard)
         self._report_stuck(sighted, attempt, now_ms)
-        if now_ms < max(attempt.not_before_ms, self._cooling.get(shard, 0)):
+        turn_ms = self._turn_ms(sighted, attempt)
+        if now_ms < turn_ms:
+            attempt.version, attempt.not_before_ms = self._alive_version, turn_ms
             return False
-        if sighted.placement_rev == 0:
-            self.why[shard] = "its placement is not known yet"
-            return False
-        step_ms = group.times.poll_every_ms + 4 * self._round_trip_ms()
-        patience_ms = self._place(sighted) * step_ms
-        if shard not in self.special and now_ms < attempt.open_since_ms + patience_ms:
-            return False
+        return self._try(sighted, attempt, now_ms)
+
+    def _turn_ms(self, sighted: Sighted, attempt: Attempt) -> int:
+        """When it is this node's turn to stand: after a loss, an eviction, better candidates."""
+        turn_ms = max(attempt.backoff_ms, self._cooling.get(sighted.shard, 0))
+        if sighted.shard in self.special:
+            return turn_ms
+        step_ms = self._group.times.poll_every_ms + 4 * self._round_trip_ms()
+        return max(turn_ms, attempt.open_since_ms + self._place(sighted) * step_ms)
+
+    def _try(self, sighted: Sighted, attempt: Attempt, now_ms: int) -> bool:
+        group, shard = self._group, sighted.shard
         session = group.session
         assert session is not None, "standing without a session"
         prospect = pre_vote(sighted, session, group.watch, group.voters, now_ms)
-        if not prospect.expected:
-            self.why[shard] = prospect.why
+        if sighted.placement_rev == 0 or not prospect.expected:
+            self.why[shard] = prospect.why or "its placement is not known yet"
+            attempt.version = self._alive_version
+            attempt.not_before_ms = now_ms + group.times.poll_every_ms // 4
             return False
         tags = {condition[0] for condition in prospect.conditions.values()}
         why = next(tag for tag in MOST_TELLING if tag in tags)
@@ -259,7 +288,7 @@ class StandingDesk:
         attempt.losses += 1
         round_trip_ms = max(10, self._round_trip_ms())
         cap = min(self._group.times.ttl_ms // 2, 2 * round_trip_ms * 2 ** min(attempt.losses, 10))
-        attempt.not_before_ms = now_ms + int(self._node.draw() * cap)
+        attempt.backoff_ms = now_ms + int(self._node.draw() * cap)
 
     def cool(self, shard: str, now_ms: int) -> None:
         """This process was made to give the shard up: let others have it first."""
