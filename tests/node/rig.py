@@ -34,7 +34,7 @@ from controlplane.node import Node
 from controlplane.node.group import Group
 from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, StorePlan
 from controlplane.requests import Outcome, Put, Read, Request, Write
-from regions.codec import FORMAT, Reply, pack
+from regions.codec import FORMAT, Code, Reply, pack
 from regions.scripts.model import StoreModel
 from shards.leadership import Leadership
 from shards.scripts.model import new_store
@@ -121,6 +121,7 @@ class Rig:
         names = [f"s{n + 1}" for n in range(stores + followers)]
         self.stores: dict[str, StoreModel] = {name: new_store(name) for name in names}
         self.on_call: Callable[[str, list[list[Any]]], None] = lambda store, commands: None
+        self.full: set[str] = set()  # stores that have no memory for calls, and do nothing of them
         self.untold: set[str] = set()  # nodes that messages of others do not reach
         self._voters = stores
         self.seats: dict[str, Seat] = {}
@@ -268,13 +269,20 @@ class Rig:
         for store, wire in seat.wires.items():
             while wire.requests and not wire.held:
                 call = wire.requests.popleft()
-                self.on_call(store, call.commands)
-                wire.replies.append(self.stores[store].call(call.header, call.commands))
+                wire.replies.append(self._execute(store, call))
                 moved = True
             while wire.replies and not wire.muted:
                 seat.inbox.append(Answered(store, wire.generation, wire.replies.popleft()))
                 moved = True
         return moved
+
+    def _execute(self, store: str, call: Call) -> Reply:
+        twin = self.stores[store]
+        if store in self.full:
+            state = twin.state
+            return Reply(Code.OOM, state.store_id, state.incarnation, twin.run_id, state.opseq, [])
+        self.on_call(store, call.commands)
+        return twin.call(call.header, call.commands)
 
     def _perform(self, seat: Seat, effect: Effect) -> None:
         seat.effects.append(effect)

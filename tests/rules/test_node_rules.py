@@ -372,6 +372,33 @@ def test_r19_nor_is_one_whose_connection_is_new() -> None:
     assert n1.serves("a")
 
 
+def test_r19_nor_is_one_that_declined_what_the_renewal_builds_on() -> None:
+    """Its memory was full for the call with the entry, and not for the one with the renewal."""
+    rig, n1 = led_rig()
+    seen = rig.is_fresh("s3")[1]
+    rig.hold("n1", "s3")
+    write = n1.put("a", "k")
+    rig.settle()
+    wire = rig.wire("n1", "s3")
+    assert len(wire.requests) == 1  # the entry
+    rig.until(lambda: any(c[0] == "renew" for call in wire.requests for c in call.commands))
+    rig.full.add("s3")
+    first = wire.requests.popleft()
+    wire.replies.append(rig._execute("s3", first))
+    rig.full.clear()
+    rig.mute("n1", "s3")
+    wire.held = False
+    rig.settle()
+    assert isinstance(n1.answers[write], Written)
+    fresh, newer = rig.is_fresh("s3")
+    assert newer > seen  # the renewal was taken
+    assert not fresh
+    rig.let("n1", "s3")
+    rig.run(2 * rig.ttl_ms)
+    assert rig.is_fresh("s3")[0]
+    assert rig.log("s3").ap == rig.log("s1").ap
+
+
 def test_r20_an_age_is_dated_by_a_poll_from_before_what_the_holder_had_seen() -> None:
     watch = Watch(1, TIMES)
     for opseq, sent_ms in ((10, 100), (20, 200), (30, 300)):
