@@ -171,7 +171,7 @@ def test_what_was_refused_because_time_was_up_does_not_happen_later(wait: str) -
         n1.led("a").end("resigned", rig.now_ms)
         rig.step_until(n1, lambda: "a" in n1.group.led and n1.led("a").state is State.RECOVERING)
     rig.mute("n1", *rig.stores)
-    number = n1.ask(write("k", op_id="o", digest="d"))
+    number = n1.ask(write("k", op_id="o" if wait == "lookup" else "", digest="d"))
     rig.run(5_100)
     assert problem(n1.answers[number]) is Problem.NO_QUORUM
     rig.let("n1", *rig.stores)
