@@ -22,7 +22,7 @@ from controlplane.machine import Happened
 from controlplane.node.directory import SYSTEM
 from controlplane.node.group import Group
 from shards.election import pre_vote
-from shards.grant import Sighted, process_of
+from shards.grant import Held, Sighted, process_of
 from shards.leadership import Leadership, State
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class StandingDesk:
         self._cooling: dict[str, int] = {}  # evicted here: do not stand before
         self._alive: list[tuple[str, str]] = []  # (node, region), sorted
         self._appeared_ms: dict[str, int] = {}
-        self.special: set[str] = set()  # handed to us, or revoked: look at once
+        self.special: set[str] = set()  # handed to us: look at once
         self.why: dict[str, str] = {}
         self.deadline_ms: int | None = None  # when there may be something to stand for
         self._next_look_ms = 0
@@ -122,6 +122,7 @@ class StandingDesk:
 
     def _open_shards(self, now_ms: int) -> list[str]:
         group = self._group
+        self.special = {s for s in self.special if s in group.led or self._is_handed_here(s)}
         found = {s for s in self.special if s not in group.led}
         for holder, shards in list(group.by_holder.items()):
             if self._is_gone(holder, now_ms):
@@ -132,6 +133,13 @@ class StandingDesk:
             in_order.remove(SYSTEM)
             in_order.insert(0, SYSTEM)
         return in_order
+
+    def _is_handed_here(self, shard: str) -> bool:
+        """Whether a store shows it; else its holder has taken it back, or somebody else has it."""
+        group = self._group
+        sid = "" if group.session is None else group.session.sid
+        grants = group.sighted(shard).grants[: group.voters]
+        return any(grant.state == Held.HANDOVER and grant.target == sid for grant in grants)
 
     def _is_gone(self, holder: str, now_ms: int) -> bool:
         group = self._group
