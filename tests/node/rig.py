@@ -32,7 +32,7 @@ from controlplane.machine import (
 )
 from controlplane.node import Node
 from controlplane.node.group import Group
-from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, StorePlan
+from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, ShardSeed, StorePlan
 from controlplane.requests import Outcome, Put, Read, Request, Write
 from regions.codec import FORMAT, Code, Reply, pack
 from regions.scripts.model import StoreModel
@@ -75,7 +75,7 @@ class Seat:
     @property
     def group(self) -> Group:
         """The node's one group."""
-        return self.node.groups[GROUP]
+        return self.node.groups[self.rig.group]
 
     def led(self, shard: str) -> Leadership:
         """The node's leadership of a shard; KeyError without one."""
@@ -114,6 +114,8 @@ class Rig:
         followers: int = 0,
         ttl_ms: int = 1_000,
         shards: tuple[str, ...] = ("a",),
+        group: str = GROUP,
+        seeds: tuple[ShardSeed, ...] = (),
     ) -> None:
         self.now_ms = 1_000_000
         self.step_ms = STEP_MS
@@ -123,6 +125,9 @@ class Rig:
         self.on_call: Callable[[str, list[list[Any]]], None] = lambda store, commands: None
         self.full: set[str] = set()  # stores that have no memory for calls, and do nothing of them
         self.untold: set[str] = set()  # nodes that messages of others do not reach
+        self.deaf: set[str] = set()  # nodes whose front door does not answer
+        self.group = group
+        self._seeds = seeds
         self._voters = stores
         self.seats: dict[str, Seat] = {}
         for name in names:
@@ -139,11 +144,11 @@ class Rig:
             for name, twin in self.stores.items()
         ]
         group = GroupPlan(
-            GROUP, VERSION, tuple(plans[: self._voters]), tuple(plans[self._voters :]),
+            self.group, VERSION, tuple(plans[: self._voters]), tuple(plans[self._voters :]),
             self.ttl_ms, True,
         )  # fmt: skip
         peers = tuple(PeerPlan(name, "eu", f"//{name}") for name in nodes if name != node)
-        plan = NodePlan(node, "eu", f"//{node}", f"{node}-{life}", (group,), peers, ())
+        plan = NodePlan(node, "eu", f"//{node}", f"{node}-{life}", (group,), peers, self._seeds)
         seat = self.seats[node] = Seat(self, plan)
         for store in self.stores:
             self.connect(node, store)
@@ -155,17 +160,17 @@ class Rig:
         """One command of nobody's; returns [code, payload ...]."""
         twin = self.stores[store]
         header = [FORMAT, twin.state.incarnation, "", 0]
-        result = twin.call(header, [[operation, GROUP, VERSION, *arguments]]).results[0]
+        result = twin.call(header, [[operation, self.group, VERSION, *arguments]]).results[0]
         return [str(result[0]), *result[4:]]
 
     def grant(self, store: str, shard: str = "a") -> tuple[int, str, str]:
         """(epoch held, holder, state)"""
-        grant = self.stores[store].state.groups[GROUP].grants[shard]
+        grant = self.stores[store].state.groups[self.group].grants[shard]
         return grant.he, grant.h, grant.st
 
     def log(self, store: str, shard: str = "a") -> Any:
         """The store's record of a shard's log."""
-        return self.stores[store].state.groups[GROUP].shards[shard]
+        return self.stores[store].state.groups[self.group].shards[shard]
 
     def is_fresh(self, store: str, shard: str = "a") -> tuple[bool, int]:
         """Whether the store vouches for its copy, and its holder's `seen`."""
@@ -306,6 +311,7 @@ class Rig:
                 if effect.node in self.seats and effect.node not in self.untold:
                     self.seats[effect.node].inbox.append(Told(seat.plan.node, effect.message))
             case Probe():
-                seat.inbox.append(Probed(effect.node, effect.shard, True))
+                served = effect.node in self.seats and effect.node not in self.deaf
+                seat.inbox.append(Probed(effect.node, effect.shard, served))
             case Happened():
                 seat.happened.append(effect)
