@@ -75,9 +75,9 @@ class LettingGo:
             if leadership is None or leadership.state is State.LEADING:
                 for debt in sorted(debts, key=lambda d: (d.epoch, d.store)):
                     self._pay(shard, debt)
-        for shard in sorted(self._seen):
-            if shard not in self._group.led and shard not in self._debts:
-                self._release_forgotten(shard)
+        led = self._group.led
+        for shard in sorted(s for s in self._seen if s not in led and s not in self._debts):
+            self._release_forgotten(shard)
 
     def _release_forgotten(self, shard: str) -> None:
         ours = [
