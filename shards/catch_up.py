@@ -12,7 +12,9 @@ everything up to where the copy ended. The leader trims no log while a copy runs
     ADOPTING --> DONE any --a lost answer or a refusal--> FAILED (what was staged is dropped; the
     leader begins again later)
 
-One chunk is under way at a time, so that a lagging store costs its group a bounded share.
+While entries are read, the leader keeps those that follow them, as far as it has room: so the copy
+gets to their end however much is written. One chunk is under way at a time, so that a lagging store
+costs its group a bounded share.
 """
 
 from __future__ import annotations
@@ -46,7 +48,6 @@ class CatchUp:
         "_after",
         "_attempt",
         "_chunk",
-        "_goal",
         "_group",
         "_page",
         "_part",
@@ -54,6 +55,7 @@ class CatchUp:
         "_start",
         "_upto",
         "_version",
+        "goal",
         "matched",
         "phase",
         "source",
@@ -64,14 +66,15 @@ class CatchUp:
         self, shard: str, group: str, version: int, source: int, target: int,
         matched: int, goal: int, attempt: str,
     ) -> None:  # fmt: skip
-        """`matched`: what the target surely has; `goal`: the sequence where the stream goes on."""
+        """`matched`: what the target surely has; `goal`: the sequence where the stream goes on,
+        which moves while others write: the leader says where it is before each answer."""
         self._shard = shard
         self._group = group
         self._version = version
         self.source = source
         self.target = target
         self.matched = matched
-        self._goal = goal
+        self.goal = goal
         self._attempt = attempt
         self.phase = Phase.READING
         self._chunk: list[Entry] = []
@@ -80,6 +83,12 @@ class CatchUp:
         self._page: list[list[Any]] = []
         self._start: tuple[str, int, int] = ("0", 0, 0)
         self._upto = 0
+
+    @property
+    def awaits(self) -> int | None:
+        """The sequence from which the leader should keep entries; None while a snapshot is copied,
+        which takes longer than they could be kept for."""
+        return self.matched if self.phase in (Phase.READING, Phase.APPENDING) else None
 
     def at_source(self) -> list[Any] | None:
         """What to ask the source now (bulk lane), None if it is not its turn."""
@@ -123,13 +132,14 @@ class CatchUp:
         """The source answered `range`: [grant, te, ts, tc, cm, be, bs, bc, entries].
 
         `position` is (epoch, sequence, chain) of an entry that the source has applied, at which a
-        snapshot may begin. While the leader can name none, the base is taken where entries are
-        trimmed away, and where they are only many they are read.
+        snapshot may begin. While the leader can name none whose successors are there, the base is
+        taken where entries are trimmed away, and where they are only many they are read.
         """
         committed, base, records = payload[4], payload[6], payload[8]
-        far = self._goal - self.matched > SNAPSHOT_FROM_ENTRIES
+        far = self.goal - self.matched > SNAPSHOT_FROM_ENTRIES
         if base > self.matched:
-            self._begin_snapshot(position or (payload[5], base, payload[7]))
+            known = position if position is not None and position[1] > base else None
+            self._begin_snapshot(known or (payload[5], base, payload[7]))
             return
         if far and position is not None:
             self._begin_snapshot(position)
@@ -184,13 +194,13 @@ class CatchUp:
         last = self._chunk[-1]
         self.matched = last.sequence
         self._chunk = []
-        self.phase = Phase.DONE if self.matched >= self._goal else Phase.READING
+        self.phase = Phase.DONE if self.matched >= self.goal else Phase.READING
         return last
 
     def adopted(self) -> None:
         """The target switched: it stands at the position where the copy began."""
         self.matched = self._start[1]
-        self.phase = Phase.DONE if self.matched >= self._goal else Phase.READING
+        self.phase = Phase.DONE if self.matched >= self.goal else Phase.READING
 
     def failed(self) -> None:
         """An answer was lost or refused: this attempt is over."""

@@ -33,6 +33,7 @@ from shards.trimming import STEP_BYTES, STEP_ENTRIES, Trimming
 
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
+NOWHERE = Entry(0, 0, 0, b"")
 
 
 class Stream(Enum):
@@ -48,6 +49,7 @@ class Follower:
     """One store's copy as its leader knows it."""
 
     __slots__ = (
+        "awaited",
         "commit_sent",
         "committed",
         "covered",
@@ -71,15 +73,16 @@ class Follower:
         self.synced = False
         self.held_back = False  # no entries are sent: the store has no room for them
         self.size_bytes = 0  # of the shard, as the store answered
+        self.awaited: int | None = None  # a copy has come so far: what follows is kept for it
 
 
 class Log:
     """One shard's log in one epoch of one leader."""
 
     __slots__ = (
-        "_bytes", "_entries", "_sized_at", "_voters", "commit", "epoch", "floor", "followers",
-        "forgot_at", "grown_at", "last", "opening", "shard", "sid", "size_bytes", "trimming",
-        "written_bytes",
+        "_bytes", "_entries", "_settling", "_sized_at", "_voters", "commit", "epoch", "floor",
+        "followers", "forgot_at", "grown_at", "last", "opening", "settled", "shard", "sid",
+        "size_bytes", "trimming", "written_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +93,7 @@ class Log:
         self.epoch = epoch
         self.sid = sid
         self.floor = floor
+        self.settled = self._settling = NOWHERE  # a former floor that all within reach have applied
         self.last = floor
         self.commit = commit
         self.opening = 0
@@ -119,6 +123,7 @@ class Log:
         """Continue the log this process led with in an earlier epoch, entries kept and all."""
         assert older.last.sequence == self.floor.sequence, "inherited log must end at the floor"
         self.floor = older.floor
+        self.settled, self._settling = older.settled, older._settling
         self._entries = older._entries
         self._bytes = older._bytes
         self.grown_at = older.grown_at
@@ -285,6 +290,7 @@ class Log:
     def caught_up(self, store: int, committed: int) -> None:
         """The store was brought along by copies up to `committed`: go on from there."""
         f = self.followers[store]
+        f.awaited = None
         f.committed = max(f.committed, committed)
         self.restart(store, committed)
 
@@ -365,9 +371,11 @@ class Log:
         """Drop entries that every store within reach has, and more when there is no room for them.
 
         A store whose probe is under way will need them in a moment: without them, the farthest
-        store of a group would have to be copied to after every election.
+        store of a group would have to be copied to after every election. And so will one to which
+        entries are copied: without them, the copy would never get to the end while others write.
         """
         near = [f.covered for f in self.followers if f.stream is Stream.FLOWING or f.probing]
+        near += [f.awaited for f in self.followers if f.awaited is not None]
         upto = min([self.commit, *near])
         if self._bytes > CACHE_BYTES_MAX:
             upto = max(upto, self._overflow())
@@ -375,6 +383,7 @@ class Log:
         if count <= 0:
             return
         self.floor = without_content(self._entries[count - 1])
+        self._settle()
         self._bytes -= sum(len(entry.blob) for entry in self._entries[:count])
         del self._entries[:count]
         if not self._entries:
@@ -382,6 +391,11 @@ class Log:
         for store, f in enumerate(self.followers):
             if f.stream is Stream.FLOWING and f.sent < self.floor.sequence:
                 self.restart(store, f.committed)
+
+    def _settle(self) -> None:
+        applied = [f.committed for f in self.followers if f.stream is Stream.FLOWING]
+        if min(applied, default=0) >= self._settling.sequence:
+            self.settled, self._settling = self._settling, self.floor
 
     def _overflow(self) -> int:
         size = self._bytes

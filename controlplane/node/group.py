@@ -301,7 +301,7 @@ class Group:
         if leadership.log is None or leadership.log.unvouched(store):
             self.unsure[store].add(leadership.shard)
         if found is None:
-            self.node.upkeep.check_behind(self, leadership, store)
+            self.node.copies.check(self, leadership, store)
             return 0
         command, reply = found
         self.ask(store, command, reply)

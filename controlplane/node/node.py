@@ -31,6 +31,7 @@ from controlplane.machine import (
     Told,
 )  # fmt: skip
 from controlplane.node.census import GLOBAL, Census
+from controlplane.node.copies import Copies
 from controlplane.node.directory import Directory, MapRow
 from controlplane.node.duties import Duties
 from controlplane.node.group import Group
@@ -86,6 +87,7 @@ class Node:
         self.requests = OpenRequests(self.out, limits.write_timeout_ms, limits.read_timeout_ms)
         self.headroom = StoreRooms(self)
         self.upkeep = Upkeep(self)
+        self.copies = Copies(self)
         self.serving = Serving(self)
         self.nearby = Nearby(self)
         self.transfers = Transfers(self)

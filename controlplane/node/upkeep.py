@@ -1,4 +1,4 @@
-"""What a leader owes its stores: fences heeded, grants released, laggards caught up, history kept.
+"""What a leader owes its stores: fences heeded, grants released, logs trimmed, history kept.
 
 Everything here runs beside the requests and may be late without harm, except two things that are
 done at once: giving up a revoked grant, and standing again (or stopping) when a store promised a
@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 from controlplane.node.group import Group
 from regions.codec import Code, pack
 from regions.latency import quorum_round_trip_ms, ttl_needed_ms
-from shards.catch_up import CatchUp, Phase
 from shards.entry import Entry
-from shards.leadership import Leadership, Reply, State
+from shards.leadership import Leadership, State
 from shards.log import Log, Stream
 from shards.trimming import COPY_HOLD_BYTES_MAX, HOLD_BYTES_MAX
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
-# A recovering leader may need a store that lags to open its epoch at all.
-CATCHES_UP = (State.LEADING, State.RECOVERING)
 ENDINGS = {
     "free": "vacant",
     "dead": "expired",
@@ -38,8 +35,6 @@ class Upkeep:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._revoked_by: dict[str, tuple[str, str]] = {}
-        self._copies = 0
-        self._copy_later: set[tuple[str, str, int]] = set()
         self._next_sweep_ms = 0
         self._warned: set[str] = set()
         self._leased: set[str] = set()
@@ -56,11 +51,7 @@ class Upkeep:
             self._next_sweep_ms = now_ms + 500
             for group in self._node.groups.values():
                 self._sweep(group, now_ms)
-            for name, shard, store in sorted(self._copy_later):
-                leadership = self._node.groups[name].led.get(shard)
-                if leadership is not None:
-                    self._node.groups[name].urgent[store][shard] = leadership
-            self._copy_later.clear()
+            self._node.copies.again(now_ms)
 
     # -- fences
 
@@ -151,100 +142,6 @@ class Upkeep:
                 ):
                     command = ["bury", group.group, group.version, sid, seen.counter]
                     group.ask(store, command, lambda result, now_ms: None)
-
-    # -- stores that lag
-
-    def check_behind(self, group: Group, leadership: Leadership, store: int) -> None:
-        """Begin to catch a store up, if that is what it needs."""
-        log = leadership.log
-        if log is None or log.followers[store].stream is not Stream.BEHIND:
-            return
-        if log.followers[store].held_back:
-            return
-        copies = leadership.catch_ups
-        if copies is not None and store in copies:
-            return
-        follower = log.followers[store]
-        sources = [
-            i for i in leadership.sources(log.floor.sequence)
-            if i != store and group.lanes[i].is_up
-        ]  # fmt: skip
-        if not sources or leadership.state not in CATCHES_UP:
-            return
-        self._copies += 1
-        attempt = f"{self._node.plan.process}.{self._copies}"
-        source = min(sources, key=lambda i: group.lanes[i].round_trip_ms)
-        copy = CatchUp(
-            leadership.shard, group.group, group.version, source, store,
-            follower.sent, log.floor.sequence, attempt,
-        )  # fmt: skip
-        if leadership.catch_ups is None:
-            leadership.catch_ups = {}
-        leadership.catch_ups[store] = copy
-        self._node.happened("catching-up", leadership.shard, leadership.epoch, {"store": store})
-        self._go_on(group, leadership, copy)
-
-    def _go_on(self, group: Group, leadership: Leadership, copy: CatchUp) -> None:
-        """Ask the next thing of a copy."""
-        log = leadership.log
-        if log is None or leadership.state not in CATCHES_UP:
-            copy.failed()
-        reply = self._copy_reply(group, leadership, copy, copy.phase)
-        if (command := copy.at_source()) is not None:
-            group.fetch(copy.source, command, reply)
-        elif (command := copy.at_target()) is not None:
-            group.fetch(copy.target, command, reply)
-        elif (chunk := copy.chunk()) is not None and log is not None:
-            before, entries = chunk
-            append = log.entry_append(group.group, group.version, before, entries)
-            group.ask(copy.target, append, reply)
-        elif (command := copy.adoption(leadership.epoch, leadership.session.sid)) is not None:
-            group.ask(copy.target, command, reply)
-        else:
-            self._copied(group, leadership, copy)
-
-    def _copy_reply(
-        self, group: Group, leadership: Leadership, copy: CatchUp, phase: Phase
-    ) -> Reply:
-        def reply(result: list[Any] | None, now_ms: int) -> None:
-            if result is None or result[0] != Code.OK:
-                copy.failed()
-            elif phase is Phase.READING:
-                copy.range_read(result[4:], self._position(leadership))
-            elif phase is Phase.PAGING:
-                copy.page_read(result[4:])
-            elif phase is Phase.STAGING:
-                copy.staged()
-            elif phase is Phase.APPENDING:
-                copy.appended()
-            elif phase is Phase.ADOPTING:
-                copy.adopted()
-            self._go_on(group, leadership, copy)
-
-        return reply
-
-    def _position(self, leadership: Leadership) -> tuple[str, int, int] | None:
-        log = leadership.log
-        floor = None if log is None else log.floor
-        if log is None or floor is None or floor.epoch == 0:
-            return None
-        if floor.sequence < log.forgot_at:
-            return None  # ids forgotten after the copy's beginning would be missed when replayed
-        return str(floor.epoch), floor.sequence, floor.chain
-
-    def _copied(self, group: Group, leadership: Leadership, copy: CatchUp) -> None:
-        """It is over: the leader's own stream goes on, or begins again later."""
-        if leadership.catch_ups is not None:
-            leadership.catch_ups.pop(copy.target, None)
-        log = leadership.log
-        if copy.phase is Phase.FAILED:
-            group.fetch(copy.target, copy.cleanup(), lambda result, now_ms: None)
-        if log is not None and log.followers[copy.target].stream is Stream.BEHIND:
-            if copy.phase is Phase.DONE:
-                log.caught_up(copy.target, copy.matched)
-                group.urgent[copy.target][leadership.shard] = leadership
-            else:
-                self._copy_later.add((group.group, leadership.shard, copy.target))
 
     # -- trimming
 
