@@ -1,62 +1,122 @@
-"""Nodes and stores killed and paused at random under writes: what was acknowledged is all there.
+"""Nodes and stores killed and stopped at random while clients write and read through any node.
 
-The seed is in the name of the test's failure; give it in FAULT_SEED to see the same faults again.
+What the clients were told is then held against itself: nothing acknowledged is lost, nothing stale
+was accepted or shown. The seed is printed; `LEADPLANE_SEED` repeats the faults of a run.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import time
-from contextlib import ExitStack
+from collections import Counter
+from random import Random
 
 import pytest
 
-from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, asleep, wait_for
+from controlplane.process_identity import ProcessIdentity
+from controlplane.requests import Consistency, Found, Read, Write, Written
+from controlplane.simulator.checkers.findings import Findings
+from controlplane.simulator.checkers.history import Operation
+from controlplane.simulator.checkers.registers import check_registers
+from tests.integration.fleet_on_test import FleetOnTest, wait_for
+from tests.integration.http_clients import HttpClient
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
 
-FAULTS_S = 20.0
-PAUSE_S_MAX = 3.0
-BREATH_S_MAX = 1.5
-GROUPS = ("global", "region/eu-central-1", "region/us-east-1")
-
-
-def test_nothing_acknowledged_is_lost_whatever_is_killed(fleet: FleetOnTest) -> None:
-    seed = int(os.environ.get("FAULT_SEED", random.randrange(1 << 32)))
-    chance, done = random.Random(seed), list[str]()
-    shards = [fleet.shard(group) for group in GROUPS]
-    with ExitStack() as stack:
-        writers = [stack.enter_context(fleet.writes(s, f"random-{seed}")) for s in shards]
-        end_s = time.monotonic() + FAULTS_S
-        while time.monotonic() < end_s:
-            done.append(hurt_something(fleet, chance))
-            time.sleep(chance.uniform(0.1, BREATH_S_MAX))
-        fleet.until_whole()
-        for writer in writers:
-            number = len(writer.acks) + 20
-            assert writer.wait_for_number(number, MEND_S_MAX), f"seed {seed}: {done}"
-    for shard, writer in zip(shards, writers, strict=True):
-        told = f"seed {seed}, {shard['shard']}: {done}"
-        assert fleet.lost(shard, f"random-{seed}", writer) == set(), told
-        epochs = [ack.epoch for ack in writer.acks]
-        assert epochs == sorted(epochs), told
+FAULTS_S = 30.0
+PAUSE_S = (0.3, 2.0)
+ASLEEP_S = (0.2, 4.0)
+ASLEEP_MAX = 3
+CLIENTS = 4
+KEYS = 40
 
 
-def hurt_something(fleet: FleetOnTest, chance: random.Random) -> str:
-    """Kill or pause one process, and let it come back; say what was done.
+class Faults:
+    """Kills and stops processes of a fleet; whatever sleeps is woken at the end."""
 
-    One at a time, so that every group keeps its majority, and a pause may outlast a lease.
-    """
-    kind = chance.choice(("nodes", "nodes", "stores"))
-    name = str(chance.choice(fleet.state()[kind])["id"])
-    process = fleet.process(kind, name)
-    if chance.random() < 0.5:
-        process.signal(signal.SIGKILL)
-        wait_for(lambda: fleet.process(kind, name) != process, f"{name} is started again")
-        return f"kill {name}"
-    pause_s = chance.uniform(0.1, PAUSE_S_MAX)
-    with asleep(process):
-        time.sleep(pause_s)
-    return f"pause {name} for {pause_s:.2f} s"
+    def __init__(self, fleet: FleetOnTest, chance: Random) -> None:
+        self.done: Counter[str] = Counter()
+        self._fleet = fleet
+        self._chance = chance
+        self._asleep: list[tuple[float, ProcessIdentity]] = []
+
+    def run(self, seconds: float) -> None:
+        """One fault after the other, some of them at the same time."""
+        ends_s = time.monotonic() + seconds
+        try:
+            while time.monotonic() < ends_s:
+                self._wake(time.monotonic())
+                self._strike()
+                time.sleep(self._chance.uniform(*PAUSE_S))
+        finally:
+            self._wake(float("inf"))
+
+    def _strike(self) -> None:
+        kind = self._chance.choice(("nodes", "nodes", "stores"))
+        record = self._chance.choice(self._fleet.state()[kind])
+        kills = self._chance.random() < 0.5
+        process = self._fleet.process(kind, record["id"])
+        if kills and process.signal(signal.SIGKILL):
+            self.done[f"{kind} killed"] += 1
+        elif len(self._asleep) < ASLEEP_MAX and process.signal(signal.SIGSTOP):
+            self.done[f"{kind} stopped"] += 1
+            until_s = time.monotonic() + self._chance.uniform(*ASLEEP_S)
+            self._asleep.append((until_s, process))
+
+    def _wake(self, now_s: float) -> None:
+        for until_s, process in self._asleep:
+            if until_s <= now_s:
+                process.signal(signal.SIGCONT)
+        self._asleep = [(until_s, p) for until_s, p in self._asleep if until_s > now_s]
+
+
+def keys_of(fleet: FleetOnTest) -> dict[str, str]:
+    """Some keys of several shards, each with its shard."""
+    keys = [f"{{random-{number}}}/k" for number in range(KEYS)]
+    return {key: fleet.access.get("/v1/route", key=key)["shard"] for key in keys}
+
+
+def test_nothing_is_lost_and_nothing_is_stale_whatever_dies(fleet: FleetOnTest) -> None:
+    seed = os.environ.get("LEADPLANE_SEED") or str(time.time_ns())
+    print(f"LEADPLANE_SEED={seed}")  # noqa: T201 - whoever sees a failure needs it
+    urls = {node["id"]: node["url"] for node in fleet.state()["nodes"]}
+    keys = keys_of(fleet)
+    assert len(set(keys.values())) > 3, "keys of one shard tell little"
+    clients = [HttpClient(f"c{number}", urls, keys, seed) for number in range(CLIENTS)]
+    faults = Faults(fleet, Random(seed))
+    for client in clients:
+        client.start()
+    try:
+        faults.run(FAULTS_S)
+    finally:
+        for client in clients:
+            client.stop()
+    fleet.until_whole()
+    last = HttpClient("last", urls, keys, seed)
+    for key in keys:
+        wait_for(
+            lambda key=key: isinstance(last.read(key, Consistency.STRONG), Found),  # type: ignore[misc]
+            f"a last read of {key}",
+        )
+    history = [operation for client in (*clients, last) for operation in client.history]
+    findings = Findings()
+    check_registers(history, findings)
+    told = f"LEADPLANE_SEED={seed}, {dict(faults.done)}, {summary(history)}"
+    assert findings.violations == [], told
+    assert sum(faults.done.values()) >= 8, told
+    assert len({kind for kind in faults.done if "killed" in kind}) > 0, told
+    acknowledged = [o for o in history if isinstance(o.outcome, Written)]
+    assert len(acknowledged) > 100, told
+    print(told)  # noqa: T201
+
+
+def summary(history: list[Operation]) -> dict[str, int]:
+    """How many requests ended how."""
+    counted: Counter[str] = Counter()
+    for operation in history:
+        what = "write" if isinstance(operation.request, Write) else "read"
+        if isinstance(operation.request, Read):
+            what = f"{operation.request.consistency.value} read"
+        counted[f"{what}: {type(operation.outcome).__name__}"] += 1
+    return dict(counted)
