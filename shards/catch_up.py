@@ -133,7 +133,8 @@ class CatchUp:
 
         `position` is (epoch, sequence, chain) of an entry that the source has applied, at which a
         snapshot may begin. While the leader can name none whose successors are there, the base is
-        taken where entries are trimmed away, and where they are only many they are read.
+        taken where entries are trimmed away, and where they are only many they are read. They are
+        read as well after a snapshot, which took long: another one would take as long again.
         """
         committed, base, records = payload[4], payload[6], payload[8]
         far = self.goal - self.matched > SNAPSHOT_FROM_ENTRIES
@@ -141,7 +142,7 @@ class CatchUp:
             known = position if position is not None and position[1] > base else None
             self._begin_snapshot(known or (payload[5], base, payload[7]))
             return
-        if far and position is not None:
+        if far and position is not None and not self._upto:
             self._begin_snapshot(position)
             return
         entries = [read_entry(seq, blob) for seq, blob in records if seq <= committed]

@@ -29,7 +29,7 @@ from typing import Any
 
 from regions.quorum import quorum_of, reached_by_quorum
 from shards.entry import Entry, forgets_ids, without_content, write_entry
-from shards.trimming import STEP_BYTES, STEP_ENTRIES, Trimming
+from shards.trimming import STEP_BYTES, STEP_ENTRIES, Hold, Trimming
 
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
@@ -357,7 +357,7 @@ class Log:
             return self.floor if self.floor.epoch else None
         return self._entries[index] if 0 <= index < len(self._entries) else None
 
-    def trims(self, hold_bytes: int) -> Trimming | None:
+    def trims(self, hold: Hold) -> Trimming | None:
         """What is to be trimmed at the stores by now, None if nothing is."""
         if self.trimming is None:
             if self.last.sequence - self.opening < STEP_ENTRIES and self.written_bytes < STEP_BYTES:
@@ -365,7 +365,7 @@ class Log:
             self.trimming = Trimming()
         self.trimming.wrote(self.last.sequence, self.written_bytes)
         covered = [f.covered for f in self.followers]
-        return self.trimming if self.trimming.advance(self.commit, covered, hold_bytes) else None
+        return self.trimming if self.trimming.advance(self.commit, covered, hold) else None
 
     def forget(self) -> None:
         """Drop entries that every store within reach has, and more when there is no room for them.

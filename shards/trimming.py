@@ -4,8 +4,8 @@ Theory of operation. What every store has applied is of use to nobody, but for a
 for whoever asks a moment later. What some store lacks is worth keeping, since reading entries is
 much cheaper than copying a snapshot; but only so much of it: a store may be away for ever. So the
 leader puts a *mark* behind every so many entries or bytes, and trims to the newest mark but one
-that all stores have passed, or to the newest that leaves no more than `hold_bytes` and
-`HOLD_ENTRIES_MAX` behind it, whichever is further on.
+that all stores have passed, or to the first that leaves no more behind it than is held, whichever
+is further on.
 
 Each store is asked by one command at a time, and again until it has come so far: one command
 deletes a limited number of entries, so that no renewal waits for it.
@@ -15,13 +15,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 STEP_ENTRIES = 256
 STEP_BYTES = 64 * 1024
-HOLD_ENTRIES_MAX = 16_384
-HOLD_BYTES_MAX = 4 * 1024 * 1024
-COPY_HOLD_BYTES_MAX = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """How much is kept at most for stores that lack it."""
+
+    entries: int
+    bytes: int
+
+
+HOLD = Hold(16_384, 4 * 1024 * 1024)
+HOLD_FOR_COPY = Hold(1_000_000, 64 * 1024 * 1024)
 """While a store is being copied to, which would otherwise begin anew."""
+HOLD_NOTHING = Hold(0, 0)
 
 
 class Trimming:
@@ -40,7 +51,7 @@ class Trimming:
         if sequence - last >= STEP_ENTRIES or written_bytes - at_bytes >= STEP_BYTES:
             self._marks.append((sequence, written_bytes))
 
-    def advance(self, commit: int, covered: Iterable[int], hold_bytes: int) -> bool:
+    def advance(self, commit: int, covered: Iterable[int], hold: Hold) -> bool:
         """Whether there is more to trim than before; `upto` says how far."""
         if len(self._marks) < 2:
             return False
@@ -50,7 +61,7 @@ class Trimming:
         while len(self._marks) > 1:
             sequence, at_bytes = self._marks[0]
             is_held = sequence > passed_by_all
-            fits = tail_bytes - at_bytes <= hold_bytes and tail - sequence <= HOLD_ENTRIES_MAX
+            fits = tail_bytes - at_bytes <= hold.bytes and tail - sequence <= hold.entries
             if sequence > commit or (is_held and fits):
                 break
             self.upto = sequence

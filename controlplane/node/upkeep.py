@@ -15,7 +15,7 @@ from regions.latency import quorum_round_trip_ms, ttl_needed_ms
 from shards.entry import Entry
 from shards.leadership import Leadership, State
 from shards.log import Log, Stream
-from shards.trimming import COPY_HOLD_BYTES_MAX, HOLD_BYTES_MAX
+from shards.trimming import HOLD, HOLD_FOR_COPY, HOLD_NOTHING
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -150,10 +150,10 @@ class Upkeep:
         log = leadership.log
         if log is None or not log.is_open or leadership.state is not State.LEADING:
             return
-        hold_bytes = COPY_HOLD_BYTES_MAX if leadership.catch_ups else HOLD_BYTES_MAX
+        hold = HOLD_FOR_COPY if leadership.catch_ups else HOLD
         if self._node.headroom.any_low(group):
-            hold_bytes = 0
-        if log.trims(hold_bytes) is not None:
+            hold = HOLD_NOTHING
+        if log.trims(hold) is not None:
             for store in range(group.stores):
                 self._trim_at(group, leadership, log, store)
 

@@ -152,6 +152,17 @@ def test_after_the_adoption_entries_go_on_from_its_position(goal: int, phase: Ph
         assert found.at_source() == ["range", "g", 1, "a", 41, catch_up.CHUNK_BYTES]
 
 
+def test_what_was_written_during_a_snapshot_is_read_however_much_it_is() -> None:
+    """Another snapshot would take as long, and would never be the last one."""
+    found = copy(goal=60_000)
+    found.range_read(ranged(30, 31, base=20), POSITION)
+    for _ in catch_up.PARTS:
+        found.page_read([45, [], 0])
+    found.adopted()
+    found.range_read(ranged(41, 42, base=20), ("3", 59_000, 7))
+    assert found.phase is Phase.APPENDING
+
+
 @pytest.mark.parametrize("phase", list(Phase))
 def test_a_lost_answer_ends_the_attempt_in_every_phase(phase: Phase) -> None:
     found = copy()

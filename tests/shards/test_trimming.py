@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shards.trimming import (
-    HOLD_BYTES_MAX,
-    HOLD_ENTRIES_MAX,
-    STEP_BYTES,
-    STEP_ENTRIES,
-    Trimming,
-)
+from shards.trimming import HOLD, HOLD_NOTHING, STEP_BYTES, STEP_ENTRIES, Hold, Trimming
 
 SMALL = 100
 
@@ -23,7 +17,7 @@ def written(entries: int, size: int = SMALL) -> Trimming:
     return trimming
 
 
-def trimmed(trimming: Trimming, commit: int, *covered: int, hold: int = HOLD_BYTES_MAX) -> int:
+def trimmed(trimming: Trimming, commit: int, *covered: int, hold: Hold = HOLD) -> int:
     trimming.advance(commit, covered, hold)
     return trimming.upto
 
@@ -41,7 +35,7 @@ def test_a_short_log_is_left_alone() -> None:
 
 
 def test_what_is_not_committed_is_never_trimmed() -> None:
-    assert trimmed(written(5_000), 700, 5_000, 5_000, hold=0) <= 700
+    assert trimmed(written(5_000), 700, 5_000, 5_000, hold=HOLD_NOTHING) <= 700
 
 
 def test_what_a_store_lacks_is_held_for_it() -> None:
@@ -50,11 +44,11 @@ def test_what_a_store_lacks_is_held_for_it() -> None:
     assert trimmed(trimming, 5_000, 5_000, 5_000, 5_000) > 4_000
 
 
-@pytest.mark.parametrize(("entries", "size"), [(2 * HOLD_ENTRIES_MAX, 10), (500, 64_000)])
+@pytest.mark.parametrize(("entries", "size"), [(2 * HOLD.entries, 10), (500, 64_000)])
 def test_a_store_that_is_gone_holds_back_no_more_than_the_bound(entries: int, size: int) -> None:
     kept = entries - trimmed(written(entries, size), entries, entries, entries, 0)
-    assert kept <= HOLD_ENTRIES_MAX + STEP_ENTRIES
-    assert kept * size <= HOLD_BYTES_MAX + STEP_BYTES + size
+    assert kept <= HOLD.entries + STEP_ENTRIES
+    assert kept * size <= HOLD.bytes + STEP_BYTES + size
     assert kept > 10
 
 
