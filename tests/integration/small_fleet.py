@@ -86,6 +86,8 @@ class SmallFleet:
     def limit_memory(self, bytes_max: Mapping[str, int]) -> None:
         """What stores may use from now on, 0 for as much as they like; the node knows when this
         returns."""
+        for store in bytes_max:
+            wait_for(partial(self._is_looked_at, store), f"{store} is looked at")
         before = {store: self._limit_seen(store) for store in bytes_max}
         for store, limit in bytes_max.items():
             if int(self.admins[store].config_get("maxmemory")["maxmemory"]) == limit:
@@ -96,10 +98,16 @@ class SmallFleet:
                 partial(self._sees_another_limit, store, seen), f"the limit of {store} is seen"
             )
 
-    def _limit_seen(self, store: str) -> float:
+    def _limits_seen(self, store: str) -> list[float]:
         text = self.access.send("GET", "/metrics").body.decode()
         name = f'leadplane_store_memory_max_bytes{{store="{store}"}} '
-        return next(float(line[len(name) :]) for line in text.splitlines() if line.startswith(name))
+        return [float(line[len(name) :]) for line in text.splitlines() if line.startswith(name)]
+
+    def _is_looked_at(self, store: str) -> bool:
+        return bool(self._limits_seen(store))
+
+    def _limit_seen(self, store: str) -> float:
+        return self._limits_seen(store)[0]
 
     def _sees_another_limit(self, store: str, seen: float) -> bool:
         return self._limit_seen(store) != seen
