@@ -40,7 +40,7 @@ do
     local group, version = lp.group(call, words[2]), words[3]
     local refusal = not command.no_group and lp.refused_by_group(command, group, version)
     if refusal then
-      return {refusal, group.version, group.state, group.desc}
+      return {refusal, group.version, group.state, lp.description(group)}
     end
     local arguments = lp.check_all(command.arguments, words, 4)
     if not arguments or (call.only_reads and not command.only_reads) then
@@ -65,6 +65,7 @@ do
         results[i] = execute(call, values[i])
       end
     end
+    lp.end_call(call)
     return cmsgpack.pack({
       refusal or 'OK', call.id, call.inc, lp.run_id(), call.opseq, results,
     })

@@ -8,19 +8,25 @@
 do
   local check = lp.check
 
-  -- The group as this call finds it; absent when the store is no member.
+  -- The group; absent when the store is no member. `sessions` and `shards` are what is known of it.
   function lp.group(call, name)
     local group = call.groups[name]
     if not group then
       local key = 'lp:g:' .. name
-      local found = redis.call('HMGET', key, 'version', 'state', 'desc')
+      local found = redis.call('HMGET', key, 'version', 'state')
       group = {
         name = name, key = key, version = tonumber(found[1] or 0),
-        state = found[2] or 'absent', desc = found[3], sessions = {},
+        state = found[2] or 'absent', sessions = {}, shards = {}, known = call.known,
       }
       call.groups[name] = group
+      call.known.count = call.known.count + 1
     end
     return group
+  end
+
+  -- What the group was installed with, false when it was not.
+  function lp.description(group)
+    return redis.call('HGET', group.key, 'desc')
   end
 
   -- Why the group refuses a command of this version, nil if it does not.
@@ -49,11 +55,11 @@ do
         return nil
       end
       if group.state ~= 'absent' then
-        local same = group.version == version and group.desc == description
+        local same = group.version == version and lp.description(group) == description
         return {same and 'OK' or 'EXISTS'}
       end
       lp.write(call)
-      group.version, group.state, group.desc = version, 'open', description
+      group.version, group.state = version, 'open'
       redis.call('HSET', group.key, 'version', lp.dec(version), 'state', 'open',
         'desc', description)
       redis.call('ZADD', 'lp:groups', 0, group.name)

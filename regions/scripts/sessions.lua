@@ -21,14 +21,15 @@ do
     return session
   end
 
-  -- The session of that id, nil when it was never registered. A call unpacks it once: a mass
-  -- failover names the same few sessions in each of its commands.
+  -- The session of that id, nil when it was never registered. It is unpacked once: a mass failover
+  -- names the same few sessions in each of its commands.
   function lp.session(group, sid)
     local session = group.sessions[sid]
     if session == nil then
       local packed = redis.call('HGET', group.key .. ':ss', sid)
       session = packed and unpacked(sid, packed)
       group.sessions[sid] = session
+      group.known.count = group.known.count + 1
     end
     return session or nil
   end
@@ -84,6 +85,9 @@ do
       if found[1] == sid and found[2] and found[2] ~= '0' then
         lp.write(call)
         redis.call('HSET', key, 'sync', '0')
+        if group.shards[shard] then
+          group.shards[shard].record.sync = 0
+        end
       end
     end
   end

@@ -1,14 +1,22 @@
--- The store: its identity, its opseq, and what guards a call.
+-- The store: its identity, its opseq, what guards a call, and what is known from earlier ones.
 --
 -- Why it is right: an identity is minted only where nothing is, from the store's own time, so a
 -- store that forgets never becomes by chance, or by a delayed message, who it was. A call names
 -- who it is meant for. A connection that was replaced cannot speak after its successor: the
 -- greatest generation of each process is kept. opseq is raised before the first write of a call,
 -- once.
+--
+-- What a call has read or written is known to the next one, so that a busy shard is not read from
+-- the keys each time. That holds because every write raises opseq: where incarnation and opseq
+-- are those at which the last call ended, nothing was written since. A call that breaks off
+-- leaves nothing known: `known` is empty while a call runs.
 
 do
   local check = lp.check
   local run_id = false
+  local known = nil
+  local KNOWN_MAX = 512
+  local KNOWN_BYTES_MAX = 4194304
 
   -- A run id lasts as long as the process, and so does this variable.
   function lp.run_id()
@@ -16,15 +24,38 @@ do
     return run_id
   end
 
+  -- What the last call left known, nothing if somebody wrote since. `count` and `bytes` bound it.
+  local function take_known(inc, opseq)
+    local found = known
+    known = nil
+    if found and found.inc == inc and found.opseq == opseq then
+      return found
+    end
+    local meta = redis.call('HMGET', 'lp:meta', 'id', 'nonce')
+    return {
+      inc = inc, id = meta[1] or '', nonce = meta[2], count = 0, bytes = 0,
+      groups = {}, generations = {},
+    }
+  end
+
   -- One call while it is executed. `began_at` is the opseq it found.
   function lp.new_call(only_reads)
-    local meta = redis.call('HMGET', 'lp:meta', 'id', 'inc', 'opseq', 'nonce')
-    local opseq = tonumber(meta[3] or 0)
+    local meta = redis.call('HMGET', 'lp:meta', 'inc', 'opseq')
+    local inc, opseq = meta[1] or '', tonumber(meta[2] or 0)
+    local found = take_known(inc, opseq)
     return {
-      only_reads = only_reads, wrote = false, groups = {}, open = {},
-      id = meta[1] or '', inc = meta[2] or '', nonce = meta[4],
-      opseq = opseq, began_at = opseq,
+      only_reads = only_reads, wrote = false, known = found, groups = found.groups, open = {},
+      id = found.id, inc = inc, nonce = found.nonce, opseq = opseq, began_at = opseq,
     }
+  end
+
+  -- The call has ended, and all it changed is written.
+  function lp.end_call(call)
+    local found = call.known
+    if found.count <= KNOWN_MAX and found.bytes <= KNOWN_BYTES_MAX then
+      found.inc, found.id, found.nonce, found.opseq = call.inc, call.id, call.nonce, call.opseq
+      known = found
+    end
   end
 
   -- Say that a change follows. Returns the opseq to which all changes of this call belong.
@@ -43,13 +74,19 @@ do
   end
 
   local function remember_generation(call, process, generation)
-    local greatest = tonumber(redis.call('HGET', 'lp:proc', process) or -1)
+    local greatest = call.known.generations[process]
+    if not greatest then
+      greatest = tonumber(redis.call('HGET', 'lp:proc', process) or -1)
+      call.known.generations[process] = greatest
+      call.known.count = call.known.count + 1
+    end
     if generation < greatest then
       return 'OLD_GENERATION'
     end
     if generation > greatest and not call.only_reads then
       lp.write(call)
       redis.call('HSET', 'lp:proc', process, lp.dec(generation))
+      call.known.generations[process] = generation
     end
   end
 

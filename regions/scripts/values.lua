@@ -14,7 +14,7 @@ do
   local check = lp.check
 
   function lp.dec(number)
-    return string.format('%.0f', number)
+    return string.format('%d', number)
   end
 
   -- Whether the bytes of a come before those of b.
@@ -59,12 +59,21 @@ do
     end
   end
 
-  function check.epoch_or_none(value)
+  local function parse_epoch(value)
     if type(value) == 'string' and #value <= 16 and value:find('^%d+$') then
       if value == '0' or value:byte(1) ~= 48 then
         return check.count(tonumber(value))
       end
     end
+  end
+
+  -- A call names the same epoch over and over.
+  local last_text, last_epoch
+  function check.epoch_or_none(value)
+    if value ~= last_text then
+      last_text, last_epoch = value, parse_epoch(value)
+    end
+    return last_epoch
   end
 
   function check.epoch(value)

@@ -59,6 +59,20 @@ do
     w.dirty = {}
   end
 
+  -- A key's record is its version in decimal, a blank, and the value.
+  function lp.kv_record(version, value)
+    return lp.dec(version) .. ' ' .. value
+  end
+
+  function lp.read_kv(record)
+    local cut = record:find(' ', 1, true)
+    return tonumber(record:sub(1, cut - 1)), record:sub(cut + 1)
+  end
+
+  local function value_bytes(record)
+    return #record - record:find(' ', 1, true)
+  end
+
   -- The data under these keys; `bytes` is what it holds now.
   function lp.data(keys, bytes)
     return setmetatable({
@@ -72,28 +86,30 @@ do
   end
 
   function lp.data_keys(on)
-    local keys = {}
-    for _, part in ipairs({'kv', 'ix', 'id', 'iq', 'hi'}) do
-      keys[part] = on.group.key .. ':' .. part .. ':' .. on.name
+    if not on.keys then
+      on.keys = {}
+      for _, part in ipairs({'kv', 'ix', 'id', 'iq', 'hi'}) do
+        on.keys[part] = on.group.key .. ':' .. part .. ':' .. on.name
+      end
     end
-    return keys
+    return on.keys
   end
 
   function data.put(self, partition, key, value, version)
     local old = get(self.kv, key)
     if old then
-      self.bytes = self.bytes + #value - #cmsgpack.unpack(old)[2]
+      self.bytes = self.bytes + #value - value_bytes(old)
     else
       self.bytes = self.bytes + #partition + #key + #value
       self.names[partition .. '\0' .. key] = true
     end
-    put(self.kv, key, cmsgpack.pack({version, value}))
+    put(self.kv, key, lp.kv_record(version, value))
   end
 
   function data.delete(self, partition, key)
     local old = get(self.kv, key)
     if old then
-      self.bytes = self.bytes - #partition - #key - #cmsgpack.unpack(old)[2]
+      self.bytes = self.bytes - #partition - #key - value_bytes(old)
       put(self.kv, key, false)
     end
     self.names[partition .. '\0' .. key] = false
@@ -201,14 +217,14 @@ do
     end
   end
 
-  local STEP = 64
+  local STEP = 256
 
   -- Raise the commit index and apply up to it.
   function lp.commit(on, committed)
     local r = on.record
-    on:set({cm = math.max(r.cm, committed)})
+    on:put('cm', math.max(r.cm, committed))
     while r.ap < r.cm do
-      local entries = lp.stored_entries(on, r.ap + 1, math.min(r.ap + STEP, r.cm))
+      local entries = lp.take_entries(on, r.ap + 1, math.min(r.ap + STEP, r.cm))
       if #entries == 0 then
         return
       end
@@ -219,7 +235,8 @@ do
         apply_entry(self, r.ap + i, entry)
       end
       self:flush()
-      on:set({ap = r.ap + #entries, bytes = self.bytes})
+      on:put('ap', r.ap + #entries)
+      on:put('bytes', self.bytes)
     end
   end
 end

@@ -1,7 +1,8 @@
 -- Log entries: checked when they arrive, so that applying them cannot fail.
 --
 -- Why it is right: an entry is parsed completely before anything of its append is written. What
--- lies in the log has passed this, so it is read back without being checked again.
+-- lies in the log has passed this, so it is read back without being checked again. What is yet to
+-- be applied waits as it was parsed (`on.waiting`), and leaves with the log's own entry.
 
 do
   local check = lp.check
@@ -75,12 +76,14 @@ do
 
   -- The stored entry at a sequence, nil when there is none.
   function lp.stored_entry(on, sequence)
+    if on.waiting[sequence] then
+      return on.waiting[sequence]
+    end
     local blob = redis.call('HGET', on.log, lp.dec(sequence))
     return blob and read(blob) or nil
   end
 
-  -- The stored entries first .. last, up to the first that is missing.
-  function lp.stored_entries(on, first, last)
+  local function read_entries(on, first, last)
     local names, entries = {}, {}
     for sequence = first, last do
       names[#names + 1] = lp.dec(sequence)
@@ -90,6 +93,22 @@ do
         break
       end
       entries[i] = read(blob)
+    end
+    return entries
+  end
+
+  -- The stored entries first .. last, up to the first that is missing; they wait no longer.
+  function lp.take_entries(on, first, last)
+    local entries, waiting = {}, on.waiting
+    for sequence = first, last do
+      if not waiting[sequence] then
+        entries = read_entries(on, first, last)
+        break
+      end
+      entries[#entries + 1] = waiting[sequence]
+    end
+    for sequence = first, last do
+      waiting[sequence] = nil
     end
     return entries
   end
@@ -113,6 +132,7 @@ do
   function lp.delete_entries(on, first, last)
     local names = {}
     for sequence = first, last do
+      on.waiting[sequence] = nil
       names[#names + 1] = lp.dec(sequence)
     end
     lp.in_pieces('HDEL', on.log, names)

@@ -62,10 +62,14 @@ do
     for i = first - before, #blobs do
       list[#list + 1] = lp.dec(before + i)
       list[#list + 1] = blobs[i]
+      on.waiting[before + i] = entries[i]
+      on.group.known.bytes = on.group.known.bytes + #blobs[i]
     end
     lp.in_pieces('HSET', on.log, list)
     local last = entries[#entries]
-    on:set({te = last[1], ts = before + #entries, tc = last[4]})
+    on:put('te', last[1])
+    on:put('ts', before + #entries)
+    on:put('tc', last[4])
   end
 
   local function parse_all(blobs)
@@ -107,14 +111,14 @@ do
       if first <= last then
         store(on, first, before, entries, blobs)
       end
-      on:set({as = r.ae == epoch and math.max(r.as, last) or last})
-      on:set({ae = epoch})
+      on:put('as', r.ae == epoch and math.max(r.as, last) or last)
+      on:put('ae', epoch)
       lp.commit(on, math.min(committed, last))
       if vouches == 1 and r.ts == last and r.as == last and r.cm == committed
         and r.ap == committed then
-        on:set({sync = epoch})
+        on:put('sync', epoch)
       end
-      return on:add({'OK'}, 'te', 'ts', 'tc', 'cm', 'ap', 'as', 'bytes')
+      return {'OK', lp.dec(r.te), r.ts, r.tc, r.cm, r.ap, r.as, r.bytes}
     end,
   }
 

@@ -27,13 +27,23 @@ do
     return {'OK', on:grant(), on.record.cm, on.record.ap, fresh, seen}
   end
 
-  -- Values of fields in the order asked, each unpacked, false where there is none.
-  local function all_of(key, fields)
+  -- A key's version and value, or false.
+  local function shown_kv(record)
+    return record and {lp.read_kv(record)}
+  end
+
+  -- What an op id was answered, or false.
+  local function shown_id(packed)
+    return packed and cmsgpack.unpack(packed)
+  end
+
+  -- The fields in the order asked, each as it is shown.
+  local function all_of(key, fields, shown)
     local values = {}
     for first = 1, #fields, 500 do
       local some = {unpack(fields, first, math.min(first + 499, #fields))}
       for _, packed in ipairs(redis.call('HMGET', key, unpack(some))) do
-        values[#values + 1] = packed and cmsgpack.unpack(packed)
+        values[#values + 1] = shown(packed)
       end
     end
     return values
@@ -56,13 +66,13 @@ do
       end
       local keys, payload = lp.data_keys(on), standing(on)
       payload[#payload + 1] = on.record.bytes
-      payload[#payload + 1] = all_of(keys.kv, wanted)
-      payload[#payload + 1] = all_of(keys.id, op_ids)
+      payload[#payload + 1] = all_of(keys.kv, wanted, shown_kv)
+      payload[#payload + 1] = all_of(keys.id, op_ids, shown_id)
       return payload
     end,
   }
 
-  -- Calls visit(name, key, packed) for the index from `min` on, until it says false. A name whose
+  -- Calls visit(name, key, record) for the index from `min` on, until it says false. A name whose
   -- key is gone is passed over.
   function lp.each_key(keys, min, visit)
     while true do
@@ -111,19 +121,19 @@ do
       local wanted = partition .. '\0' .. prefix
       local items, more = {}, 0
       local start = scan_start(wanted, partition, after)
-      lp.each_key(lp.data_keys(on), start, function(found, key, packed)
+      lp.each_key(lp.data_keys(on), start, function(found, key, record)
         if found:sub(1, #wanted) ~= wanted then
           return false
-        elseif not packed then
+        elseif not record then
           return true
         end
-        local record = cmsgpack.unpack(packed)
-        room = room - #key - #record[2]
+        local version, value = lp.read_kv(record)
+        room = room - #key - #value
         if #items > 0 and (#items == limit or room < 0) then
           more = 1
           return false
         end
-        items[#items + 1] = {key, record[1], record[2]}
+        items[#items + 1] = {key, version, value}
         return true
       end)
       local payload = standing(on)

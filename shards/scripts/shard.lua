@@ -1,12 +1,19 @@
--- A shard's record: the authority over it and the bounds of its log, as one hash.
+-- A shard's record: the authority over it, field by field, and the bounds of its log, as one line.
 --
--- Why it is right: a command reads the record once, changes it in memory, and it is written once,
--- when the command has ended. Only fields that differ are written, so what changes nothing writes
--- nothing. A field that was never written reads as its default.
+-- Why it is right: the record is changed in memory, and written once, when the command has ended.
+-- Only what differs is written, so what changes nothing writes nothing. A field that was never
+-- written reads as its default. The record stays known for the next call (see store.lua), and
+-- with it the entries that wait to be applied.
 
 do
   local TEXTS = {h = true, st = true, tgt = true, pref = true}
   local EPOCHS = {pe = true, pf = true, he = true, sync = true, te = true, ae = true, be = true}
+  -- In the order in which they stand in the line.
+  local BOUNDS = {'te', 'ts', 'tc', 'ae', 'as', 'cm', 'ap', 'fz', 'be', 'bs', 'bc', 'bytes'}
+  local IS_BOUND = {
+    te = true, ts = true, tc = true, ae = true, as = true, cm = true, ap = true, fz = true,
+    be = true, bs = true, bc = true, bytes = true,
+  }
 
   local DEFAULTS = {__index = {
     pe = 0, pf = 0, he = 0, h = '', st = 'free', tgt = '', rvk = 0, ver = 0, sync = 0,
@@ -17,42 +24,80 @@ do
   local methods = {}
   local index = {__index = methods}
 
-  -- The shard as this command finds it.
-  function lp.on_shard(call, group, name)
-    local key = group.key .. ':sh:' .. name
+  local function read_record(key)
     local record = setmetatable({}, DEFAULTS)
     local flat = redis.call('HGETALL', key)
     for i = 1, #flat, 2 do
       local field, value = flat[i], flat[i + 1]
-      record[field] = TEXTS[field] and value or tonumber(value)
+      if field == 'log' then
+        local at = 1
+        for number in value:gmatch('%d+') do
+          record[BOUNDS[at]], at = tonumber(number), at + 1
+        end
+      else
+        record[field] = TEXTS[field] and value or tonumber(value)
+      end
     end
-    local on = setmetatable({
-      call = call, group = group, name = name, key = key, record = record, changed = {},
-      log = group.key .. ':lg:' .. name,
-    }, index)
+    return record
+  end
+
+  -- The shard as this command finds it.
+  function lp.on_shard(call, group, name)
+    local on = group.shards[name]
+    if not on then
+      local key = group.key .. ':sh:' .. name
+      on = setmetatable({
+        group = group, name = name, key = key, record = read_record(key), changed = {},
+        has_new_bounds = false, log = group.key .. ':lg:' .. name, waiting = {},
+      }, index)
+      group.shards[name] = on
+      call.known.count = call.known.count + 1
+    end
+    on.call = call
     call.open[#call.open + 1] = on
     return on
+  end
+
+  -- Change a field if it differs.
+  function methods.put(on, field, value)
+    if on.record[field] ~= value then
+      lp.write(on.call)
+      on.record[field] = value
+      if IS_BOUND[field] then
+        on.has_new_bounds = true
+      else
+        on.changed[#on.changed + 1] = field
+      end
+    end
   end
 
   -- Change fields where they differ.
   function methods.set(on, fields)
     for field, value in pairs(fields) do
-      if on.record[field] ~= value then
-        lp.write(on.call)
-        on.record[field] = value
-        on.changed[field] = true
-      end
+      on:put(field, value)
     end
+  end
+
+  local function bounds(r)
+    return string.format('%d %d %d %d %d %d %d %d %d %d %d %d', r.te, r.ts, r.tc, r.ae, r.as,
+      r.cm, r.ap, r.fz, r.be, r.bs, r.bc, r.bytes)
   end
 
   function methods.save(on)
     local list = {}
-    for field in pairs(on.changed) do
+    if on.has_new_bounds then
+      list[1], list[2] = 'log', bounds(on.record)
+      on.has_new_bounds = false
+    end
+    for i, field in ipairs(on.changed) do
       local value = on.record[field]
       list[#list + 1] = field
       list[#list + 1] = TEXTS[field] and value or lp.dec(value)
+      on.changed[i] = nil
     end
-    lp.in_pieces('HSET', on.key, list)
+    if #list > 0 then
+      redis.call('HSET', on.key, unpack(list))
+    end
   end
 
   -- Let observers see the shard again.

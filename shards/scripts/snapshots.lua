@@ -96,11 +96,21 @@ do
     end,
   }
 
+  local function unpacked(packed)
+    local ok, record, more = pcall(cmsgpack.unpack, packed)
+    if ok and more == nil then
+      return record
+    end
+  end
+
+  -- For each part: how a record is read, whether it is right, how it is staged.
   local STAGERS = {
     kv = {
+      function(record)
+        return record:find('^%d+ ') and {lp.read_kv(record)}
+      end,
       function(name, record)
-        return name:find('\0', 1, true) and type(record) == 'table'
-          and lp.check_all({check.count, check.binary}, record, 1)
+        return name:find('\0', 1, true) and check.count(record[1])
       end,
       function(stage, name, record)
         local cut = name:find('\0', 1, true)
@@ -108,6 +118,7 @@ do
       end,
     },
     id = {
+      unpacked,
       function(name, record)
         local sequence = split_id(name)
         return sequence and type(record) == 'table' and record[1] == sequence
@@ -119,8 +130,9 @@ do
       end,
     },
     hi = {
-      function(name, record)
-        return check.epoch(name) and record ~= nil
+      unpacked,
+      function(name)
+        return check.epoch(name)
       end,
       function(stage, name, record)
         stage:record(tonumber(name), record)
@@ -128,13 +140,13 @@ do
     },
   }
 
-  local function parse_record(is_right, pair)
+  local function parse_record(stager, pair)
     if type(pair) ~= 'table' or #pair ~= 2 or not check.any_text(pair[1])
       or not check.text(pair[2]) then
       return nil
     end
-    local ok, record, more = pcall(cmsgpack.unpack, pair[2])
-    if ok and more == nil and is_right(pair[1], record) then
+    local record = stager[1](pair[2])
+    if record ~= nil and stager[2](pair[1], record) then
       return {pair[1], record}
     end
   end
@@ -148,7 +160,7 @@ do
         return nil
       end
       for i, pair in ipairs(pairs_of) do
-        parsed[i] = parse_record(stager[1], pair)
+        parsed[i] = parse_record(stager, pair)
         if not parsed[i] then
           return nil
         end
@@ -158,7 +170,7 @@ do
         local keys, bytes = stage_keys(attempt)
         local stage = lp.data(keys, tonumber(redis.call('GET', bytes) or 0))
         for _, record in ipairs(parsed) do
-          stager[2](stage, record[1], record[2])
+          stager[3](stage, record[1], record[2])
         end
         stage:flush()
         redis.call('SET', bytes, lp.dec(stage.bytes))
@@ -220,6 +232,7 @@ do
         lp.delete_entries(on, r.bs + 1, bs)
       else
         redis.call('UNLINK', on.log)
+        on.waiting = {}
         on:set({te = be, ts = bs, tc = bc})
       end
       on:set({be = be, bs = bs, bc = bc, ap = bs, cm = math.max(r.cm, bs), fz = upto})

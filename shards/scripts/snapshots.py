@@ -6,6 +6,7 @@ was staged in the place of what was there, in one step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ def _page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     records: list[list[Any]] = []
     room = max_bytes
     for record_name, record in _LISTS[part](on.shard.data, after):
-        packed = pack_as_script(_as_answered(record))
+        packed = _PACKERS[part](record)
         room -= size(record_name) + len(packed)
         if records and room < 0:
             return [Code.OK, on.shard.ap, records, 1]
@@ -66,6 +67,27 @@ def _list_history(data: Data, after: str) -> list[tuple[str, Any]]:
 
 
 _LISTS: Final = {"kv": _list_kv, "id": _list_ids, "hi": _list_history}
+
+
+def kv_record(record: Any) -> bytes:
+    """A key as a store keeps it: its version in decimal, a blank, and the value."""
+    version, value = record
+    return b"%d %b" % (version, as_bytes(value))
+
+
+def read_kv(record: bytes) -> tuple[int, bytes]:
+    """Version and value of a key's record; raises ValueError when it is none."""
+    version, blank, value = record.partition(b" ")
+    if not blank or not version.isdigit():
+        raise ValueError(f"no version before the value: {record[:20]!r}")
+    return int(version), value
+
+
+def _pack(record: Any) -> bytes:
+    return pack_as_script(_as_answered(record))
+
+
+_PACKERS: Final = {"kv": kv_record, "id": _pack, "hi": _pack}
 
 
 def _split_id(name: str) -> tuple[int, str]:
@@ -106,18 +128,21 @@ def _parse_record(part: str, pair: Any) -> tuple[str, Any]:
             raise BadArgument(pair)
     name = as_text(binary(name))
     try:
-        record = unpack(binary(packed))
+        record = _READERS[part](as_bytes(binary(packed)))
     except ValueError as error:
         raise BadArgument(packed) from error
     match part, record:
-        case "kv", [version, value] if "\0" in name:
-            return name, (count(version), binary(value))
+        case "kv", (version, value) if "\0" in name:
+            return name, (count(version), value)
         case "id", [seq, digest, outcome] if _split_id(name)[0] == count(seq):
             return name, (seq, as_text(binary(digest)), present(outcome))
         case "hi", _:
             epoch(name)
             return name, present(record)
     raise BadArgument(record)
+
+
+_READERS: Final[dict[str, Callable[[bytes], Any]]] = {"kv": read_kv, "id": unpack, "hi": unpack}
 
 
 def _stage_kv(stage: Data, name: str, record: Any) -> None:

@@ -14,6 +14,7 @@ from regions.codec import pack
 from regions.scripts.state import Grant, Group, StoreState
 from shards.entry import write_entry
 from shards.scripts.entries import parse_entry
+from shards.scripts.snapshots import kv_record
 from shards.scripts.state import Shard
 from tests.conformance.targets import RIGHT
 
@@ -352,7 +353,14 @@ class Generator:
         part = self.pick("kv", "id", "hi")
         records = [self._record(part) for _ in range(self.draw.choice((0, 1, 2, 5, 80)))]
         if self.draw.random() < 0.06:
-            wrong = self.pick([["a", b"\xc1"]], ["a"], [["a\0b", pack(7)]], [["0", pack(1)]])
+            wrong = self.pick(
+                [["a", b"\xc1"]],
+                [["p\0k", b"x v"]],
+                [["p\0k", b"1"]],
+                ["a"],
+                [["a\0b", pack(7)]],
+                [["0", pack(1)]],
+            )
             records = [*records, *wrong]
         return [self.chosen, self.pick(*ATTEMPTS), part, records]
 
@@ -361,7 +369,7 @@ class Generator:
         sequence = self.draw.randint(1, 300 if self.wide else 30)
         if part == "kv":
             value = b"\xffs" * self.draw.randrange(5)
-            return [f"{PARTITIONS[len(key) % 3]}\0{key}", pack([sequence, value])]
+            return [f"{PARTITIONS[len(key) % 3]}\0{key}", kv_record((sequence, value))]
         if part == "id":
             return [f"{sequence} {self._op_id() or 'op9'}", pack([sequence, "d", 1])]
         return [str(sequence), pack("line")]

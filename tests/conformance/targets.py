@@ -14,11 +14,13 @@ from regions.codec import Reply, as_text, pack_call, unpack, unpack_reply
 from regions.scripts.state import Grant, StoreState
 from shards.scripts.library import leadplane_library
 from shards.scripts.model import empty_store
+from shards.scripts.snapshots import read_kv
 from shards.scripts.state import Data, Shard
 
 RIGHT = "<the right incarnation>"
 RUN = "<run id>"
 _LOG_FIELDS = ("te", "ts", "tc", "ae", "as", "cm", "ap", "fz", "be", "bs", "bc")
+_BOUNDS = (*_LOG_FIELDS, "bytes")
 _GRANT_FIELDS = ("pe", "pf", "he", "h", "st", "tgt", "rvk", "ver", "sync", "prev", "pref")
 _DEFAULTS = {"h": "", "st": "free", "tgt": "", "pref": ""}
 
@@ -170,7 +172,11 @@ class Remote:
         self.client = client
         self.incarnation = ""
         self.run_id = client.info("server")["run_id"]
-        client.function_load(leadplane_library().code, replace=True)
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Load the library, so that nothing is known from earlier calls, as after a restart."""
+        self.client.function_load(leadplane_library().code, replace=True)
 
     def wipe(self) -> None:
         self.client.flushall()
@@ -222,7 +228,10 @@ def _decoded(key: str, value: Any) -> Any:
     fields = {as_text(name): each for name, each in value.items()}
     kind = key.removeprefix("lp:").split(":")
     if "sh" in kind:
-        return _not_default(fields)
-    if kind[-1] == "ss" or {"kv", "id", "hi"} & set(kind):
+        bounds = as_text(fields.pop("log", b"")).split()
+        return _not_default(fields | dict(zip(_BOUNDS, bounds, strict=False)))
+    if "kv" in kind:
+        return {name: list(read_kv(record)) for name, record in fields.items()}
+    if kind[-1] == "ss" or {"id", "hi"} & set(kind):
         return {name: unpack(packed) for name, packed in fields.items()}
     return fields

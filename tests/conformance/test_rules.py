@@ -38,6 +38,7 @@ def seal(target: Target) -> None:
         target.store.state.groups[G].state = "sealed"
     elif isinstance(target, Remote):
         target.client.hset(f"lp:g:{G}", "state", "sealed")
+        target.start_anew()
 
 
 def test_a_sealed_group_shows_its_description_and_its_log_and_refuses_all_else(
