@@ -125,13 +125,16 @@ def unpack_reply(data: bytes) -> Reply:
             str(run_id),
             int(opseq),
             list(results),
-        ] if all(_is_result(result) for result in results):
+        ] if _are_results(results):
             return Reply(code, store_id, incarnation, run_id, opseq, results)
     raise ValueError("a store's reply has another shape than expected")
 
 
-def _is_result(result: Any) -> bool:
-    return isinstance(result, list) and len(result) >= 4 and isinstance(result[0], str)
+def _are_results(results: list[Any]) -> bool:
+    for result in results:
+        if type(result) is not list or len(result) < 4 or type(result[0]) is not str:
+            return False
+    return True
 
 
 def pack_reply(reply: Reply) -> bytes:

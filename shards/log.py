@@ -139,8 +139,10 @@ class Log:
             self.last.sequence, self.last.chain, self.epoch, effects, op_id, digest, outcome
         )
         self._keep(entry)
-        if any(effect[0] == "p" for effect in effects):
-            self.grown_at = entry.sequence
+        for effect in effects:
+            if effect[0] == "p":
+                self.grown_at = entry.sequence
+                break
         return entry
 
     def open_epoch(self, effects: list[list[Any]]) -> Entry:

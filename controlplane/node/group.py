@@ -46,6 +46,7 @@ class Group:
         self.version = plan.version
         self.voters = len(plan.voters)
         self.stores = len(plan.voters) + len(plan.followers)
+        self.quorum = quorum_of(self.voters)  # how many voters decide
         self.times = LeaseTimes(plan.ttl_ms)
         self.watch = Watch(self.stores, self.times)
         self.sessions: dict[str, Session] = {}
@@ -167,12 +168,13 @@ class Group:
     @property
     def lazy_ms(self) -> int | None:
         """When a commit index has waited long enough, at a store that can be told now."""
-        due = [
-            next(iter(lazy.values()))
-            for lane, lazy in zip(self.lanes, self.lazy, strict=True)
-            if lazy and lane.has_room
-        ]
-        return min(due, default=None)
+        first_ms = None
+        for lane, lazy in zip(self.lanes, self.lazy, strict=True):
+            if lazy and lane.has_room:
+                due_ms = next(iter(lazy.values()))
+                if first_ms is None or due_ms < first_ms:
+                    first_ms = due_ms
+        return first_ms
 
     def _poll(self, store: int) -> None:
         lane = self.lanes[store]
@@ -247,7 +249,7 @@ class Group:
     def lazily(self, leadership: Leadership, now_ms: int) -> None:
         """A commit index waits; it may wait a little."""
         for lane, lazy in zip(self.lanes, self.lazy, strict=True):
-            if lane.is_up:
+            if lane.generation:
                 lazy.setdefault(leadership.shard, now_ms + LAZY_MS)
 
     def compose(self, store: int, now_ms: int) -> None:
@@ -411,6 +413,6 @@ class Group:
         return tuple(dict.fromkeys(store.region for store in self.plan.voters))
 
     @property
-    def quorum(self) -> int:
-        """How many voters decide."""
-        return quorum_of(self.voters)
+    def reachable(self) -> int:
+        """How many voters there is a lane to."""
+        return [lane.generation > 0 for lane in self.lanes[: self.voters]].count(True)

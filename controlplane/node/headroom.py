@@ -64,6 +64,7 @@ class StoreRooms:
         self._rooms: dict[str, Room] = {}
         self._declined_until_ms: dict[str, int] = {}
         self._heavy: set[str] = set()  # shards whose quota was warned of
+        self.is_tight = False  # whether any store is full
 
     # -- what is seen
 
@@ -72,6 +73,7 @@ class StoreRooms:
         before = self._rooms.get(seen.store, Room(Level.ROOMY, ""))
         now = judged(seen, before.level, self._node.plan.limits.disk_free_bytes_min)
         self._rooms[seen.store] = now
+        self._judge()
         if now.level > before.level:
             detail = {"store": seen.store, "level": now.level.name.lower(), "why": now.why}
             self._node.happened("low-headroom", "", 0, detail)
@@ -83,12 +85,14 @@ class StoreRooms:
     def declined(self, lane: Lane, now_ms: int) -> None:
         """A store refused a call because its memory is full; it did nothing of it."""
         self._declined_until_ms[lane.store] = now_ms + DECLINED_MS
+        self._judge()
 
     def advance(self, now_ms: int) -> None:
         """Try those again that declined a while ago."""
         for store, until_ms in list(self._declined_until_ms.items()):
             if until_ms <= now_ms:
                 del self._declined_until_ms[store]
+                self._judge()
                 self._go_on(store)
 
     def weigh(self, leadership: Leadership) -> None:
@@ -112,6 +116,10 @@ class StoreRooms:
             number = None if lane is None else group.store_of(lane)
             if number is not None:
                 group.urgent[number].update(group.led)
+
+    def _judge(self) -> None:
+        full = any(room.level >= Level.FULL for room in self._rooms.values())
+        self.is_tight = full or bool(self._declined_until_ms)
 
     # -- what follows
 
@@ -144,13 +152,6 @@ class StoreRooms:
     def any_low(self, group: Group) -> bool:
         """Whether a store of the group has less room than it should."""
         return any(self.level(lane) > Level.ROOMY for lane in group.lanes)
-
-    @property
-    def is_tight(self) -> bool:
-        """Whether any store is full."""
-        return bool(self._declined_until_ms) or any(
-            room.level >= Level.FULL for room in self._rooms.values()
-        )
 
     def holds_back(self, group: Group, store: int, leadership: Leadership) -> bool:
         """Whether a store is to be spared the entries of a shard."""

@@ -80,7 +80,7 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """Whether another call with appends may leave."""
-        return self.is_up and len(self.under_way) < self.window
+        return self.generation > 0 and len(self.under_way) < self.window
 
     @property
     def waits(self) -> bool:
@@ -100,7 +100,7 @@ class Lane:
 
     def call(self, now_ms: int) -> Call | None:
         """Everything that waits, as one call sent at `now_ms`."""
-        if not self._waiting or not self.is_up:
+        if not self._waiting or not self.generation:
             return None
         batch = self._waiting[:COMMANDS_MAX]
         del self._waiting[:COMMANDS_MAX]

@@ -292,11 +292,10 @@ class Node:
 
     def _to_replica(self, group: Group, number: int, request: Request, now_ms: int) -> None:
         leadership = group.led.get(request.shard)
-        leads = leadership is not None and leadership.state is not State.HANDED
         serves = leadership is not None and leadership.serves(now_ms)
-        if isinstance(request, Read | Scan) and not is_strong(request) and not serves:
+        if not serves and isinstance(request, (Read, Scan)) and not is_strong(request):
             self.nearby.read(group, number, request, 0, last_chance=False)
-        elif leadership is None or not leads:
+        elif leadership is None or leadership.state is State.HANDED:
             self._to_leader(group, number, request)
         elif isinstance(request, Transfer):
             self.transfers.begin(group, leadership, request, number, now_ms)

@@ -125,14 +125,14 @@ class Serving:
         lack = self._node.headroom.lack(group, grows=_grows(write))
         if lack:
             return Refused(Problem.STORE_FULL, lack, retry_after_ms=1_000)
-        reachable = sum(group.lanes[i].is_up for i in range(group.voters))
+        reachable = group.reachable
         if reachable < group.quorum:
             return Refused(
                 Problem.NO_QUORUM,
                 f"{reachable} of {group.voters} stores reachable, {group.quorum} needed",
             )
         for change in write.mutations:
-            if isinstance(change, Put) and len(change.value) > limits.value_bytes_max:
+            if type(change) is Put and len(change.value) > limits.value_bytes_max:
                 return Refused(
                     Problem.TOO_LARGE,
                     f"value of {len(change.value)} bytes, the limit is {limits.value_bytes_max}",
@@ -311,14 +311,14 @@ class Serving:
 
 def _proposal(write: Write) -> Proposal:
     changes = tuple(
-        Change(m.partition, m.key, m.value if isinstance(m, Put) else None) for m in write.mutations
+        [Change(m.partition, m.key, m.value if type(m) is Put else None) for m in write.mutations]
     )
-    compares = tuple((c.key, c.version) for c in write.compares)
+    compares = tuple([(c.key, c.version) for c in write.compares])
     return Proposal(changes, compares, write.op_id, write.digest, write.since)
 
 
 def _grows(write: Write) -> bool:
-    return any(isinstance(m, Put) for m in write.mutations)
+    return Put in map(type, write.mutations)
 
 
 def _found(lookup: Lookup, payload: list[Any]) -> Found:

@@ -75,12 +75,12 @@ def kv_record(record: Any) -> bytes:
     return b"%d %b" % (version, as_bytes(value))
 
 
-def read_kv(record: bytes) -> tuple[int, bytes]:
+def read_kv(record: bytes) -> tuple[int, str]:
     """Version and value of a key's record; raises ValueError when it is none."""
     version, blank, value = record.partition(b" ")
     if not blank or not version.isdigit():
         raise ValueError(f"no version before the value: {record[:20]!r}")
-    return int(version), value
+    return int(version), as_text(value)
 
 
 def _pack(record: Any) -> bytes:
