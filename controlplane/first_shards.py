@@ -7,21 +7,10 @@ it begins.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from controlplane.node_plan import ShardSeed
+from controlplane.survival import SHARDS_MAX, Survival
 from regions.topology import GLOBAL_GROUP, REGION_GROUP_PREFIX, Topology
 from shards.keyspace import SLOTS
-
-SHARDS_MAX = 100_000
-
-
-class Survival(StrEnum):
-    """What a fleet's first shards survive the loss of."""
-
-    MIXED = "mixed"  # even shards a region, odd ones a zone
-    REGION = "region"
-    ZONE = "zone"
 
 
 def first_shards(topology: Topology, count: int, survival: Survival) -> tuple[ShardSeed, ...]:

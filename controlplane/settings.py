@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from controlplane.errors import SettingsInvalid
-from controlplane.first_shards import SHARDS_MAX, Survival
 from controlplane.node_plan import Limits
+from controlplane.survival import SHARDS_MAX, Survival
 from regions.errors import TopologyInvalid
 from regions.findings import Finding, Severity, pointer_to
 from regions.marked_yaml import MarkedYaml, read_yaml

@@ -153,7 +153,7 @@ class Admission:
     ) -> Decision:
         key, version = failed
         if not proposal.op_id:
-            return Refuse("compare", f"key {key!r} has version {version}", version)
+            return Refuse("compare", compare_failed(key, version), version)
         outcome = [COMPARE_FAILED, key, version]
         self._remember(proposal, sequence, outcome)
         return Admit([], outcome)
@@ -236,3 +236,8 @@ class Found:
     versions: dict[str, int]
     ids: dict[str, tuple[int, str, list[Any]]]
     floor: int
+
+
+def compare_failed(key: str, version: int) -> str:
+    """What is said of a key that does not have the version that was asked for."""
+    return f"key {key!r} has version {version}" if version else f"key {key!r} has no value"

@@ -25,7 +25,6 @@ from controlplane.bench.closed_loop import ClosedLoop, LoopTimes
 from controlplane.bench.load import KEYS, LoadResult
 from controlplane.bench.spread import spread
 from controlplane.embedded import StoreProcess
-from controlplane.first_shards import Survival
 from controlplane.fleet.directory import FleetDirectory, FleetOptions
 from controlplane.fleet.first_start import initialise
 from controlplane.fleet.layout import write_settings
@@ -41,6 +40,7 @@ from controlplane.runtime.planning import make_plan
 from controlplane.settings import NodeSettings, load_settings
 from controlplane.store_config import StoreSpec, find_store_binary
 from controlplane.store_lanes import lane_maker
+from controlplane.survival import Survival
 from regions.store import StoreIdentity
 from regions.topology import StoreSite
 from regions.topology_file import load_topology

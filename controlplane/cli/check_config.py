@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import orjson
-from rich.console import Console
-from rich.table import Table
 
 from regions.findings import Finding, Severity, has_errors
-from regions.topology_file import read_topology
 
 
 @click.command("check-config")
@@ -19,6 +15,11 @@ from regions.topology_file import read_topology
 @click.pass_context
 def check_config(ctx: click.Context, file: Path, output: str) -> None:
     """Check the topology document FILE. Exits with 1 if it cannot be used; warnings pass."""
+    # Imported late: `leadplane check-config --help` need not load any of it.
+    import orjson
+
+    from regions.topology_file import read_topology
+
     try:
         findings = read_topology(file.read_text(encoding="utf-8")).findings
     except UnicodeDecodeError:
@@ -44,6 +45,9 @@ def _record(finding: Finding) -> dict[str, object]:
 
 
 def _print_table(file: Path, findings: tuple[Finding, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     if findings:
         table = Table(
@@ -60,4 +64,9 @@ def _print_table(file: Path, findings: tuple[Finding, ...]) -> None:
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     warnings = len(findings) - errors
     verdict = "cannot be used" if errors else "can be used"
-    console.print(f"{file}: {verdict}, {errors} errors, {warnings} warnings", soft_wrap=True)
+    counted = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
+    console.print(f"{file}: {verdict}, {counted}", soft_wrap=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

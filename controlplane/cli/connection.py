@@ -180,11 +180,7 @@ def fleet_access() -> FleetAccess:
     named = [each.strip().rstrip("/") for each in os.environ.get("LEADPLANE_URL", "").split(",")]
     urls = tuple(each for each in named if each)
     for url in urls:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise CommandFailed(
-                f"LEADPLANE_URL: {url!r} is not an address",
-                hint="write it as http://127.0.0.1:7101",
-            )
+        _check_address(url, "LEADPLANE_URL")
     urls = urls or tuple(str(node["url"]) for node in local_fleet()["nodes"])
     return FleetAccess(urls, token, cacert)
 
@@ -216,14 +212,28 @@ def access_at(place: str | None) -> FleetAccess:
     if place is None:
         return fleet
     if "://" in place:
+        _check_address(place, "--at")
         return fleet.only(place)
     nodes = fleet.get("/v1/nodes")["items"]
     found = [n for n in nodes if place in (n["node"], n["region"])]
     alive = [n for n in found if n["alive"]] or found
     if not alive:
-        known = sorted({n["region"] for n in nodes} | {n["node"] for n in nodes})
-        raise CommandFailed(f"no node or region is called {place!r}", hint=f"one of: {known}")
+        known = ", ".join(sorted({n["region"] for n in nodes} | {n["node"] for n in nodes}))
+        raise CommandFailed(f"no node or region is called {place!r}", hint=f"one of {known}")
     return fleet.only(str(alive[0]["url"]))
+
+
+def _check_address(url: str, named_by: str) -> None:
+    """Refuse what cannot be the address of a node. Raises CommandFailed."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none
+        usable = False
+    if not usable:
+        raise CommandFailed(
+            f"{named_by}: {url!r} is not an address", hint="write it as http://127.0.0.1:7101"
+        )
 
 
 def _query_text(value: Any) -> str | None:
@@ -242,29 +252,49 @@ def _problem_document(reply: Reply) -> dict[str, Any]:
 
 
 NEXT_STEPS = {
+    "compacted": "begin anew, without a place to go on from",
+    "expectation-failed": "send it without that expectation",
+    "header-too-large": "shorten what the request names: key, position, parameters",
+    "idempotency-mismatch": "use a new key for another request",
+    "internal": "see the log of that node",
     "invalid": "correct what is named, and send it again",
+    "leader-unreachable": "the node asked cannot reach the leader: ask another one with --at",
+    "malformed": "see whether that is the address of a node",
+    "method-not-allowed": "see whether that is a node of the same version",
+    "no-candidate": "see who is alive with `leadplane nodes`",
     "no-leader": "an election is on; see what it waits for with `leadplane shards list`",
     "no-quorum": "see which stores are down with `leadplane status`; -c any still reads",
-    "not-leader": "the map here is behind; ask again, or ask the leader",
     "no-such-key": "nothing is stored there, or not yet at this copy",
-    "no-candidate": "see who is alive with `leadplane nodes`",
-    "unknown-shard": "see which there are with `leadplane shards`",
-    "unknown-node": "see which there are with `leadplane nodes`",
-    "unknown-region": "see which there are with `leadplane regions`",
+    "no-such-route": "see whether that is a node of the same version",
+    "not-leader": "the map here is behind; ask again, or ask the leader",
+    "not-ready": "the node has just started, or stops: ask another one with --at",
+    "overloaded": "ask less at a time, or another node with --at",
     "precondition-failed": "read it again, and decide anew",
-    "idempotency-mismatch": "use a new key for another request",
+    "quota-exceeded": "delete something of that shard first",
+    "request-timeout": "send it again; it did not arrive whole",
     "stale": "accept an older answer, or read with -c strong",
+    "store-full": "give the stores named more room, or delete something",
+    "too-large": "store less under one key, or raise the limit named in the node's settings",
+    "too-many-streams": "end a stream, or ask another node with --at",
+    "too-old": "find out by reading; a new key makes it a new request",
+    "transferring": "wait for the hand-over, a matter of milliseconds",
+    "unknown-node": "see which there are with `leadplane nodes`",
     "unknown-outcome": "look before you repeat it, or repeat it with the same --idempotency-key",
-    "internal": "see the log of that node",
+    "unknown-region": "see which there are with `leadplane regions`",
+    "unknown-shard": "see which there are with `leadplane shards`",
+    "unsupported-media-type": "see whether that is a node of the same version",
+    "wrong-role": "ask another node with --at",
 }
 """What to do next, by kind of problem, where the fleet does not say so itself."""
 
 
 def _sentence(document: Mapping[str, Any], status: int) -> str:
+    """What a problem says. Where it lists the places that are wrong, those say all there is."""
     title = str(document.get("title") or f"HTTP {status}")
+    if errors := document.get("errors"):
+        return "\n".join([title.removesuffix("; `errors` says where"), *map(_place, errors)])
     detail = str(document.get("detail") or "")
-    sentence = f"{title}: {detail}" if detail and detail.lower() != title.lower() else title
-    return "\n".join([sentence, *map(_place, document.get("errors") or ())])
+    return f"{title}: {detail}" if detail and detail.lower() != title.lower() else title
 
 
 def _place(error: Mapping[str, Any]) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import orjson
 
-from controlplane.fleet.directory import DEFAULT_DIRECTORY, FleetDirectory
-from controlplane.fleet.stopping import Stopped, stop_fleet
+from controlplane.cli.connection import LOCAL_FOLDER
+
+if TYPE_CHECKING:
+    from controlplane.fleet.stopping import Stopped
 
 
 @click.command("down")
@@ -17,7 +18,7 @@ from controlplane.fleet.stopping import Stopped, stop_fleet
     "--dir",
     "path",
     type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_DIRECTORY,
+    default=LOCAL_FOLDER,
     show_default=True,
     help="The directory of the fleet.",
 )
@@ -28,6 +29,14 @@ def down(path: Path, output: str) -> None:
     Data stays, unless the fleet was ephemeral. After a crash of its supervisor this ends the
     processes that were left, and no others.
     """
+    # Imported late: `leadplane down --help` need not load any of it.
+    import asyncio
+
+    import orjson
+
+    from controlplane.fleet.directory import FleetDirectory
+    from controlplane.fleet.stopping import stop_fleet
+
     directory = FleetDirectory(path)
     stopped = asyncio.run(stop_fleet(directory))
     if output == "json":
@@ -42,14 +51,14 @@ def down(path: Path, output: str) -> None:
             )
         )
     else:
-        click.echo(_told(directory, stopped))
+        click.echo(_told(directory.path, stopped))
 
 
-def _told(directory: FleetDirectory, stopped: Stopped) -> str:
+def _told(path: Path, stopped: Stopped) -> str:
     if stopped.supervisor_pid is not None:
         text = "stopped: nodes handed over, stores closed"
     else:
         pids = ", ".join(map(str, stopped.orphan_pids)) or "none"
         text = f"its supervisor was gone already; processes it left, now ended: {pids}"
     kept = "removed" if stopped.removed else "kept"
-    return f"{text}\ndata in {directory.path}: {kept}"
+    return f"{text}\ndata in {path}: {kept}"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 import uuid
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import click
 
-from controlplane.cli.connection import CommandFailed, Reply, access_at
+from controlplane.cli.connection import Reply, access_at
 from controlplane.cli.output import Column, format_option, ms_text, show, table
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def write_options(command: Command) -> Command:
     """Add the options of a change."""
     for option in (
         click.option("--idempotency-key", help="Repeat with the same key: it happens once."),
-        click.option("--if-version", type=int, help="Only if this is its version."),
+        click.option(
+            "--if-version", type=click.IntRange(min=1), help="Only if it has that version."
+        ),
     ):
         command = option(command)
     return at_option(command)
@@ -80,7 +83,7 @@ def put(
 ) -> None:
     """Store VALUE under KEY; without VALUE, what standard input says."""
     if create and if_version is not None:
-        raise CommandFailed("--create and --if-version exclude each other")
+        raise click.UsageError("--create and --if-version exclude each other")
     body = sys.stdin.buffer.read() if value is None else value.encode()
     headers = {"Content-Type": "application/octet-stream"}
     if create:
@@ -117,7 +120,8 @@ def _write(
     if if_version is not None:
         headers["If-Match"] = f'"{if_version}"'
     reply = access_at(at).send(method, key_path(key), headers=headers, body=body)
-    show(lambda: {"key": key, **provenance(reply)}, _draw_written, output)
+    replayed = {"replayed": True} if "idempotency-replayed" in reply.headers else {}
+    show(lambda: {"key": key, **provenance(reply), **replayed}, _draw_written, output)
 
 
 @kv.command("get")
@@ -141,7 +145,7 @@ def get(
     reply = access_at(at).send("GET", key_path(key), query=query)
     facts = provenance(reply)
     if output in ("json", "yaml"):
-        document = {"key": key, "value": reply.body.decode("utf-8", "backslashreplace"), **facts}
+        document = {"key": key, **value_document(reply.body), **facts}
         show(lambda: document, _draw_written, output)
         return
     sys.stdout.buffer.write(reply.body)
@@ -183,6 +187,17 @@ def scan(
         click.echo(freshness(provenance(reply)), err=True)
         if "continue" in document:
             click.echo("# there are more: raise --limit, or narrow it with --prefix", err=True)
+        if not document["items"] and partition.startswith("{"):
+            inner = partition.strip("{}")
+            click.echo(f"# keys like {{{inner}}}/... are of the partition {inner}", err=True)
+
+
+def value_document(body: bytes) -> dict[str, str]:
+    """A value in a document, as a scan has it: text where it is text, else base64."""
+    try:
+        return {"value": body.decode(), "encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {"value": b64encode(body).decode(), "encoding": "base64"}
 
 
 def key_path(key: str) -> str:
@@ -221,8 +236,9 @@ def freshness(facts: Mapping[str, Any]) -> str:
 def _draw_written(document: Any, wide: bool) -> RenderableType:
     from rich.text import Text
 
+    done = "An earlier attempt did it" if document.get("replayed") else "Done on a majority"
     return Text(
-        f"Done on a majority: shard {document.get('shard')}, epoch {document.get('epoch')}, "
+        f"{done}: shard {document.get('shard')}, epoch {document.get('epoch')}, "
         f"version {document.get('version')}\nPosition {document.get('position')}"
     )
 

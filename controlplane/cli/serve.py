@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import traceback
 from pathlib import Path
@@ -34,6 +33,8 @@ def serve(ctx: click.Context, path: Path, any_address: bool) -> None:
     On SIGTERM or SIGINT it hands over every shard it leads, then ends with status 0.
     """
     # Imported late: `leadplane serve --help` need not load any of it.
+    import asyncio
+
     import uvloop
 
     from controlplane.errors import ControlplaneError, first_cause

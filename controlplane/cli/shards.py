@@ -133,10 +133,11 @@ def get_shard(shard: str, output: str, watch: bool, at: str | None) -> None:
 
 
 def _when(row: Row) -> str:
+    """Month to second, in this place's own time; `-o json` has the milliseconds."""
     from datetime import datetime
 
     seconds = row.get("wall_ms", 0) / 1000
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%m-%d %H:%M:%S")
 
 
 HISTORY = (
@@ -187,7 +188,7 @@ def transfer_shard(
     Without a target, its leader chooses one.
     """
     if to_region and to_node:
-        raise CommandFailed("--to-region and --to-node exclude each other")
+        raise click.UsageError("--to-region and --to-node exclude each other")
     wanted = {"to_region": to_region, "to_node": to_node}
     body = {name: value for name, value in wanted.items() if value}
     document = _act(shard, "transfer", body, reason, dry_run)
@@ -233,7 +234,7 @@ def _sentence(done: Any) -> str:
     shard = done["shard"]
     if done.get("dry_run"):
         holder = f"{done['from_node']} (epoch {done['from_epoch']})"
-        if "to_node" in done:
+        if done.get("to_node"):
             target = f"{done['to_node']} ({done['to_region']})"
             return f"Shard {shard}: would be handed over by {holder} to {target}. Nothing was done."
         return f"Shard {shard}: would be taken from {holder}. Nothing was done."

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from controlplane.first_shards import SHARDS_MAX, Survival
-from controlplane.fleet.directory import DEFAULT_DIRECTORY
+from controlplane.cli.connection import LOCAL_FOLDER
+from controlplane.survival import SHARDS_MAX, Survival
 
 LATENCY_MAX = 2.0
 """Leases are sized by the real distances; much longer ways would outlast them."""
@@ -55,7 +55,7 @@ def latency_scale(_: click.Context, __: click.Parameter, value: str) -> float:
     "--dir",
     "path",
     type=click.Path(path_type=Path, file_okay=False),
-    help=f"Where data, settings and logs are.  [default: {DEFAULT_DIRECTORY}]",
+    help=f"Where data, settings and logs are.  [default: {LOCAL_FOLDER}]",
 )
 @click.option("--detach", is_flag=True, help="Return when every shard has a leader; it goes on.")
 @click.option(

@@ -20,7 +20,6 @@ import orjson
 
 from controlplane.ephemeral import PREFIX, ephemeral_directory
 from controlplane.errors import FleetFailed, first_cause
-from controlplane.first_shards import Survival
 from controlplane.fleet.directory import DEFAULT_DIRECTORY, FleetDirectory, FleetOptions
 from controlplane.fleet.display import FleetDisplay
 from controlplane.fleet.layout import lay_out
@@ -28,6 +27,7 @@ from controlplane.fleet.state import FleetState, Phase, read_state, write_state
 from controlplane.fleet.stopping import end_orphans
 from controlplane.fleet.supervisor import FleetPlan, Supervisor
 from controlplane.store_config import find_store_binary
+from controlplane.survival import Survival
 from regions.topology import Topology
 
 _LOOK_AGAIN_S = 0.05
@@ -93,7 +93,8 @@ def detach_fleet(options: UpOptions) -> int:
         log = directory.log_path
         tail = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         lines = tail.splitlines()[-_LOG_TAIL_LINES:]
-        raise FleetFailed("the fleet did not come up:\n" + "\n".join(f"  {x}" for x in lines))
+        message = "the fleet did not come up:\n" + "\n".join(f"  {line}" for line in lines)
+        raise FleetFailed(message, hint=f"mend what it says; its whole log is {log}")
     _announce(state, options, display)
     return 0
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import orjson
 
 from controlplane.errors import DirectoryInUse, FleetFailed
-from controlplane.first_shards import Survival
+from controlplane.survival import Survival
 from regions.topology import Topology
 from regions.topology_file import dump_topology, load_topology
 
@@ -72,15 +72,13 @@ class FleetDirectory:
         return self.nodes_path / f"{node}.yaml"
 
     def make(self, topology: Topology, options: FleetOptions) -> None:
-        """Lay out a new fleet. The options go last: they say that the rest is complete.
+        """Lay out a new fleet, or go on where that was interrupted.
 
-        Raises FleetFailed when there is something else in this place.
+        The options go last: they say that the rest is complete. Raises FleetFailed when there is
+        something else in this place.
         """
-        ours = {self.lock_path, self.log_path}
-        if self.path.exists() and set(self.path.iterdir()) - ours:
-            message = f"{self.path} is neither empty nor the directory of a fleet"
-            raise FleetFailed(message, hint="choose another one with --dir")
-        self.nodes_path.mkdir(parents=True)
+        self._require_ours()
+        self.nodes_path.mkdir(parents=True, exist_ok=True)
         write_whole(self.topology_path, dump_topology(topology).encode())
         write_whole(self.options_path, orjson.dumps(asdict(options)))
 
@@ -96,9 +94,18 @@ class FleetDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the one supervisor of this directory. Raises DirectoryInUse while there is another."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Be the one supervisor of this directory.
+
+        Raises DirectoryInUse while there is another, FleetFailed where nothing can be written, or
+        where there is something else: nothing is added to a directory that is not a fleet's.
+        """
+        self._require_ours()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            message = f"{self.path} cannot be used as the directory of a fleet: {error.strerror}"
+            raise FleetFailed(message, hint="choose another one with --dir") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -110,6 +117,14 @@ class FleetDirectory:
             yield
         finally:
             os.close(lock)
+
+    def _require_ours(self) -> None:
+        if self.is_made or not self.path.is_dir():
+            return
+        begun = {self.lock_path, self.log_path, self.nodes_path, self.topology_path}
+        if {each for each in self.path.iterdir() if each.suffix != ".new"} - begun:
+            message = f"{self.path} is neither empty nor the directory of a fleet"
+            raise FleetFailed(message, hint="choose another one with --dir")
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -35,6 +35,7 @@ from shards.admission import (
     Proposal,
     Refuse,
     Replay,
+    compare_failed,
 )  # fmt: skip
 from shards.leadership import Leadership, State
 
@@ -196,7 +197,7 @@ class Serving:
         answer: Outcome
         if outcome[0] == COMPARE_FAILED:
             answer = Refused(
-                Problem.PRECONDITION_FAILED, f"key {outcome[1]!r} has version {outcome[2]}",
+                Problem.PRECONDITION_FAILED, compare_failed(outcome[1], outcome[2]),
                 version=outcome[2],
             )  # fmt: skip
         else:

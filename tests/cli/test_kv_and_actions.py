@@ -46,6 +46,7 @@ def test_get_as_json_tells_everything(fleet: StubFleet) -> None:
     assert json.loads(leadplane("kv", "get", "k", "-o", "json").stdout) == {
         "key": "k",
         "value": "grün",
+        "encoding": "utf-8",
         "shard": "s03",
         "epoch": 7,
         "position": "Zm9v",
@@ -54,6 +55,12 @@ def test_get_as_json_tells_everything(fleet: StubFleet) -> None:
         "served_by": "us-east-1-n1",
         "role": "follower",
     }
+
+
+def test_get_as_json_keeps_every_byte(fleet: StubFleet) -> None:
+    fleet.raw("GET", "/v1/kv/k", b"\xff\xad", PROVENANCE)
+    document = json.loads(leadplane("kv", "get", "k", "-o", "json").stdout)
+    assert (document["value"], document["encoding"]) == ("/60=", "base64")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +84,12 @@ def test_put_sends_its_conditions(
     assert asked.headers["idempotency-key"]
 
 
+def test_a_replay_is_called_one(fleet: StubFleet) -> None:
+    fleet.raw("PUT", PATH, b"{}", PROVENANCE | {"Idempotency-Replayed": "true"})
+    said = leadplane("kv", "put", KEY, "hello", "--idempotency-key", "once").stdout
+    assert said.startswith("An earlier attempt did it: shard s03, epoch 7, version 4711")
+
+
 def test_put_reads_standard_input(fleet: StubFleet) -> None:
     fleet.raw("PUT", "/v1/kv/k", b"{}", PROVENANCE)
     leadplane("kv", "put", "k", stdin=b"\xde\xad")
@@ -85,7 +98,7 @@ def test_put_reads_standard_input(fleet: StubFleet) -> None:
 
 def test_put_refuses_two_conditions() -> None:
     result = leadplane("kv", "put", "k", "v", "--create", "--if-version", "3")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "exclude each other" in result.stderr
 
 
@@ -113,6 +126,12 @@ def test_scan_lists_and_says_when_there_is_more(fleet: StubFleet) -> None:
     assert fleet.last("GET", "/v1/kv").query == {"partition": "a", "prefix": "a/", "limit": "2"}
 
 
+def test_a_scan_of_a_name_in_braces_says_what_was_meant(fleet: StubFleet) -> None:
+    fleet.raw("GET", "/v1/kv", b'{"items": []}', PROVENANCE)
+    result = leadplane("kv", "scan", "{a}")
+    assert result.stderr.splitlines()[-1] == "# keys like {a}/... are of the partition a"
+
+
 def test_transfer_sends_target_and_reason(fleet: StubFleet) -> None:
     answer = {"shard": "s03", "from_epoch": 7, "to_node": "us-east-1-n2", "paused_ms": 12}
     fleet.document("/v1/shards/s03/transfer", answer, "POST")
@@ -126,12 +145,19 @@ def test_transfer_sends_target_and_reason(fleet: StubFleet) -> None:
 
 def test_transfer_takes_one_target(fleet: StubFleet) -> None:
     result = leadplane("shards", "transfer", "s03", "--to-region", "a", "--to-node", "b")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert fleet.asked == []
 
 
 def test_evict_can_be_tried_without_effect(fleet: StubFleet) -> None:
-    trial = {"dry_run": True, "shard": "s03", "from_node": "n1", "from_epoch": 7}
+    trial = {
+        "dry_run": True,
+        "shard": "s03",
+        "from_node": "n1",
+        "from_epoch": 7,
+        "to_node": None,
+        "to_region": None,
+    }
     fleet.document("/v1/shards/s03/evict", trial, "POST")
     result = leadplane("shards", "evict", "s03", "--dry-run")
     assert result.stdout == ("Shard s03: would be taken from n1 (epoch 7). Nothing was done.\n")

@@ -162,3 +162,18 @@ def test_watching_prints_again_only_what_changed(
     assert result.exit_code == 0
     documents = [json.loads(line) for line in result.stdout.splitlines()]
     assert [document["items"][0]["leads"] for document in documents] == [2, 99]
+
+
+def test_history_fits_a_narrow_terminal_with_its_reasons(fleet: StubFleet) -> None:
+    record = {
+        "epoch": 12,
+        "wall_ms": 1_790_000_000_000,
+        "node": "ap-southeast-1-n1",
+        "before": "ap-southeast-1-n2",
+        "ended": "transferred",
+        "reason": "to be near",
+    }
+    fleet.document("/v1/shards/s00/history", {"items": [record]})
+    lines = leadplane("shards", "history", "s00", columns=80).stdout.splitlines()
+    assert lines[0].split() == ["EPOCH", "SINCE", "LEADER", "BEFORE", "WHICH", "ENDED", "REASON"]
+    assert "ap-southeast-1-n1  ap-southeast-1-n2  transferred  to be" in lines[1]

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from controlplane.cli.connection import NEXT_STEPS
+from controlplane.cli.main import COMMANDS
+from controlplane.problems import KINDS
 from tests.cli.stub_fleet import StubFleet, leadplane
 
 PROBLEM = {
@@ -38,16 +40,26 @@ def test_a_problem_goes_to_stderr_with_what_to_do_next(fleet: StubFleet) -> None
 def test_every_error_of_bad_input_is_shown(fleet: StubFleet) -> None:
     problem = {
         "type": "/problems/invalid",
-        "title": "The request is not valid",
+        "title": KINDS["invalid"].title,
+        "detail": "key: is required (and 1 more)",
         "errors": [
             {"detail": "is required", "parameter": "key"},
             {"detail": "is no region", "pointer": "#/to_region"},
         ],
     }
     fleet.document("/v1/shards/s00/transfer", problem, "POST", 400)
-    stderr = leadplane("shards", "transfer", "s00", "--to-region", "mars").stderr
-    assert "  key: is required" in stderr
-    assert "  #/to_region: is no region" in stderr
+    result = leadplane("shards", "transfer", "s00", "--to-region", "mars")
+    assert result.stderr.splitlines() == [
+        "error: The request is not valid",
+        "  key: is required",
+        "  #/to_region: is no region",
+        f"  at:   POST {fleet.url}/v1/shards/s00/transfer",
+        "  next: correct what is named, and send it again",
+    ]
+
+
+def test_no_problem_leaves_a_person_without_a_next_step() -> None:
+    assert set(KINDS) == set(NEXT_STEPS)
 
 
 def test_an_answer_that_is_no_problem_document_is_shown_as_it_is(fleet: StubFleet) -> None:
@@ -123,11 +135,23 @@ def test_a_write_whose_answer_got_lost_is_unknown_not_failed(
     assert "--idempotency-key" in stderr
 
 
-def test_a_wrong_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEADPLANE_URL", "localhost:7101")
+WRONG_ADDRESSES = ["localhost:7101", "ftp://x", "http://", "http://x:99999", "http://x:y", "://"]
+
+
+@pytest.mark.parametrize("address", WRONG_ADDRESSES)
+def test_a_wrong_address_is_named(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("LEADPLANE_URL", address)
     result = leadplane("status")
     assert result.exit_code == 1
-    assert "'localhost:7101' is not an address" in result.stderr
+    assert "is not an address" in result.stderr
+    assert "LEADPLANE_URL: " in result.stderr
+
+
+def test_a_wrong_address_of_one_node_is_named(fleet: StubFleet) -> None:
+    result = leadplane("kv", "get", "k", "--at", "http://127.0.0.1:99999")
+    assert result.exit_code == 1
+    assert "--at: 'http://127.0.0.1:99999' is not an address" in result.stderr
+    assert fleet.asked == []
 
 
 def test_the_token_is_sent(fleet: StubFleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +160,7 @@ def test_the_token_is_sent(fleet: StubFleet, monkeypatch: pytest.MonkeyPatch) ->
     assert fleet.last("GET", "/v1/nodes").headers["authorization"] == "Bearer s3cret"
 
 
-@pytest.mark.parametrize("command", ["status", "shards", "kv", "bench"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_fast_because_it_imports_little(command: str) -> None:
     """Speed is a matter of what is imported; the clock of a busy machine is not asked."""
     code = (

@@ -72,7 +72,7 @@ def test_a_bad_topology_fails_with_every_finding(tmp_path: Path) -> None:
     file.write_text(dump_topology(default_topology()).replace("port: 7401", "port: 7400"))
     result = run("check-config", file)
     assert result.exit_code == 1
-    assert "cannot be used, 1 errors" in result.output
+    assert "cannot be used, 1 error, 0 warnings" in result.output
     found = orjson.loads(run("check-config", file, "-o", "json").output)
     assert [(f["severity"], f["pointer"]) for f in found] == [("error", "/nodes/1/port")]
 

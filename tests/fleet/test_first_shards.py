@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from controlplane.first_shards import Survival, first_shards
+from controlplane.first_shards import first_shards
+from controlplane.survival import Survival
 from regions.reference import default_topology
 from shards.keyspace import SLOTS
 

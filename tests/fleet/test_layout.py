@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import DirectoryInUse, FleetFailed
-from controlplane.first_shards import Survival
 from controlplane.fleet.directory import FleetDirectory, FleetOptions
 from controlplane.fleet.layout import is_free, lay_out, sites_of, write_settings
 from controlplane.settings import load_settings
+from controlplane.survival import Survival
 from regions.reference import default_topology
 from regions.topology_file import dump_topology
 
@@ -64,7 +64,27 @@ def test_a_directory_with_other_things_in_it_is_left_alone(tmp_path: Path) -> No
     (tmp_path / "thesis.txt").write_text("x")
     with pytest.raises(FleetFailed, match="neither empty nor"):
         FleetDirectory(tmp_path).make(lay_out(None, 0), FleetOptions())
+    with pytest.raises(FleetFailed, match="neither empty nor"), FleetDirectory(tmp_path).locked():
+        pytest.fail("locked what is not ours")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_laying_out_that_was_interrupted_is_gone_on_with(tmp_path: Path) -> None:
+    directory = FleetDirectory(tmp_path)
+    directory.make(lay_out(None, 0), FleetOptions())
+    directory.options_path.rename(directory.options_path.with_name("options.json.new"))
+    topology = lay_out(None, 0)
+    directory.make(topology, FleetOptions(7))
+    assert directory.load() == (topology, FleetOptions(7))
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(FleetFailed, match=r"cannot be used .*: Not a directory"),
+        FleetDirectory(tmp_path / "file" / "fleet").locked(),
+    ):
+        pytest.fail("locked in a file")
 
 
 def test_one_supervisor_at_a_time(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from shards.admission import (
     Proposal,
     Refuse,
     Replay,
+    compare_failed,
 )
 
 NOTHING = Found({}, {}, 0)
@@ -224,3 +225,8 @@ def test_ids_of_a_moderate_rate_are_remembered_for_their_whole_time(
         if effects is not None:
             assert effects[0][1] <= step - steps
         written(desk, step + 1, op_bytes=op_bytes)
+
+
+def test_a_key_that_is_not_there_is_not_said_to_have_a_version() -> None:
+    assert compare_failed("k", 0) == "key 'k' has no value"
+    assert compare_failed("k", 7) == "key 'k' has version 7"
