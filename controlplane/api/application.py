@@ -11,7 +11,7 @@ from aiohttp import web
 
 from controlplane.api.edge import REQUEST_ID, Edge, Handler
 from controlplane.api.openapi import openapi_document
-from controlplane.api.responses import SERVER, json_bytes, problem_response
+from controlplane.api.responses import SERVER, first_answer, json_bytes, problem_response
 from controlplane.api.route_table import ROUTES
 from controlplane.api.service import Service, Subscription
 from controlplane.api.settings import ApiSettings
@@ -109,7 +109,7 @@ async def _nothing_here(edge: Edge, request: web.Request) -> web.StreamResponse:
 async def _expect(request: web.Request) -> web.StreamResponse | None:
     """Answer `Expect: 100-continue`; there is no other expectation that could be met."""
     if request.headers.get("Expect", "").lower() != "100-continue":
-        return problem_response(RequestRefused("expectation-failed", "only 100-continue is known"))
+        return first_answer(RequestRefused("expectation-failed", "only 100-continue is known"))
     # A body that is too large is refused by its handler, before it has been read.
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     return None

@@ -6,7 +6,8 @@ names the node.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -18,7 +19,7 @@ from controlplane.api.documents import (
     status_document,
 )
 from controlplane.api.edge import Edge
-from controlplane.api.paging import page
+from controlplane.api.paging import page, read_continue
 from controlplane.api.parameters import CONTINUE, LIMIT, NO_PARAMETERS, Parameters
 from controlplane.api.responses import json_response
 from controlplane.problems import RequestRefused
@@ -45,13 +46,21 @@ async def get_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def get_history(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /v1/shards/{shard}/history: who led it, until which epoch, and why it ended."""
-    NO_PARAMETERS.parse(request.rel_url.raw_query_string)
+    found = LIST_PARAMETERS.parse(request.rel_url.raw_query_string)
+    scope = f"history of {request.match_info['shard']}"
+    read_continue(found.get("continue"), scope)
     view = shard_in_path(edge, request)
     outcome = await edge.ask(request, view.shard, History(view.shard), needs_leader=False)
     if isinstance(outcome, web.Response):
         return outcome
     assert isinstance(outcome, Tenures), outcome
-    return json_response({"shard": outcome.shard, "items": outcome.records})
+    listed = page(outcome.records, _epoch_name, scope, found, lambda record: record)
+    return json_response({"shard": outcome.shard} | listed)
+
+
+def _epoch_name(record: Mapping[str, Any]) -> str:
+    """The epoch of a tenure, as a name that sorts as the number does."""
+    return f"{record['epoch']:020}"
 
 
 async def get_role(edge: Edge, request: web.Request) -> web.StreamResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
 from aiohttp import web
@@ -40,6 +41,14 @@ def bytes_response(
 def empty_response(status: int, headers: Mapping[str, str] | None = None) -> web.Response:
     """Answer without a body."""
     return web.Response(status=status, headers=headers)
+
+
+def first_answer(refused: RequestRefused) -> web.Response:
+    """Refuse what no handler of ours sees; the answer gets a name, so that it can be spoken of."""
+    response = problem_response(refused)
+    response.headers["X-Request-Id"] = uuid4().hex
+    response.headers["Server"] = SERVER
+    return response
 
 
 def problem_response(refused: RequestRefused, instance: str = "") -> web.Response:

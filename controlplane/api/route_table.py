@@ -227,7 +227,8 @@ SHARDS: Final = (
         Needs.READER,
         (Answer(200, "The tenures as their leaders wrote them.", dict[str, Any], listed=True),),
         ("unknown-shard", *READ),
-        headers=(HOP,),
+        fleet_pages.LIST_PARAMETERS,
+        (HOP,),
     ),
     Endpoint(
         "POST",

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from controlplane.api.responses import SERVER, problem_response
+from controlplane.api.responses import first_answer
 from controlplane.api.settings import ApiSettings
 from controlplane.problems import RequestRefused
 
@@ -50,10 +50,22 @@ class ProblemProtocol(web.RequestHandler):
         """The last refusal of this connection."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun and cannot be taken back")
-        response = problem_response(_refusal(status, exc, message))
-        response.headers["Server"] = SERVER
+        response = first_answer(_refusal(status, exc, message))
         response.force_close()
         return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; the library's own, to what names no path at all, becomes one of ours."""
+        if isinstance(resp, web.HTTPException):
+            resp = _names_no_path()
+        return await super().finish_response(request, resp, start_time)
+
+
+def _names_no_path() -> web.Response:
+    detail = "the request line names no path; see /openapi.json for what there is"
+    return first_answer(RequestRefused("no-such-route", detail))
 
 
 def _refusal(status: int, failure: BaseException | None, message: str | None) -> RequestRefused:

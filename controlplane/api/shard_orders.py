@@ -5,7 +5,7 @@ An order can be tried out (`dry_run`), given a reason, and repeated under its id
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from typing import Annotated, Any, Final
 
 from aiohttp import web
@@ -20,7 +20,7 @@ from controlplane.api.parameters import DRY_RUN, REASON, Parameters
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.requests import Evict, Evicted, Request, Transfer, Transferred
-from controlplane.views import NodeView, ShardView
+from controlplane.views import FleetView, NodeView, ShardView
 
 ORDER_PARAMETERS: Final = Parameters(REASON, DRY_RUN)
 REASON_CHARACTERS_MAX: Final = 500
@@ -52,7 +52,8 @@ async def transfer_shard(edge: Edge, request: web.Request) -> web.StreamResponse
         raise invalid(InputError("excludes to_region", pointer="#/to_node"))
 
     async def carry_out() -> web.Response:
-        heir = choose_heir(view, order, edge.service.fleet().nodes)
+        fleet = edge.service.fleet()
+        heir = choose_heir(view, order, fleet.nodes, _regions_that_vote(fleet, view.group))
         question = Transfer(view.shard, heir.node, PRINCIPAL, found.get("reason", ""))
         if found.get("dry_run"):
             return json_response(_trial(view, heir))
@@ -75,17 +76,27 @@ async def evict_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
     return await _once(edge, request, body, carry_out)
 
 
-def choose_heir(view: ShardView, order: TransferOrder, nodes: Iterable[NodeView]) -> NodeView:
+def _regions_that_vote(fleet: FleetView, group: str) -> Set[str]:
+    """Where nodes stand that may lead a shard of this group: in the regions of its voters."""
+    voters = {voter for each in fleet.groups if each.group == group for voter in each.voters}
+    return {store.region for store in fleet.stores if store.store in voters}
+
+
+def choose_heir(
+    view: ShardView, order: TransferOrder, nodes: Iterable[NodeView], may_lead: Set[str]
+) -> NodeView:
     """The node that takes over: the one named, else the best of those alive.
 
-    Best is: in the region that the shard prefers most, leading least. Raises RequestRefused when
-    there is no such node or region, or nobody who could take over.
+    Best is: in the region that the shard prefers most, leading least. `may_lead` names the regions
+    whose nodes can. Raises RequestRefused when there is no such node or region, or nobody who could
+    take over.
     """
     known = list(nodes)
     leader = view.leader.node if view.leader is not None else None
     if order.to_node is not None:
         for node in known:
             if node.node == order.to_node:
+                _check_region(node.region, view, may_lead)
                 if not node.alive:
                     raise RequestRefused("no-candidate", f"node {node.node} is not alive")
                 if node.node == leader:
@@ -94,10 +105,15 @@ def choose_heir(view: ShardView, order: TransferOrder, nodes: Iterable[NodeView]
         raise RequestRefused("unknown-node", "no node is called as `to_node` says")
     if order.to_region is not None and all(node.region != order.to_region for node in known):
         raise RequestRefused("unknown-region", "no node stands in a region of this name")
+    if order.to_region is not None:
+        _check_region(order.to_region, view, may_lead)
     candidates = [
         node
         for node in known
-        if node.alive and node.node != leader and order.to_region in (None, node.region)
+        if node.alive
+        and node.node != leader
+        and node.region in may_lead
+        and order.to_region in (None, node.region)
     ]
     if not candidates:
         where = f"region {order.to_region}" if order.to_region else "the fleet"
@@ -106,12 +122,22 @@ def choose_heir(view: ShardView, order: TransferOrder, nodes: Iterable[NodeView]
     return min(candidates, key=lambda n: (rank.get(n.region, len(rank)), n.leads, n.node))
 
 
+def _check_region(region: str, view: ShardView, may_lead: Set[str]) -> None:
+    if region not in may_lead:
+        homes = ", ".join(sorted(may_lead))
+        raise RequestRefused(
+            "no-candidate",
+            f"shard {view.shard} decides in group {view.group}: only a node of {homes} can lead it",
+        )
+
+
 async def _read_order(
     edge: Edge, request: web.Request
 ) -> tuple[Mapping[str, Any], bytes, ShardView]:
     found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
-    if len(found.get("reason", "")) > REASON_CHARACTERS_MAX:
-        complaint = f"is longer than {REASON_CHARACTERS_MAX} characters"
+    reason = found.get("reason", "")
+    if len(reason) > REASON_CHARACTERS_MAX or not reason.isprintable():
+        complaint = f"must be one line of text, at most {REASON_CHARACTERS_MAX} characters"
         raise invalid(InputError(complaint, parameter="reason"))
     settings = edge.settings
     body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)

@@ -101,6 +101,7 @@ class FakeService:
         self.leadership_revision = 1
         self.state = "electing"
         self.lag = 0
+        self.voters: tuple[str, ...] = ()  # of the group; every store if empty
         self.staleness_ms: int | None = 40
         self.checks: tuple[Check, ...] = (Check("quorum", True), Check("shard-map", True))
         self.answer: Callable[[Request], Outcome | None] | None = None
@@ -212,7 +213,7 @@ class FakeService:
             StoreView(f"{name}-1", name, "a", (GROUP,), "up", "", 17, 2, 5) for name in REGIONS
         )
         total = len(self.known)
-        voters = tuple(store.store for store in stores)
+        voters = self.voters or tuple(store.store for store in stores)
         led = sum(leader is not None for _, leader in self.known.values())
         return FleetView(
             node=self.node,

@@ -93,7 +93,7 @@ PARAMETERS = (
     invalid("GET", "/v1/events?from=now", "from"),
     invalid("GET", "/v1/status?verbose", "verbose"),
     invalid("GET", "/v1/shards/s0?x=1", "x"),
-    invalid("GET", "/v1/shards/s0/history?limit=1", "limit"),
+    invalid("GET", "/v1/shards/s0/history?limit=0", "limit"),
     invalid("GET", "/v1/shards/s0/role/leader?x=1", "x"),
     invalid("GET", "/v1/nodes/n1?x=1", "x"),
     invalid("GET", "/v1/regions/eu?x=1", "x"),
@@ -270,6 +270,31 @@ async def test_what_is_not_http_is_refused_as_a_problem(node: Node, sent: bytes)
     assert b"/problems/malformed" in body
     assert b"Python" not in head
     assert (await node.get("/livez")).status == 200
+
+
+@pytest.mark.parametrize("line", [b"CONNECT a:1", b"OPTIONS *", b"GET *"])
+async def test_what_names_no_path_is_refused_as_a_problem(node: Node, line: bytes) -> None:
+    sent = line + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    head, _, body = (await say(node.server.port, sent)).partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 404 ", b"HTTP/1.0 404 ", b"HTTP/1.0 400 ")), head
+    assert b"application/problem+json" in head
+    assert b"/problems/" in body
+    assert b"Python" not in head
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nConnection: close\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    ],
+)
+async def test_even_what_no_handler_sees_gets_a_name(node: Node, sent: bytes) -> None:
+    heads = [(await say(node.server.port, sent)).partition(b"\r\n\r\n")[0] for _ in range(2)]
+    names = {line for head in heads for line in head.split(b"\r\n") if b"X-Request-Id" in line}
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.requests import History, Problem, Refused
+from controlplane.requests import History, Problem, Refused, Tenures
 from controlplane.views import NodeView
 from shards.position import encode
 from tests.api.listening import Fleet, Node, document, kind
@@ -86,6 +86,20 @@ async def test_the_history_is_read_at_any_node(pair: Pair) -> None:
     follower.service.answer = lambda request: Refused(Problem.NO_QUORUM, "no store here")
     assert document(await follower.get("/v1/shards/s1/history"))["items"] == [tenure]
     assert leader.service.asked == [History("s1")] * 2
+
+
+async def test_the_history_comes_in_pages_oldest_first(node: Node) -> None:
+    tenures = tuple({"epoch": epoch, "node": "n1"} for epoch in (2, 9, 10, 11, 100))
+    node.service.answer = lambda request: Tenures("s1", tenures)
+    found: list[int] = []
+    query = "limit=2"
+    while query:
+        page = document(await node.get(f"/v1/shards/s1/history?{query}"))
+        found += [tenure["epoch"] for tenure in page["items"]]
+        query = f"limit=2&continue={page['continue']}" if "continue" in page else ""
+    assert found == [2, 9, 10, 11, 100]
+    wrong = await node.get("/v1/shards/s0/history?continue=x")
+    assert (wrong.status, kind(wrong)) == (400, "invalid")
 
 
 async def test_a_load_balancer_sees_the_role_of_the_answering_node(pair: Pair) -> None:

@@ -70,6 +70,29 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(pair: Pair) ->
     assert (nobody.status, kind(nobody)) == (503, "no-leader")
 
 
+@pytest.mark.parametrize("target", [{"to_region": "us"}, {"to_node": "n2"}])
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+async def test_a_node_that_cannot_stand_for_a_shard_is_no_heir(
+    pair: Pair, target: dict[str, str], query: str
+) -> None:
+    leader, _ = pair
+    leader.service.voters = ("eu-1",)
+    reply = await leader.send("POST", TRANSFER + query, target)
+    assert (reply.status, kind(reply)) == (409, "no-candidate")
+    assert "only a node of eu can lead it" in document(reply)["detail"]
+    assert leader.service.asked == []
+
+
+@pytest.mark.parametrize("reason", ["a%0ab", "%1b[2J", "%00"])
+async def test_a_reason_is_one_line_of_text(node: Node, reason: str) -> None:
+    for path in (TRANSFER, EVICT):
+        reply = await node.send("POST", f"{path}?reason={reason}", {})
+        assert (reply.status, kind(reply)) == (400, "invalid")
+        (error,) = document(reply)["errors"]
+        assert error["parameter"] == "reason"
+    assert node.service.asked == []
+
+
 @pytest.mark.parametrize(
     ("problem", "status"),
     [
@@ -177,8 +200,8 @@ def test_the_best_live_candidate_takes_over(
     view = ShardView("s", "g", "region", 0, 1, ("eu", "us"), 4, leader, "led", "", None, None, None)
     order = TransferOrder(to_node=to_node, to_region=to_region)
     if expected in {node.node for node in NODES}:
-        assert choose_heir(view, order, NODES).node == expected
+        assert choose_heir(view, order, NODES, {"eu", "us", "ap"}).node == expected
     else:
         with pytest.raises(RequestRefused) as refused:
-            choose_heir(view, order, NODES)
+            choose_heir(view, order, NODES, {"eu", "us", "ap"})
         assert refused.value.kind.name == expected
