@@ -72,7 +72,7 @@ class Pictures:
         until = led.until_ms() if led is not None else None
         log = led.log if led is not None else None
         alive = hint is not None and self._is_live(group, row.shard, now_ms)
-        state, why = self._state(group, row.shard, serves, alive)
+        state, why = self._state(group, row.shard, serves, alive, now_ms)
         return ShardView(
             row.shard, row.group, goal, row.first_slot, row.end_slot, row.regions,
             0 if leading is None else leading.epoch, hint, state, why,
@@ -89,13 +89,29 @@ class Pictures:
             led = group.led.get(shard)
             return led is not None and led.serves(now_ms)
         peer = self._peers_of(group, now_ms).get(leading.holder)
-        return peer is not None and peer.silent_ms < group.times.wait_ms
+        alive = peer is not None and peer.silent_ms < group.times.wait_ms
+        return alive and self._reachable(group, now_ms) >= group.quorum
 
-    def _state(self, group: Group, shard: str, serves: bool, alive: bool) -> tuple[str, str]:
+    def _reachable(self, group: Group, now_ms: int) -> int:
+        """Voters that are up, as far as is known here: one that nobody told of counts as up.
+
+        A leader of whom only a minority of stores shows signs of life has no lease to serve under.
+        """
+        lanes, hearsay = self._node.lanes, self._node.hearsay
+        up = 0
+        for plan in group.plan.voters:
+            lane = lanes.get(plan.store)
+            report = None if lane is not None else hearsay.of(plan.store, now_ms)
+            up += lane.is_up if lane is not None else report is None or report.up
+        return up
+
+    def _state(
+        self, group: Group, shard: str, serves: bool, alive: bool, now_ms: int
+    ) -> tuple[str, str]:
         if serves or alive:
             return "led", ""
-        up = sum(group.lanes[i].is_up for i in range(group.voters))
-        if group.plan.stands and up < group.quorum:
+        up = self._reachable(group, now_ms)
+        if up < group.quorum:
             return "unavailable", f"{up} of {group.voters} stores reachable, {group.quorum} needed"
         return "electing", self._node.standing[group.group].why.get(shard, "no live leader seen")
 
@@ -147,6 +163,8 @@ class Pictures:
     def _count_led(self, group: Group, now_ms: int) -> int:
         """Shards of a group with a live leader: by holders, of whom there are few."""
         count = sum(led.serves(now_ms) for led in group.led.values())
+        if self._reachable(group, now_ms) < group.quorum:
+            return count
         known = self._all_shards()
         for sid, peer in self._peers_of(group, now_ms).items():
             if not group.is_mine(sid) and peer.silent_ms < group.times.wait_ms:
@@ -155,7 +173,6 @@ class Pictures:
 
     def _group(self, group: Group, now_ms: int) -> GroupView:
         up = sum(self._store(store, now_ms).state == "up" for store in group.plan.voters)
-        led = sum(len(s) for holder, s in group.by_holder.items() if holder)
         return GroupView(
             group=group.group,
             voters=tuple(s.store for s in group.plan.voters),
@@ -165,7 +182,7 @@ class Pictures:
             spare=max(0, up - group.quorum),
             ttl_ms=group.times.ttl_ms,
             shards=len(group.shards),
-            led=led,
+            led=self._count_led(group, now_ms),
         )
 
     def _all_stores(self) -> list[StorePlan]:

@@ -75,7 +75,11 @@ class Transfers:
         """Start handing a led shard over; answers `number` when the target has been told."""
         target = self._target(group, request.to_node, now_ms)
         problem = None
-        if not leadership.serves(now_ms):
+        if leadership.state is State.LEADING and not leadership.serves(now_ms):
+            problem = Refused(
+                Problem.NO_QUORUM, "the lease has run out: no majority of stores renews it"
+            )
+        elif not leadership.serves(now_ms):
             problem = Refused(Problem.TRANSFERRING, "the shard is changing hands already")
         elif request.to_node == self._node.plan.node:
             problem = Refused(Problem.INVALID, f"{request.to_node} leads {request.shard} already")

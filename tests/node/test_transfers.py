@@ -201,3 +201,13 @@ def test_an_eviction_without_a_holder_or_a_majority_is_refused() -> None:
     vacant = n1.ask(Evict("a"))
     rig.run(5)
     assert problem(n1.answers[vacant]) is Problem.NO_LEADER
+
+
+def test_without_a_quorum_there_is_nothing_to_hand_over() -> None:
+    rig, n1 = led_rig()
+    for store in ("s2", "s3"):
+        rig.disconnect("n1", store)
+    rig.run(2 * rig.ttl_ms)
+    asked = n1.ask(Transfer("a", "n2"))
+    rig.turn(n1)
+    assert problem(n1.answers[asked]) is Problem.NO_QUORUM
