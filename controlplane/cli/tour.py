@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.connection import LOCAL_FOLDER, FleetAccess, local_fleet
+from controlplane.command_name import to_find_it
 
 if TYPE_CHECKING:
     from controlplane.cli.tour_scene import Scene
@@ -111,14 +112,15 @@ def _farewell(scene: Scene, story: Story, seconds: float, *, ephemeral: bool) ->
         f"\n{kept} of {len(story.verdicts)} verdicts are as promised. {acked:,} writes were "
         f"acknowledged, {lost} of them lost. The tour took {seconds:.0f} s."
     )
+    first = f"   {line}\n" if (line := to_find_it()) else ""
     if ephemeral:
         click.echo(
             "\nThis fleet ends now. To keep one running, and look around:\n"
-            "   leadplane up --detach\n"
+            f"{first}   leadplane up --detach\n"
             "   leadplane status"
         )
     else:
-        click.echo("\nLook around:\n   leadplane status")
+        click.echo(f"\nLook around:\n{first}   leadplane status")
     click.echo(
         f"   leadplane shards history {scene.shard}\n"
         "   leadplane kv put '{customer42}/name' Ada\n"

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from controlplane.command_name import to_find_it
 from controlplane.fleet.state import FleetState, Phase, Progress
 
 _PHASES = {
@@ -80,14 +81,18 @@ class FleetDisplay:
         lives = f"data in {state.dir}" + (" (ephemeral)" if state.ephemeral else "")
         self.console.print(escape("; ".join(filter(None, [lives, told]))), soft_wrap=True)
         url = state.nodes[0].url if state.nodes else ""
-        self.console.print(
-            f"\ntry:  export LEADPLANE_URL={url}\n"
-            "      leadplane status\n"
-            "      leadplane kv put '{customer42}/name' Ada\n"
-            "      leadplane kv get '{customer42}/name'\n"
-            f"      leadplane tour --dir {shlex.quote(state.dir)}",
-            soft_wrap=True,
-        )
+        place = shlex.quote(state.dir)
+        lines = [
+            to_find_it(),
+            f"export LEADPLANE_URL={url}",
+            "leadplane status",
+            "leadplane kv put '{customer42}/name' Ada",
+            "leadplane kv get '{customer42}/name'",
+            f"leadplane tour --dir {place}",
+            f"leadplane down --dir {place}",
+        ]
+        typed = "\n      ".join(filter(None, lines))
+        self.console.print(f"\ntry:  {typed}", soft_wrap=True, markup=False)
 
 
 def line_of(progress: Progress) -> str:
