@@ -144,6 +144,16 @@ class ChildProcess:
         beside.replace(self.pid_path)
 
 
+def ending_of(status: int) -> str:
+    """Say how a process ended, from its exit status, which is negative for a signal."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
 async def end_orphan(pid_path: Path, grace_ms: int = GRACE_MS) -> int | None:
     """End the child that a pid file names, if its owner is gone; give its pid if it was there.
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from controlplane.child_process import GRACE_MS, ChildProcess
+from controlplane.child_process import GRACE_MS, ChildProcess, ending_of
 from controlplane.errors import ChildStartFailed
 from controlplane.store_config import StoreSpec, store_config
 from regions.backoff import full_jitter_ms
@@ -133,8 +133,8 @@ class StoreFate(Enum):
     """What happened to a store that is kept running."""
 
     DIED = "died"
-    RESTARTED = "restarted"
-    RESTART_FAILED = "restart-failed"
+    RESTARTED = "started again"
+    RESTART_FAILED = "did not start again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ async def keep_running(store: StoreProcess, report: Callable[[StoreNews], None])
         if not store.wanted:
             return
         failures = 0 if time.monotonic() - since > _STEADY_S else failures + 1
-        report(StoreNews(store.spec.id, StoreFate.DIED, f"exit status {status}"))
+        report(StoreNews(store.spec.id, StoreFate.DIED, ending_of(status)))
         wait_ms = full_jitter_ms(
             failures,
             first_ms=_RESTART_FIRST_MS,

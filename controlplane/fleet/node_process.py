@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from controlplane.child_process import ChildProcess
+from controlplane.child_process import ChildProcess, ending_of
 from regions.backoff import full_jitter_ms
 from regions.topology import NodeSite
 
@@ -77,11 +77,11 @@ class NodeProcess:
             if not self.wanted:
                 return
             failures = 0 if time.monotonic() - since > _STEADY_S else failures + 1
-            report(self.site.id, f"died with exit status {status}")
+            report(self.site.id, f"died: {ending_of(status)}")
             await asyncio.sleep(_wait_ms(failures) / 1_000)
             if self.wanted:
                 await self.start()
-                report(self.site.id, f"started again, pid {self.pid}")
+                report(self.site.id, f"started again: pid {self.pid}")
 
 
 def _wait_ms(failures: int) -> int:

@@ -93,7 +93,9 @@ class Supervisor:
             dir=str(plan.directory.path),
             supervisor=identity_of(os.getpid()),
             progress=Progress(
-                stores=len(topology.stores), nodes=len(topology.nodes), shards=plan.options.shards
+                stores=len(topology.stores),
+                nodes=len(topology.nodes),
+                shards=plan.options.shards + 1,  # and the system shard
             ),
             groups=tuple(GroupRecord(g.name, g.stores, g.ttl_ms) for g in topology.groups),
             ephemeral=plan.ephemeral,

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from controlplane.child_process import ChildProcess, end_orphan
+from controlplane.child_process import ChildProcess, end_orphan, ending_of
 from controlplane.embedded import (
     StoreFate,
     StoreNews,
@@ -202,7 +202,7 @@ async def test_a_store_that_dies_is_started_again_until_it_is_stopped(
     os.kill(pid, signal.SIGKILL)
     await until(lambda: len(news) == 2)
     assert [item.fate for item in news] == [StoreFate.DIED, StoreFate.RESTARTED]
-    assert news[0].detail == "exit status -9"
+    assert news[0].detail == "killed by SIGKILL"
     assert await ask(store.spec.port, "PING") == b"+PONG\r\n"
     await store.stop()
     await asyncio.wait_for(keeper, 5)
@@ -331,3 +331,11 @@ def test_a_missing_program_is_named() -> None:
 def test_a_directory_with_quotes_is_written_as_one_word() -> None:
     spec = StoreSpec("s1", Path('/tmp/a "b" c'), 7_000, Path("/bin/true"))
     assert 'dir "/tmp/a \\"b\\" c"\n' in store_config(spec)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(0, "exit status 0"), (70, "exit status 70"), (-9, "killed by SIGKILL"), (-99, "signal 99")],
+)
+def test_an_ending_is_told_in_words(status: int, words: str) -> None:
+    assert ending_of(status).endswith(words)
