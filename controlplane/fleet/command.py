@@ -30,6 +30,8 @@ from controlplane.store_config import find_store_binary
 from controlplane.survival import Survival
 from regions.topology import Topology
 
+INTERRUPTED = 130
+"""The exit status when it was stopped before it was ready, as shells have it for Ctrl-C."""
 _LOOK_AGAIN_S = 0.05
 _LOG_TAIL_LINES = 20
 
@@ -112,7 +114,7 @@ class _Foreground:
         self._last: FleetState | None = None
 
     async def run(self) -> int:
-        """Run it to its end; give the exit status."""
+        """Run it to its end; give the exit status: 0 only if it had become ready."""
         supervisor = Supervisor(self._plan, self._report)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -125,7 +127,7 @@ class _Foreground:
                     after.cancel()
         except ExceptionGroup as error:
             raise first_cause(error) from None
-        return self._status
+        return self._status if self._ready.is_set() else INTERRUPTED
 
     def _report(self, state: FleetState) -> None:
         self._last = state

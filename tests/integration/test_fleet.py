@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from controlplane.cli.connection import FleetAccess, Problem
 from controlplane.cli.kv import key_path
 from tests.integration.fleet_on_test import MEND_S_MAX, SHARDS, FleetOnTest, asleep, wait_for
 
@@ -140,6 +141,36 @@ def test_a_store_that_is_killed_comes_back_with_what_it_had(fleet: FleetOnTest) 
     wait_for(lambda: store_state(fleet, store) == "up", "the nodes use it again")
 
 
+def test_without_a_majority_old_reads_go_on_and_all_else_is_refused_at_once(
+    fleet: FleetOnTest,
+) -> None:
+    shard = fleet.shard(HOME)
+    path = key_path(f"{{{shard['partition']}}}/quorum")
+    fleet.access.send("PUT", path, body=b"before")
+    nodes = [fleet.at(node["id"]) for node in fleet.state()["nodes"]]
+    stores = next(group["stores"] for group in fleet.state()["groups"] if group["name"] == HOME)
+    old = {"consistency": "bounded", "max_staleness_ms": 3_600_000}
+
+    def refused(access: FleetAccess, method: str) -> str:
+        began_s = time.monotonic()
+        with pytest.raises(Problem) as caught:
+            access.send(method, path, body=b"after" if method == "PUT" else None)
+        assert time.monotonic() - began_s < SLACK_MS / 1_000, "it hung"
+        return caught.value.kind
+
+    with asleep(fleet.process("stores", stores[1])), asleep(fleet.process("stores", stores[2])):
+        wait_for(lambda: strong_read_kind(nodes[0], path) == "no-quorum", "the lease runs out")
+        for access in nodes:
+            assert {refused(access, "PUT"), refused(access, "GET")} == {"no-quorum"}
+            reply = access.send("GET", path, query=old)
+            assert (reply.body, reply.headers["leadplane-role"]) == (b"before", "follower")
+            assert int(reply.headers["leadplane-staleness-ms"]) > 0
+        row = nodes[-1].get(f"/v1/shards/{shard['shard']}")
+        assert (row["state"], row["why"]) == ("unavailable", "1 of 3 stores reachable, 2 needed")
+    fleet.until_whole()
+    assert fleet.access.send("GET", path).body == b"before", "what was refused was not done"
+
+
 def test_all_nodes_killed_at_once_come_back_with_everything(fleet: FleetOnTest) -> None:
     shards = [fleet.shard(HOME), fleet.shard("global")]
     for shard in shards:
@@ -203,3 +234,12 @@ def send_alone(node: Mapping[str, Any], key: str, value: bytes) -> http.client.H
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     connection.request("PUT", key_path(key), value, {"Leadplane-Hop": "1"})
     return connection
+
+
+def strong_read_kind(access: FleetAccess, path: str) -> str | None:
+    """The kind of problem that a strong read is refused with; None when it is answered."""
+    try:
+        access.send("GET", path)
+    except Problem as problem:
+        return problem.kind
+    return None

@@ -120,6 +120,25 @@ def test_ctrl_c_stops_everything_and_an_ephemeral_fleet_leaves_nothing(
     assert not directory.exists()
 
 
+def test_ctrl_c_before_it_is_ready_is_no_success_and_the_next_start_goes_on(
+    directory: Path, regions: Path
+) -> None:
+    words = ["--dir", str(directory), "--regions", str(regions), "--shards", "2"]
+    with subprocess.Popen([*LEADPLANE, "up", *words], stderr=subprocess.PIPE, text=True) as fleet:
+        wait_for(lambda: phase_of(directory) == "bootstrapping", "its stores are up")
+        fleet.send_signal(signal.SIGINT)
+        told = fleet.communicate(timeout=S_MAX)[1]
+        assert fleet.returncode == 130, told
+    assert phase_of(directory) == "stopped"
+    announced, _ = up(directory)
+    assert FleetAccess((announced["nodes"][0]["url"],)).send("PUT", KEY, body=b"v").status == 200
+
+
+def phase_of(directory: Path) -> str | None:
+    state = directory / "fleet.json"
+    return str(json.loads(state.read_text())["progress"]["phase"]) if state.exists() else None
+
+
 def test_a_store_that_cannot_start_is_named_and_nothing_is_left(
     directory: Path, regions: Path
 ) -> None:
