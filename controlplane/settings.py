@@ -10,7 +10,9 @@ is wrong is reported all at once, each with the field and, where there is one, t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +29,8 @@ from regions.topology import Host, Name, NodeSite, Port, Topology
 from regions.topology_file import load_topology
 from regions.validation import findings_of
 
+ENVIRONMENT_PREFIX = "LEADPLANE_"
+NESTED_BY = "__"
 _DEFAULTS = Limits()
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,8 +68,8 @@ class NodeSettings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="LEADPLANE_",
-        env_nested_delimiter="__",
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter=NESTED_BY,
         env_ignore_empty=True,
     )
 
@@ -123,14 +127,24 @@ def load_settings(path: Path) -> NodeSettings:
     if not isinstance(marked.value, dict):
         raise SettingsInvalid(f"{path}: this is not a mapping of fields to values", hint="")
     values: dict[str, Any] = dict(marked.value)
-    if isinstance(named := values.get("topology"), str):
-        values["topology"] = load_topology(path.parent / named)
-    elif isinstance(named, dict):
-        values["topology"] = _inline_topology(path, named)
+    unusable: TopologyInvalid | None = None
+    try:
+        if isinstance(named := values.get("topology"), str):
+            values["topology"] = load_topology(path.parent / named)
+        elif isinstance(named, dict):
+            values["topology"] = _inline_topology(path, named)
+    except TopologyInvalid as error:
+        unusable = error
+        del values["topology"]
     try:
         settings = NodeSettings(**values)
     except ValidationError as error:
-        raise _invalid(path, _marked(findings_of(error, _FIELDS), marked)) from error
+        others = findings_of(error, _FIELDS)
+        if unusable is not None:
+            others = tuple(f for f in others if f.pointer != pointer_to("topology"))
+            if not others:
+                raise unusable from None
+        raise _invalid(path, _marked(others, marked), unusable) from error
     if findings := tuple(_doubts(settings)):
         raise _invalid(path, _marked(findings, marked))
     return settings
@@ -161,12 +175,21 @@ def _inline_topology(path: Path, document: dict[str, Any]) -> Topology:
 
 
 def _marked(findings: tuple[Finding, ...], marked: MarkedYaml) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(f.severity, f.pointer, f.message, f.hint, marked.line_of(f.pointer))
-        for f in findings
-    )
+    return tuple(_placed(finding, marked) for finding in findings)
 
 
-def _invalid(path: Path, findings: tuple[Finding, ...]) -> SettingsInvalid:
+def _placed(finding: Finding, marked: MarkedYaml) -> Finding:
+    """The same finding with its line, or with the environment variable that it comes from."""
+    variable = ENVIRONMENT_PREFIX + finding.pointer[1:].replace("/", NESTED_BY).upper()
+    if variable in os.environ:
+        return replace(finding, message=f"{finding.message}, in {variable}")
+    return replace(finding, line=marked.line_of(finding.pointer))
+
+
+def _invalid(
+    path: Path, findings: tuple[Finding, ...], topology: TopologyInvalid | None = None
+) -> SettingsInvalid:
     lines = [f"{path}: the settings cannot be used", *(f"  {finding}" for finding in findings)]
+    if topology is not None:
+        lines += [f"  {line}" for line in str(topology).splitlines()]
     return SettingsInvalid("\n".join(lines))

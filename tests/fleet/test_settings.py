@@ -91,3 +91,27 @@ def test_a_fault_in_the_topology_is_told_as_such(folder: Path) -> None:
         load_settings(written(folder, f"node: {NODE}\ntopology: topology.yaml\n"))
     with pytest.raises(TopologyInvalid, match=r"none\.yaml"):
         load_settings(written(folder, f"node: {NODE}\ntopology: none.yaml\n"))
+
+
+def test_a_fault_in_the_topology_hides_no_other(folder: Path) -> None:
+    text = f"node: {NODE}\ntopology: none.yaml\nlisten_port: 0\nlog_level: loud\n"
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings(written(folder, text))
+    told = str(caught.value)
+    for place in ("line 3, /listen_port", "line 4, /log_level", "none.yaml: the topology cannot"):
+        assert place in told
+    assert "is missing" not in told
+
+
+def test_a_fault_in_the_environment_is_told_by_its_variable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADPLANE_LOG_LEVEL", "loud")
+    monkeypatch.setenv("LEADPLANE_LIMITS__VALUE_BYTES_MAX", "-1")
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings(written(folder, f"node: {NODE}\ntopology: topology.yaml\n"))
+    told = str(caught.value)
+    assert "line 1" not in told
+    assert "/log_level: " in told
+    assert ", in LEADPLANE_LOG_LEVEL" in told
+    assert ", in LEADPLANE_LIMITS__VALUE_BYTES_MAX" in told
