@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -19,6 +20,8 @@ from rich.table import Table
 from controlplane.command_name import to_find_it
 from controlplane.fleet.state import FleetState, Phase, Progress
 
+AGAIN_S = 5.0
+"""Without a terminal, a step that takes long is shown again so often, if something has changed."""
 _PHASES = {
     Phase.STARTING_STORES: "starting stores",
     Phase.BOOTSTRAPPING: "initialising the empty stores: this is the first start",
@@ -34,8 +37,13 @@ _PHASES = {
 class FleetDisplay:
     """Follows a fleet's states. `show` may be called with the same state twice."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.console = console or Console(file=sys.stderr, highlight=False)
+        self._clock = clock
+        self._line = ""
+        self._line_s = 0.0
         self._status: Status | None = None
         self._said = Progress()
         self._first = True
@@ -60,12 +68,21 @@ class FleetDisplay:
             self.console.print("stores initialised: this was the first start, it happens once")
         if self._status is not None:
             self._status.update(escape(line_of(progress)))
-        elif self._first or progress.phase is not said.phase:
-            self.console.print(escape(line_of(progress)), soft_wrap=True)
+        elif (
+            self._first
+            or progress.phase is not said.phase
+            or (progress.phase is not Phase.READY and self._clock() - self._line_s >= AGAIN_S)
+        ):
+            self._print(line_of(progress))
         ready = progress.phase is Phase.READY
         if ready and progress.detail and progress.detail != said.detail:
             self.console.print(escape(progress.detail), soft_wrap=True)
         self._said, self._first = progress, False
+
+    def _print(self, line: str) -> None:
+        if line != self._line:
+            self.console.print(escape(line), soft_wrap=True)
+            self._line, self._line_s = line, self._clock()
 
     def announce(self, state: FleetState) -> None:
         """Show where everything is, and what to do next."""

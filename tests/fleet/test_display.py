@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from controlplane.command_name import to_find_it
 from controlplane.fleet.display import FleetDisplay
+from controlplane.fleet.state import Phase
 from tests.fleet.test_commands import STATE
 
 
@@ -18,6 +20,17 @@ def announced() -> list[str]:
     told = io.StringIO()
     FleetDisplay(Console(file=told, width=100, highlight=False)).announce(STATE)
     return [line.removeprefix("try:").strip() for line in told.getvalue().splitlines()]
+
+
+def test_without_a_terminal_a_step_that_takes_long_is_told_again_when_it_got_on() -> None:
+    told, now = io.StringIO(), [0.0]
+    display = FleetDisplay(Console(file=told, width=100, highlight=False), lambda: now[0])
+    for second, led in ((0, 1), (1, 2), (6, 2), (7, 3), (30, 3)):
+        now[0] = float(second)
+        progress = replace(STATE.progress, phase=Phase.ELECTING, shards_led=led, first_start=False)
+        display.show(replace(STATE, progress=progress))
+    shown = [line.split(" · ")[2] for line in told.getvalue().splitlines()]
+    assert shown == ["shards led 1/3", "shards led 2/3", "shards led 3/3"]
 
 
 @pytest.fixture
