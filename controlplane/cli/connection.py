@@ -68,8 +68,16 @@ class Reply:
     url: str
 
     def document(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body) if self.body else None
+        """The body as JSON. Raises CommandFailed when whoever answered speaks something else."""
+        try:
+            return json.loads(self.body) if self.body else None
+        except ValueError as failure:
+            said = self.body[:60].decode("utf-8", "replace").strip()
+            raise CommandFailed(
+                f"the answer is not one of a node: {said!r}",
+                self.url,
+                "see whether LEADPLANE_URL, or --at, is the address of a node",
+            ) from failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,3 +177,16 @@ def test_history_fits_a_narrow_terminal_with_its_reasons(fleet: StubFleet) -> No
     lines = leadplane("shards", "history", "s00", columns=80).stdout.splitlines()
     assert lines[0].split() == ["EPOCH", "SINCE", "LEADER", "BEFORE", "WHICH", "ENDED", "REASON"]
     assert "ap-southeast-1-n1  ap-southeast-1-n2  transferred  to be" in lines[1]
+
+
+def test_a_store_that_is_low_on_room_is_no_healthy_fleet(fleet: StubFleet) -> None:
+    page = json.loads(fleet.answers["GET", "/v1/status"][2])
+    for group in page["groups"]:
+        group["spare"] = 1
+    for store in page["stores"]:
+        store["state"], store["why"] = "up", ""
+    page["stores"][0]["why"] = "memory 96 % used"
+    fleet.document("/v1/status", page)
+    lines = leadplane("status").stdout.splitlines()
+    assert lines[0] == "At risk: 1 of 9 stores is low on room; see WHY."
+    assert any("memory 96 % used" in line for line in lines)

@@ -69,6 +69,17 @@ def test_an_answer_that_is_no_problem_document_is_shown_as_it_is(fleet: StubFlee
     assert "HTTP 502: <h1>proxy</h1>" in result.stderr
 
 
+def test_another_server_at_the_address_is_not_taken_for_a_node(fleet: StubFleet) -> None:
+    fleet.answers["GET", "/v1/status"] = (200, {"Content-Type": "text/html"}, b"<h1>hello</h1>")
+    result = leadplane("status")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "error: the answer is not one of a node: '<h1>hello</h1>'",
+        f"  at:   {fleet.url}",
+        "  next: see whether LEADPLANE_URL, or --at, is the address of a node",
+    ]
+
+
 def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LEADPLANE_URL", raising=False)
     monkeypatch.chdir(tmp_path)
