@@ -120,12 +120,14 @@ def load_settings(path: Path) -> NodeSettings:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsInvalid(f"{path}: the file cannot be read: {reason}", hint="") from error
+        message = f"{path}: the file cannot be read: {reason}"
+        raise SettingsInvalid(message, hint="check the path and its permissions") from error
     marked = read_yaml(text)
     if marked.findings:
         raise _invalid(path, marked.findings)
     if not isinstance(marked.value, dict):
-        raise SettingsInvalid(f"{path}: this is not a mapping of fields to values", hint="")
+        message = f"{path}: this is not a mapping of fields to values"
+        raise SettingsInvalid(message, hint="begin with `node: NAME` and `topology: FILE`")
     values: dict[str, Any] = dict(marked.value)
     unusable: TopologyInvalid | None = None
     try:
