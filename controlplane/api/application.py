@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
-from controlplane.api.edge import REQUEST_ID, Edge, Handler
+from controlplane.api.edge import REQUEST_ID, REQUEST_ID_NAME, Edge, Handler
 from controlplane.api.openapi import openapi_document
-from controlplane.api.responses import SERVER, first_answer, json_bytes, problem_response
+from controlplane.api.reply import SERVER, Reply
+from controlplane.api.responses import first_answer, json_bytes, problem_response
 from controlplane.api.route_table import ROUTES
 from controlplane.api.service import Service, Subscription
 from controlplane.api.settings import ApiSettings
+from controlplane.api.shortcuts import Answered, AppHandler, Shortcuts
 from controlplane.problems import RequestRefused
 
 EDGE: Final = web.AppKey("edge", Edge)
+SHORTCUTS: Final = web.AppKey("shortcuts", Shortcuts)
 REST_OF_PATH: Final = frozenset({"key"})
 """Path parameters that may hold slashes, or nothing (which their handler refuses by name)."""
 
 LOGGER: Final = logging.getLogger(__name__)
-
-AppHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(service: Service, settings: ApiSettings | None = None) -> web.Application:
@@ -36,12 +37,15 @@ def create_app(service: Service, settings: ApiSettings | None = None) -> web.App
     edge = Edge(service, settings or ApiSettings(), describe)
     app = web.Application()
     app[EDGE] = edge
+    shortcuts = app[SHORTCUTS] = Shortcuts()
     for endpoint in ROUTES:
         path = _pattern(endpoint.path)
-        handler = _served(edge, endpoint.handler)
+        handler: Any = _served(edge, endpoint.handler)
         for method in (endpoint.method, "HEAD") if endpoint.also_head else (endpoint.method,):
             app.router.add_route(method, path, handler, expect_handler=_expect)
-    app.router.add_route("*", "/{path:(?s:.*)}", _served(edge, _nothing_here))
+            shortcuts.add(method, endpoint.path, handler, REST_OF_PATH)
+    nothing_here: Any = _served(edge, _nothing_here)
+    app.router.add_route("*", "/{path:(?s:.*)}", nothing_here)
     app.cleanup_ctx.append(_running)
     app.on_shutdown.append(_end_streams)
     return app
@@ -74,10 +78,14 @@ def _served(edge: Edge, handler: Handler) -> AppHandler:
     A middleware would do the same, and cost every request a tenth of its time.
     """
 
-    async def serve(request: web.Request) -> web.StreamResponse:
-        request_id = request[REQUEST_ID] = edge.request_id(request.headers.get("X-Request-Id"))
+    async def serve(request: web.Request) -> Answered:
+        request_id = request[REQUEST_ID] = edge.request_id(request.headers.get(REQUEST_ID_NAME))
         try:
-            response = await handler(edge, request)
+            answer = await handler(edge, request)
+            if isinstance(answer, Reply):
+                answer.request_id = request_id
+                return answer
+            response = answer
         except RequestRefused as refused:
             response = problem_response(refused, request.rel_url.raw_path)
         except ConnectionError:
@@ -87,7 +95,7 @@ def _served(edge: Edge, handler: Handler) -> AppHandler:
             defect = RequestRefused("internal", f"the log of the node has it as {request_id}")
             response = problem_response(defect, request.rel_url.raw_path)
         if not response.prepared:
-            response.headers["X-Request-Id"] = request_id
+            response.headers[REQUEST_ID_NAME] = request_id
             response.headers["Server"] = SERVER
         return response
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final, TypeVar
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
 from controlplane.problems import InputError, RequestRefused, invalid
@@ -21,19 +21,20 @@ async def read_body(request: web.Request, bytes_max: int, timeout_ms: int) -> by
 
     Raises RequestRefused: `too-large`, `request-timeout`, `malformed`, `unsupported-media-type`.
     """
+    content = request.content
     length = request.content_length
     if length is not None and length > bytes_max:
         raise _too_large(bytes_max)
-    if not request.can_read_body:
+    if content.at_eof():
         return b""
-    if "Content-Encoding" in request.headers:
+    if hdrs.CONTENT_ENCODING in request.headers:
         raise RequestRefused("unsupported-media-type", "send the body as it is, not encoded")
-    if length is not None and request.content.is_eof():
-        return request.content.read_nowait()
+    if length is not None and content.is_eof():
+        return content.read_nowait()
     try:
         async with asyncio.timeout(timeout_ms / 1000):
             if length is not None:
-                return await request.content.read()
+                return await content.read()
             return await _read_chunks(request, bytes_max)
     except TimeoutError:
         raise RequestRefused(

@@ -17,7 +17,7 @@ from typing import Final
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from controlplane.api.documents import leader_hint
 from controlplane.api.service import Service
@@ -46,7 +46,7 @@ from shards.routing import (
 
 ATTEMPTS_MAX: Final = 3
 """At home, at the leader, and at the leader that the first one pointed to."""
-HOP_HEADER: Final = "Leadplane-Hop"
+HOP_HEADER: Final = istr("Leadplane-Hop")
 SENT_ON: Final = (
     "Accept",
     "Content-Type",
@@ -99,6 +99,8 @@ class Dispatch:
         self._settings = settings
         self._here = service.identity.node
         self._hints = Hints()
+        self._led_here: set[str] = set()
+        self._led_as_of: tuple[int, int] = (-1, -1)
         self._failed_until: dict[str, float] = {}
         self._client: HttpClient | None = None
 
@@ -137,9 +139,19 @@ class Dispatch:
         Never gives Refused: a refusal is raised as RequestRefused.
         """
         hops = hops_of(errand.incoming)
+        attempts = ATTEMPTS_MAX
         home_refusal: Refused | None = None
         refused_by_leader: web.Response | None = None
-        for _ in range(ATTEMPTS_MAX):
+        if not errand.needs_leader or self._leads(errand.shard):
+            # As `decide` would have it, without a picture of the shard for every request.
+            outcome = await self._service.submit(errand.question)
+            if not isinstance(outcome, Refused):
+                return outcome
+            if not self._goes_on(errand, outcome):
+                raise _settled(outcome, self._view(errand.shard))
+            home_refusal = None if errand.needs_leader else outcome
+            attempts -= 1
+        for _ in range(attempts):
             view = self._view(errand.shard)
             asked = Asked(errand.needs_leader, hops, errand.may_proxy, home_refusal is not None)
             match decide(asked, self._here, self.leader_of(view), self._failed()):
@@ -172,6 +184,28 @@ class Dispatch:
             raise _settled(home_refusal, self._view(errand.shard))
         raise RequestRefused("no-leader", "its leader changed while the request looked for it")
 
+    def _leads(self, shard: str) -> bool:
+        """Whether this node leads a shard, as far as it knows; the node itself decides when asked.
+
+        Looked up once as long as nobody has learnt of another leader of anything.
+        """
+        as_of = (self._service.map_version, self._service.leadership_revision)
+        if as_of != self._led_as_of:
+            self._led_here.clear()
+            self._led_as_of = as_of
+        if shard in self._led_here:
+            return True
+        leader = self.leader_of(self._view(shard))
+        if leader is None or leader.node != self._here:
+            return False
+        self._led_here.add(shard)
+        return True
+
+    def _learn(self, shard: str, claim: Target) -> bool:
+        """Take another node's word for who leads; True when it was news."""
+        self._led_here.discard(shard)
+        return self._hints.learn(shard, claim)
+
     def _view(self, shard: str) -> ShardView:
         view = self._service.shard_view(shard)
         if view is None:
@@ -182,7 +216,7 @@ class Dispatch:
         """Whether there is another place to try after a refusal of this node."""
         claim = _target(refused.leader)
         if claim is not None and claim.node != self._here:
-            newer = self._hints.learn(errand.shard, claim)
+            newer = self._learn(errand.shard, claim)
             if refused.problem is Problem.NOT_LEADER and newer:
                 return True
         return not errand.needs_leader and refused.problem in HOME_FAILURES
@@ -211,7 +245,7 @@ class Dispatch:
         if reply.status != 421:
             return False
         claim = _claim(reply.body)
-        return claim is not None and claim.epoch > target.epoch and self._hints.learn(shard, claim)
+        return claim is not None and claim.epoch > target.epoch and self._learn(shard, claim)
 
     def _failed(self) -> frozenset[str]:
         if not self._failed_until:

@@ -7,11 +7,13 @@ from itertools import count
 from typing import Final, TypeAlias
 
 from aiohttp import web
+from multidict import istr
 
 from controlplane.api.dispatch import Dispatch, Errand
 from controlplane.api.event_feed import EventFeed
 from controlplane.api.kept import Kept
 from controlplane.api.replay import Replays
+from controlplane.api.reply import Reply
 from controlplane.api.service import Service
 from controlplane.api.settings import ApiSettings
 from controlplane.api.table_feed import TableFeed
@@ -21,6 +23,7 @@ from shards.keyspace import key_slot
 from shards.routing import RoutingTable, SlotRange
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+REQUEST_ID_NAME: Final = istr("X-Request-Id")
 REQUEST_ID_CHARACTERS_MAX: Final = 128
 
 
@@ -46,8 +49,8 @@ class Edge:
     @property
     def table(self) -> RoutingTable:
         """Shards by slot; made anew only when the shard map has another version."""
-        if self._table.map_version != self.service.map_version:
-            version = self.service.map_version
+        version = self.service.map_version
+        if self._table.map_version != version:
             ranges = [
                 SlotRange(view.first_slot, view.end_slot, view.shard)
                 for view in self.service.shard_views()
@@ -72,7 +75,7 @@ class Edge:
             return offered
         return f"{self.here.process}-{next(self._request_ids)}"
 
-    async def ask(
+    def ask(
         self,
         request: web.Request,
         shard: str,
@@ -82,15 +85,15 @@ class Edge:
         needs_leader: bool = True,
         may_proxy: bool = True,
         at_leader: Request | None = None,
-    ) -> Outcome | web.Response:
+    ) -> Awaitable[Outcome | web.Response]:
         """Get a question answered, wherever that is possible; see Dispatch.run."""
         request_id = request[REQUEST_ID]
-        return await self.dispatch.run(
+        return self.dispatch.run(
             Errand(shard, question, request, request_id, body, needs_leader, may_proxy, at_leader)
         )
 
 
-Handler: TypeAlias = Callable[[Edge, web.Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = Callable[[Edge, web.Request], Awaitable[web.StreamResponse | Reply]]
 
 
 def is_printable(text: str) -> bool:

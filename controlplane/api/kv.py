@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from controlplane.api.body import read_body
-from controlplane.api.documents import ScanItem, WrittenDocument
+from controlplane.api.documents import ScanItem
 from controlplane.api.edge import Edge
 from controlplane.api.kv_request import (
-    READ_PARAMETERS,
     SCAN_PARAMETERS,
     WRITE_PARAMETERS,
     Freshness,
@@ -29,9 +29,18 @@ from controlplane.api.kv_request import (
     key_of,
     merged_token,
     position_of,
+    read_freshness,
 )
 from controlplane.api.paging import continue_token, read_continue
-from controlplane.api.responses import OCTETS, bytes_response, empty_response, json_response
+from controlplane.api.reply import Reply, header_lines
+from controlplane.api.responses import (
+    JSON_LINE,
+    OCTETS_LINE,
+    empty_response,
+    json_bytes,
+    json_response,
+)
+from controlplane.api.shortcuts import Answered
 from controlplane.problems import RequestRefused
 from controlplane.requests import (
     Consistency,
@@ -41,6 +50,7 @@ from controlplane.requests import (
     Provenance,
     Put,
     Read,
+    Role,
     Scan,
     Scanned,
     Value,
@@ -51,17 +61,24 @@ from shards.keyspace import partition_of, slot_of
 from shards.position import sequence_of
 
 SCAN_LIMIT = 100
+LINES_MAX = 4_096
+"""How many provenances are kept as header lines: a few for each shard, and ages up to seconds."""
+
+# What `controlplane.api.documents.WrittenDocument` is as JSON; the tests hold it to that.
+WRITTEN = b'{"key":%b,"shard":%b,"epoch":%d,"version":%d,"position":"%b"}'
+STATE = b'Leadplane-Position: %b\r\nLeadplane-Version: %d\r\nETag: "%d"\r\n'
+REPLAYED = b"Idempotency-Replayed: true\r\n"
 
 
-async def put_key(edge: Edge, request: web.Request) -> web.StreamResponse:
+async def put_key(edge: Edge, request: web.Request) -> Answered:
     """PUT /v1/kv/{key}: the body becomes the value."""
-    key = key_of(request, edge.service.limits.key_bytes_max)
     limits = edge.service.limits
+    key = key_of(request, limits.key_bytes_max)
     body = await read_body(request, limits.value_bytes_max, edge.settings.body_timeout_ms)
     return await _write(edge, request, key, body, Put(partition_of(key), key, body))
 
 
-async def delete_key(edge: Edge, request: web.Request) -> web.StreamResponse:
+async def delete_key(edge: Edge, request: web.Request) -> Answered:
     """DELETE /v1/kv/{key}: the key has no value any more; it is no error if it had none."""
     key = key_of(request, edge.service.limits.key_bytes_max)
     body = await read_body(request, 0, edge.settings.body_timeout_ms)
@@ -70,7 +87,7 @@ async def delete_key(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def _write(
     edge: Edge, request: web.Request, key: str, body: bytes, mutation: Put | Delete
-) -> web.StreamResponse:
+) -> Answered:
     found = WRITE_PARAMETERS.parse(request.rel_url.raw_query_string)
     position = position_of(found)
     condition = condition_of(request, key)
@@ -90,43 +107,47 @@ async def _write(
     if isinstance(outcome, web.Response):
         return outcome
     assert isinstance(outcome, Written), outcome
-    token = merged_token(position, shard, outcome.position)
-    headers = {
-        "Leadplane-Shard": shard,
-        "Leadplane-Epoch": str(outcome.epoch),
-        "Leadplane-Position": token,
-        "Leadplane-Version": str(outcome.position),
-        "Leadplane-Staleness-Ms": "0",
-        "Leadplane-Served-By": edge.here.node,
-        "Leadplane-Role": "leader",
-        "ETag": f'"{outcome.position}"',
-    }
-    if outcome.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    document = WrittenDocument(key, shard, outcome.epoch, outcome.position, token)
-    return json_response(document, headers=headers)
+    token = merged_token(position, shard, outcome.position).encode()
+    version = outcome.position
+    lines = b"%b%b%b%b" % (
+        JSON_LINE,
+        _lines(shard, outcome.epoch, 0, edge.here.node, Role.LEADER),
+        STATE % (token, version, version),
+        REPLAYED if outcome.replayed else b"",
+    )
+    written = WRITTEN % (json_bytes(key), json_bytes(shard), outcome.epoch, version, token)
+    return Reply(lines, written)
 
 
-async def get_key(edge: Edge, request: web.Request) -> web.StreamResponse:
+async def get_key(edge: Edge, request: web.Request) -> Answered:
     """GET /v1/kv/{key}: the value as it was put."""
     key = key_of(request, edge.service.limits.key_bytes_max)
-    wanted = freshness_of(READ_PARAMETERS.parse(request.rel_url.raw_query_string))
+    wanted = read_freshness(request.rel_url.raw_query_string)
     shard = edge.shard_of(key)
     check_room(wanted.position, shard)
     outcome = await _read(edge, request, shard, (key,), wanted)
     if isinstance(outcome, web.Response):
         return outcome
     assert isinstance(outcome, Found), outcome
-    value = outcome.values[0]
-    headers = _provenance(edge, outcome.provenance, wanted.position)
+    value, origin = outcome.values[0], outcome.provenance
     if value is None:
+        headers = _provenance(edge, origin, wanted.position)
         raise RequestRefused("no-such-key", "the key has no value", headers=headers)
-    headers["Leadplane-Version"] = str(value.version)
-    tag = headers["ETag"] = f'"{value.version}"'
-    none_match = request.headers.get("If-None-Match")
-    if none_match is not None and (tag in none_match or none_match.strip() == "*"):
-        return empty_response(304, headers)
-    return bytes_response(value.data, OCTETS, headers=headers)
+    none_match = request.headers.get(hdrs.IF_NONE_MATCH)
+    if none_match is not None:
+        tag = f'"{value.version}"'
+        if tag in none_match or none_match.strip() == "*":
+            headers = _provenance(edge, origin, wanted.position)
+            return empty_response(
+                304, headers | {"Leadplane-Version": str(value.version), "ETag": tag}
+            )
+    token = merged_token(wanted.position, origin.shard, origin.position).encode()
+    lines = b"%b%b%b" % (
+        OCTETS_LINE,
+        _lines(origin.shard, origin.epoch, origin.staleness_ms, edge.here.node, origin.role),
+        STATE % (token, value.version, value.version),
+    )
+    return Reply(lines, value.data)
 
 
 async def _read(
@@ -206,17 +227,30 @@ def _scan_item(key: str, value: Value) -> ScanItem:
         return ScanItem(key, value.version, b64encode(value.data).decode(), "base64")
 
 
-def _provenance(edge: Edge, provenance: Provenance, position: Mapping[str, int]) -> dict[str, str]:
-    """What an answer says of itself. An age that is not known is called that."""
-    age_ms = provenance.staleness_ms
-    return {
-        "Leadplane-Shard": provenance.shard,
-        "Leadplane-Epoch": str(provenance.epoch),
-        "Leadplane-Position": merged_token(position, provenance.shard, provenance.position),
-        "Leadplane-Staleness-Ms": str(age_ms) if age_ms is not None else "unknown",
-        "Leadplane-Served-By": edge.here.node,
-        "Leadplane-Role": provenance.role.value,
-    }
+def _provenance(edge: Edge, origin: Provenance, position: Mapping[str, int]) -> dict[str, str]:
+    """What an answer says of itself."""
+    fields = _fields(origin.shard, origin.epoch, origin.staleness_ms, edge.here.node, origin.role)
+    token = merged_token(position, origin.shard, origin.position)
+    return {**dict(fields), "Leadplane-Position": token}
+
+
+def _fields(
+    shard: str, epoch: int, age_ms: int | None, node: str, role: Role
+) -> tuple[tuple[str, str], ...]:
+    """Where an answer comes from and how old it can be; an age not known is called that."""
+    return (
+        ("Leadplane-Shard", shard),
+        ("Leadplane-Epoch", str(epoch)),
+        ("Leadplane-Staleness-Ms", str(age_ms) if age_ms is not None else "unknown"),
+        ("Leadplane-Served-By", node),
+        ("Leadplane-Role", role.value),
+    )
+
+
+@lru_cache(maxsize=LINES_MAX)
+def _lines(shard: str, epoch: int, age_ms: int | None, node: str, role: Role) -> bytes:
+    """The same as header lines: hardly ever new, least of all at a leader."""
+    return header_lines(*_fields(shard, epoch, age_ms, node, role))
 
 
 def _place(edge: Edge, refused: RequestRefused, shard: str) -> None:

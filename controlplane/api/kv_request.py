@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr
 
 from controlplane.api.edge import is_printable
 from controlplane.api.parameters import CONTINUE, LIMIT, Kind, Parameter, Parameters
@@ -22,10 +24,12 @@ from controlplane.requests import Compare, Consistency
 from shards.keyspace import key_complaint
 from shards.position import SHARDS_MAX, PositionInvalid, decode, encode, encode_one, merge
 
+IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
 KEY_PREFIX: Final = "/v1/kv/"
 MAX_STALENESS_MS: Final = 10_000
 """How old a bounded read may be when it does not say so itself."""
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
+USUAL_QUERIES_MAX: Final = 256
 ANY_VERSION: Final = -1
 ABSENT: Final = 0
 
@@ -99,6 +103,19 @@ def check_key(parameter: str, key: str, key_bytes_max: int) -> None:
         raise invalid(InputError(complaint, parameter=parameter))
 
 
+def read_freshness(raw: str) -> Freshness:
+    """How fresh a read must be, by its query as it was sent. Raises RequestRefused."""
+    if POSITION.name in raw:
+        return freshness_of(READ_PARAMETERS.parse(raw))
+    return _usual_freshness(raw)
+
+
+@lru_cache(maxsize=USUAL_QUERIES_MAX)
+def _usual_freshness(raw: str) -> Freshness:
+    """Of a query without a position: the same clients ask in the same words all the time."""
+    return freshness_of(READ_PARAMETERS.parse(raw))
+
+
 def freshness_of(found: Mapping[str, Any]) -> Freshness:
     """How fresh the answer must be. Raises RequestRefused when the parameters contradict."""
     max_staleness_ms: int | None = found.get("max_staleness_ms")
@@ -142,7 +159,8 @@ def merged_token(position: Mapping[str, int], shard: str, sequence: int) -> str:
 
 def condition_of(request: web.Request, key: str) -> Compare | None:
     """What If-Match and If-None-Match ask for. Raises RequestRefused."""
-    match, none_match = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    headers = request.headers
+    match, none_match = headers.get(hdrs.IF_MATCH), headers.get(hdrs.IF_NONE_MATCH)
     if none_match is not None:
         if match is not None:
             complaint = "excludes If-Match: a key cannot be both absent and of a version"
@@ -164,7 +182,7 @@ def condition_of(request: web.Request, key: str) -> Compare | None:
 
 def idempotency_key_of(request: web.Request) -> str:
     """The client's name for this operation, empty without one. Raises RequestRefused."""
-    key = request.headers.get("Idempotency-Key")
+    key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return ""
     if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX or not is_printable(key):

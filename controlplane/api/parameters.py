@@ -90,8 +90,10 @@ class Parameters:
         Raises RequestRefused (`invalid`) with a complaint for each thing that is wrong.
         """
         found: dict[str, Any] = {}
+        if not raw and not self._required:
+            return found
         errors: list[InputError] = []
-        for part in raw.split("&") if raw else ():
+        for part in raw.split("&"):
             if not part:
                 continue
             name, _, text = part.partition("=")

@@ -16,7 +16,8 @@ from controlplane.api.documents import TargetDocument
 from controlplane.api.edge import Edge
 from controlplane.api.kv_request import MAX_STALENESS, POSITION, check_key, position_of
 from controlplane.api.parameters import Parameter, Parameters
-from controlplane.api.responses import JSON, bytes_response, json_bytes
+from controlplane.api.reply import Reply
+from controlplane.api.responses import JSON_LINE, json_bytes
 from controlplane.problems import RequestRefused
 from controlplane.requests import LeaderHint
 from controlplane.views import ReplicaView
@@ -39,20 +40,20 @@ ROUTE_PARAMETERS: Final = Parameters(
 )
 
 
-async def resolve_key(edge: Edge, request: web.Request) -> web.StreamResponse:
+async def resolve_key(edge: Edge, request: web.Request) -> Reply:
     """GET /v1/route: shard, leader, and the best target for this intent and region."""
     found = ROUTE_PARAMETERS.parse(request.rel_url.raw_query_string)
     check_key("key", found["key"], edge.service.limits.key_bytes_max)
     shard = edge.shard_of(found["key"])
     if "position" in found or "max_staleness_ms" in found or edge.dispatch.has_hints:
-        return bytes_response(_answer(edge, found, shard), JSON)
+        return Reply(JSON_LINE, _answer(edge, found, shard))
     kept, service = edge.kept_routes, edge.service
     question = (shard, found.get("intent"), found.get("region"))
     body = kept.get(question, (service.map_version, service.leadership_revision))
     if body is None:
         body = _answer(edge, found, shard)
         kept.keep(question, body)
-    return bytes_response(body, JSON)
+    return Reply(JSON_LINE, body)
 
 
 def _answer(edge: Edge, found: Mapping[str, Any], shard: str) -> bytes:

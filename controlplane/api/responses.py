@@ -10,11 +10,13 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from controlplane.api.reply import SERVER, header_lines
 from controlplane.problems import MEDIA_TYPE, RequestRefused
 
 JSON: Final = "application/json"
 OCTETS: Final = "application/octet-stream"
-SERVER: Final = "leadplane"
+JSON_LINE: Final = header_lines(("Content-Type", JSON))
+OCTETS_LINE: Final = header_lines(("Content-Type", OCTETS))
 
 
 def json_bytes(document: Any) -> bytes:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from controlplane.api.application import SHORTCUTS
+from controlplane.api.reply import Reply
 from controlplane.api.responses import first_answer
 from controlplane.api.settings import ApiSettings
+from controlplane.api.shortcuts import Answered
 from controlplane.problems import RequestRefused
 
 KEEP_ALIVE_S: Final = 75.0
@@ -55,12 +58,12 @@ class ProblemProtocol(web.RequestHandler):
         return response
 
     async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+        self, request: web.BaseRequest, resp: Answered, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer; the library's own, to what names no path at all, becomes one of ours."""
-        if isinstance(resp, web.HTTPException):
+        if not isinstance(resp, Reply) and isinstance(resp, web.HTTPException):
             resp = _names_no_path()
-        return await super().finish_response(request, resp, start_time)
+        return await super().finish_response(request, cast(web.StreamResponse, resp), start_time)
 
 
 def _names_no_path() -> web.Response:
@@ -83,6 +86,7 @@ class ApiServer:
 
     def __init__(self, app: web.Application, settings: ApiSettings | None = None) -> None:
         limits = settings or ApiSettings()
+        self._shortcuts = app[SHORTCUTS]
         self._first_request_s = limits.first_request_ms / 1000
         self._protocol_settings: dict[str, Any] = {
             "access_log": None,
@@ -107,6 +111,7 @@ class ApiServer:
         await self._runner.setup()
         manager = self._runner.server
         assert manager is not None
+        manager.request_handler = self._shortcuts.before(manager.request_handler)
         loop = asyncio.get_running_loop()
 
         def accept() -> ProblemProtocol:

@@ -17,9 +17,9 @@ from aiohttp import web
 from controlplane.api.edge import REQUEST_ID, Edge
 from controlplane.api.journal import Journal
 from controlplane.api.parameters import FROM, NO_PARAMETERS, Parameters
+from controlplane.api.reply import SERVER
 from controlplane.api.responses import (
     JSON,
-    SERVER,
     bytes_response,
     empty_response,
     json_bytes,

@@ -319,6 +319,31 @@ async def test_a_leader_that_just_lost_its_lease_passes_the_request_on(pair: Pai
     assert served_by(await leader.send("PUT", PATH, b"x"))[0] == "n2"
 
 
+async def test_a_leader_remembers_that_it_leads_until_anybody_leads_anew(
+    fleet: Fleet, pair: Pair
+) -> None:
+    leader, _ = pair
+    assert served_by(await leader.send("PUT", PATH, b"x"))[0] == "n1"
+    fleet.fake.lead("n2", shard_of_a(leader))
+    assert served_by(await leader.send("PUT", PATH, b"x"))[0] == "n2"
+    assert len(leader.service.asked) == 1
+    fleet.fake.lead("n1", shard_of_a(leader))
+    assert served_by(await leader.send("PUT", PATH, b"x"))[0] == "n1"
+
+
+async def test_a_leader_that_was_told_of_a_newer_one_asks_itself_no_more(pair: Pair) -> None:
+    """Also when its own table has not changed since it last served."""
+    leader, follower = pair
+    shard = shard_of_a(leader)
+    assert served_by(await leader.send("PUT", PATH, b"x"))[0] == "n1"
+    leader.service.fleet_of.shards[shard].leader = "n2"
+    leader.service.fleet_of.shards[shard].epoch = 3
+    follower.service.catch_up()
+    for _ in range(2):
+        assert served_by(await leader.send("PUT", PATH, b"x"))[0] == "n2"
+    assert len(leader.service.asked) == 2  # served once, refused once
+
+
 # ---------------------------------------------------------------- broken peers
 
 
