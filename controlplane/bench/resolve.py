@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from urllib.parse import urlsplit
 
+from controlplane.bench.bare_handler import ROUTE, BareAnswer
 from controlplane.bench.bench_fleet import BenchFleet
 from controlplane.bench.comparison import Tell, alternate, runs_of, typical
 from controlplane.bench.load import LoadSpec, run_load
@@ -74,17 +76,26 @@ def measure_resolve(fleet: BenchFleet, rounds: int, seconds: float, tell: Tell) 
 
 @contextlib.contextmanager
 def bare_handler(size: int) -> Iterator[int]:
-    """Run the bare handler in a process of its own; gives its port."""
+    """Run the bare handler of routes in a process of its own; gives its port."""
+    with bare_process({ROUTE: BareAnswer(size)}) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def bare_process(answers: Mapping[str, BareAnswer]) -> Iterator[tuple[int, int]]:
+    """Run bare handlers in a process of their own; gives its port and its pid."""
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "controlplane.bench.bare_handler", str(port), str(size)]
-    process = subprocess.Popen(command)
+    document = json.dumps({name: asdict(answer) for name, answer in answers.items()})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "controlplane.bench.bare_handler", str(port), document]
+    )
     try:
         deadline = time.monotonic() + READY_S_MAX
         while not _listens(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("the bare handler does not start")
             time.sleep(POLL_S)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait()

@@ -10,6 +10,7 @@ from functools import cached_property
 from controlplane.bench.bench_fleet import BenchFleet, bench_fleet, one_region_topology
 from controlplane.bench.comparison import Tell
 from controlplane.bench.etcd_cluster import EtcdCluster, etcd_cluster
+from controlplane.bench.http_edge import measure_http_edge
 from controlplane.bench.idle import measure_idle
 from controlplane.bench.leadership import (
     measure_evictions,
@@ -89,6 +90,11 @@ class Bench:
         rounds, seconds = self.extent.rounds, self.extent.seconds
         return (measure_resolve(self.small_fleet, rounds, seconds, self.tell),)
 
+    def http_edge(self) -> Sequence[Findings]:
+        """What a request costs the node, beside a handler that does nothing."""
+        rounds, seconds = self.extent.rounds, self.extent.seconds
+        return (measure_http_edge(self.small_fleet, rounds, seconds, self.tell),)
+
     def lookups(self) -> Sequence[Findings]:
         """Routing in the table."""
         return (measure_lookups(self.extent.rounds),)
@@ -126,6 +132,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "writes": Bench.writes,
     "http-writes": Bench.http_writes,
     "resolve": Bench.resolve,
+    "http-edge": Bench.http_edge,
     "lookups": Bench.lookups,
     "transfer": Bench.transfer,
     "evict": Bench.evict,

@@ -19,6 +19,7 @@ NAMES = (
     "writes",
     "http-writes",
     "resolve",
+    "http-edge",
     "lookups",
     "transfer",
     "evict",

@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 
 from controlplane.bench import etcd_wire
+from controlplane.bench.bare_handler import GET, PUT, ROUTE, BareAnswer
 from controlplane.bench.bench_fleet import one_region_topology
 from controlplane.bench.closed_loop import ClosedLoop, LoopTimes
 from controlplane.bench.comparison import alternate, typical
 from controlplane.bench.etcd_cluster import EtcdAbsent, etcd_cluster
+from controlplane.bench.http_edge import Metered, cpu_s
 from controlplane.bench.load import LoadBroken, LoadResult, LoadSpec, run_load
 from controlplane.bench.lookups import measure_lookups
 from controlplane.bench.machine_facts import machine_facts
 from controlplane.bench.report import Figure, Findings, Report, number_text, record
-from controlplane.bench.resolve import PATH, bare_handler
+from controlplane.bench.resolve import PATH, bare_handler, bare_process
 from controlplane.bench.spread import nearest_rank, ratio, spread
 from controlplane.bench.store_traffic import store_use
+from controlplane.cli.connection import FleetAccess
 from controlplane.embedded import StoreProcess, free_ports
 from controlplane.store_config import StoreSpec, find_store_binary
 from regions.topology_file import load_topology
@@ -105,6 +108,22 @@ def test_http_load_against_the_bare_handler() -> None:
             run_load(LoadSpec("http-get", "127.0.0.1", port, 1, 0.1, 0.3, "/nothing"))
     with pytest.raises(LoadBroken, match=str(port)):
         run_load(spec)
+
+
+def test_bare_handlers_answer_what_they_are_told_and_are_metered() -> None:
+    put = BareAnswer(120, {"Leadplane-Role": "leader"})
+    with bare_process({ROUTE: BareAnswer(300), GET: BareAnswer(5), PUT: put}) as (port, pid):
+        access = FleetAccess((f"http://127.0.0.1:{port}",))
+        assert len(access.send("GET", "/v1/route", query={"key": "a"}).body) == 300
+        assert len(access.send("GET", "/v1/kv/a").body) == 5
+        reply = access.send("PUT", "/v1/kv/a", body=b"x")
+        assert (len(reply.body), reply.headers["leadplane-role"]) == (120, "leader")
+        spec = LoadSpec("http-put", "127.0.0.1", port, 4, 0.0, 0.3, "/v1/kv/{key}")
+        metered = Metered(pid, spec)
+        found = metered.run()
+        assert found.failures == {}
+        (each_us,) = metered.cpu_us
+        assert each_us * found.latency.count <= cpu_s(pid) * 1e6
 
 
 @pytest.mark.needs_binary("etcd")
