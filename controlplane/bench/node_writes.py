@@ -33,6 +33,7 @@ from controlplane.node import Node
 from controlplane.node_plan import NodePlan
 from controlplane.requests import Put, Write, Written
 from controlplane.runtime.clock import boottime_ms
+from controlplane.runtime.collection import collect_seldom
 from controlplane.runtime.driver import Driver
 from controlplane.runtime.lanes import BulkLane, OrderedLane
 from controlplane.runtime.membership import learn_memberships
@@ -183,6 +184,7 @@ def main() -> None:
     """Entry of the process: FOLDER is the only argument."""
     import uvloop
 
+    collect_seldom()  # as a node does
     uvloop.run(serve_runs(Path(sys.argv[1])))
 
 

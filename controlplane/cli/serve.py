@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import traceback
 from pathlib import Path
 
@@ -38,6 +37,7 @@ def serve(ctx: click.Context, path: Path, any_address: bool) -> None:
     import uvloop
 
     from controlplane.errors import ControlplaneError, first_cause
+    from controlplane.runtime.collection import collect_seldom
     from controlplane.runtime.process import run_node
     from controlplane.settings import load_settings
     from controlplane.telemetry.lifecycle_log import set_up_logging
@@ -45,7 +45,7 @@ def serve(ctx: click.Context, path: Path, any_address: bool) -> None:
 
     settings = load_settings(path)
     set_up_logging(settings.node, settings.log_level)
-    gc.freeze()  # what is loaded by now stays: no need to look through it again and again
+    collect_seldom()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_node(settings, any_address=any_address))
