@@ -104,9 +104,9 @@ async def _write(
     except RequestRefused as refused:
         _place(edge, refused, shard)
         raise
-    if isinstance(outcome, web.Response):
+    if not isinstance(outcome, Written):
+        assert isinstance(outcome, web.Response), outcome
         return outcome
-    assert isinstance(outcome, Written), outcome
     token = merged_token(position, shard, outcome.position).encode()
     version = outcome.position
     lines = b"%b%b%b%b" % (
@@ -126,9 +126,9 @@ async def get_key(edge: Edge, request: web.Request) -> Answered:
     shard = edge.shard_of(key)
     check_room(wanted.position, shard)
     outcome = await _read(edge, request, shard, (key,), wanted)
-    if isinstance(outcome, web.Response):
+    if not isinstance(outcome, Found):
+        assert isinstance(outcome, web.Response), outcome
         return outcome
-    assert isinstance(outcome, Found), outcome
     value, origin = outcome.values[0], outcome.provenance
     if value is None:
         headers = _provenance(edge, origin, wanted.position)

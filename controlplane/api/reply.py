@@ -13,7 +13,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 SERVER: Final = "leadplane"
 
@@ -26,7 +26,7 @@ _CONNECTION: Final = {
 
 
 class Reply:
-    """200 with these header lines and this body.
+    """200 with these header lines and this body, to anything but HEAD.
 
     `lines` end with CRLF each and come from `header_lines`, or hold nothing but tokens and numbers.
     Length, date, server and connection are added here, the request's id by whoever serves it.
@@ -51,7 +51,7 @@ class Reply:
         """Write all of it. Raises ConnectionError when the client has gone."""
         request = self._request
         assert request is not None
-        minor = request.version.minor
+        minor = 1 if request.version == HttpVersion11 else 0
         body = self._body
         await request.writer.write_eof(
             b"HTTP/1.%d 200 OK\r\n%bContent-Length: %d\r\n%bX-Request-Id: %b\r\n%b\r\n%b"

@@ -1,13 +1,15 @@
 """Benchmark `http-edge`: the processor time of requests at a node, and at bare aiohttp handlers.
 
 On a machine that others use too, rates say as much about the others. What a process itself used
-for each answer says how dear the answer was. A node's figure holds everything that it does: for PUT
-that is the write to three stores, besides the HTTP that the bare handler does as well.
+for each answer says how dear the answer was. A node's figure holds everything it does for the
+request: for PUT that is the write to three stores, besides the HTTP that the bare handler does as
+well. What the node uses without clients is measured before, and left out.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -33,22 +35,28 @@ LOADS = (
     (GET, "GET /v1/kv/{key}", "http-get", KV_PATH.format(key=FIRST_KEY)),
 )
 EVERY_ANSWER = ("content-length", "content-type", "date", "server", "connection")
+IDLE_S = 3.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
 class Metered:
-    """A process under load, and what each answer of each run cost it."""
+    """A process under load, and what each answer of each run cost it.
+
+    `idle_share` is what it uses without clients, as a part of one processor; that is left out.
+    """
 
     pid: int
     spec: LoadSpec
+    idle_share: float = 0.0
     cpu_us: list[float] = field(default_factory=list)
 
     def run(self) -> LoadResult:
         """Load it once. Without a warm-up, so that what is metered is what is counted."""
-        before_s = cpu_s(self.pid)
+        used_s, since = cpu_s(self.pid), time.monotonic()
         result = run_load(self.spec)
-        self.cpu_us.append((cpu_s(self.pid) - before_s) / result.latency.count * 1e6)
+        idle_s = self.idle_share * (time.monotonic() - since)
+        self.cpu_us.append((cpu_s(self.pid) - used_s - idle_s) / result.latency.count * 1e6)
         return result
 
 
@@ -59,9 +67,10 @@ def measure_http_edge(fleet: BenchFleet, rounds: int, seconds: float, tell: Tell
     figures: list[Figure] = []
     runs: list[dict[str, object]] = []
     with bare_process(_answers(fleet)) as (bare_port, bare_pid):
+        idle_share = _idle_share(int(node["pid"]))
         for _, what, kind, path in LOADS:
             host, port = place.hostname or "127.0.0.1", place.port or 80
-            ours = Metered(int(node["pid"]), _load(kind, host, port, path, seconds))
+            ours = Metered(int(node["pid"]), _load(kind, host, port, path, seconds), idle_share)
             theirs = Metered(bare_pid, _load(kind, "127.0.0.1", bare_port, path, seconds))
             results = alternate((("leadplane", ours.run), ("aiohttp", theirs.run)), rounds, tell)
             we, they = typical(results["leadplane"]), typical(results["aiohttp"])
@@ -78,10 +87,11 @@ def measure_http_edge(fleet: BenchFleet, rounds: int, seconds: float, tell: Tell
     return Findings(
         "http-edge",
         "bare aiohttp",
-        f"Processor time of the process for each answer, and answers, with {CLIENTS} clients, one "
-        "request under way each, against aiohttp handlers that take the same request and answer as "
-        "many bytes under the same headers. PUT is durable on three stores; the bare handler only "
-        f"reads its body. {rounds} rounds of {seconds:g} s each, alternating; medians.",
+        "Processor time of the process for each answer (less what it uses without clients), and "
+        f"answers, with {CLIENTS} clients, one request under way each, against aiohttp handlers "
+        "that take the same request and answer as many bytes under the same headers. PUT is "
+        "durable on three stores; the bare handler only reads its body. "
+        f"{rounds} rounds of {seconds:g} s each, alternating; medians.",
         tuple(figures),
         tuple(runs),
     )
@@ -91,6 +101,12 @@ def cpu_s(pid: int) -> float:
     """The processor time that a process has used, all its threads together, in user and kernel."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def _idle_share(pid: int) -> float:
+    used_s, since = cpu_s(pid), time.monotonic()
+    time.sleep(IDLE_S)
+    return (cpu_s(pid) - used_s) / (time.monotonic() - since)
 
 
 def _load(kind: str, host: str, port: int, path: str, seconds: float) -> LoadSpec:
