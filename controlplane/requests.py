@@ -93,13 +93,17 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Values of some keys of one shard, all at one position."""
+    """Values of some keys of one shard, all at one position.
+
+    `quorum`: a strong read that relies on no clock; a majority confirms the leader's epoch first.
+    """
 
     shard: str
     keys: tuple[str, ...]
     consistency: Consistency = Consistency.STRONG
     max_staleness_ms: int | None = None
     position: int = 0
+    quorum: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Scan:
     consistency: Consistency = Consistency.STRONG
     max_staleness_ms: int | None = None
     position: int = 0
+    quorum: bool = False
 
 
 @dataclass(frozen=True, slots=True)

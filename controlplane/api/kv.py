@@ -159,6 +159,7 @@ async def _read(
         wanted.consistency,
         wanted.max_staleness_ms,
         sequence_of(wanted.position, shard),
+        wanted.by_quorum,
     )
     strong = None if wanted.needs_leader else Read(shard, keys)
     return await _ask(edge, request, question, strong, wanted)
@@ -187,6 +188,7 @@ async def scan_keys(edge: Edge, request: web.Request) -> web.StreamResponse:
         wanted.consistency,
         wanted.max_staleness_ms,
         sequence_of(wanted.position, shard),
+        wanted.by_quorum,
     )
     strong = None if wanted.needs_leader else Scan(shard, partition, prefix, after, limit)
     outcome = await _ask(edge, request, question, strong, wanted)

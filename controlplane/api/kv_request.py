@@ -44,6 +44,12 @@ MAX_STALENESS: Final = Parameter(
     "Given without a consistency, it asks for a bounded read.",
     Kind.INTEGER,
 )
+QUORUM: Final = Parameter(
+    "quorum",
+    "Of a strong read: ask a majority of the stores instead of relying on the leader's lease, "
+    "and so on no clock.",
+    Kind.BOOLEAN,
+)
 PROXY: Final = Parameter(
     "proxy",
     "Whether the node may pass the request on. `false`: it answers 307 instead.",
@@ -55,6 +61,7 @@ FRESHNESS: Final = (
         "How fresh a read must be; strong if it does not say.",
         choices=tuple(consistency.value for consistency in Consistency),
     ),
+    QUORUM,
     MAX_STALENESS,
     POSITION,
     PROXY,
@@ -78,6 +85,7 @@ class Freshness:
     max_staleness_ms: int | None
     position: Mapping[str, int]
     may_proxy: bool
+    by_quorum: bool
 
     @property
     def needs_leader(self) -> bool:
@@ -129,7 +137,12 @@ def freshness_of(found: Mapping[str, Any]) -> Freshness:
     elif max_staleness_ms is not None and consistency is not Consistency.SESSION:
         complaint = f"does not go with consistency={named}, only with bounded or session"
         raise invalid(InputError(complaint, parameter="max_staleness_ms"))
-    return Freshness(consistency, max_staleness_ms, position_of(found), found.get("proxy", True))
+    by_quorum = found.get("quorum", False)
+    if by_quorum and consistency is not Consistency.STRONG:
+        complaint = f"does not go with consistency={consistency.value}, only with strong"
+        raise invalid(InputError(complaint, parameter="quorum"))
+    may_proxy = found.get("proxy", True)
+    return Freshness(consistency, max_staleness_ms, position_of(found), may_proxy, by_quorum)
 
 
 def position_of(found: Mapping[str, Any]) -> Mapping[str, int]:

@@ -40,6 +40,7 @@ def read_options(command: Command) -> Command:
         click.option(
             "--max-staleness-ms", type=click.IntRange(min=0), help="Bounded: how old at most."
         ),
+        click.option("--quorum", is_flag=True, help="Strong: ask a majority, trust no clock."),
         click.option("--consistency", "-c", type=click.Choice(CONSISTENCIES), help="How fresh."),
     ):
         command = option(command)
@@ -131,6 +132,7 @@ def _write(
 def get(
     key: str,
     consistency: str | None,
+    quorum: bool,
     max_staleness_ms: int | None,
     position: str | None,
     at: str | None,
@@ -139,6 +141,7 @@ def get(
     """Print the value of KEY; how fresh it is goes to standard error."""
     query = {
         "consistency": consistency,
+        "quorum": "true" if quorum else None,
         "max_staleness_ms": max_staleness_ms,
         "position": position,
     }
@@ -166,6 +169,7 @@ def scan(
     prefix: str,
     limit: int | None,
     consistency: str | None,
+    quorum: bool,
     max_staleness_ms: int | None,
     position: str | None,
     at: str | None,
@@ -177,6 +181,7 @@ def scan(
         "prefix": prefix or None,
         "limit": limit,
         "consistency": consistency,
+        "quorum": "true" if quorum else None,
         "max_staleness_ms": max_staleness_ms,
         "position": position,
     }

@@ -184,6 +184,7 @@ class Node:
         self.now_ms = now_ms = max(self.now_ms, now_ms)
         self.transfers.advance(now_ms)
         self.parking.take_up(now_ms)
+        self.serving.confirming.ask(now_ms)
         for group in self.groups.values():
             for store in range(group.stores):
                 group.compose(store, now_ms)

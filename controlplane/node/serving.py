@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from controlplane.node.confirming import Confirming
 from controlplane.node.group import Group
-from controlplane.node.strong_reads import StrongReads
+from controlplane.node.strong_reads import StrongReads, is_by_quorum
 from controlplane.requests import (
     Outcome,
     Problem,
@@ -72,6 +73,7 @@ class Serving:
         self.pending_writes = 0
         self._next_sweep_ms = 0
         self.reads = StrongReads(node)
+        self.confirming = Confirming(node)
 
     def _desk(self, leadership: Leadership) -> Desk:
         desk = self._desks.get(leadership.shard)
@@ -92,7 +94,9 @@ class Serving:
         if leadership.state is not State.LEADING:
             self._desk(leadership).waiting.append((number, request))
             return
-        if not leadership.serves(now_ms):
+        if is_by_quorum(request):
+            self.confirming.add(leadership.shard, number, request)
+        elif not leadership.serves(now_ms):
             self._refuse(
                 number, Problem.NO_QUORUM, "the lease has run out: no majority of stores renews it"
             )

@@ -2,7 +2,8 @@
 
 Theory of operation. The store is asked with the leader's epoch and the commit index at the moment
 the request arrived; it answers only for that epoch, and applies up to that index first. The
-answer leaves only if the lease still holds when it comes, by a clock read after it came. Another
+answer leaves only if the lease still holds when it comes, by a clock read after it came; or, of a
+read by quorum, because a majority has confirmed the epoch (controlplane/node/confirming). Another
 store is tried when one cannot answer.
 """
 
@@ -62,7 +63,7 @@ class StrongReads:
                 if attempt < group.stores:
                     self.read(group, leadership, number, request, attempt + 1)
                 return
-            if not leadership.serves(now_ms):
+            if not is_by_quorum(request) and not leadership.serves(now_ms):
                 self._refuse(number, Problem.NO_QUORUM, "the lease ran out while reading")
                 return
             age_ms = 0 if is_strong(request) else older_bound_ms(asked_ms, now_ms)
@@ -128,6 +129,11 @@ def _is_older_than_asked(request: Request, age_ms: int) -> bool:
     if not isinstance(request, Read | Scan) or request.consistency is not Consistency.BOUNDED:
         return False
     return request.max_staleness_ms is not None and age_ms > request.max_staleness_ms
+
+
+def is_by_quorum(request: Request) -> bool:
+    """Whether a majority is asked instead of the lease."""
+    return isinstance(request, Read | Scan) and is_strong(request) and request.quorum
 
 
 def is_strong(request: Request) -> bool:

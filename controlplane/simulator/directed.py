@@ -176,10 +176,11 @@ class Stage:
         return self._await("put", node, self._write(shard, key, value))
 
     def _get(self, node: str, shard: str, key: str, how: str = "strong") -> list[str]:
-        name, _, number = how.partition("=")
+        name, _, number = how.replace("quorum", "strong").partition("=")
         staleness_ms = int(number) if name == "bounded" else None
         position = int(number) if name == "session" else 0
-        request = Read(shard, (f"{shard}/{key}",), Consistency(name), staleness_ms, position)
+        keys, by_quorum = (f"{shard}/{key}",), how == "quorum"
+        request = Read(shard, keys, Consistency(name), staleness_ms, position, by_quorum)
         return self._await("get", node, request)
 
     def _transfer(self, node: str, shard: str, target: str) -> list[str]:

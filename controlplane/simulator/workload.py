@@ -49,6 +49,7 @@ MIX: dict[str, float] = {
     "session": 12,
     "any": 4,
     "scan": 3,
+    "quorum": 5,
 }
 # What operators do meanwhile.
 MEDDLING: dict[str, float] = {"transfer": 1.5, "evict": 0.5}
@@ -187,6 +188,8 @@ class Client:
                 return Transfer(shard, chance.choice(workload.nodes), reason="simulated")
             case "evict":
                 return Evict(shard, reason="simulated")
+            case "quorum":
+                return Read(shard, (key,), quorum=True)
             case "bounded":
                 staleness_ms = chance.choice(STALENESS_MS)
                 return Read(shard, (key,), Consistency.BOUNDED, staleness_ms)

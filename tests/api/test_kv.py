@@ -81,6 +81,17 @@ async def test_the_node_is_asked_exactly_this(node: Node) -> None:
     assert read == Read(shard, (KEY,), Consistency.SESSION, 90, 0)
 
 
+async def test_a_strong_read_may_ask_for_a_quorum(node: Node) -> None:
+    await node.get(PATH + "?consistency=strong&quorum=true")
+    await node.get(PATH + "?quorum=false")
+    await node.get("/v1/kv?partition=customer42&quorum=true")
+    confirmed, plain, scan = node.service.asked
+    assert isinstance(confirmed, Read)
+    assert confirmed == Read(confirmed.shard, (KEY,), quorum=True)
+    assert plain == Read(confirmed.shard, (KEY,))
+    assert scan == Scan(confirmed.shard, "customer42", quorum=True)
+
+
 async def test_an_absent_key_is_said_to_be_absent_with_its_position(node: Node) -> None:
     await node.send("PUT", PATH, b"x")
     deleted = await node.send("DELETE", PATH)

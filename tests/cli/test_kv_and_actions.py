@@ -32,6 +32,12 @@ def test_get_prints_the_value_alone(fleet: StubFleet) -> None:
     assert fleet.last("GET", PATH).query == {"consistency": "bounded", "max_staleness_ms": "500"}
 
 
+def test_a_read_may_ask_for_a_quorum(fleet: StubFleet) -> None:
+    fleet.raw("GET", PATH, b"value", PROVENANCE)
+    leadplane("kv", "get", KEY, "--quorum")
+    assert fleet.last("GET", PATH).query == {"quorum": "true"}
+
+
 @pytest.mark.parametrize(
     ("staleness", "words"),
     [("0", "current"), ("unknown", "of unknown age"), ("1500", "at most 1.5 s old")],

@@ -205,12 +205,12 @@ MUTANTS = (
         (
             Edit(
                 "controlplane/node/serving.py",
-                "        if not leadership.serves(now_ms):\n            self._refuse(\n",
-                "        if False:\n            self._refuse(\n",
+                "        elif not leadership.serves(now_ms):\n            self._refuse(\n",
+                "        elif False:\n            self._refuse(\n",
             ),
             Edit(
                 "controlplane/node/strong_reads.py",
-                "if not leadership.serves(now_ms):\n",
+                "if not is_by_quorum(request) and not leadership.serves(now_ms):\n",
                 "if False:\n",
             ),
         ),
