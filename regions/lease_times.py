@@ -1,6 +1,7 @@
 """How long a lease holds, how long a challenger waits, how often both look.
 
-Only clock *rates* are trusted: two processes' clocks run at rates that differ by at most `rho`.
+Only clock *rates* are trusted: two processes' clocks run at rates that differ by at most `rho`, so
+while the faster counts 1, the slower counts at least 1 - rho.
 With it a holder's window (measured from a send time on its own clock) ends before a challenger's
 wait (measured from a first sight on its clock) can, whatever the clocks show.
 
@@ -58,6 +59,10 @@ class LeaseTimes:
 
 
 def older_bound_ms(since_ms: int, now_ms: int) -> int:
-    """An upper bound, on any clock within rho, of the time since `since_ms` on this one."""
+    """An upper bound, on any clock within rho, of the time since `since_ms` on this one.
+
+    This clock may be the slow one: what it counts as `age` was up to age / (1 - rho) for another,
+    which is a little more than age * (1 + rho). Two readings can hide a millisecond between them.
+    """
     age_ms = now_ms - since_ms + 1
-    return age_ms + -(-age_ms * RHO_PERCENT // 100)
+    return -(-age_ms * 100 // (100 - RHO_PERCENT))
