@@ -18,10 +18,11 @@ from typing import Any
 
 from controlplane.machine import Call
 from regions.codec import FORMAT, Code, Reply
-from regions.latency import RoundTrip, timeouts_for
+from regions.latency import TTL_FLOOR_MS, TTL_ROUND_TRIPS, RoundTrip, timeouts_for
 
 Take = Callable[[list[Any] | None, int], None]
 
+AWAY_MS = TTL_FLOOR_MS // TTL_ROUND_TRIPS  # a process late by less makes no lease look unsafe
 LONGEST_TTL_MS = 60_000  # until a lane knows the leases it carries
 REFRESH_EVERY = 8  # round trips
 COMMANDS_MAX = 200  # in one call: some ten milliseconds of a store's time, if all are elections
@@ -31,9 +32,9 @@ class Lane:
     """One store's ordered lane; `sent_ms` is when the call now being answered was sent."""
 
     __slots__ = (
-        "_process", "_samples", "_waiting", "generation", "heard_ms", "incarnation", "opseq",
-        "quarantined", "refusal", "round_trip", "round_trip_ms", "sent_ms", "shortest_ttl_ms",
-        "store", "timeout_ms", "under_way", "window",
+        "_process", "_samples", "_waiting", "away_until_ms", "generation", "heard_ms",
+        "incarnation", "opseq", "quarantined", "refusal", "round_trip", "round_trip_ms", "sent_ms",
+        "shortest_ttl_ms", "store", "timeout_ms", "under_way", "window",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +48,7 @@ class Lane:
         self.under_way: deque[tuple[int, list[Take]]] = deque()
         self.sent_ms = 0
         self.heard_ms: int | None = None
+        self.away_until_ms = -1  # this process was paused, or late, until then
         self.round_trip = RoundTrip(expected_round_trip_ms)
         self.shortest_ttl_ms = LONGEST_TTL_MS
         self._samples = 0
@@ -60,8 +62,13 @@ class Lane:
         self.shortest_ttl_ms = min(self.shortest_ttl_ms, ttl_ms)
         self._refresh()
 
-    def measured(self, round_trip_ms: int) -> None:
-        """Take a round trip; what follows from all of them is refreshed now and then."""
+    def measured(self, sent_ms: int, round_trip_ms: int) -> None:
+        """Take a round trip; what follows from all of them is refreshed now and then.
+
+        One that was under way while this process was away says nothing of the network.
+        """
+        if sent_ms <= self.away_until_ms:
+            return
         self.round_trip.add(round_trip_ms)
         self._samples += 1
         if self._samples % REFRESH_EVERY == 0:
@@ -113,7 +120,7 @@ class Lane:
         sent_ms, takes = self.under_way.popleft()
         self.sent_ms = sent_ms
         self.heard_ms = now_ms
-        self.measured(now_ms - sent_ms)
+        self.measured(sent_ms, now_ms - sent_ms)
         refusal = self._refusal(reply, len(takes))
         if refusal:
             self.refusal = refusal
@@ -138,9 +145,13 @@ class Lane:
         """The store did nothing of the oldest call; those behind it are answered in their turn."""
         sent_ms, takes = self.under_way.popleft()
         self.heard_ms = now_ms
-        self.round_trip.add(now_ms - sent_ms)
+        self.measured(sent_ms, now_ms - sent_ms)
         for take in takes:
             take(None, now_ms)
+
+    def overdue(self) -> None:
+        """The oldest call was not answered in time: it took so long at least."""
+        self.measured(self.under_way[0][0], self.timeout_ms)
 
     def lost(self, now_ms: int) -> None:
         """The connection is gone: everything asked and not answered is unknown."""

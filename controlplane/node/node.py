@@ -37,7 +37,7 @@ from controlplane.node.duties import Duties
 from controlplane.node.group import Group
 from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
-from controlplane.node.lane import Lane
+from controlplane.node.lane import AWAY_MS, Lane
 from controlplane.node.nearby import Nearby
 from controlplane.node.parking import Parking
 from controlplane.node.pictures import Pictures
@@ -73,6 +73,7 @@ class Node:
         self.plan = plan
         self.draw = draw
         self.now_ms = now_ms
+        self.deadline_ms = now_ms  # when `advance` has something to do, as of the latest `take`
         self.wall_offset_ms = (
             0  # set by the driver: for records that people read, never for decisions
         )
@@ -129,7 +130,7 @@ class Node:
 
     def step(self, event: Event, now_ms: int) -> None:
         """Take one thing that happened."""
-        self.now_ms = max(self.now_ms, now_ms)
+        self._pass_to(now_ms)
         match event:
             case Answered(store, generation, reply):
                 self._answered(store, generation, reply)
@@ -156,12 +157,13 @@ class Node:
 
     def advance(self, now_ms: int) -> None:
         """Let time pass."""
-        self.now_ms = now_ms = max(self.now_ms, now_ms)
+        self._pass_to(now_ms)
+        now_ms = self.now_ms
         for lane in self.lanes.values():
             due_ms = lane.overdue_ms
             if due_ms is not None and due_ms <= now_ms:
                 self.out.append(Drop(lane.store, lane.generation, "no answer in time"))
-                lane.measured(lane.timeout_ms)
+                lane.overdue()
                 self._disconnected(lane.store, lane.generation)
         for name, group in self.groups.items():
             group.advance(now_ms)
@@ -197,11 +199,17 @@ class Node:
                 self.out.append(call)
         effects = list(self.out)
         self.out.clear()
+        self.deadline_ms = self._next_deadline_ms()
         return effects
 
-    @property
-    def deadline_ms(self) -> int:
-        """When `advance` has something to do at the latest."""
+    def _pass_to(self, now_ms: int) -> None:
+        """Take the time; a turn that comes late shows that this process was paused."""
+        self.now_ms = max(self.now_ms, now_ms)
+        if now_ms - self.deadline_ms > AWAY_MS:
+            for lane in self.lanes.values():
+                lane.away_until_ms = now_ms
+
+    def _next_deadline_ms(self) -> int:
         times = [
             self.directory.deadline_ms, self.rebalance.deadline_ms, self.probing.deadline_ms,
             self.hearsay.deadline_ms,
