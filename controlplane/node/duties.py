@@ -3,30 +3,25 @@ report to it.
 
 Theory of operation. When its epoch opens, the global leader reads the shard map as committed;
 where there is none it writes the first one from the seeds it was started with. Afterwards it
-imports the history of leadership: every leader reports the epochs it opened until the report is
-acknowledged; rows are written in entries of at most `ROWS_MAX`, a few entries a second, each row
-carrying the hash of the row before it. The stores' own histories stay complete without all this.
+imports the history of leadership (controlplane/node/chronicle): every leader reports the epochs it
+opened until the report is acknowledged. The stores' own histories stay complete without all this.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from controlplane.machine import Tell
+from controlplane.node.chronicle import HEAD_KEY, ROWS_MAX, Chronicle
 from controlplane.node.directory import MAP, MAP_PREFIX, SYSTEM, MapRow
 from controlplane.node.group import Group
-from regions.codec import Code, as_bytes, pack
+from regions.codec import Code, as_bytes
 from shards.leadership import Leadership
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
-ROWS_MAX = 500
-ENTRY_EVERY_MS = 50
 REPORT_EVERY_MS = 1_000
-HISTORY = "history"
-HEAD_KEY = "{history}/head"
 
 
 class Duties:
@@ -36,10 +31,8 @@ class Duties:
         self._node = node
         self._ready_epoch = 0
         self._reading_epoch = 0
-        self._head = ""
-        self._inbox: dict[tuple[str, int], dict[str, Any]] = {}
+        self._chronicle = Chronicle(node)
         self._unreported: dict[tuple[str, int], dict[str, Any]] = {}
-        self._next_entry_ms = 0
         self._next_report_ms = 0
 
     def advance(self, now_ms: int) -> None:
@@ -49,15 +42,15 @@ class Duties:
             self._report(now_ms)
         led = self._node.census.leadership(SYSTEM)
         if led is None or not led[1].serves(now_ms):
+            self._chronicle.forget()
             return
         group, leadership = led
         if self._ready_epoch != leadership.epoch:
             if self._reading_epoch != leadership.epoch:
                 self._reading_epoch = leadership.epoch
                 self._read_head(group, leadership)
-        elif now_ms >= self._next_entry_ms and self._inbox:
-            self._next_entry_ms = now_ms + ENTRY_EVERY_MS
-            self._import(group, leadership)
+        else:
+            self._chronicle.advance(group, leadership, now_ms)
 
     # -- the first map
 
@@ -72,7 +65,7 @@ class Duties:
                 self._reading_epoch = 0
                 return
             value = result[10][0]
-            self._head = "" if not value else as_bytes(value[1]).decode()
+            self._chronicle.head = "" if not value else as_bytes(value[1]).decode()
 
         def map_read(result: list[Any] | None, now_ms: int) -> None:
             if leadership.epoch != epoch or result is None or result[0] != Code.OK:
@@ -121,48 +114,31 @@ class Duties:
         if leader is None:
             return
         if leader.node == self._node.plan.node:
-            self._received(rows)
-            self._unreported = dict(list(self._unreported.items())[len(rows) :])
+            self._chronicle.received(leader.node, rows)
         else:
             self._node.out.append(Tell(leader.node, {"kind": "opened", "rows": rows}))
-
-    def _received(self, rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            self._inbox[row["shard"], row["epoch"]] = row
 
     def reported(self, sender: str, rows: Any) -> None:
         """Another node reports epochs it opened; taken only by a global leader that serves."""
         led = self._node.census.leadership(SYSTEM)
-        if led is None or not led[1].serves(self._node.now_ms) or not _are_rows(rows):
-            return
-        self._received(rows)
-        keys = [[row["shard"], row["epoch"]] for row in rows]
-        self._node.out.append(Tell(sender, {"kind": "opened-ack", "keys": keys}))
+        if led is not None and led[1].serves(self._node.now_ms) and _are_rows(rows):
+            self._chronicle.received(sender, rows)
+
+    def acknowledge(self, reporter: str, keys: list[list[Any]]) -> None:
+        """What a node reported is kept."""
+        if reporter == self._node.plan.node:
+            self.acknowledged(keys)
+        else:
+            self._node.out.append(Tell(reporter, {"kind": "opened-ack", "keys": keys}))
 
     def acknowledged(self, keys: Any) -> None:
-        """The global leader has our reports."""
+        """The system shard has our reports."""
         if isinstance(keys, list):
             for key in keys:
                 if isinstance(key, list) and len(key) == 2:
                     self._unreported.pop((key[0], key[1]), None)
         if self._unreported:
             self._next_report_ms = 0
-
-    def _import(self, group: Group, leadership: Leadership) -> None:
-        log = leadership.log
-        assert log is not None, "a leading shard has a log"
-        rows = sorted(self._inbox)[:ROWS_MAX]
-        sequence = log.last.sequence + 1
-        effects: list[list[Any]] = []
-        for key in rows:
-            shard, epoch = key
-            packed = pack({**self._inbox.pop(key), "previous_hash": self._head})
-            self._head = sha256(packed).hexdigest()
-            name = f"{{history}}/{shard}/{epoch:016d}"
-            effects.append(["p", HISTORY, name, packed, sequence])
-        effects.append(["p", HISTORY, HEAD_KEY, self._head.encode(), sequence])
-        log.write(effects)
-        group.dirty(leadership)
 
 
 def _are_rows(rows: Any) -> bool:

@@ -173,3 +173,67 @@ def test_reports_that_are_no_reports_are_left_alone() -> None:
     seat.node.duties.acknowledged([["a"], "b", 7])
     rig.run(500)
     assert seat.serves(SYSTEM)
+
+
+def reporter_of(rig: Rig) -> tuple[Seat, Seat]:
+    """The leader of the system shard, and a node that reports to it."""
+    first = leader(rig, SYSTEM)
+    assert first is not None
+    return first, next(seat for seat in rig.seats.values() if seat is not first)
+
+
+def unreported(seat: Seat) -> set[tuple[str, int]]:
+    return set(seat.node.duties._unreported)
+
+
+def test_a_report_is_acknowledged_when_its_row_is_committed_and_not_before() -> None:
+    rig = fleet()
+    rig.run(3_000)
+    first, other = reporter_of(rig)
+    assert unreported(other) == set()
+    rig.mute(first.plan.node, "s2", "s3")
+    other.node.duties.opened({"shard": "x", "epoch": 7})
+    rig.until(lambda: any(seen(rig, store, "x", 7) for store in rig.stores))
+    rig.run(50)
+    assert unreported(other) == {("x", 7)}  # one store has it: that is nothing yet
+    rig.let(first.plan.node, "s2", "s3")
+    rig.until(lambda: unreported(other) == set())
+    assert ("x", 7) in {(row["shard"], row["epoch"]) for row in history(rig).values()}
+
+
+def seen(rig: Rig, store: str, shard: str, epoch: int) -> bool:
+    """Whether a store's log of the system shard holds a row."""
+    name = f"{{history}}/{shard}/{epoch:016d}".encode()
+    return any(name in bytes(blob) for blob in rig.log(store, SYSTEM).log.values())
+
+
+def test_a_report_that_comes_again_changes_nothing() -> None:
+    rig = fleet()
+    rig.run(3_000)
+    _, other = reporter_of(rig)
+    rig.untold.add(other.plan.node)  # no acknowledgement gets there
+    other.node.duties.opened({"shard": "x", "epoch": 7})
+    rig.until(lambda: ("x", 7) in {(r["shard"], r["epoch"]) for r in history(rig).values()})
+    other.node.duties.opened({"shard": "y", "epoch": 8})
+    rig.run(3_000)
+    rows = scan(rig, "history")
+    rig.run(3_000)
+    assert scan(rig, "history") == rows
+    assert unreported(other) == {("x", 7), ("y", 8)}
+    rig.untold.clear()
+    rig.until(lambda: unreported(other) == set())
+    assert scan(rig, "history") == rows
+
+
+def test_a_row_that_was_not_committed_is_reported_to_the_next_leader() -> None:
+    rig = fleet("n1", "n2", "n3")
+    rig.run(3_000)
+    first, other = reporter_of(rig)
+    rig.hold(first.plan.node, *rig.stores)
+    other.node.duties.opened({"shard": "x", "epoch": 7})
+    rig.until(lambda: other.node.duties._next_report_ms > rig.now_ms)
+    rig.run(50)
+    del rig.seats[first.plan.node]
+    rig.until(lambda: leader(rig, SYSTEM) is not None)
+    rig.until(lambda: unreported(other) == set())
+    assert ("x", 7) in {(row["shard"], row["epoch"]) for row in history(rig).values()}
