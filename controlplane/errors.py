@@ -6,20 +6,13 @@ As in every package, a class has a stable `code`, a `hint` for the operator, and
 
 from __future__ import annotations
 
-from typing import ClassVar
+from regions.errors import LeadplaneError
 
 
-class ControlplaneError(Exception):
+class ControlplaneError(LeadplaneError):
     """Any failure of this package. Raise one of the classes below, catch this one."""
 
-    code: ClassVar[str] = "controlplane"
-    retryable: ClassVar[bool] = False
-    hint: str = ""
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        if hint is not None:
-            self.hint = hint
+    code = "controlplane"
 
     def __str__(self) -> str:
         """Give the message, with the hint behind it."""

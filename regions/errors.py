@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from regions.findings import Finding
 
 
-class RegionsError(Exception):
-    """Any failure of this package. Raise one of the classes below, catch this one."""
+class LeadplaneError(Exception):
+    """Any failure of the product. Each package has one class of its own below this."""
 
-    code: ClassVar[str] = "regions"
+    code: ClassVar[str] = "leadplane"
     retryable: ClassVar[bool] = False
     hint: str = ""
 
@@ -25,6 +25,12 @@ class RegionsError(Exception):
         super().__init__(message)
         if hint is not None:
             self.hint = hint
+
+
+class RegionsError(LeadplaneError):
+    """Any failure of this package. Raise one of the classes below, catch this one."""
+
+    code = "regions"
 
 
 class TopologyInvalid(RegionsError):

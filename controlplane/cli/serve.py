@@ -36,12 +36,12 @@ def serve(ctx: click.Context, path: Path, any_address: bool) -> None:
 
     import uvloop
 
-    from controlplane.errors import ControlplaneError, first_cause
+    from controlplane.errors import first_cause
     from controlplane.runtime.collection import collect_seldom
     from controlplane.runtime.process import run_node
     from controlplane.settings import load_settings
     from controlplane.telemetry.lifecycle_log import set_up_logging
-    from regions.errors import RegionsError
+    from regions.errors import LeadplaneError
 
     settings = load_settings(path)
     set_up_logging(settings.node, settings.log_level)
@@ -51,7 +51,7 @@ def serve(ctx: click.Context, path: Path, any_address: bool) -> None:
             runner.run(run_node(settings, any_address=any_address))
     except Exception as error:
         cause = first_cause(error)
-        if isinstance(cause, (ControlplaneError, RegionsError)):
+        if isinstance(cause, LeadplaneError):
             raise cause from None
         click.echo("".join(traceback.format_exception(cause, chain=False)), err=True)
         click.echo(
