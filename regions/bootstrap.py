@@ -21,9 +21,10 @@ from regions.store_errors import BootstrapRefused
 
 @dataclass(frozen=True, slots=True)
 class NewGroup:
-    """A group to be made: ids of the stores that vote, and of those that only follow."""
+    """A group to be made: its lease, ids of the stores that vote, and of those that only follow."""
 
     name: str
+    ttl_ms: int
     voters: tuple[str, ...]
     followers: tuple[str, ...] = ()
 
@@ -108,6 +109,7 @@ async def _install(
     description = GroupDescription(
         group.name,
         FIRST_VERSION,
+        group.ttl_ms,
         {store: incarnations[store] for store in group.voters},
         {store: incarnations[store] for store in group.followers},
     )

@@ -1,7 +1,9 @@
-"""Who belongs to a group: the description that every one of its stores holds.
+"""Who belongs to a group, and for how long its leases hold: what every one of its stores knows.
 
 A voter is its *incarnation*, not its name: a store that forgot what it held is somebody else, even
-at the same address. The description is decided once for each version of a group, never changed.
+at the same address. The lease must be the same for all: a node that believed in a shorter one would
+take over while the holder may still serve. So both stand in the description, which is decided once
+for each version of a group, and never changed.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ class GroupDescription:
 
     group: str
     version: int
+    ttl_ms: int
     voters: Mapping[str, str]
     followers: Mapping[str, str]
 
@@ -37,6 +40,7 @@ def write_description(description: GroupDescription) -> bytes:
     document = {
         "group": description.group,
         "version": description.version,
+        "ttl_ms": description.ttl_ms,
         "voters": _members(description.voters),
         "followers": _members(description.followers),
     }
@@ -54,6 +58,7 @@ def read_description(text: bytes | str) -> GroupDescription:
         return GroupDescription(
             str(document["group"]),
             int(document["version"]),
+            int(document["ttl_ms"]),
             {m["store"]: m["incarnation"] for m in document["voters"]},
             {m["store"]: m["incarnation"] for m in document["followers"]},
         )

@@ -12,11 +12,11 @@ from regions.topology import Topology
 
 
 async def initialise(topology: Topology, nonce: str) -> None:
-    """Give every store its identity, and every group its members.
+    """Give every store its identity, and every group its members and its lease.
 
     When it was interrupted, it goes on where it was, as long as the nonce is the same. Raises
     BootstrapRefused, which names every store that is not empty, or cannot be reached.
     """
     stores = {site.id: lane_maker(site, {}, may_be_empty=True) for site in topology.stores}
-    groups = [NewGroup(group.name, group.stores, group.followers) for group in topology.groups]
+    groups = [NewGroup(g.name, g.ttl_ms, g.stores, g.followers) for g in topology.groups]
     await bootstrap(stores, groups, nonce)

@@ -1,9 +1,10 @@
-"""Asking the stores, at a node's start, which stores belong to each group.
+"""Asking the stores, at a node's start, which stores belong to each group, and its lease.
 
 The topology says which stores there are and where. Which *incarnation* of each belongs to a group
 was decided when the group was made, and every store of the group holds that decision. So one store
 that answers is enough to know of all of them, and one that is down now, or has forgotten what it
-held, is known by what the others say of it.
+held, is known by what the others say of it. The lease of a group was decided with it: where the
+topology has come to say otherwise, it is the stores' that holds.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ async def learn_memberships(
         message = f"no fleet is known after {wait_ms_max} ms: {_waiting_for(topology, answers)}"
         raise StoresNotReady(message) from error
     for group in topology.groups:
-        _require_same_stores(group, answers.descriptions[group.name])
+        found = answers.descriptions[group.name]
+        _require_same_stores(group, found)
+        if found.ttl_ms != group.ttl_ms:
+            ttls = {"ttl_ms": found.ttl_ms, "in_topology_ms": group.ttl_ms}
+            log_line("lease-decided-before", group=group.name, **ttls)
     return answers.descriptions
 
 

@@ -50,6 +50,6 @@ def _group_plan(
         version=description.version,
         voters=plans(group.stores),
         followers=plans(group.followers),
-        ttl_ms=group.ttl_ms,
+        ttl_ms=description.ttl_ms,
         stands=any(topology.store(store).region == region for store in group.stores),
     )

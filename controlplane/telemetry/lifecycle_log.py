@@ -20,7 +20,9 @@ LOGGER = logging.getLogger("leadplane")
 
 QUIET_KINDS = frozenset({"renewed"})
 """What happens all the time and is counted, but told only to who asks for debug output."""
-LOUD_KINDS = frozenset({"fenced", "stuck", "expired", "evicted", "store-refused", "low-headroom"})
+LOUD_KINDS = frozenset(
+    {"fenced", "stuck", "expired", "evicted", "store-refused", "low-headroom", "unsafe-ttl"}
+)
 """What an operator may have to look after."""
 
 

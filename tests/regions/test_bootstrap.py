@@ -19,7 +19,7 @@ from shards.scripts.library import leadplane_library
 from tests.servers import RIGHT_SETTINGS, Server, free_port, running
 
 STORES = ("a", "b", "c")
-GROUPS = [NewGroup("global", ("a", "b", "c")), NewGroup("region/eu", ("a",), ("b",))]
+GROUPS = [NewGroup("global", 6_000, ("a", "b", "c")), NewGroup("region/eu", 2_000, ("a",), ("b",))]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ async def test_every_store_mints_its_own_and_knows_its_groups(
         assert talk.status.groups == (("global", 1, "open"), ("region/eu", 1, "open"))
         regional = description_in(await talk.result(ask_for_description("region/eu")))
     assert regional is not None
-    assert (regional.group, regional.version) == ("region/eu", 1)
+    assert (regional.group, regional.version, regional.ttl_ms) == ("region/eu", 1, 2_000)
     assert regional.voters == {"a": incarnations["a"]}
     assert regional.followers == {"b": incarnations["b"]}
     async with conversation(stores["c"]) as talk:
@@ -110,9 +110,9 @@ async def test_every_unreachable_store_is_named(stores: dict[str, MakeLane]) -> 
 async def test_a_group_that_exists_with_other_members_is_left_alone(
     stores: dict[str, MakeLane],
 ) -> None:
-    await bootstrap(stores, [NewGroup("g", ("a", "b"))], "nonce")
+    await bootstrap(stores, [NewGroup("g", 2_000, ("a", "b"))], "nonce")
     with pytest.raises(BootstrapRefused, match="a: it does not take group 'g'"):
-        await bootstrap(stores, [NewGroup("g", ("a", "c"))], "nonce")
+        await bootstrap(stores, [NewGroup("g", 2_000, ("a", "c"))], "nonce")
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"group": "g", "version": 1, "voters": 7}'])
