@@ -42,13 +42,13 @@ JOIN_BYTES_MAX = 64 * 1024
 # Errors that a server reports before it begins to execute a call.
 _REFUSED_BEFORE: Final = frozenset({"OOM", "LOADING", "BUSY", "MISCONF", "NOREPLICAS", "READONLY"})
 _WITHIN_SCRIPT: Final = " script: "
-_READS: Final = frozenset({"range", "page", "history"})
+_READS: Final = frozenset({"range", "page", "digest", "history"})
 _READS_OF_FOLLOWERS: Final = frozenset({"read", "scan"})
 _EPOCH_AT = 4  # [op, group, version, shard, epoch, ...]
 _KEEPS_ORDER: Final = frozenset(
     {
         "register", "renew", "bury", "observe", "place", "prepare", "release", "handover",
-        "revoke", "append", "read", "scan", "trim", "unstage", "adopt",
+        "revoke", "append", "read", "scan", "digest", "trim", "unstage", "adopt",
     }
 )  # fmt: skip
 _NOT_YET: Final = object()

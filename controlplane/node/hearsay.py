@@ -1,7 +1,8 @@
 """What other nodes say of stores that this one has no lane to: shown to people, never acted upon.
 
 Every node tells a few random others what it sees of its own stores. So any node can show the whole
-fleet, each line with its age; a line that nobody has repeated for a while is dropped.
+fleet, each line with its age; a line that nobody has repeated for a while is dropped. The same goes
+for stores that a shard's leader found to hold other data than their peers.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Hearsay:
     def __init__(self, node: Node, now_ms: int) -> None:
         self._node = node
         self._reports: dict[str, Report] = {}
+        self._differing: dict[tuple[str, str], int] = {}  # (store, shard): when this was told
         self._next_ms = now_ms
 
     @property
@@ -56,16 +58,29 @@ class Hearsay:
             [x.store, x.is_up, x.refusal or room.why(x), x.opseq, x.round_trip_ms]
             for x in self._node.lanes.values()
         ]
-        message = {"kind": "stores", "stores": stores}
+        differing = [[store, shard] for shard, store in self._node.digests.diverged]
+        message = {"kind": "stores", "stores": stores, "differing": differing[:STORES_MAX]}
         for peer in (peers[start:] + peers[:start])[:LISTENERS_MAX]:
             self._node.out.append(Tell(peer, message))
 
-    def heard(self, stores: Any, now_ms: int) -> None:
+    def heard(self, stores: Any, differing: Any, now_ms: int) -> None:
         """Take another node's reports; what has not their shape is ignored."""
+        for pair in differing[:STORES_MAX] if isinstance(differing, list) else ():
+            match pair:
+                case [str(store), str(shard)]:
+                    self._differing[store, shard] = now_ms
         for report in stores[:STORES_MAX] if isinstance(stores, list) else ():
             match report:
                 case [str(store), bool(up), str(why), int(opseq), int(round_trip_ms)]:
                     self._reports[store] = Report(now_ms, up, why, opseq, round_trip_ms)
+
+    def differing(self, store: str, now_ms: int) -> list[str]:
+        """Shards of which a store holds something else than the others, as their leaders say."""
+        self._differing = {
+            known: told_ms for known, told_ms in self._differing.items()
+            if now_ms - told_ms <= FORGET_AFTER_MS
+        }  # fmt: skip
+        return [shard for known, shard in self._differing if known == store]
 
     def of(self, store: str, now_ms: int) -> Report | None:
         """The newest report of a store, if it is not too old."""

@@ -32,6 +32,7 @@ from controlplane.machine import (
 )  # fmt: skip
 from controlplane.node.census import GLOBAL, Census
 from controlplane.node.copies import Copies
+from controlplane.node.digests import Digests
 from controlplane.node.directory import Directory, MapRow
 from controlplane.node.duties import Duties
 from controlplane.node.group import Group
@@ -89,6 +90,7 @@ class Node:
         self.headroom = StoreRooms(self)
         self.upkeep = Upkeep(self)
         self.copies = Copies(self)
+        self.digests = Digests(self)
         self.serving = Serving(self)
         self.nearby = Nearby(self)
         self.transfers = Transfers(self)
@@ -190,6 +192,7 @@ class Node:
         for group in self.groups.values():
             for store in range(group.stores):
                 group.compose(store, now_ms)
+        self.digests.ask(now_ms)
         for lane in self.lanes.values():
             if not lane.is_up:
                 if lane.waits:
@@ -339,7 +342,7 @@ class Node:
             case "opened-ack":
                 self.duties.acknowledged(message.get("keys"))
             case "stores":
-                self.hearsay.heard(message.get("stores"), self.now_ms)
+                self.hearsay.heard(message.get("stores"), message.get("differing"), self.now_ms)
             case "draining":
                 self.census.drains(str(message.get("process")))
 

@@ -199,12 +199,14 @@ class Pictures:
         lane = self._node.lanes.get(plan.store)
         if lane is not None:
             state = "up" if lane.is_up else ("refused" if lane.refusal else "down")
-            why = lane.refusal or self._node.headroom.why(lane)
+            why = lane.refusal or self._node.digests.why(plan.store, now_ms)
+            why = why or self._node.headroom.why(lane)
             opseq, trip = lane.opseq, lane.round_trip_ms
             silent_ms = None if lane.heard_ms is None else now_ms - lane.heard_ms
         elif (report := self._node.hearsay.of(plan.store, now_ms)) is not None:
             state = "up" if report.up else ("refused" if report.why else "down")
-            why, opseq, trip = report.why, report.opseq, report.round_trip_ms
+            why = self._node.digests.why(plan.store, now_ms) or report.why
+            opseq, trip = report.opseq, report.round_trip_ms
             silent_ms = now_ms - report.told_ms
         else:
             state, why, opseq, trip, silent_ms = "unknown", "no node told of it", 0, 0, None

@@ -154,6 +154,9 @@ def _judge(
     check_writes(workload.history, replays, findings)
     check_reads(workload.history, replays, findings)
     witness.check_copies(replays)
+    if differing := fleet.happenings["diverged"]:
+        detail = f"leaders found {differing} copies to differ"
+        findings.add("stores that applied the same hold the same", world.now_ms, detail)
 
 
 def _outcomes(workload: Workload) -> Counter[str]:

@@ -21,7 +21,16 @@ LOGGER = logging.getLogger("leadplane")
 QUIET_KINDS = frozenset({"renewed"})
 """What happens all the time and is counted, but told only to who asks for debug output."""
 LOUD_KINDS = frozenset(
-    {"fenced", "stuck", "expired", "evicted", "store-refused", "low-headroom", "unsafe-ttl"}
+    {
+        "fenced",
+        "stuck",
+        "expired",
+        "evicted",
+        "store-refused",
+        "low-headroom",
+        "unsafe-ttl",
+        "diverged",
+    }
 )
 """What an operator may have to look after."""
 

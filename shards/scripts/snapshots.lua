@@ -3,6 +3,7 @@
 -- Why it is right: pages are staged beside the data and touch nothing of it. `adopt` puts them in
 -- its place by renaming, in the same call that moves the base of the log, so no reader ever sees
 -- half of a copy. What is committed here is applied here, and `adopt` goes only beyond it.
+-- `digest` tells of the same pages only whether they are equal, at one applied position.
 
 do
   local check = lp.check
@@ -93,6 +94,47 @@ do
         return true
       end)
       return listed and {'OK', on.record.ap, records, more}
+    end,
+  }
+
+  local NEXT_PART = {kv = 'id', id = 'hi', hi = ''}
+  local RECORD_COST = 64
+
+  -- One sum over records from a place on, so that stores can be compared without sending them.
+  lp.command.digest = {
+    arguments = {check.text, check.count, check.text, check.any_text, check.positive},
+    only_reads = true,
+    run = function(call, group, arguments)
+      local name, applied, part, after, room = unpack(arguments)
+      if not LISTS[part] then
+        return nil
+      end
+      local on = lp.on_shard(call, group, name)
+      if on.record.fz > on.record.ap then
+        return on:refused('BUSY')
+      elseif on.record.ap ~= applied then
+        return on:refused('LAGGING')
+      end
+      local keys, pieces, full = lp.data_keys(on), {}, false
+      while part ~= '' do
+        pieces[#pieces + 1] = part
+        local listed = LISTS[part](keys, after, function(record_name, record)
+          full = room <= 0
+          if not full then
+            room = room - #record_name - #record - RECORD_COST
+            pieces[#pieces + 1] = #record_name .. ' ' .. record_name .. #record .. ' ' .. record
+            after = record_name
+          end
+          return not full
+        end)
+        if not listed then
+          return nil
+        elseif full then
+          break
+        end
+        part, after = NEXT_PART[part], ''
+      end
+      return {'OK', applied, redis.sha1hex(table.concat(pieces)), part, after}
     end,
   }
 

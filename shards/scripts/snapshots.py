@@ -1,12 +1,13 @@
 """The twin of the commands that copy a shard's applied state from one store to another.
 
 A page is read at the source and staged at the target, as often as needed; `adopt` then puts what
-was staged in the place of what was there, in one step.
+was staged in the place of what was there, in one step. A digest is one sum over such pages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha1
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from regions.scripts.arguments import (
     epoch,
     epoch_or_none,
     listed,
+    positive,
     text,
 )
 from regions.scripts.model import Call, Command
@@ -45,6 +47,33 @@ def _page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
             return [Code.OK, on.shard.ap, records, 1]
         records.append([record_name, packed])
     return [Code.OK, on.shard.ap, records, 0]
+
+
+def _digest(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
+    name, applied, part, after, room = arguments
+    if part not in _LISTS:
+        raise BadArgument(part)
+    on = OnShard(call, group, name)
+    if on.shard.fz > on.shard.ap:
+        return on.refused(Code.BUSY)
+    if on.shard.ap != applied:
+        return on.refused(Code.LAGGING)
+    pieces: list[bytes] = []
+    while part:
+        pieces.append(part.encode())
+        for record_name, record in _LISTS[part](on.shard.data, after):
+            if room <= 0:
+                return [Code.OK, applied, sha1(b"".join(pieces)).hexdigest(), part, after]
+            named, packed = as_bytes(record_name), _PACKERS[part](record)
+            room -= len(named) + len(packed) + _RECORD_COST
+            pieces.append(b"%d %b%d %b" % (len(named), named, len(packed), packed))
+            after = record_name
+        part, after = _NEXT_PART[part], ""
+    return [Code.OK, applied, sha1(b"".join(pieces)).hexdigest(), "", ""]
+
+
+_NEXT_PART: Final = {"kv": "id", "id": "hi", "hi": ""}
+_RECORD_COST: Final = 64
 
 
 def _list_kv(data: Data, after: str) -> list[tuple[str, Any]]:
@@ -199,6 +228,7 @@ def _adopt(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
 SNAPSHOT_COMMANDS: Final = MappingProxyType(
     {
         "page": Command(_page, (text, text, any_text, count), may_only_read=True),
+        "digest": Command(_digest, (text, count, text, any_text, positive), may_only_read=True),
         "stage": Command(_stage, (text, text, text, listed)),
         "unstage": Command(_unstage, (text, text)),
         "adopt": Command(_adopt, (text, epoch, text, text, epoch_or_none, count, count, count)),

@@ -69,6 +69,7 @@ class Generator:
             "history": (1, lambda: [self.shard()]),
             "trim": (4, self._trim),
             "page": (5, self._page),
+            "digest": (5, self._digest),
             "stage": (5, self._stage),
             "unstage": (1, lambda: [self.shard(), self.pick(*ATTEMPTS)]),
             "adopt": (5, self._adopt),
@@ -342,6 +343,11 @@ class Generator:
 
     def _trim(self) -> list[Any]:
         return [self.chosen, self.epoch(), self.holder(), self.about(self.log.cm, 3)]
+
+    def _digest(self) -> list[Any]:
+        _, part, after, room = self._page()
+        applied = self.log.ap if self.draw.random() < 0.9 else self.about(self.log.ap, 2)
+        return [self.chosen, applied, part, after, room]
 
     def _page(self) -> list[Any]:
         part = self.pick("kv", "id", "hi")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha1
 from typing import Any
 
 from regions.codec import pack
@@ -341,6 +342,24 @@ def adopt(base: Entry, upto: int, e: int = 1, sid: str = A, is_: Any = ("OK",)) 
     return ask("adopt", "s", str(e), sid, "t", *at, upto, is_=list(is_))
 
 
+def digest(part: str, after: str, room: int, is_: Any, at: int = 2) -> Step:
+    return ask("digest", "s", at, part, after, room, is_=is_)
+
+
+def summed(*pieces: Any) -> str:
+    """The sum over parts (by name) and records (name, record)."""
+    found = b""
+    for piece in pieces:
+        if isinstance(piece, str):
+            found += piece.encode()
+        else:
+            name, record = piece[0].encode(), piece[1]
+            found += b"%d %b%d %b" % (len(name), name, len(record), record)
+    return sha1(found).hexdigest()
+
+
+_K, _K2, _OP = ("p\0k", b"1 v1"), ("p\0k2", b"2 v"), ("1 op", pack([1, "d1", b"out"]))
+
 SNAPSHOT_RULES = [
     rule(
         "pages hold what is applied, and go on after a name",
@@ -354,6 +373,20 @@ SNAPSHOT_RULES = [
         ask("page", "s", "xx", "", 99, is_=["BAD_COMMAND"]),
     ),
     rule(
+        "a digest is of what is applied at one position, page by page",
+        leading(),
+        append([_FIRST, *entries(1, _FIRST)], cm=2),
+        digest("kv", "", 1, is_=["OK", 2, summed("kv", _K), "kv", "p\0k"]),
+        digest("kv", "p\0k", 999, is_=["OK", 2, summed("kv", _K2, "id", _OP, "hi"), "", ""]),
+        digest("kv", "p\0k", 60, is_=["OK", 2, summed("kv", _K2, "id"), "id", ""]),
+        digest("hi", "", 9, is_=["OK", 2, summed("hi"), "", ""]),
+        digest("kv", "", 9, at=1, is_=["LAGGING", held(1, A)]),
+        digest("kv", "", 9, at=3, is_=["LAGGING", held(1, A)]),
+        digest("xx", "", 9, is_=["BAD_COMMAND"]),
+        digest("id", "x", 9, is_=["BAD_COMMAND"]),
+        digest("kv", "", 0, is_=["BAD_COMMAND"]),
+    ),
+    rule(
         "what is staged is seen only when it is adopted, and no read before it is complete",
         leading(),
         append(FIVE[:1], cm=1),
@@ -361,6 +394,7 @@ SNAPSHOT_RULES = [
         values([1, b"v"], False, keys=("k1", "new")),
         adopt(FIVE[2], 4),
         ask("page", "s", "kv", "", 99, is_=["BUSY", held(1, A)]),
+        digest("kv", "", 9, at=3, is_=["BUSY", held(1, A)]),
         ask("read", "s", "", 0, [], [], is_=["BUSY", held(1, A)]),
         ask("scan", "s", "", 0, "p", "", "", 9, 9, is_=["BUSY", held(1, A)]),
         append(FIVE[3:4], FIVE[2], cm=4, is_=tail(FIVE[3], 4, 4, 13)),
