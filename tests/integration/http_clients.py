@@ -60,7 +60,7 @@ class HttpClient(threading.Thread):
             key = self._chance.choice(sorted(self._shards))
             dice = self._chance.random()
             if dice < READS_SHARE:
-                self.read(key, Consistency.STRONG)
+                self.read(key, Consistency.STRONG, by_quorum=self._chance.random() < 0.5)
             elif dice < READS_SHARE + BOUNDED_SHARE:
                 self.read(key, Consistency.BOUNDED)
             else:
@@ -72,12 +72,16 @@ class HttpClient(threading.Thread):
         self._leave.set()
         self.join()
 
-    def read(self, key: str, consistency: Consistency) -> Outcome | None:
+    def read(
+        self, key: str, consistency: Consistency, *, by_quorum: bool = False
+    ) -> Outcome | None:
         """Read one key at some node; None when no answer came."""
         query = {"consistency": consistency.value}
         if consistency is Consistency.BOUNDED:
             query["max_staleness_ms"] = str(STALENESS_MS_MAX)
-        request = Read(self._shards[key], (key,), consistency)
+        if by_quorum:
+            query["quorum"] = "true"
+        request = Read(self._shards[key], (key,), consistency, quorum=by_quorum)
         operation = self._begin(request)
         answer = self._ask(operation.node, "GET", f"{key_path(key)}?{urlencode(query)}", None, {})
         return self._end(operation, None if answer is None else _found(key, answer))

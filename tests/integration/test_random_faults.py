@@ -108,6 +108,7 @@ def test_nothing_is_lost_and_nothing_is_stale_whatever_dies(fleet: FleetOnTest) 
     assert len({kind for kind in faults.done if "killed" in kind}) > 0, told
     acknowledged = [o for o in history if isinstance(o.outcome, Written)]
     assert len(acknowledged) > 100, told
+    assert summary(history)["strong read by quorum: Found"] > 10, told
     print(told)  # noqa: T201
 
 
@@ -117,6 +118,7 @@ def summary(history: list[Operation]) -> dict[str, int]:
     for operation in history:
         what = "write" if isinstance(operation.request, Write) else "read"
         if isinstance(operation.request, Read):
-            what = f"{operation.request.consistency.value} read"
+            by_quorum = " by quorum" if operation.request.quorum else ""
+            what = f"{operation.request.consistency.value} read{by_quorum}"
         counted[f"{what}: {type(operation.outcome).__name__}"] += 1
     return dict(counted)
