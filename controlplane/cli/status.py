@@ -112,8 +112,11 @@ def verdict(fleet: Row) -> tuple[str, str]:
         return f"At risk: {', '.join(on_the_edge)} cannot lose another store.", POOR
     low = sum(store["state"] == "up" and bool(store["why"]) for store in fleet["stores"])
     if low:
-        are = "is" if low == 1 else "are"
-        return f"At risk: {low} of {len(fleet['stores'])} stores {are} low on room; see WHY.", POOR
+        need = "needs" if low == 1 else "need"
+        return (
+            f"At risk: {low} of {len(fleet['stores'])} stores {need} looking after; see WHY.",
+            POOR,
+        )
     spare = min((g["spare"] for g in seen), default=0)
     stores = "store" if spare == 1 else "stores"
     return f"Healthy: every shard is led, any group can lose {spare} more {stores}.", GOOD

@@ -188,5 +188,5 @@ def test_a_store_that_is_low_on_room_is_no_healthy_fleet(fleet: StubFleet) -> No
     page["stores"][0]["why"] = "memory 96 % used"
     fleet.document("/v1/status", page)
     lines = leadplane("status").stdout.splitlines()
-    assert lines[0] == "At risk: 1 of 9 stores is low on room; see WHY."
+    assert lines[0] == "At risk: 1 of 9 stores needs looking after; see WHY."
     assert any("memory 96 % used" in line for line in lines)
