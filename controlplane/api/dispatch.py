@@ -6,6 +6,9 @@ and asks it again, at most ATTEMPTS_MAX times in all. What makes a second attemp
 * a node that refuses with `not-leader` has done nothing, so the request may go where it points;
 * a node that could not be reached was sent nothing;
 * everything else that goes wrong with a write after it was sent is `unknown-outcome`, and final.
+
+A shard that changes hands on purpose has, for a moment, a successor who has not heard of it. A
+request that was sent there because the old leader said so is held until the successor knows more.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from aiohttp import web
 from multidict import CIMultiDict, istr
 
 from controlplane.api.documents import leader_hint
-from controlplane.api.service import Service
+from controlplane.api.service import Service, Subscription
 from controlplane.api.settings import ApiSettings
 from controlplane.http_client import HttpClient, PeerLost, PeerReply, PeerUnreachable
 from controlplane.problems import (
@@ -47,6 +50,8 @@ from shards.routing import (
 ATTEMPTS_MAX: Final = 3
 """At home, at the leader, and at the leader that the first one pointed to."""
 HOP_HEADER: Final = istr("Leadplane-Hop")
+NAMED_HEADER: Final = istr("Leadplane-Named-Epoch")
+"""The epoch at which whoever passes a request on believes that the receiver leads."""
 SENT_ON: Final = (
     "Accept",
     "Content-Type",
@@ -89,6 +94,16 @@ class Errand:
     def changes(self) -> bool:
         """Whether an answer that got lost may have changed something."""
         return self.incoming.method not in ("GET", "HEAD")
+
+    @property
+    def hops(self) -> int:
+        """How many nodes have passed the request on. Raises RequestRefused."""
+        return _count(self.incoming, HOP_HEADER, digits_max=2)
+
+    @property
+    def named_epoch(self) -> int:
+        """The epoch at which the last of them believes this node to lead. Raises RequestRefused."""
+        return _count(self.incoming, NAMED_HEADER, digits_max=16) if self.hops else 0
 
 
 class Dispatch:
@@ -138,7 +153,7 @@ class Dispatch:
 
         Never gives Refused: a refusal is raised as RequestRefused.
         """
-        hops = hops_of(errand.incoming)
+        hops, named_epoch = errand.hops, errand.named_epoch
         attempts = ATTEMPTS_MAX
         home_refusal: Refused | None = None
         refused_by_leader: web.Response | None = None
@@ -154,15 +169,16 @@ class Dispatch:
         for _ in range(attempts):
             view = self._view(errand.shard)
             asked = Asked(errand.needs_leader, hops, errand.may_proxy, home_refusal is not None)
-            match decide(asked, self._here, self.leader_of(view), self._failed()):
+            match decide(asked, self._here, self._led_by(view, named_epoch), self._failed()):
                 case Serve():
                     question = errand.question if home_refusal is None else errand.at_leader
                     if question is None:
                         break
-                    outcome = await self._service.submit(question)
+                    outcome = await self._serve(errand, question)
                     if not isinstance(outcome, Refused):
                         return outcome
-                    if home_refusal is not None or not self._goes_on(errand, outcome):
+                    held = self._is_named(errand, outcome)
+                    if held or home_refusal is not None or not self._goes_on(errand, outcome):
                         raise _settled(outcome, view)
                     home_refusal = None if errand.needs_leader else outcome
                 case Forward(target):
@@ -212,6 +228,43 @@ class Dispatch:
             raise RequestRefused("unknown-shard", f"no shard is called {shard}")
         return view
 
+    def _led_by(self, view: ShardView, named_epoch: int) -> Target | None:
+        """Who leads, if it is not this node at the epoch at which it was named."""
+        leader = self.leader_of(view)
+        if named_epoch <= view.epoch or (leader is not None and leader.epoch >= named_epoch):
+            return leader
+        here = self._service.identity
+        return Target(here.node, here.region, here.url, named_epoch)
+
+    async def _serve(self, errand: Errand, question: Request) -> Outcome:
+        """Ask this node; again for a moment, if it was named as leader and has not heard of it."""
+        outcome = await self._service.submit(question)
+        if not self._is_named(errand, outcome):
+            return outcome
+        news = asyncio.Event()
+        forget = self._service.subscribe(Subscription(news.set, lambda _: None))
+        try:
+            async with asyncio.timeout(self._settings.named_wait_ms / 1_000):
+                while True:
+                    news.clear()
+                    outcome = await self._service.submit(question)
+                    if not self._is_named(errand, outcome):
+                        return outcome
+                    await news.wait()
+        except TimeoutError:
+            return outcome
+        finally:
+            forget()
+
+    def _is_named(self, errand: Errand, outcome: Outcome) -> bool:
+        """Whether this node refused for not leading what it is about to take over."""
+        if not isinstance(outcome, Refused) or outcome.problem is not Problem.NOT_LEADER:
+            return False
+        leader = self._led_by(self._view(errand.shard), errand.named_epoch)
+        if leader is None or leader.node != self._here:
+            return False
+        return outcome.leader is None or outcome.leader.epoch < leader.epoch
+
     def _goes_on(self, errand: Errand, refused: Refused) -> bool:
         """Whether there is another place to try after a refusal of this node."""
         claim = _target(refused.leader)
@@ -229,7 +282,7 @@ class Dispatch:
             return await self._client.send(
                 incoming.method,
                 target.url.rstrip("/") + incoming.rel_url.raw_path_qs,
-                headers=_sent_on(errand, hops),
+                headers=_sent_on(errand, hops, target.epoch),
                 body=errand.body,
                 timeout_ms=self._settings.request_timeout_ms,
             )
@@ -255,13 +308,13 @@ class Dispatch:
         return frozenset(self._failed_until)
 
 
-def hops_of(request: web.Request) -> int:
-    """How many nodes have passed the request on. Raises RequestRefused."""
-    text = request.headers.get(HOP_HEADER)
+def _count(request: web.Request, header: str, digits_max: int) -> int:
+    text = request.headers.get(header)
     if text is None:
         return 0
-    if not (text.isascii() and text.isdigit() and len(text) <= 2):
-        raise invalid(InputError("must be an integer from 0 to 99", header=HOP_HEADER))
+    if not (text.isascii() and text.isdigit() and len(text) <= digits_max):
+        wanted = f"must be an integer from 0 to {'9' * digits_max}"
+        raise invalid(InputError(wanted, header=header))
     return int(text)
 
 
@@ -314,10 +367,11 @@ def _redirect(request: web.Request, target: Target) -> web.Response:
     )
 
 
-def _sent_on(errand: Errand, hops: int) -> Mapping[str, str]:
+def _sent_on(errand: Errand, hops: int, epoch: int) -> Mapping[str, str]:
     incoming = errand.incoming.headers
     headers = {name: incoming[name] for name in SENT_ON if name in incoming}
     headers[HOP_HEADER] = str(hops + 1)
+    headers[NAMED_HEADER] = str(epoch)
     headers["X-Request-Id"] = errand.request_id
     return headers
 

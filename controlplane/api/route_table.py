@@ -63,7 +63,10 @@ IDEMPOTENCY_KEY: Final = Header(
     "Idempotency-Key", "A name for this operation: repeated under it, it is done once."
 )
 IF_MATCH: Final = Header("If-Match", 'Only if the key has this version: "17"; any version: *.')
-HOP: Final = Header("Leadplane-Hop", "How many nodes have passed the request on; set by nodes.")
+PASSED_ON: Final = (
+    Header("Leadplane-Hop", "How many nodes have passed the request on; set by nodes."),
+    Header("Leadplane-Named-Epoch", "At which epoch the receiver is said to lead; set by nodes."),
+)
 LAST_EVENT_ID: Final = Header("Last-Event-ID", "Go on behind this event.")
 IF_NONE_MATCH: Final = Header("If-None-Match", "Answer 304 if this is still what there is.")
 CREATE: Final = Header("If-None-Match", "*: only if the key has no value yet.")
@@ -161,7 +164,7 @@ DATA: Final = (
         (Answer(200, "One page.", ScanItem, listed=True, headers=PROVENANCE), REDIRECT),
         READ,
         SCAN_PARAMETERS,
-        (HOP,),
+        PASSED_ON,
     ),
     Endpoint(
         "GET",
@@ -179,7 +182,7 @@ DATA: Final = (
         ),
         ("no-such-key", *READ),
         READ_PARAMETERS,
-        (IF_NONE_MATCH, HOP),
+        (IF_NONE_MATCH, *PASSED_ON),
     ),
     Endpoint(
         "PUT",
@@ -191,7 +194,7 @@ DATA: Final = (
         (DONE, REDIRECT),
         WRITTEN,
         WRITE_PARAMETERS,
-        (IF_MATCH, CREATE, IDEMPOTENCY_KEY, HOP),
+        (IF_MATCH, CREATE, IDEMPOTENCY_KEY, *PASSED_ON),
         Raw.OCTETS,
     ),
     Endpoint(
@@ -204,7 +207,7 @@ DATA: Final = (
         (DONE, REDIRECT),
         WRITTEN,
         WRITE_PARAMETERS,
-        (IF_MATCH, IDEMPOTENCY_KEY, HOP),
+        (IF_MATCH, IDEMPOTENCY_KEY, *PASSED_ON),
     ),
 )
 
@@ -228,7 +231,7 @@ SHARDS: Final = (
         (Answer(200, "The tenures as their leaders wrote them.", dict[str, Any], listed=True),),
         ("unknown-shard", *READ),
         fleet_pages.LIST_PARAMETERS,
-        (HOP,),
+        PASSED_ON,
     ),
     Endpoint(
         "POST",
@@ -240,7 +243,7 @@ SHARDS: Final = (
         (Answer(200, "Handed over; or what would be.", Transferred | DryRun, headers=(REPLAYED,)),),
         ORDERED,
         shard_orders.ORDER_PARAMETERS,
-        (IDEMPOTENCY_KEY, HOP),
+        (IDEMPOTENCY_KEY, *PASSED_ON),
         shard_orders.TransferOrder,
     ),
     Endpoint(
@@ -253,7 +256,7 @@ SHARDS: Final = (
         (Answer(200, "Taken away; or what would be.", Evicted | DryRun, headers=(REPLAYED,)),),
         ORDERED,
         shard_orders.ORDER_PARAMETERS,
-        (IDEMPOTENCY_KEY, HOP),
+        (IDEMPOTENCY_KEY, *PASSED_ON),
         shard_orders.EvictOrder,
     ),
     Endpoint(

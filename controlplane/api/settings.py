@@ -30,6 +30,8 @@ class ApiSettings(BaseModel):
     """Where to go instead of a node's own host:port: a way around, or a proxy."""
     peer_pause_ms: int = Field(default=500, ge=0)
     """For how long nothing is forwarded to a node that could not be reached."""
+    named_wait_ms: int = Field(default=1_000, ge=0)
+    """For how long a request is held that came because this node was named as the next leader."""
     peer_connections_max: int = Field(default=256, ge=1)
     """Connections kept to any one other node."""
     route_kept_ms: int = Field(default=50, ge=0)

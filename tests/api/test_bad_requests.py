@@ -32,6 +32,9 @@ class Bad:
         return f"{sent[:100]} -> {self.kind}"
 
 
+NAMED = "Leadplane-Named-Epoch"
+
+
 def invalid(method: str, path: str, place: str, body: bytes = b"", **headers: str) -> Bad:
     """A request that is not valid, at one place."""
     return Bad(method, path, "invalid", 400, place, body, headers)
@@ -137,6 +140,7 @@ HEADERS = (
     invalid("GET", "/v1/kv/a", "Leadplane-Hop", Leadplane_Hop="-1"),
     invalid("GET", "/v1/kv/a", "Leadplane-Hop", Leadplane_Hop="many"),
     invalid("GET", "/v1/kv/a", "Leadplane-Hop", Leadplane_Hop="1000"),
+    invalid("GET", "/v1/kv/a", NAMED, Leadplane_Hop="1", Leadplane_Named_Epoch="x"),
     invalid("GET", "/v1/events", "Last-Event-ID", Last_Event_ID="x"),
 )
 TRANSFER, EVICT, PEER = "/v1/shards/s0/transfer", "/v1/shards/s0/evict", "/internal/v1/peer"

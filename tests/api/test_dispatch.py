@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import quote
 
 import orjson
@@ -13,7 +14,7 @@ from controlplane.requests import LeaderHint, Problem, Read, Refused, Request, S
 from shards.keyspace import key_slot
 from shards.position import encode
 from shards.routing import RoutingTable, SlotRange
-from tests.api.listening import Fleet, Node, document, kind
+from tests.api.listening import Fleet, Node, document, kind, until
 from tests.api.raw_peer import raw_peer
 
 PATH = "/v1/kv/a"
@@ -200,6 +201,7 @@ async def test_what_matters_is_passed_on(fleet: Fleet, pair: Pair) -> None:
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "tracestate": "vendor=1",
         "Leadplane-Hop": "1",
+        "Leadplane-Named-Epoch": "9",
         "X-Request-Id": "mine",
         "Content-Length": "4",
     }
@@ -342,6 +344,71 @@ async def test_a_leader_that_was_told_of_a_newer_one_asks_itself_no_more(pair: P
     for _ in range(2):
         assert served_by(await leader.send("PUT", PATH, b"x"))[0] == "n2"
     assert len(leader.service.asked) == 2  # served once, refused once
+
+
+# ---------------------------------------------------------------- named, and not told yet
+
+
+def not_told_yet(node: Node) -> None:
+    """The node believes that n7 leads, and says so when it is asked."""
+    shard = shard_of_a(node)
+    node.service.fleet_of.shards[shard].epoch = 10
+    node.service.fleet_of.shards[shard].leader = node.service.node
+    node.service.answer = lambda request: Refused(
+        Problem.NOT_LEADER, "n7 leads", node.service.hint(shard)
+    )
+
+
+async def put_until_held(node: Node, asked: int, **headers: str) -> asyncio.Task[PeerReply]:
+    """Send a write, and wait until the node has been asked so often."""
+    put = asyncio.create_task(node.send("PUT", PATH, b"x", **headers))
+    await until(lambda: len(node.service.asked) == asked)
+    assert not put.done()
+    return put
+
+
+async def test_a_write_for_the_next_leader_is_held_until_that_has_heard_of_it(
+    fleet: Fleet, pair: Pair
+) -> None:
+    _, heir = pair
+    async with raw_peer(lambda number: not_leader("n2", heir.url, 10)) as old:
+        lead_elsewhere(fleet, heir, old.url)
+        not_told_yet(heir)
+        subscriptions = len(heir.service.subscriptions)
+        put = await put_until_held(heir, asked=2)
+        heir.service.changed()  # something else has changed hands
+        await until(lambda: len(heir.service.asked) == 3)
+        assert not put.done()
+        heir.service.answer = None
+        heir.service.catch_up()
+        assert served_by(await put)[0] == "n2"
+        assert len(old.requests) == 1
+    assert len(heir.service.subscriptions) == subscriptions
+
+
+async def test_also_when_another_node_passed_it_on(fleet: Fleet, pair: Pair) -> None:
+    _, heir = pair
+    lead_elsewhere(fleet, heir, "http://127.0.0.1:1")
+    not_told_yet(heir)
+    headers = {"Leadplane_Hop": "1", "Leadplane_Named_Epoch": "10"}
+    put = await put_until_held(heir, asked=2, **headers)
+    heir.service.answer = None
+    heir.service.catch_up()
+    assert served_by(await put)[0] == "n2"
+
+
+@pytest.mark.parametrize("named", ["9", "10"])
+async def test_it_is_not_held_for_long_and_not_for_an_epoch_that_is_over(
+    fleet: Fleet, named: str
+) -> None:
+    heir = await fleet.node("n2", "eu", ApiSettings(named_wait_ms=50))
+    fleet.fake.lead("n2")
+    lead_elsewhere(fleet, heir, "http://127.0.0.1:1")
+    not_told_yet(heir)
+    reply = await heir.send("PUT", PATH, b"x", Leadplane_Hop="1", Leadplane_Named_Epoch=named)
+    assert (reply.status, kind(reply)) == (421, "not-leader")
+    assert document(reply)["leader"]["epoch"] == 9
+    assert len(heir.service.asked) == {"9": 0, "10": 2}[named]
 
 
 # ---------------------------------------------------------------- broken peers
