@@ -24,7 +24,7 @@ from regions.quorum import quorum_of
 from regions.session import Session, Standing
 from regions.watch import Watch
 from shards.entry import Entry
-from shards.grant import Sighted, process_of
+from shards.grant import Grant, Held, Sighted, process_of
 from shards.leadership import Leadership, Reply, State
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Group:
         self.session: Session | None = None
         self.shards: dict[str, Sighted] = {}
         self.by_holder: dict[str, set[str]] = {}
+        self.revoked: set[str] = set()  # shards at which some store shows a revoked grant
+        self.let_go: dict[str, str] = {}  # free shards: the session that had them last
         self.led: dict[str, Leadership] = {}
         self.standing: dict[str, Leadership] = {}
         self.urgent: list[dict[str, Leadership]] = [{} for _ in range(self.stores)]
@@ -218,8 +220,28 @@ class Group:
         grant = sighted.saw(store, fields, now_ms)
         if grant.is_held and self.is_mine(grant.holder):
             self.letting_go.shown(shard)
-        self.reindex(shard, before, self._holder_of(sighted))
+        after = self._holder_of(sighted)
+        self.reindex(shard, before, after)
+        if after:
+            self.let_go.pop(shard, None)
+        elif before:
+            self.let_go[shard] = before
+            self.node.standing[self.group].wake(now_ms)
+        (self.revoked.add if sighted.revoked_ms else self.revoked.discard)(shard)
         self.changed(shard, now_ms)
+        self._concerns_us(shard, grant, now_ms)
+
+    def _concerns_us(self, shard: str, grant: Grant, now_ms: int) -> None:
+        """Do at once what a grant asks of this process: obey a revocation, come for what it names.
+
+        Messages say the same, and mostly earlier; a message may be lost.
+        """
+        if grant.revoked and self.is_mine(grant.holder):
+            self.node.upkeep.revoked(self, shard, grant.epoch, now_ms)
+        here = "" if self.session is None else self.session.sid
+        if grant.state == Held.HANDOVER and grant.target == here and shard not in self.led:
+            self.node.standing[self.group].special.add(shard)
+            self.node.standing[self.group].wake(now_ms)
 
     def _holder_of(self, sighted: Sighted) -> str:
         """Who holds a shard: by most voters where this node stands, else by the news it has."""

@@ -337,6 +337,8 @@ class Node:
         match message.get("kind"):
             case "handed":
                 self.transfers.handed_to_us(message, self.now_ms)
+            case "revoked":
+                self.transfers.revoked_of_us(message, self.now_ms)
             case "opened":
                 self.duties.reported(sender, message.get("rows"))
             case "opened-ack":

@@ -8,8 +8,9 @@ stores is expected to grant (shards/election.pre_vote), and after a lost electio
 time that grows with every loss.
 
 A shard is *open* when nobody holds it, when its holder has been silent for the whole wait, when it
-was handed to this process, or when it was revoked. Shards are looked at by holder, so that a
-healthy fleet of any size costs nothing here; after a mass failure they are taken in chunks.
+was handed to this process, or when it was revoked and the wait has passed, though its holder goes
+on renewing. Shards are looked at by holder, so that a healthy fleet of any size costs nothing here;
+after a mass failure they are taken in chunks. Who let a shard go is not waited for.
 """
 
 from __future__ import annotations
@@ -60,9 +61,11 @@ class StandingDesk:
         self._alive: list[tuple[str, str]] = []  # (node, region), sorted
         self._appeared_ms: dict[str, int] = {}
         self.special: set[str] = set()  # handed to us: look at once
+        self._taken_away: set[str] = set()  # ... by a holder that was evicted
         self.why: dict[str, str] = {}
         self.deadline_ms: int | None = None  # when there may be something to stand for
         self._next_look_ms = 0
+        self._woken = False  # something opened since the last look
         self._alive_version = 0
 
     def advance(self, now_ms: int) -> None:
@@ -77,13 +80,19 @@ class StandingDesk:
             return
         if now_ms >= self._next_look_ms or self.special:
             self._look(now_ms)
-        if self._attempts:
+        if self._attempts or self._woken:
             looks = (self.deadline_ms, self._next_look_ms)
             self.deadline_ms = min(ms for ms in looks if ms is not None)
+
+    def wake(self, now_ms: int) -> None:
+        """Something opened: look as soon as it is time to, not when the next poll is due."""
+        self._woken = True
+        self.deadline_ms = now_ms
 
     def _look(self, now_ms: int) -> None:
         """Go through the open shards; the more there are, the longer until the next look."""
         open_now = self._open_shards(now_ms)
+        self._woken = False
         self._next_look_ms = now_ms + max(LOOK_EVERY_MS, len(open_now) // 100)
         budget = min(CHUNK_MAX, STANDING_MAX - len(self._group.standing))
         for shard in open_now:
@@ -124,6 +133,7 @@ class StandingDesk:
         group = self._group
         self.special = {s for s in self.special if s in group.led or self._is_handed_here(s)}
         found = {s for s in self.special if s not in group.led}
+        found.update(s for s in group.revoked if s not in group.led and self._is_lost(s, now_ms))
         for holder, shards in list(group.by_holder.items()):
             if self._is_gone(holder, now_ms):
                 found.update(s for s in shards if s not in group.led)
@@ -140,6 +150,13 @@ class StandingDesk:
         sid = "" if group.session is None else group.session.sid
         grants = group.sighted(shard).grants[: group.voters]
         return any(grant.state == Held.HANDOVER and grant.target == sid for grant in grants)
+
+    def _is_lost(self, shard: str, now_ms: int) -> bool:
+        """Whether a majority would grant it, whoever renews: it was revoked, and waited for."""
+        group, session = self._group, self._group.session
+        assert session is not None, "standing without a session"
+        sighted = group.sighted(shard)
+        return pre_vote(sighted, session, group.watch, group.voters, now_ms).expected
 
     def _is_gone(self, holder: str, now_ms: int) -> bool:
         group = self._group
@@ -161,10 +178,12 @@ class StandingDesk:
         found = []
         for holder in group.by_holder:
             still = [group.watch.still_at_ms(store, holder) for store in range(group.voters)]
-            known = sorted(ms for ms in still if ms is not None)
-            if len(known) >= group.quorum and known[group.quorum - 1] > now_ms:
-                found.append(known[group.quorum - 1])
-        return min(found, default=None)
+            found.append([ms for ms in still if ms is not None])
+        for shard in group.revoked:
+            seen = group.sighted(shard).revoked_ms or {}
+            found.append([ms + group.times.wait_ms for i, ms in seen.items() if i < group.voters])
+        reached = [sorted(times)[group.quorum - 1] for times in found if len(times) >= group.quorum]
+        return min((ms for ms in reached if ms > now_ms), default=None)
 
     def _forget_closed(self, open_now: set[str]) -> None:
         for shard in [s for s in self._attempts if s not in open_now]:
@@ -173,6 +192,16 @@ class StandingDesk:
                 self.why.pop(shard, None)
 
     # -- one shard
+
+    def came_by(self, shard: str, evicted: bool) -> None:
+        """It was handed to this node, by a holder that it was taken from (`evicted`) or not."""
+        (self._taken_away.add if evicted else self._taken_away.discard)(shard)
+
+    def next_best(self, sighted: Sighted) -> str | None:
+        """Who should lead a shard that this node may not keep; None if there is nobody."""
+        here = self._node.plan.node
+        others = [node for node in self.order(sighted) if node != here]
+        return others[0] if others else None
 
     def order(self, sighted: Sighted) -> list[str]:
         """Nodes that may lead a shard, the best first, as every node computes it."""
@@ -219,6 +248,8 @@ class StandingDesk:
             return False
         tags = {condition[0] for condition in prospect.conditions.values()}
         why = next(tag for tag in MOST_TELLING if tag in tags)
+        if why == "handover" and shard in self._taken_away:
+            why = "revoked"
         leadership = Leadership(sighted, group, session)
         group.led[shard] = leadership
         attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
@@ -228,16 +259,26 @@ class StandingDesk:
     def _place(self, sighted: Sighted) -> int:
         """How many candidates come before this node.
 
-        One that appeared after the holder's last sign of life is not waited for, since it is not
-        ready yet; unless this node is as new itself, as after a restart of everything.
+        One that gave the shard up, or lost it to a revocation, does not come for it. One that
+        appeared after the holder's last sign of life is not waited for, since it is not ready yet;
+        unless this node is as new itself, as after a restart of everything.
         """
         here = self._node.plan.node
-        order = self.order(sighted)
+        unwilling = self._unwilling(sighted)
+        order = [node for node in self.order(sighted) if node == here or node not in unwilling]
         ahead = order[: order.index(here)] if here in order else order
         signed_ms = self._last_sign_ms(sighted)
         if signed_ms is None or self._group.started_ms > signed_ms:
             return len(ahead)
         return sum(self._appeared_ms.get(node, 0) <= signed_ms for node in ahead)
+
+    def _unwilling(self, sighted: Sighted) -> set[str]:
+        """Nodes that hold a revoked grant, or were the last to let the shard go."""
+        sids = {grant.holder for grant in sighted.grants if grant.is_held and grant.revoked}
+        last = self._group.let_go.get(sighted.shard)
+        if last is not None:
+            sids.add(last)
+        return {self._node.census.node_name(sid) for sid in sids}
 
     def _last_sign_ms(self, sighted: Sighted) -> int | None:
         leading = sighted.leading_grant()
@@ -287,11 +328,13 @@ class StandingDesk:
         """The epoch is open: forget the trouble it took."""
         self._attempts.pop(shard, None)
         self.special.discard(shard)
+        self._taken_away.discard(shard)
         self.why.pop(shard, None)
 
     def lost(self, shard: str, now_ms: int) -> None:
         """Back off with full jitter: U(0, min(TTL/2, 2 round trips * 2^losses))."""
         self.special.discard(shard)
+        self._taken_away.discard(shard)
         attempt = self._attempts.setdefault(shard, Attempt(now_ms))
         attempt.losses += 1
         round_trip_ms = max(10, self._round_trip_ms())

@@ -4,8 +4,10 @@ Theory of operation. *Transfer*: the leader stops admitting, waits for its tail 
 what it holds strictly before the first handover is sent, writes the handover to the stores, and
 tells the target once a majority has it. If a handover is refused, or the target has not taken over
 in TTL/2, it stands again at a higher epoch; it never resumes the old one.
-*Eviction* works without the holder's help: the grant is marked revoked at the stores. A holder
-that obeys gives up at once; one that does not loses its lease when its renewals are refused.
+*Eviction* works without the holder's help: the grant is marked revoked at the stores. A holder is
+told, or finds out, and obeys: it drops what it holds and hands the shard to the best other
+candidate, as in a transfer, but never takes it back. One that does not obey loses its lease when
+its renewals are refused, and its shard after the wait.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ class Handing:
     reason: str
     dropped_ms: int | None = None  # when the lease was given up
     told: bool = False
+    evicted: bool = False  # it was taken away: never taken back
     tally: Tally | None = None
 
 
@@ -99,6 +102,28 @@ class Transfers:
         self._handing[leadership.shard] = handing
         group.shaky.add(leadership.shard)
         self._drained(handing, now_ms)
+
+    def obeys(self, shard: str) -> bool:
+        """Whether a revocation of this node's grant is being obeyed."""
+        handing = self._handing.get(shard)
+        return handing is not None and handing.evicted
+
+    def obey(self, group: Group, leadership: Leadership, by: str, reason: str, now_ms: int) -> None:
+        """Hand a shard that was taken away to whoever comes next; let it go if there is nobody."""
+        shard = leadership.shard
+        handing = self._handing.get(shard)
+        if handing is None:
+            heir = self._node.standing[group.group].next_best(leadership.sighted)
+            target = None if heir is None else self._target(group, heir, now_ms)
+            if target is None or leadership.state is not State.LEADING:
+                leadership.end("evicted", now_ms)
+                return
+            handing = Handing(group, leadership, target, leadership.epoch, now_ms, None, by, reason)
+            self._handing[shard] = handing
+            group.shaky.add(shard)
+        handing.evicted = True
+        if leadership.state is not State.HANDED:
+            self._hand_over(handing, now_ms)
 
     def _target(self, group: Group, node: str, now_ms: int) -> Peer | None:
         live = [
@@ -173,14 +198,15 @@ class Transfers:
         message = {
             "kind": "handed", "group": handing.group.group, "shard": leadership.shard,
             "epoch": leadership.epoch, "sid": target.sid,
-            "stores": handing.tally.yes if handing.tally is not None else 0,
-            "principal": handing.principal, "reason": handing.reason,
+            "stores": handing.tally.yes | handing.tally.maybe if handing.tally is not None else 0,
+            "principal": handing.principal, "reason": handing.reason, "evicted": handing.evicted,
         }  # fmt: skip
         self._node.out.append(Tell(target.node, message))
         handing.told = True
         hint = LeaderHint(target.node, target.region, target.url, leadership.epoch + 1)
         moved = Refused(Problem.NOT_LEADER, "handed over", leader=hint)
         self._node.serving.hand_waiting(leadership, moved)
+        self._node.parking.changed(leadership.shard)  # what came since the lease was dropped
         paused_ms = now_ms - handing.began_ms
         self._answer(
             handing, Transferred(leadership.shard, leadership.epoch, target.node, paused_ms)
@@ -199,8 +225,11 @@ class Transfers:
         leading = leadership.sighted.leading_grant()
         if leading is not None and leading.epoch > handing.epoch:
             del self._handing[leadership.shard]
-            detail = {"to": handing.target.node}
             self._node.rebalance.came(handing.target.node)
+            if handing.evicted:
+                leadership.end("evicted", now_ms)
+                return
+            detail = {"to": handing.target.node}
             self._node.happened("transferred", leadership.shard, leadership.epoch, detail)
             leadership.end("transferred", now_ms)
         elif now_ms - (handing.dropped_ms or now_ms) > group.times.ttl_ms // 2:
@@ -210,6 +239,10 @@ class Transfers:
         """The target is late, or a handover was refused: stand again, at a higher epoch."""
         self._handing.pop(handing.leadership.shard, None)
         self._node.rebalance.missed(handing.target.node, now_ms)
+        if handing.evicted:
+            self._answer(handing, Refused(Problem.NO_LEADER, "it was taken away meanwhile"))
+            handing.leadership.end("evicted", now_ms)
+            return
         self._answer(
             handing, Refused(Problem.TRANSFERRING, "the target did not take over; standing again")
         )
@@ -239,7 +272,8 @@ class Transfers:
                 fields = [str(epoch), "0", str(epoch), holder, "handover", session.sid, 0]
                 group.saw(shard, store, fields, now_ms)
         by, reason = str(message.get("principal")), str(message.get("reason"))
-        self._node.upkeep.remember_reason(shard, by, reason)
+        self._node.upkeep.remember_reason(shard, epoch, by, reason)
+        self._node.standing[group.group].came_by(shard, evicted=message.get("evicted") is True)
         if by != SYSTEM_PRINCIPAL:
             self._node.rebalance.keep(shard, now_ms)
         self._node.standing[group.group].special.add(shard)
@@ -258,19 +292,30 @@ class Transfers:
         tally = Tally((1 << group.voters) - 1, group.quorum)
         holder = self._node.census.node_name(leading.holder)
         done = Evicted(request.shard, leading.epoch, holder)
+        notice = {
+            "kind": "revoked", "group": group.group, "shard": request.shard,
+            "epoch": leading.epoch, "sid": leading.holder,
+            "principal": request.principal, "reason": request.reason,
+        }  # fmt: skip
 
         def count(store: int, yes: bool) -> None:
             if yes:
                 tally.yes |= 1 << store
             else:
                 tally.no |= 1 << store
-            if tally.verdict() is Verdict.WON:
+            if tally.verdict() is Verdict.WON and self._node.requests.get(number) is not None:
                 self._node.requests.answer(number, done)
+                if group.is_mine(leading.holder):
+                    self.revoked_of_us(notice, self._node.now_ms)
+                else:
+                    self._node.out.append(Tell(holder, notice))
             elif tally.verdict() is Verdict.LOST:
                 refused = Refused(Problem.NO_QUORUM, "no majority of stores took the revocation")
                 self._node.requests.answer(number, refused)
 
-        self._node.upkeep.remember_reason(request.shard, request.principal, request.reason)
+        self._node.upkeep.remember_reason(
+            request.shard, leading.epoch, request.principal, request.reason
+        )
         for store in range(group.voters):
             if not group.lanes[store].is_up:
                 count(store, False)
@@ -280,6 +325,16 @@ class Transfers:
                 str(leading.epoch), request.principal, request.reason,
             ]  # fmt: skip
             group.ask(store, command, _counted(count, store))
+
+    def revoked_of_us(self, message: dict[str, Any], now_ms: int) -> None:
+        """Whoever took a grant of ours away says so, before our renewals find out."""
+        group = self._node.groups.get(str(message.get("group")))
+        shard, epoch, sid = message.get("shard"), message.get("epoch"), str(message.get("sid"))
+        if group is None or not group.is_mine(sid):
+            return
+        if isinstance(shard, str) and isinstance(epoch, int):
+            by, reason = str(message.get("principal")), str(message.get("reason"))
+            self._node.upkeep.revoked(group, shard, epoch, now_ms, by, reason)
 
 
 def _counted(count: Any, store: int) -> Any:

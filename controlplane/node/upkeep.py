@@ -34,7 +34,7 @@ class Upkeep:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._revoked_by: dict[str, tuple[str, str]] = {}
+        self._reasons: dict[str, tuple[int, str, str]] = {}  # for the end of that epoch
         self._next_sweep_ms = 0
         self._warned: set[str] = set()
         self._leased: set[str] = set()
@@ -71,15 +71,17 @@ class Upkeep:
 
     # -- revocations and releases
 
-    def revoked(self, group: Group, shard: str, epoch: int, now_ms: int) -> None:
-        """A store says that our grant of this epoch is taken away: obey at once."""
+    def revoked(
+        self, group: Group, shard: str, epoch: int, now_ms: int, by: str = "", reason: str = ""
+    ) -> None:
+        """Our grant of this epoch is taken away, a store says, or who did it: obey at once."""
         leadership = group.led.get(shard)
-        if leadership is None or leadership.epoch != epoch:
+        if leadership is None or leadership.epoch != epoch or self._node.transfers.obeys(shard):
             return
         leadership.drop_lease()
         self._node.standing[group.group].cool(shard, now_ms)
         self._node.happened("evicted", shard, epoch, {"node": self._node.plan.node})
-        leadership.end("evicted", now_ms)
+        self._node.transfers.obey(group, leadership, by, reason, now_ms)
 
     def ended(
         self, group: Group, leadership: Leadership, why: str, release: int, now_ms: int
@@ -178,7 +180,9 @@ class Upkeep:
         """One line of the history of leadership: who, since when, who before, why it ended."""
         plan = self._node.plan
         holder, before = leadership.before
-        by, reason = self._revoked_by.pop(leadership.shard, ("", ""))
+        ended_epoch, by, reason = self._reasons.pop(leadership.shard, (0, "", ""))
+        if ended_epoch != before:
+            by, reason = "", ""  # that end was another node's to tell
         record = {
             "shard": leadership.shard,
             "epoch": leadership.epoch,
@@ -195,6 +199,6 @@ class Upkeep:
         }
         return ["h", str(leadership.epoch), pack(record)]
 
-    def remember_reason(self, shard: str, principal: str, reason: str) -> None:
-        """Why this node is about to take a shard over, for its history."""
-        self._revoked_by[shard] = (principal, reason)
+    def remember_reason(self, shard: str, epoch: int, principal: str, reason: str) -> None:
+        """Who ends this epoch of a shard, and why: for its history, if this node takes it over."""
+        self._reasons[shard] = (epoch, principal, reason)

@@ -116,13 +116,10 @@ def test_an_epoch_is_never_asked_for_twice() -> None:
     rig, n1 = led_rig("n1")
     n1.led("a").end("resigned", rig.now_ms)
     for _ in range(6):  # elections whose questions are lost, and leave no trace in what is seen
-        rig.hold("n1", *rig.stores)
-        rig.run(rig.ttl_ms)
+        rig.step_until(n1, lambda: "a" in n1.group.led)
         for store in rig.stores:
             rig.disconnect("n1", store)
             rig.connect("n1", store)
-        rig.let("n1", *rig.stores)
-        rig.run(rig.ttl_ms // 20)
     rig.until(lambda: n1.serves("a"))
     asked = [
         (effect.store, command[4])

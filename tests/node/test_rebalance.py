@@ -42,9 +42,9 @@ def test_what_a_person_moved_is_left_where_it_is() -> None:
 
 
 def test_a_node_that_does_not_come_for_what_it_is_handed_is_left_alone() -> None:
-    """It renews its session, and messages do not reach it: to everybody else it looks well."""
+    """It renews its session and stands for nothing: to everybody else it looks well."""
     rig, n1 = led_rig(ttl_ms=2_000)
-    rig.untold.add("n2")
+    rig.seats["n2"].node.draining = True  # and has told nobody
     prefer(rig, "n2", 2)
     served = 0
     for _ in range(600):
@@ -52,7 +52,7 @@ def test_a_node_that_does_not_come_for_what_it_is_handed_is_left_alone() -> None
         served += n1.serves("a")
     assert n1.led("a").epoch <= 4
     assert served > 570
-    rig.untold.clear()
+    rig.seats["n2"].node.draining = False
     rig.until(lambda: rig.seats["n2"].serves("a"), ms_max=120_000)
 
 
@@ -83,7 +83,7 @@ def test_a_node_that_goes_and_finds_nobody_gives_up_what_it_leads() -> None:
 
 def test_a_node_that_goes_does_not_wait_for_ever_for_one_that_does_not_come() -> None:
     rig, n1 = led_rig()
-    rig.untold.add("n2")
+    rig.seats["n2"].node.draining = True  # and has told nobody
     n1.inbox.append(Draining())
     rig.until(lambda: any(isinstance(e, Drained) for e in n1.effects), ms_max=2 * rig.ttl_ms)
     assert {rig.grant(store)[2] for store in rig.stores} == {"free"}

@@ -3,9 +3,11 @@
 from controlplane.requests import (
     Evict,
     Evicted,
+    History,
     Outcome,
     Problem,
     Refused,
+    Tenures,
     Transfer,
     Transferred,
     Written,
@@ -164,9 +166,9 @@ def test_a_holder_that_obeys_is_evicted_at_once_and_keeps_its_other_shards() -> 
     rig.until(lambda: n1.serves("a") and n1.serves("b"))
     rig.run(rig.ttl_ms)
     asked = n2.ask(Evict("a", reason="too hot"))
-    rig.run(10)
+    rig.settle()
     assert n2.answers[asked] == Evicted("a", 1, "n1")
-    rig.until(lambda: n2.serves("a"), ms_max=rig.ttl_ms)
+    assert n2.serves("a")  # nothing was waited for
     rig.run(2 * rig.ttl_ms)
     assert n1.serves("b")
     assert n1.led("b").epoch == 1
@@ -185,6 +187,134 @@ def test_a_holder_that_cannot_obey_loses_the_shard_after_the_wait() -> None:
     rig.turn(n1)
     assert not n1.serves("a")
     assert rig.now_ms - lost_ms >= rig.ttl_ms // 2
+
+
+def test_a_holder_that_nobody_tells_finds_out_by_itself() -> None:
+    rig, n1 = led_rig()
+    rig.untold.update({"n1", "n2"})
+    rig.seats["n2"].ask(Evict("a"))
+    rig.until(lambda: rig.seats["n2"].serves("a"), ms_max=rig.ttl_ms // 2)
+    assert n1.kinds("a") == ["elected", "evicted"]
+
+
+def test_an_eviction_is_told_in_the_history_of_its_shard_with_who_ordered_it() -> None:
+    rig, n1 = led_rig("n1", "n2", "n3")
+    rig.seats["n3"].ask(Evict("a", principal="anna", reason="too hot"))
+    rig.run(10)
+    asked = rig.seats["n2"].ask(History("a"))
+    rig.run(10)
+    told = rig.seats["n2"].answers[asked]
+    assert isinstance(told, Tenures)
+    last = {name: told.records[-1][name] for name in ("before", "ended", "principal", "reason")}
+    assert last == {"before": "n1", "ended": "evicted", "principal": "anna", "reason": "too hot"}
+    assert not n1.serves("a")
+
+
+def test_what_was_taken_away_is_let_go_when_the_successor_does_not_come() -> None:
+    rig, n1 = led_rig("n1", "n2", "n3")
+    heir = n1.node.standing["g"].next_best(n1.led("a").sighted)
+    assert heir is not None
+    rig.seats[heir].asleep = True
+    other = {"n2": "n3", "n3": "n2"}[heir]
+    n1.ask(Evict("a"))
+    rig.until(lambda: rig.seats[other].serves("a"), ms_max=2 * rig.ttl_ms)
+    assert n1.kinds("a") == ["elected", "evicted", "resigned"]
+    assert rig.grant("s1")[0] == 2  # it stood for nothing more
+
+
+def test_a_transfer_that_is_overtaken_by_an_eviction_goes_on_and_is_not_taken_back() -> None:
+    rig, n1 = led_rig("n1", "n2", "n3")
+    rig.hold("n1", *rig.stores)
+    n1.put("a", "k")
+    n1.ask(Transfer("a", "n2"))
+    rig.run(5)
+    assert n1.led("a").state is State.HANDING
+    rig.seats["n3"].ask(Evict("a"))
+    rig.settle()
+    assert n1.led("a").state is State.HANDED
+    rig.let("n1", *rig.stores)
+    rig.settle()
+    assert rig.seats["n2"].serves("a")
+
+
+def test_what_was_under_way_at_an_eviction_is_confirmed_if_a_majority_has_it() -> None:
+    rig, n1 = led_rig()
+    rig.hold("n1", *rig.stores)
+    write = n1.put("a", "k")
+    rig.settle()
+    rig.seats["n2"].ask(Evict("a"))
+    rig.settle()
+    assert not n1.serves("a")
+    rig.let("n1", *rig.stores)
+    rig.settle()
+    assert isinstance(n1.answers[write], Written)
+    assert rig.seats["n2"].serves("a")
+
+
+def test_a_holder_that_renews_and_keeps_a_revoked_grant_loses_it_after_the_wait() -> None:
+    rig, n1 = led_rig()
+    n2 = rig.seats["n2"]
+    n1.node.transfers.obey = lambda *_: None  # type: ignore[method-assign, assignment]
+    n2.ask(Evict("a"))
+    rig.settle()
+    revoked_ms = rig.now_ms
+    assert not n1.serves("a")
+    rig.until(lambda: n2.serves("a"), ms_max=2 * rig.ttl_ms)
+    assert rig.now_ms - revoked_ms >= n2.group.times.wait_ms
+    assert n1.group.until_ms() > rig.now_ms  # type: ignore[operator]  # and it renews all the time
+    assert n2.led("a").why == "revoked"
+
+
+def test_a_revocation_at_one_store_alone_opens_nothing() -> None:
+    rig, n1 = led_rig()
+    n1.node.transfers.obey = lambda *_: None  # type: ignore[method-assign, assignment]
+    assert rig.do("s1", "revoke", "a", "n1-1/1", "1", "anna", "")[0] == "OK"
+    rig.run(5 * rig.ttl_ms)
+    assert {rig.grant(store)[0] for store in rig.stores} == {1}
+
+
+def test_who_let_a_shard_go_is_not_waited_for() -> None:
+    rig, n1 = led_rig()
+    n2 = rig.seats["n2"]
+    n1.led("a").end("resigned", rig.now_ms)
+    n1.node.standing["g"].cool("a", rig.now_ms)
+    rig.settle()
+    step_ms = n2.group.times.poll_every_ms
+    rig.until(lambda: n2.serves("a"), ms_max=step_ms + 3 * rig.step_ms)
+
+
+def test_what_comes_between_the_handover_and_its_news_is_sent_on_at_once() -> None:
+    rig, n1 = led_rig()
+    rig.mute("n1", *rig.stores)
+    n1.ask(Transfer("a", "n2"))
+    rig.settle()
+    assert n1.led("a").state is State.HANDED
+    between = n1.put("a", "k")
+    rig.settle()
+    assert between not in n1.answers
+    rig.let("n1", *rig.stores)
+    rig.settle()
+    refused = n1.answers[between]
+    assert isinstance(refused, Refused)
+    assert refused.problem is Problem.NOT_LEADER
+    assert refused.leader is not None
+    assert (refused.leader.node, refused.leader.epoch) == ("n2", 2)
+
+
+def test_one_whom_nobody_tells_comes_for_what_a_store_shows_was_handed_to_it() -> None:
+    rig, n1 = led_rig()
+    rig.untold.add("n2")
+    n1.ask(Transfer("a", "n2"))
+    rig.until(lambda: rig.seats["n2"].serves("a"), ms_max=rig.ttl_ms // 4)
+
+
+def test_a_target_is_let_in_by_any_majority_of_the_stores_that_were_told() -> None:
+    rig, n1 = led_rig()
+    rig.mute("n1", "s3")  # its answer comes late
+    rig.hold("n2", "s1")  # and the target does not get through to this one
+    n1.ask(Transfer("a", "n2"))
+    rig.settle()
+    assert rig.seats["n2"].serves("a")
 
 
 def test_an_eviction_without_a_holder_or_a_majority_is_refused() -> None:
