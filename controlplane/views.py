@@ -66,6 +66,7 @@ class StoreView:
     opseq: int
     round_trip_ms: int | None
     silent_ms: int | None
+    round_trip_p99_ms: int | None = None  # known of a store that this node has a lane to
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,13 @@ def draw_report(report: Any, wide: bool) -> RenderableType:
     "--group", default="region/eu-central-1", show_default=True, help="Whose shards change leader."
 )
 @click.option(
+    "--shards",
+    default=12,
+    show_default=True,
+    type=click.IntRange(min=3, max=1_000),
+    help="Shards of the fleet in which leaders change.",
+)
+@click.option(
     "--etcd", default="etcd", show_default=True, metavar="PROGRAM", help="The etcd to compare with."
 )
 @click.option(
@@ -118,6 +125,7 @@ def bench(
     rounds: int,
     seconds: float,
     group: str,
+    shards: int,
     etcd: str,
     record: Path | None,
     output: str,
@@ -136,12 +144,14 @@ def bench(
     from controlplane.bench.suite import Extent, run_benchmarks
 
     names = set(NAMES) if not what or ALL in what else set(what)
-    extent = Extent(rounds=rounds, seconds=seconds, runs=runs, group=group, etcd=etcd)
+    extent = Extent(
+        rounds=rounds, seconds=seconds, runs=runs, group=group, shards=shards, etcd=etcd
+    )
     try:
         found = run_benchmarks(sorted(names), extent, lambda line: click.echo(line, err=True))
     except (FleetFailed, EtcdAbsent, ChangeFailed, LoadBroken) as failure:
         raise CommandFailed(f"the measurement was not finished: {failure}") from failure
-    command = " ".join(["leadplane bench", *what])
+    command = " ".join(["leadplane bench", *what, f"--runs {runs} --shards {shards}"])
     report = reports.Report(command, machine_facts(), found)
     print_document(report.document(), draw_report, output)
     if record is not None:

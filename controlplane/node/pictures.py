@@ -197,11 +197,13 @@ class Pictures:
             if any(s.store == plan.store for s in (*g.voters, *g.followers))
         )
         lane = self._node.lanes.get(plan.store)
+        slow_trip: int | None = None
         if lane is not None:
             state = "up" if lane.is_up else ("refused" if lane.refusal else "down")
             why = lane.refusal or self._node.digests.why(plan.store, now_ms)
             why = why or self._node.headroom.why(lane)
             opseq, trip = lane.opseq, lane.round_trip_ms
+            slow_trip = int(lane.round_trip.p99_ms) if lane.is_up else None
             silent_ms = None if lane.heard_ms is None else now_ms - lane.heard_ms
         elif (report := self._node.hearsay.of(plan.store, now_ms)) is not None:
             state = "up" if report.up else ("refused" if report.why else "down")
@@ -212,7 +214,7 @@ class Pictures:
             state, why, opseq, trip, silent_ms = "unknown", "no node told of it", 0, 0, None
         return StoreView(
             plan.store, plan.region, plan.zone, groups, state, why, opseq,
-            trip if state == "up" else None, silent_ms,
+            trip if state == "up" else None, silent_ms, slow_trip,
         )  # fmt: skip
 
     def _nodes(self, now_ms: int) -> list[NodeView]:
