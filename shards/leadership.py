@@ -14,14 +14,18 @@ strong answer leaves.
     HANDING, HANDED --refused, or the target is late--> STANDING (again, at a higher epoch)
     any         --a majority promised to another-------> ENDED
 
-Standing again keeps `held` and its lease: strong reads wait, writes wait, nothing is answered out
-of the old epoch any more; the commit index known so far goes over into the new epoch, and recovery
-runs in full.
+Standing again keeps what was held, and its lease, as `former`: writes wait, and nothing that was
+under way is confirmed out of the old epoch any more; the commit index known so far goes over into
+the new epoch, and recovery runs in full. Strong reads go on (`reads_on`) at that commit index:
+nobody else can lead before the lease is over, and this process has acknowledged nothing beyond. Not
+so when the new epoch is asked for by another session: its grants take the place of those that the
+lease rests on, and who watches it need not have seen the old session renew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
@@ -50,6 +54,15 @@ class State(Enum):
 
 
 Reply = Callable[[list[Any] | None, int], None]
+
+
+@dataclass(slots=True)
+class Former:
+    """What a leadership that stands again had: the stores of its epoch, and with them its lease."""
+
+    session: Session
+    held: int
+    epoch: int
 
 
 class Desk(Protocol):
@@ -93,8 +106,8 @@ class Leadership:
     """One shard at one process. `held` is B: stores that acknowledged a grant of this epoch."""
 
     __slots__ = (
-        "_desk", "_election", "_recovery", "announced", "before", "catch_ups", "epoch", "held",
-        "log", "old_held", "session", "shard", "sighted", "state", "tenures", "why",
+        "_desk", "_election", "_recovery", "announced", "before", "catch_ups", "epoch",
+        "former", "held", "log", "session", "shard", "sighted", "state", "tenures", "why",
     )  # fmt: skip
 
     def __init__(self, sighted: Sighted, desk: Desk, session: Session) -> None:
@@ -110,7 +123,7 @@ class Leadership:
         self.tenures: list[tuple[int, str]] = []  # (epoch, session) of grants that may be left
         self.held = 0
         self.announced = 0  # epoch whose opening has been told
-        self.old_held: tuple[Session, int] | None = None
+        self.former: Former | None = None
         self.state = State.ENDED
         self.why = ""
         self.before: tuple[str, int] = ("", 0)
@@ -120,9 +133,9 @@ class Leadership:
     def until_ms(self) -> int | None:
         """Until when this process may rely on its grants; the greatest over its sessions."""
         until = self.session.until_ms(self.held)
-        if self.old_held is None:
+        if self.former is None:
             return until
-        old = self.old_held[0].until_ms(self.old_held[1])
+        old = self.former.session.until_ms(self.former.held)
         return old if until is None else (until if old is None else max(until, old))
 
     def serves(self, now_ms: int) -> bool:
@@ -132,14 +145,31 @@ class Leadership:
         until = self.until_ms()
         return until is not None and now_ms < until
 
+    def reading_epoch(self, now_ms: int) -> int | None:
+        """The epoch in which strong reads are answered at `now_ms`; None if they are not."""
+        if self.serves(now_ms):
+            return self.epoch
+        return self.former.epoch if self.former is not None and self.reads_on(now_ms) else None
+
+    def reads_on(self, now_ms: int) -> bool:
+        """Whether strong reads go on while this process, which led, stands or recovers again."""
+        former = self.former
+        if former is None or former.session is not self.session:
+            return False
+        if self.state not in (State.STANDING, State.RECOVERING):
+            return False
+        until = former.session.until_ms(former.held)
+        return until is not None and until > now_ms
+
     # -- standing
 
     def stand(
         self, session: Session, conditions: dict[int, Condition], why: str, now_ms: int
     ) -> None:
         """Ask the stores in `conditions` for a grant at an epoch above all promises seen."""
-        if self.state is State.LEADING and self.old_held is None:
-            self.old_held = (self.session, self.held)
+        if self.state is State.LEADING and self.former is None:
+            self.former = Former(self.session, self.held, self.epoch)
+            self._share_commit(self.former)
         leading = self.sighted.leading_grant()
         if leading is not None:
             self.before = (leading.holder, leading.epoch)
@@ -157,6 +187,15 @@ class Leadership:
             self._desk.ask(store, command, self._prepared(election, store))
         self._desk.moved(self, now_ms)
 
+    def _share_commit(self, former: Former) -> None:
+        """Tell the stores what is committed, before they are asked for more and then read from."""
+        log = self.log
+        assert log is not None, "what leads has a log"
+        for store in bits(former.held):
+            found = log.next_append(store, self._desk.group, self._desk.version, 0, vouch=False)
+            if found is not None:
+                self._desk.ask(store, found[0], self._appended(log, store, found[1]))
+
     def _prepared(self, election: Election, store: int) -> Reply:
         def reply(result: list[Any] | None, now_ms: int) -> None:
             if result is None:
@@ -166,6 +205,8 @@ class Leadership:
                 self._granted(election, store, now_ms)
             else:
                 election.refused(store, result[0])
+                if self.former is not None:
+                    self.former.held &= ~(1 << store)
                 if len(result) > 4:
                     self._desk.saw(self.shard, store, result[4], now_ms)
             self._decide(election, now_ms)
@@ -313,7 +354,7 @@ class Leadership:
     def _committed(self, log: Log, now_ms: int) -> None:
         if self.state is State.RECOVERING and log.is_open:
             self.state = State.LEADING
-            self.old_held = None
+            self.former = None
             self._election = None  # grants that come later are met by appends
         self._desk.moved(self, now_ms)
         log.forget()
@@ -347,7 +388,12 @@ class Leadership:
     def drop_lease(self) -> None:
         """Give up what is held, before anybody else is let in. Only a later epoch counts again."""
         self.held = 0
-        self.old_held = None
+        self.former = None
+
+    def revoked(self, epoch: int) -> None:
+        """Its grants of an earlier epoch were taken away: nothing rests on them any more."""
+        if self.former is not None and self.former.epoch <= epoch < self.epoch:
+            self.former = None
 
     def end(self, why: str, now_ms: int) -> None:
         """Let it go; what may be held is released, at every epoch it stood at."""

@@ -401,10 +401,10 @@ class Node:
     def lease_claims(self, now_ms: int) -> list[tuple[str, int, str]]:
         """Shards whose strong reads this node would answer now: (shard, epoch, session)."""
         return [
-            (led.shard, led.epoch, led.session.sid)
+            (led.shard, epoch, led.session.sid)
             for group in self.groups.values()
             for led in group.led.values()
-            if led.serves(now_ms)
+            if (epoch := led.reading_epoch(now_ms)) is not None
         ]
 
     def fleet(self, now_ms: int) -> FleetView:

@@ -19,8 +19,10 @@ from controlplane.requests import (
     Outcome,
     Problem,
     Put,
+    Read,
     Refused,
     Request,
+    Scan,
     Write,
     Written,
 )  # fmt: skip
@@ -92,7 +94,10 @@ class Serving:
         if self._node.requests.get(number) is None:
             return
         if leadership.state is not State.LEADING:
-            self._desk(leadership).waiting.append((number, request))
+            if isinstance(request, Read | Scan) and leadership.reads_on(now_ms):
+                self._read_on(group, leadership, number, request)
+            else:
+                self._desk(leadership).waiting.append((number, request))
             return
         if is_by_quorum(request):
             self.confirming.add(leadership.shard, number, request)
@@ -104,6 +109,18 @@ class Serving:
             self._write(group, leadership, number, request, now_ms)
         else:
             self.reads.read(group, leadership, number, request, 0)
+
+    def _read_on(
+        self, group: Group, leadership: Leadership, number: int, request: Read | Scan
+    ) -> None:
+        def otherwise() -> None:
+            makes = leadership.state in (State.STANDING, State.RECOVERING)
+            if makes and self._node.requests.get(number) is not None:
+                self._desk(leadership).waiting.append((number, request))
+            else:
+                self._node.resubmit(number, request, self._node.now_ms)
+
+        self.reads.read_on(group, leadership, number, request, otherwise)
 
     def _refuse(self, number: int, problem: Problem, detail: str, **more: Any) -> None:
         self._node.requests.answer(number, Refused(problem, detail, **more))

@@ -230,9 +230,9 @@ class StandingDesk:
 
     def _turn_ms(self, sighted: Sighted, attempt: Attempt) -> int:
         """When it is this node's turn to stand: after a loss, an eviction, better candidates."""
-        turn_ms = max(attempt.backoff_ms, self._cooling.get(sighted.shard, 0))
         if sighted.shard in self.special:
-            return turn_ms
+            return attempt.backoff_ms  # evicted once, perhaps; but wanted now
+        turn_ms = max(attempt.backoff_ms, self._cooling.get(sighted.shard, 0))
         step_ms = self._group.times.poll_every_ms + 4 * self._round_trip_ms()
         return max(turn_ms, attempt.open_since_ms + self._place(sighted) * step_ms)
 

@@ -5,11 +5,15 @@ the request arrived; it answers only for that epoch, and applies up to that inde
 answer leaves only if the lease still holds when it comes, by a clock read after it came; or, of a
 read by quorum, because a majority has confirmed the epoch (controlplane/node/confirming). Another
 store is tried when one cannot answer.
+
+While the leader stands again, no store answers for either epoch. It is asked as a follower is then,
+and its answer counts if the store has applied all that was committed when the request arrived.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from controlplane.node.answers import found_values, provenance, scanned_items
 from controlplane.node.group import Group
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 SCAN_BYTES_MAX = 1024 * 1024
 
+Otherwise: TypeAlias = Callable[[], None]
+
 
 class StrongReads:
     """Reads of one node at the shards it leads."""
@@ -41,10 +47,15 @@ class StrongReads:
         self._node = node
 
     def outlived(self, leadership: Leadership, epoch: int, number: int) -> bool:
-        """Whether an answer came for a leadership that is no longer the one that asked."""
+        """Whether an answer came for a leadership that is no longer the one that asked.
+
+        The request is asked again then, of whoever leads.
+        """
         if leadership.epoch == epoch and leadership.state is State.LEADING:
             return False
-        self._refuse(number, Problem.NO_LEADER, "leadership changed meanwhile", retry_after_ms=100)
+        opened = self._node.requests.get(number)
+        if opened is not None:
+            self._node.resubmit(number, opened.request, self._node.now_ms)
         return True
 
     def _refuse(self, number: int, problem: Problem, detail: str, **more: Any) -> None:
@@ -87,6 +98,47 @@ class StrongReads:
                 group.ask(store, _scan(group, request, str(epoch), log.commit), reply)
         elif isinstance(request, Read):
             self.ask_current(group, leadership, list(request.keys), [], attempt, reply)
+
+    def read_on(
+        self,
+        group: Group,
+        leadership: Leadership,
+        number: int,
+        request: Read | Scan,
+        otherwise: Otherwise,
+    ) -> None:
+        """Answer while the leader stands again; `otherwise` takes it if no store can tell."""
+        log, former = leadership.log, leadership.former
+        assert log is not None, "what led has a log"
+        assert former is not None, "what led had an epoch"
+        epoch, asked, commit = former.epoch, leadership.epoch, log.commit
+        stores = [i for i in bits(former.held) if group.lanes[i].is_up]
+        stores.sort(key=lambda i: (log.followers[i].committed < commit, i))
+
+        def ask() -> None:
+            if not stores:
+                otherwise()
+            elif isinstance(request, Scan):
+                group.ask(stores.pop(0), _scan(group, request, "", 0), reply)
+            else:
+                command = ["read", group.group, group.version, leadership.shard, "", 0]
+                group.ask(stores.pop(0), [*command, list(request.keys), []], reply)
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if leadership.epoch != asked or leadership.reading_epoch(now_ms) is None:
+                otherwise()
+            elif result is None or result[0] != Code.OK or result[6] < commit:
+                ask()
+            else:
+                where = provenance(leadership.shard, epoch, result[6], 0, Role.LEADER, "")
+                scanned = isinstance(request, Scan)
+                self._node.requests.answer(
+                    number,
+                    scanned_items(result[9], result[10], where) if scanned
+                    else found_values(result[10], where),
+                )  # fmt: skip
+
+        ask()
 
     def ask_current(
         self, group: Group, leadership: Leadership, keys: list[str], ids: list[str], attempt: int,

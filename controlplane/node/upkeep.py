@@ -76,7 +76,10 @@ class Upkeep:
     ) -> None:
         """Our grant of this epoch is taken away, a store says, or who did it: obey at once."""
         leadership = group.led.get(shard)
-        if leadership is None or leadership.epoch != epoch or self._node.transfers.obeys(shard):
+        if leadership is None or self._node.transfers.obeys(shard):
+            return
+        if leadership.epoch != epoch:
+            leadership.revoked(epoch)
             return
         leadership.drop_lease()
         self._node.standing[group.group].cool(shard, now_ms)

@@ -189,6 +189,16 @@ def test_a_holder_that_cannot_obey_loses_the_shard_after_the_wait() -> None:
     assert rig.now_ms - lost_ms >= rig.ttl_ms // 2
 
 
+def test_a_shard_that_is_taken_away_twice_comes_back_at_once() -> None:
+    rig, n1 = led_rig()
+    n2 = rig.seats["n2"]
+    n2.ask(Evict("a"))
+    rig.until(lambda: n2.serves("a"), ms_max=10)
+    rig.run(rig.ttl_ms // 2)
+    n2.ask(Evict("a"))
+    rig.until(lambda: n1.serves("a"), ms_max=10)
+
+
 def test_a_holder_that_nobody_tells_finds_out_by_itself() -> None:
     rig, n1 = led_rig()
     rig.untold.update({"n1", "n2"})

@@ -192,7 +192,7 @@ def test_standing_again_keeps_the_lease_until_the_new_epoch_is_open() -> None:
     assert (stage.leadership.held, stage.leadership.until_ms()) == (0, until_ms)
     stage.do("deliver")
     stage.do("settle")
-    assert stage.leadership.old_held is None
+    assert stage.leadership.former is None
     assert stage.leadership.until_ms() == until_ms
 
 
