@@ -303,7 +303,7 @@ class Transfers:
                 tally.yes |= 1 << store
             else:
                 tally.no |= 1 << store
-            if tally.verdict() is Verdict.WON and self._node.requests.get(number) is not None:
+            if yes and tally.yes.bit_count() == group.quorum:
                 self._node.requests.answer(number, done)
                 if group.is_mine(leading.holder):
                     self.revoked_of_us(notice, self._node.now_ms)

@@ -189,6 +189,14 @@ def test_a_holder_that_cannot_obey_loses_the_shard_after_the_wait() -> None:
     assert rig.now_ms - lost_ms >= rig.ttl_ms // 2
 
 
+def test_one_that_peers_take_away_is_handed_over_at_once_as_well() -> None:
+    rig, _ = led_rig()
+    n2 = rig.seats["n2"]
+    n2.node.transfers.evict(n2.group, Evict("a", "node:n2", "it does not serve"), -1, rig.now_ms)
+    rig.settle()
+    assert n2.serves("a")
+
+
 def test_a_shard_that_is_taken_away_twice_comes_back_at_once() -> None:
     rig, n1 = led_rig()
     n2 = rig.seats["n2"]
