@@ -48,10 +48,12 @@ class CatchUp:
         "_after",
         "_attempt",
         "_chunk",
+        "_epoch",
         "_group",
         "_page",
         "_part",
         "_shard",
+        "_sid",
         "_start",
         "_upto",
         "_version",
@@ -64,10 +66,11 @@ class CatchUp:
 
     def __init__(
         self, shard: str, group: str, version: int, source: int, target: int,
-        matched: int, goal: int, attempt: str,
+        matched: int, goal: int, epoch: int, sid: str, attempt: int,
     ) -> None:  # fmt: skip
         """`matched`: what the target surely has; `goal`: the sequence where the stream goes on,
-        which moves while others write: the leader says where it is before each answer."""
+        which moves while others write: the leader says where it is before each answer. `attempt`
+        grows with each copy in this epoch; a snapshot is staged in no other epoch than that."""
         self._shard = shard
         self._group = group
         self._version = version
@@ -75,6 +78,8 @@ class CatchUp:
         self.target = target
         self.matched = matched
         self.goal = goal
+        self._epoch = epoch
+        self._sid = sid
         self._attempt = attempt
         self.phase = Phase.READING
         self._chunk: list[Entry] = []
@@ -103,9 +108,13 @@ class CatchUp:
         """What to ask the target now (bulk lane), None if it is not its turn."""
         if self.phase is not Phase.STAGING:
             return None
+        return [*self._of_attempt("stage"), PARTS[self._part], self._page]
+
+    def _of_attempt(self, operation: str) -> list[Any]:
+        """The beginning of a command that belongs to this attempt of this epoch."""
         return [
-            "stage", self._group, self._version, self._shard,
-            self._attempt, PARTS[self._part], self._page,
+            operation, self._group, self._version, self._shard,
+            str(self._epoch), self._sid, self._attempt,
         ]  # fmt: skip
 
     def chunk(self) -> tuple[int, list[Entry]] | None:
@@ -114,19 +123,15 @@ class CatchUp:
             return None
         return self.matched, self._chunk
 
-    def adoption(self, epoch: int, sid: str) -> list[Any] | None:
+    def adoption(self) -> list[Any] | None:
         """The command that switches the target to the staged state (ordered lane)."""
         if self.phase is not Phase.ADOPTING:
             return None
-        be, bs, bc = self._start
-        return [
-            "adopt", self._group, self._version, self._shard, str(epoch), sid,
-            self._attempt, be, bs, bc, self._upto,
-        ]  # fmt: skip
+        return [*self._of_attempt("adopt"), *self._start, self._upto]
 
     def cleanup(self) -> list[Any]:
         """The command that drops what was staged."""
-        return ["unstage", self._group, self._version, self._shard, self._attempt]
+        return self._of_attempt("unstage")
 
     def range_read(self, payload: list[Any], position: tuple[str, int, int] | None) -> None:
         """The source answered `range`: [grant, te, ts, tc, cm, be, bs, bc, entries].
@@ -165,30 +170,18 @@ class CatchUp:
             return
         self._upto = max(self._upto, applied)
         self._page = records
-        if records:
-            self._after = records[-1][0]
-            self.phase = Phase.STAGING
-        if not more:
-            self._last_page_of_part()
-
-    def _last_page_of_part(self) -> None:
-        if self.phase is Phase.PAGING:
-            self._next_part()
-        else:
-            self._after = None  # remembered until the page is stored
+        self._after = records[-1][0] if more else None  # None: the last page of this part
+        self.phase = Phase.STAGING
 
     def staged(self) -> None:
         """The target stored the page."""
         self._page = []
         self.phase = Phase.PAGING
         if self._after is None:
-            self._next_part()
-
-    def _next_part(self) -> None:
-        self._part += 1
-        self._after = ""
-        if self._part == len(PARTS):
-            self.phase = Phase.ADOPTING
+            self._part += 1
+            self._after = ""
+            if self._part == len(PARTS):
+                self.phase = Phase.ADOPTING
 
     def appended(self) -> Entry:
         """The target acknowledged the chunk; returns its last entry."""

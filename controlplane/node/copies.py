@@ -82,10 +82,10 @@ class Copies:
         self, group: Group, leadership: Leadership, log: Log, source: int, store: int
     ) -> None:
         self._begun += 1
-        attempt = f"{self._node.plan.process}.{self._begun}"
         copy = CatchUp(
             leadership.shard, group.group, group.version, source, store,
-            log.followers[store].sent, log.floor.sequence, attempt,
+            log.followers[store].sent, log.floor.sequence,
+            leadership.epoch, leadership.session.sid, self._begun,
         )  # fmt: skip
         if leadership.catch_ups is None:
             leadership.catch_ups = {}
@@ -109,7 +109,7 @@ class Copies:
             before, entries = chunk
             append = log.entry_append(group.group, group.version, before, entries)
             group.ask(copy.target, append, reply)
-        elif (command := copy.adoption(leadership.epoch, leadership.session.sid)) is not None:
+        elif (command := copy.adoption()) is not None:
             group.ask(copy.target, command, reply)
         else:
             self._ended(group, leadership, copy)

@@ -102,14 +102,12 @@ class StoreState:
     opseq: int = 0
     generations: dict[str, int] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
-    stages: dict[str, Any] = field(default_factory=dict)  # Copyable records of the package above
 
     def copy(self) -> StoreState:
         return replace(
             self,
             generations=dict(self.generations),
             groups={name: group.copy() for name, group in self.groups.items()},
-            stages={attempt: stage.copy() for attempt, stage in self.stages.items()},
         )
 
 

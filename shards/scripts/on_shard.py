@@ -8,7 +8,7 @@ from regions.codec import Code
 from regions.scripts.model import Call
 from regions.scripts.state import Grant, Group
 from shards.scripts.entries import StoredEntry, parse_entry
-from shards.scripts.state import Shard
+from shards.scripts.state import Data, Shard
 
 
 class OnShard:
@@ -53,13 +53,23 @@ class OnShard:
         return Code.DEAD if session.dead else None
 
     def give_to(self, sid: str, epoch: int) -> None:
-        """Make the session the holder, in this epoch. Older marks of freshness are void."""
+        """Make the session the holder, in this epoch.
+
+        Older marks of freshness are void, and nobody is left to go on with what was staged.
+        """
         self.set_grant(pe=epoch, he=epoch, h=sid, st="held", tgt="", rvk=0, sync=0)
+        self.stage_from(0)
         self.moved()
 
     def leads(self, sid: str, epoch: int) -> bool:
         """Whether the session may still change the log here in this epoch."""
         return self.grant.pe == self.grant.he == epoch and self.grant.h == sid
+
+    def stage_from(self, number: int) -> None:
+        """Drop what is staged. Attempts below `number` are over from here on."""
+        if self.shard.sn != number:
+            self.set_shard(sn=number)
+            self.shard.stage = Data()
 
     def entry(self, sequence: int) -> StoredEntry | None:
         """The stored entry at a sequence, None when there is none."""

@@ -18,7 +18,7 @@ do
   local DEFAULTS = {__index = {
     pe = 0, pf = 0, he = 0, h = '', st = 'free', tgt = '', rvk = 0, ver = 0, sync = 0,
     te = 0, ts = 0, tc = 0, ae = 0, as = 0, cm = 0, ap = 0, fz = 0, be = 0, bs = 0, bc = 0,
-    bytes = 0, prev = 0, pref = '',
+    sn = 0, sb = 0, bytes = 0, prev = 0, pref = '',
   }}
 
   local methods = {}
@@ -144,9 +144,29 @@ do
     end
   end
 
-  -- Make the session the holder, in this epoch. Older marks of freshness are void.
+  function methods.stage_keys(on)
+    local keys = {}
+    for _, part in ipairs({'kv', 'ix', 'id', 'iq', 'hi'}) do
+      keys[part] = 'lp:stage:' .. on.group.name .. ':' .. part .. ':' .. on.name
+    end
+    return keys
+  end
+
+  -- Drop what is staged. Attempts below `number` are over from here on.
+  function methods.stage_from(on, number)
+    if on.record.sn == number then
+      return
+    end
+    on:set({sn = number, sb = 0})
+    local keys = on:stage_keys()
+    redis.call('UNLINK', keys.kv, keys.ix, keys.id, keys.iq, keys.hi)
+  end
+
+  -- Make the session the holder, in this epoch. Older marks of freshness are void, and nobody is
+  -- left to go on with what was staged.
   function methods.give_to(on, sid, epoch)
     on:set({pe = epoch, he = epoch, h = sid, st = 'held', tgt = '', rvk = 0, sync = 0})
+    on:stage_from(0)
     on:moved()
   end
 

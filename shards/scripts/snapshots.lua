@@ -4,19 +4,15 @@
 -- its place by renaming, in the same call that moves the base of the log, so no reader ever sees
 -- half of a copy. What is committed here is applied here, and `adopt` goes only beyond it.
 -- `digest` tells of the same pages only whether they are equal, at one applied position.
+--
+-- A shard has one stage: it belongs to the present epoch and to one attempt of its holder. Another
+-- epoch, or a later attempt, begins with nothing staged, and a late page of an earlier attempt is
+-- refused. So what a dead leader began goes with its epoch, and no attempt adopts pages of another.
 
 do
   local check = lp.check
   local PAGE = 64
   local PARTS = {'kv', 'ix', 'id', 'iq', 'hi'}
-
-  local function stage_keys(attempt)
-    local keys = {}
-    for _, part in ipairs(PARTS) do
-      keys[part] = 'lp:stage:' .. attempt .. ':' .. part
-    end
-    return keys, 'lp:stage:' .. attempt .. ':bytes'
-  end
 
   -- The name of an id in a page: its sequence, a blank, the id.
   local function split_id(name)
@@ -193,10 +189,21 @@ do
     end
   end
 
+  -- Why this attempt may not go on, nil if it may.
+  local function refused_attempt(on, sid, epoch, attempt)
+    if not on:leads(sid, epoch) then
+      return 'FENCED'
+    elseif attempt < on.record.sn then
+      return 'STALE'
+    end
+  end
+
   lp.command.stage = {
-    arguments = {check.text, check.text, check.text, check.listed},
-    run = function(call, _, arguments)
-      local _, attempt, part, pairs_of = unpack(arguments)
+    arguments = {
+      check.text, check.epoch, check.text, check.positive, check.text, check.listed,
+    },
+    run = function(call, group, arguments)
+      local name, epoch, sid, attempt, part, pairs_of = unpack(arguments)
       local stager, parsed = STAGERS[part], {}
       if not stager then
         return nil
@@ -207,52 +214,53 @@ do
           return nil
         end
       end
+      local on = lp.on_shard(call, group, name)
+      local refusal = refused_attempt(on, sid, epoch, attempt)
+      if refusal then
+        return on:refused(refusal)
+      end
+      on:stage_from(attempt)
       if #parsed > 0 then
         lp.write(call)
-        local keys, bytes = stage_keys(attempt)
-        local stage = lp.data(keys, tonumber(redis.call('GET', bytes) or 0))
+        local stage = lp.data(on:stage_keys(), on.record.sb)
         for _, record in ipairs(parsed) do
           stager[3](stage, record[1], record[2])
         end
         stage:flush()
-        redis.call('SET', bytes, lp.dec(stage.bytes))
+        on:set({sb = stage.bytes})
       end
       return {'OK'}
     end,
   }
 
-  local function drop(call, attempt)
-    local keys, bytes = stage_keys(attempt)
-    if redis.call('EXISTS', bytes) == 1 then
-      lp.write(call)
-      redis.call('UNLINK', bytes, keys.kv, keys.ix, keys.id, keys.iq, keys.hi)
-    end
-  end
-
   lp.command.unstage = {
-    arguments = {check.text, check.text},
-    run = function(call, _, arguments)
-      drop(call, arguments[2])
+    arguments = {check.text, check.epoch, check.text, check.positive},
+    run = function(call, group, arguments)
+      local name, epoch, sid, attempt = unpack(arguments)
+      local on = lp.on_shard(call, group, name)
+      local refusal = refused_attempt(on, sid, epoch, attempt)
+      if refusal then
+        return on:refused(refusal)
+      end
+      on:stage_from(attempt + 1)
       return {'OK'}
     end,
   }
 
-  local function take_stage(on, attempt)
-    local staged, bytes = stage_keys(attempt)
-    local keys = lp.data_keys(on)
+  local function take_stage(on)
+    local staged, keys = on:stage_keys(), lp.data_keys(on)
     for _, part in ipairs(PARTS) do
       redis.call('UNLINK', keys[part])
       if redis.call('EXISTS', staged[part]) == 1 then
         redis.call('RENAME', staged[part], keys[part])
       end
     end
-    on:set({bytes = tonumber(redis.call('GET', bytes) or 0)})
-    redis.call('UNLINK', bytes)
+    on:set({bytes = on.record.sb})
   end
 
   lp.command.adopt = {
     arguments = {
-      check.text, check.epoch, check.text, check.text, check.epoch_or_none, check.count,
+      check.text, check.epoch, check.text, check.positive, check.epoch_or_none, check.count,
       check.count, check.count,
     },
     run = function(call, group, arguments)
@@ -262,14 +270,17 @@ do
         return on:refused('FENCED')
       end
       local r = on.record
-      if bs <= r.ap then
-        drop(call, attempt)
+      if attempt ~= r.sn then
+        return on:refused('STALE')
+      elseif bs <= r.ap then
+        on:stage_from(attempt + 1)
         return on:refused('LAGGING')
       end
       local at_base = lp.stored_entry(on, bs)
       local same = at_base and at_base[1] == be and at_base[4] == bc
       lp.write(call)
-      take_stage(on, attempt)
+      take_stage(on)
+      on:stage_from(attempt + 1)
       if same then
         lp.delete_entries(on, r.bs + 1, bs)
       else

@@ -1,7 +1,8 @@
 """The twin of the commands that copy a shard's applied state from one store to another.
 
 A page is read at the source and staged at the target, as often as needed; `adopt` then puts what
-was staged in the place of what was there, in one step. A digest is one sum over such pages.
+was staged in the place of what was there, in one step. A shard has one stage, which belongs to the
+present epoch and to one attempt of its holder.
 """
 
 from __future__ import annotations
@@ -136,17 +137,28 @@ def _as_answered(value: Any) -> Any:
     return value
 
 
-def _stage(call: Call, _group: Group, arguments: list[Any]) -> list[Any]:
-    _name, attempt, part, records = arguments
+def _stage(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
+    name, e, sid, attempt, part, records = arguments
     if part not in _STAGERS:
         raise BadArgument(part)
     parsed = [_parse_record(part, record) for record in records]
+    on = OnShard(call, group, name)
+    refusal = _refused_attempt(on, sid, e, attempt)
+    if refusal is not None:
+        return on.refused(refusal)
+    on.stage_from(attempt)
     if parsed:
-        call.write()
-        stage = call.state.stages.setdefault(attempt, Data())
-        for name, record in parsed:
-            _STAGERS[part](stage, name, record)
+        on.keep()
+        for record_name, record in parsed:
+            _STAGERS[part](on.shard.stage, record_name, record)
     return [Code.OK]
+
+
+def _refused_attempt(on: OnShard, sid: str, e: int, attempt: int) -> Code | None:
+    """Why this attempt may not go on, None if it may."""
+    if not on.leads(sid, e):
+        return Code.FENCED
+    return Code.STALE if attempt < on.shard.sn else None
 
 
 def _parse_record(part: str, pair: Any) -> tuple[str, Any]:
@@ -191,15 +203,14 @@ def _stage_history(stage: Data, name: str, record: Any) -> None:
 _STAGERS: Final = {"kv": _stage_kv, "id": _stage_id, "hi": _stage_history}
 
 
-def _unstage(call: Call, _group: Group, arguments: list[Any]) -> list[Any]:
-    _drop(call, arguments[1])
+def _unstage(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
+    name, e, sid, attempt = arguments
+    on = OnShard(call, group, name)
+    refusal = _refused_attempt(on, sid, e, attempt)
+    if refusal is not None:
+        return on.refused(refusal)
+    on.stage_from(attempt + 1)
     return [Code.OK]
-
-
-def _drop(call: Call, attempt: str) -> None:
-    if attempt in call.state.stages:
-        call.write()
-        del call.state.stages[attempt]
 
 
 def _adopt(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
@@ -208,13 +219,16 @@ def _adopt(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     if not on.leads(sid, e):
         return on.refused(Code.FENCED)
     shard = on.shard
+    if attempt != shard.sn:
+        return on.refused(Code.STALE)
     if bs <= shard.ap:
-        _drop(call, attempt)
+        on.stage_from(attempt + 1)
         return on.refused(Code.LAGGING)
     at_base = on.entry(bs)
     same = at_base is not None and (at_base.epoch, at_base.chain) == (be, bc)
     on.keep()
-    shard.data = call.state.stages.pop(attempt, None) or Data()
+    shard.data = shard.stage
+    on.stage_from(attempt + 1)
     if same:
         shard.log = {seq: blob for seq, blob in shard.log.items() if seq > bs}
     else:
@@ -229,8 +243,8 @@ SNAPSHOT_COMMANDS: Final = MappingProxyType(
     {
         "page": Command(_page, (text, text, any_text, count), may_only_read=True),
         "digest": Command(_digest, (text, count, text, any_text, positive), may_only_read=True),
-        "stage": Command(_stage, (text, text, text, listed)),
-        "unstage": Command(_unstage, (text, text)),
-        "adopt": Command(_adopt, (text, epoch, text, text, epoch_or_none, count, count, count)),
+        "stage": Command(_stage, (text, epoch, text, positive, text, listed)),
+        "unstage": Command(_unstage, (text, epoch, text, positive)),
+        "adopt": Command(_adopt, (text, epoch, text, positive, epoch_or_none, count, count, count)),
     }
 )

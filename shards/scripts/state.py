@@ -97,11 +97,13 @@ class Shard:
     be: int = 0  # base: the last entry that is trimmed away
     bs: int = 0
     bc: int = 0
+    sn: int = 0  # the attempt whose pages are staged; earlier ones are over
     log: dict[int, bytes | str] = field(default_factory=dict)
     data: Data = field(default_factory=Data)
+    stage: Data = field(default_factory=Data)
 
     def copy(self) -> Shard:
-        return replace(self, log=dict(self.log), data=self.data.copy())
+        return replace(self, log=dict(self.log), data=self.data.copy(), stage=self.stage.copy())
 
 
 def size(value: bytes | str) -> int:

@@ -26,7 +26,6 @@ KEYS = ("a", "b", "ab", "a\0b", "\u00e9", "\udcfe", "z" * 40)
 PARTITIONS = ("p", "q", "p\u00fc")
 WIDE_KEYS = tuple(f"k{number}" for number in range(900))
 OP_IDS = ("", "", "op1", "op2", "op 3", "op\n4")
-ATTEMPTS = ("t1", "t2")
 WRONG = (None, -1, 1.5, 2**53, "", "x", "07", "1e3", True, [], [1], {"a": 1}, b"\xff\xfe")
 
 
@@ -71,7 +70,7 @@ class Generator:
             "page": (5, self._page),
             "digest": (5, self._digest),
             "stage": (5, self._stage),
-            "unstage": (1, lambda: [self.shard(), self.pick(*ATTEMPTS)]),
+            "unstage": (1, lambda: [self.shard(), self.epoch(), self.holder(), self._attempt()]),
             "adopt": (5, self._adopt),
         }
         self.state = StoreState()
@@ -176,6 +175,9 @@ class Generator:
 
     def epoch(self) -> str:
         return str(max(1, self.grant.pe + self.pick(0, 0, 0, 0, 1, -1)))
+
+    def _attempt(self) -> int:
+        return max(1, self.log.sn + self.pick(0, 0, 0, 0, 0, 0, 1, -1))
 
     def about(self, number: int, width: int) -> int:
         return max(0, number + self.draw.randint(-width, width))
@@ -368,7 +370,7 @@ class Generator:
                 [["0", pack(1)]],
             )
             records = [*records, *wrong]
-        return [self.chosen, self.pick(*ATTEMPTS), part, records]
+        return [self.chosen, self.epoch(), self.holder(), self._attempt(), part, records]
 
     def _record(self, part: str) -> list[Any]:
         key = self.pick(*self.keys)
@@ -386,5 +388,5 @@ class Generator:
         if self.draw.random() < 0.2:
             chain += 1
         upto = base + self.pick(0, 0, 1, 2)
-        attempt = self.pick(*ATTEMPTS)
+        attempt = self._attempt()
         return [self.chosen, self.epoch(), self.holder(), attempt, str(epoch), base, chain, upto]

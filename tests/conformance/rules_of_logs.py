@@ -323,23 +323,28 @@ TRIM_RULES = [
     ),
 ]
 
+
+def stage(part: str, records: Any, attempt: int = 1, e: int = 1, is_: Any = ("OK",)) -> Step:
+    return ask("stage", "s", str(e), A, attempt, part, records, is_=list(is_))
+
+
+def unstage(attempt: int = 1, e: int = 1, is_: Any = ("OK",)) -> Step:
+    return ask("unstage", "s", str(e), A, attempt, is_=list(is_))
+
+
+_KEYS = [["p\0k1", b"1 v"], ["p\0new", b"2 w"]]
 _STAGED = [
-    ask(
-        "stage",
-        "s",
-        "t",
-        "kv",
-        [["p\0k1", b"1 v"], ["p\0new", b"2 w"]],
-        is_=["OK"],
-    ),
-    ask("stage", "s", "t", "id", [["2 op", pack([2, "d", b"out"])]], is_=["OK"]),
-    ask("stage", "s", "t", "hi", [["1", pack("line")]], is_=["OK"]),
+    stage("kv", _KEYS),
+    stage("id", [["2 op", pack([2, "d", b"out"])]]),
+    stage("hi", [["1", pack("line")]]),
 ]
 
 
-def adopt(base: Entry, upto: int, e: int = 1, sid: str = A, is_: Any = ("OK",)) -> Step:
+def adopt(
+    base: Entry, upto: int, e: int = 1, sid: str = A, attempt: int = 1, is_: Any = ("OK",)
+) -> Step:
     at = [str(base.epoch), base.sequence, base.chain]
-    return ask("adopt", "s", str(e), sid, "t", *at, upto, is_=list(is_))
+    return ask("adopt", "s", str(e), sid, attempt, *at, upto, is_=list(is_))
 
 
 def digest(part: str, after: str, room: int, is_: Any, at: int = 2) -> Step:
@@ -408,7 +413,9 @@ SNAPSHOT_RULES = [
         append(FIVE[:2], cm=2),
         _STAGED,
         adopt(FIVE[1], 2, is_=["LAGGING", held(1, A)]),
-        adopt(FIVE[2], 3),
+        adopt(FIVE[2], 3, is_=["STALE", held(1, A)]),
+        stage("kv", [], 2),
+        adopt(FIVE[2], 3, attempt=2),
         values(False, keys=("k1",)),
     ),
     rule(
@@ -421,6 +428,7 @@ SNAPSHOT_RULES = [
         "entries beyond the base are kept when they follow on it",
         leading(),
         append(FIVE, cm=1),
+        stage("kv", []),
         adopt(FIVE[2], 3),
         ask(
             "range",
@@ -434,6 +442,7 @@ SNAPSHOT_RULES = [
         "the log is emptied when it differs at the base",
         leading(),
         append(FIVE, cm=1),
+        stage("kv", []),
         adopt(OTHER[2], 3),
         ask(
             "range",
@@ -448,16 +457,62 @@ SNAPSHOT_RULES = [
         "adopting ends sync, and what this epoch had appended",
         leading(),
         append(FIVE[:1], cm=1, sync=1),
+        stage("kv", []),
         adopt(FIVE[2], 3),
         ask("read", "s", "", 0, [], [], is_=["OK", held(1, A), 3, 3, 0, ANY]),
         append([], is_=tail(FIVE[2], 3, 0)),
     ),
     rule(
-        "an attempt that is given up leaves nothing",
+        "an attempt that is given up leaves nothing, and is over",
         leading(),
         _STAGED,
-        ask("unstage", "s", "t", is_=["OK"]),
-        adopt(FIVE[0], 1),
+        unstage(),
+        unstage(is_=["STALE", held(1, A)]),
+        stage("kv", _KEYS, is_=["STALE", held(1, A)]),
+        adopt(FIVE[0], 1, is_=["STALE", held(1, A)]),
+        stage("kv", [], 2),
+        adopt(FIVE[0], 1, attempt=2),
         values(False, keys=("k1",)),
+    ),
+    rule(
+        "a later attempt begins with nothing, and its page is not followed by one of an earlier",
+        leading(),
+        _STAGED,
+        stage("kv", _KEYS[1:], 3),
+        stage("kv", _KEYS[:1], 2, is_=["STALE", held(1, A)]),
+        adopt(FIVE[2], 3, is_=["STALE", held(1, A)]),
+        adopt(FIVE[2], 3, attempt=4, is_=["STALE", held(1, A)]),
+        adopt(FIVE[1], 2, attempt=3),
+        values(False, [2, b"w"], keys=("k1", "new")),
+        stage("kv", _KEYS, 3, is_=["STALE", held(1, A)]),
+    ),
+    *(
+        rule(
+            f"what was staged goes with its epoch, at {name}",
+            leading(),
+            _STAGED,
+            step,
+            stage("kv", _KEYS, 9, is_=["FENCED", held(2, A)]),
+            adopt(FIVE[2], 3, is_=["FENCED", held(2, A)]),
+            adopt(FIVE[2], 3, e=2, is_=["STALE", held(2, A)]),
+            stage("hi", [], e=2),
+            adopt(FIVE[2], 3, e=2),
+            values(False, False, keys=("k1", "new")),
+        )
+        for name, step in {
+            "a prepare": ask("prepare", "s", "2", A, ["mine"], is_=["OK", *[ANY] * 10]),
+            "an append": append([], e=2, is_=tail(Entry(0, 0, 0, b""), 0, 0)),
+        }.items()
+    ),
+    rule(
+        "only the holder stages, and drops what is staged",
+        leading(),
+        stage("kv", _KEYS, e=2, is_=["FENCED", held(1, A)]),
+        ask("stage", "s", "1", B, 1, "kv", _KEYS, is_=["FENCED", held(1, A)]),
+        _STAGED,
+        unstage(e=2, is_=["FENCED", held(1, A)]),
+        ask("unstage", "s", "1", B, 1, is_=["FENCED", held(1, A)]),
+        adopt(FIVE[1], 2),
+        values([1, b"v"], keys=("k1",)),
     ),
 ]

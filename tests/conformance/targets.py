@@ -107,11 +107,6 @@ class Twin:
         dump["lp:groups"] = dict.fromkeys(state.groups, 0)
         for name in state.groups:
             self._dump_group(dump, f"lp:g:{name}", name)
-        for attempt, data in state.stages.items():
-            prefix = f"lp:stage:{attempt}"
-            parts = _data_parts(data)
-            dump |= {f"{prefix}:{part}": held for part, held in parts.items()}
-            dump[f"{prefix}:bytes"] = str(data.size_bytes)
         return normal({k: v for k, v in dump.items() if v}, state.incarnation, self.store.run_id)
 
     def _dump_group(self, dump: dict[str, Any], key: str, name: str) -> None:
@@ -142,11 +137,14 @@ class Twin:
             record: Shard = group.shards.get(shard) or Shard()
             fields = {field: getattr(grant, field) for field in _GRANT_FIELDS}
             fields |= {f: getattr(record, "as_" if f == "as" else f) for f in _LOG_FIELDS}
-            fields["bytes"] = record.data.size_bytes
+            fields |= {"bytes": record.data.size_bytes, "sn": record.sn}
+            fields["sb"] = record.stage.size_bytes
             dump[f"{key}:sh:{shard}"] = _not_default(fields)
             dump[f"{key}:lg:{shard}"] = {str(seq): blob for seq, blob in record.log.items()}
             parts = _data_parts(record.data)
             dump |= {f"{key}:{part}:{shard}": held for part, held in parts.items()}
+            staged = _data_parts(record.stage)
+            dump |= {f"lp:stage:{name}:{part}:{shard}": held for part, held in staged.items()}
 
 
 def _data_parts(data: Data) -> dict[str, Any]:

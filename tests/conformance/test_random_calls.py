@@ -120,9 +120,9 @@ def _expected() -> set[tuple[str, str]]:
         "history": "OK",
         "trim": "OK FENCED",
         "page": "OK BAD_COMMAND",
-        "stage": "OK BAD_COMMAND",
-        "unstage": "OK",
-        "adopt": "OK FENCED LAGGING",
+        "stage": "OK FENCED STALE BAD_COMMAND",
+        "unstage": "OK FENCED STALE",
+        "adopt": "OK FENCED STALE LAGGING",
         "nonsense": "BAD_COMMAND",
     }
     return {(op, code) for op, codes in table.items() for code in codes.split()}

@@ -4,6 +4,7 @@ import pytest
 
 from shards import catch_up
 from shards.leadership import State
+from shards.scripts.state import Data
 from tests.node.rig import Rig, Seat
 
 
@@ -84,7 +85,7 @@ def test_a_store_that_comes_back_is_brought_along(
     rig.connect("n1", "s3")
     rig.until(lambda: same_everywhere(rig, "s1", "s3") and rig.is_fresh("s3")[0], 3 * rig.ttl_ms)
     assert "catching-up" in n1.kinds("a")
-    assert not rig.stores["s3"].state.stages
+    assert rig.log("s3").stage == Data()
 
 
 def test_a_copy_that_is_interrupted_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,10 +95,27 @@ def test_a_copy_that_is_interrupted_begins_again(monkeypatch: pytest.MonkeyPatch
     rig.disconnect("n1", "s3")
     write(rig, n1, 20)
     rig.connect("n1", "s3")
-    rig.step_until(n1, lambda: bool(rig.stores["s3"].state.stages))
+    rig.step_until(n1, lambda: bool(rig.log("s3").stage.kv))
     rig.disconnect("n1", "s3")
     rig.run(100)
     write(rig, n1, 3)
     rig.connect("n1", "s3")
     rig.until(lambda: same_everywhere(rig, "s1", "s3") and rig.is_fresh("s3")[0], 3 * rig.ttl_ms)
     assert n1.led("a").state is State.LEADING
+
+
+def test_what_a_dead_leader_had_staged_goes_with_its_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catch_up, "SNAPSHOT_FROM_ENTRIES", 3)
+    monkeypatch.setattr(catch_up, "CHUNK_BYTES", 300)
+    rig, n1 = led_rig("n1", "n2")
+    rig.disconnect("n1", "s3")
+    write(rig, n1, 20)
+    rig.connect("n1", "s3")
+    rig.step_until(n1, lambda: bool(rig.log("s3").stage.kv))
+    del rig.seats["n1"]
+    n2 = rig.seats["n2"]
+    rig.until(lambda: n2.serves("a"), ms_max=4 * rig.ttl_ms)
+    rig.until(lambda: same_everywhere(rig, "s1", "s3") and rig.is_fresh("s3")[0], 3 * rig.ttl_ms)
+    assert rig.log("s3").stage == Data()

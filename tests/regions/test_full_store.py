@@ -88,8 +88,8 @@ async def test_a_full_store_takes_what_was_admitted_and_no_copies(server: Server
         admin.config_set("maxmemory", 1)
     renew = ["renew", GROUP, 1, SID, 1, 0, 0, []]
     assert await talk.codes(append(NOTHING, first), renew) == ["OK", "OK"]
-    page = [["p\0k", pack([1, LARGE])]]
-    assert await talk.codes(["stage", GROUP, 1, "a", "try", "kv", page]) == ["OOM"]
+    page = [["p\0k", b"1 " + LARGE]]
+    assert await talk.codes(["stage", GROUP, 1, "a", "1", SID, 1, "kv", page]) == ["OOM"]
     assert await talk.codes(append(first)) == ["OK"]
     trim = ["trim", GROUP, 1, "a", "1", SID, 1]
     release = ["release", GROUP, 1, "a", "1", SID]

@@ -4,9 +4,11 @@ Named after docs/GUARANTEES.md. Rules without a number there stand in docs/STORE
 named by what they say.
 """
 
+from typing import Any
+
 import pytest
 
-from regions.codec import Code, pack
+from regions.codec import Code
 from shards.entry import write_entry
 from tests.rules.one_store import OneStore, chain_of
 
@@ -366,10 +368,42 @@ def test_a_copy_that_is_not_whole_is_neither_read_nor_copied(store: OneStore) ->
     """It was taken while the source went on from 2 to 3, so it holds some of what 3 wrote."""
     store.prepare("a", 1, A)
     entries = chain_of(1, "x", "y", "z")
-    store.do("stage", "a", "copy", "kv", [["part\0z", pack([3, b"z"])]])
-    assert store.do("adopt", "a", "1", A, "copy", "1", 2, entries[1].chain, 3) == ["OK"]
+    store.do("stage", "a", "1", A, 1, "kv", [["part\0z", b"3 z"]])
+    assert store.do("adopt", "a", "1", A, 1, "1", 2, entries[1].chain, 3) == ["OK"]
     assert store.do("read", "a", "", 0, ["z"], [])[0] == "BUSY"
     assert store.do("page", "a", "kv", "", 1_000)[0] == "BUSY"
     store.append("a", 1, A, entries[1], entries[2:], commit=3)
     assert store.do("page", "a", "kv", "", 1_000)[0] == "OK"
     assert store.value("a", "z") == b"z"
+
+
+def adopt(store: OneStore, epoch: str, attempt: int) -> Any:
+    base = chain_of(1, "x", "y")[1]
+    return store.do("adopt", "a", epoch, A, attempt, "1", 2, base.chain, 2)[0]
+
+
+def test_what_was_staged_in_one_epoch_is_not_there_in_the_next(store: OneStore) -> None:
+    store.prepare("a", 1, A)
+    assert store.do("stage", "a", "1", A, 1, "kv", [["part\0old", b"3 v"]]) == ["OK"]
+    assert store.prepare("a", 2, A, "mine") == "OK"
+    assert store.do("stage", "a", "2", A, 1, "kv", [["part\0new", b"3 v"]]) == ["OK"]
+    assert adopt(store, "2", 1) == "OK"
+    assert (store.value("a", "old"), store.value("a", "new")) == (None, b"v")
+
+
+def test_a_late_page_of_an_earlier_attempt_is_refused(store: OneStore) -> None:
+    store.prepare("a", 1, A)
+    late, page = ([[f"part\0{name}", b"3 v"]] for name in ("late", "new"))
+    assert store.do("stage", "a", "1", A, 1, "kv", late) == ["OK"]
+    assert store.do("stage", "a", "1", A, 2, "kv", page) == ["OK"]
+    assert store.do("stage", "a", "1", A, 1, "kv", late)[0] == "STALE"
+    assert adopt(store, "1", 1) == "STALE"
+    assert adopt(store, "1", 2) == "OK"
+    assert (store.value("a", "late"), store.value("a", "new")) == (None, b"v")
+
+
+def test_nothing_is_adopted_of_which_nothing_was_staged(store: OneStore) -> None:
+    store.prepare("a", 1, A)
+    store.append("a", 1, A, None, chain_of(1, "x"), commit=1)
+    assert adopt(store, "1", 1) == "STALE"
+    assert store.value("a", "x") == b"x"

@@ -13,7 +13,7 @@ GRANT = ["9", "0", "9", "p/1", "held", "", 0]
 
 
 def copy(matched: int = 2, goal: int = 6) -> CatchUp:
-    return CatchUp("a", "g", 1, 0, 2, matched, goal, "p.7")
+    return CatchUp("a", "g", 1, 0, 2, matched, goal, 9, "p/1", 7)
 
 
 def entries(first: int, last: int) -> list[list[Any]]:
@@ -26,13 +26,20 @@ def ranged(first: int, last: int, committed: int = 99, base: int = 0) -> list[An
     return [GRANT, "9", 99, 0, committed, "1" if base else "0", base, base * 10, records]
 
 
+def copy_nothing(found: CatchUp) -> None:
+    """A snapshot of an empty shard: its pages are staged all the same."""
+    for _ in catch_up.PARTS:
+        found.page_read([45, [], 0])
+        found.staged()
+
+
 def asked(found: CatchUp) -> list[str]:
     """What the copy wants now, in words."""
     wants = {
         "source": found.at_source(),
         "target": found.at_target(),
         "chunk": found.chunk(),
-        "adoption": found.adoption(9, "p/1"),
+        "adoption": found.adoption(),
     }
     return [name for name, want in wants.items() if want is not None]
 
@@ -62,8 +69,11 @@ def test_one_thing_is_asked_at_a_time() -> None:
     for _ in catch_up.PARTS:
         steps.append(asked(found))
         found.page_read([45, [], 0])
+        steps.append(asked(found))
+        found.staged()
     steps.append(asked(found))
-    assert steps == [["source"], ["source"], ["target"], *[["source"]] * 3, ["adoption"]]
+    page = [["source"], ["target"]]
+    assert steps == [["source"], *page, *page, *page, *page, ["adoption"]]
 
 
 def test_only_committed_entries_are_copied() -> None:
@@ -78,7 +88,7 @@ def test_a_source_without_anything_committed_to_give_fails_the_attempt() -> None
     found = copy()
     found.range_read(ranged(3, 9, committed=2), None)
     assert found.phase is Phase.FAILED
-    assert found.cleanup() == ["unstage", "g", 1, "a", "p.7"]
+    assert found.cleanup() == ["unstage", "g", 1, "a", "9", "p/1", 7]
 
 
 @pytest.mark.parametrize(
@@ -103,11 +113,8 @@ def test_where_a_snapshot_begins(
     if begins_at is None:
         assert found.phase is Phase.APPENDING
         return
-    for _ in catch_up.PARTS:
-        found.page_read([45, [], 0])
-    assert found.adoption(9, "p/2") == [
-        "adopt", "g", 1, "a", "9", "p/2", "p.7", *begins_at, 45,
-    ]  # fmt: skip
+    copy_nothing(found)
+    assert found.adoption() == ["adopt", "g", 1, "a", "9", "p/1", 7, *begins_at, 45]
 
 
 def test_pages_follow_each_other_part_by_part() -> None:
@@ -125,10 +132,10 @@ def test_pages_follow_each_other_part_by_part() -> None:
         found.page_read(page)
         target = found.at_target()
         assert target is not None
-        assert target[4:] == ["p.7", seen[-1][4] if seen[-1] else "", page[1]]
+        assert target[4:] == ["9", "p/1", 7, seen[-1][4] if seen[-1] else "", page[1]]
         found.staged()
     assert [ask[4:6] for ask in seen if ask] == [["kv", ""], ["kv", "x\0b"], ["id", ""], ["hi", ""]]
-    adoption = found.adoption(9, "p/1")
+    adoption = found.adoption()
     assert adoption is not None
     assert adoption[-1] == 46  # reads wait until the latest page's position is applied
 
@@ -144,8 +151,7 @@ def test_a_source_that_has_not_applied_the_start_cannot_be_copied() -> None:
 def test_after_the_adoption_entries_go_on_from_its_position(goal: int, phase: Phase) -> None:
     found = copy(goal=goal)
     found.range_read(ranged(30, 31, base=20), POSITION)
-    for _ in catch_up.PARTS:
-        found.page_read([45, [], 0])
+    copy_nothing(found)
     found.adopted()
     assert (found.phase, found.matched) == (phase, 40)
     if phase is Phase.READING:
@@ -156,8 +162,7 @@ def test_what_was_written_during_a_snapshot_is_read_however_much_it_is() -> None
     """Another snapshot would take as long, and would never be the last one."""
     found = copy(goal=60_000)
     found.range_read(ranged(30, 31, base=20), POSITION)
-    for _ in catch_up.PARTS:
-        found.page_read([45, [], 0])
+    copy_nothing(found)
     found.adopted()
     found.range_read(ranged(41, 42, base=20), ("3", 59_000, 7))
     assert found.phase is Phase.APPENDING
