@@ -31,6 +31,7 @@ from regions.redis_checks import Requirements, check_store, read_reply
 from regions.scripts.library import Library
 from regions.store import OnLost, OnReply, StoreAddress, StoreIdentity, StoreRoom, StoreStatus
 from regions.store_errors import AccessDenied
+from regions.store_functions import function_of
 from regions.store_room import local_folder, room_of
 
 OPEN_MS_MAX = 5_000
@@ -42,15 +43,6 @@ JOIN_BYTES_MAX = 64 * 1024
 # Errors that a server reports before it begins to execute a call.
 _REFUSED_BEFORE: Final = frozenset({"OOM", "LOADING", "BUSY", "MISCONF", "NOREPLICAS", "READONLY"})
 _WITHIN_SCRIPT: Final = " script: "
-_READS: Final = frozenset({"range", "page", "digest", "history"})
-_READS_OF_FOLLOWERS: Final = frozenset({"read", "scan"})
-_EPOCH_AT = 4  # [op, group, version, shard, epoch, ...]
-_KEEPS_ORDER: Final = frozenset(
-    {
-        "register", "renew", "bury", "observe", "place", "prepare", "release", "handover",
-        "revoke", "append", "read", "scan", "digest", "trim", "unstage", "adopt",
-    }
-)  # fmt: skip
 _NOT_YET: Final = object()
 _INFO_MEMORY: Final = b"*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n"
 _DENIED: Final = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
@@ -125,7 +117,7 @@ class RedisStore:
         if len(self._pending) >= PENDING_MAX:
             self.lose(StoreOutcomeUnknown(f"{self.address}: {PENDING_MAX} calls are unanswered"))
             return
-        pieces = _framed(self._function(commands), pack_call(header, commands))
+        pieces = _framed(function_of(commands, self._announced), pack_call(header, commands))
         self._pending.append(on_reply)
         if sum(map(len, pieces)) <= JOIN_BYTES_MAX:
             writer.transport.write(b"".join(pieces))
@@ -183,26 +175,6 @@ class RedisStore:
             look.on_room(room_of(answer, self._folder))
         except ValueError as error:
             raise StoreReplyMalformed(f"{self.address}: {error}") from error
-
-    def _function(self, commands: list[list[Any]]) -> bytes:
-        """Which of the three functions a call needs; see docs/STORE_FORMAT.md.
-
-        Reads go on when a store is full, by the function that cannot write. But that one remembers
-        no generation: until this connection's has been remembered, only those reads use it to
-        which the order of connections means nothing. Whatever an order of calls rests on goes on
-        as well: a call that is refused alone would be a hole in it.
-        """
-        reads = True
-        for command in commands:
-            op = command[0]
-            if op in _READS or (op in _READS_OF_FOLLOWERS and command[_EPOCH_AT] == ""):
-                continue
-            if op == "observe" and self._announced:
-                continue
-            if op not in _KEEPS_ORDER:
-                return b"leadplane_call"
-            reads = False
-        return b"leadplane_read" if reads else b"leadplane_keep"
 
 
 class _Replies(asyncio.Protocol):

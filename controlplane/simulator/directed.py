@@ -139,6 +139,7 @@ class Stage:
             "boot": self.fleet.restart_store,
             "break": lambda node, store: self.fleet.processes[node].lines[store].snap("broken"),
             "deafen": self.fleet.deaf.add,
+            "fill": lambda store, percent: self.fleet.fill_store(store, int(percent)),
         }
         self.fleet.start_all()
         return []

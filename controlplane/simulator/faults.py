@@ -17,6 +17,8 @@ from controlplane.simulator.process import Process
 FREEZE_BEFORE = ("", "", "renew", "append", "prepare", "release", "handover")
 SLOW_STORE_MS = (2, 40)
 SLOW_LINK_MS = (10, 400)
+# How full a store gets: enough for a warning, so full that it is spared, or up to its limit.
+FULL_PERCENTS = (85, 96, 100, 100)
 
 
 class Faults:
@@ -39,6 +41,7 @@ class Faults:
             "crash store": self._crash_store,
             "pause store": self._pause_store,
             "slow store": self._slow_store,
+            "full store": self._fill_store,
             "slow link": self._slow_link,
             "break connection": self._break_connection,
             "break connection unnoticed": self._sever_connection,
@@ -60,6 +63,8 @@ class Faults:
             fleet.restart_store(name)
             fleet.stores[name].resume()
             fleet.stores[name].slowness_ms = 0
+            if fleet.stores[name].memory_percent:
+                fleet.fill_store(name, 0)
         for name in self._nodes:
             fleet.start_node(name)
             fleet.processes[name].resume()
@@ -181,3 +186,8 @@ class Faults:
 
     def _quicken(self, name: str) -> None:
         self._fleet.stores[name].slowness_ms = 0
+
+    def _fill_store(self, lasts_ms: int) -> None:
+        name = self._chance.choice(self._stores)
+        self._fleet.fill_store(name, self._chance.choice(FULL_PERCENTS))
+        self._later(lasts_ms, self._fleet.fill_store, name, 0)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from controlplane.machine import Happened, Probe, Probed, Tell, Told
+from controlplane.machine import Happened, Headroom, Probe, Probed, Tell, Told
 from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, ShardSeed, StorePlan
 from controlplane.requests import Found, Outcome, Read, Request
 from controlplane.simulator.bootstrap import new_twin
@@ -14,13 +14,15 @@ from controlplane.simulator.lanes import StoreLine
 from controlplane.simulator.network import Network
 from controlplane.simulator.process import NodeMaker, Process
 from controlplane.simulator.scenario import GroupShape, Scenario, round_trips
-from controlplane.simulator.stores import SimulatedStore
+from controlplane.simulator.stores import FULL_PERCENT, SimulatedStore
 from controlplane.simulator.world import SimulatedClock, World
 
 VERSION = 1
 SLOTS = 16_384
 CLOCK_OFFSET_MS_MAX = 10_000_000
 START_WITHIN_MS = 300
+LOOK_MS = 400
+"""So often nodes look at stores that were ever full."""
 
 
 class Fleet:
@@ -37,6 +39,7 @@ class Fleet:
         self._make_node = make_node
         self._chance = world.chance("fleet")
         self._lives: Counter[str] = Counter()
+        self._looked_at: set[str] = set()
         regions = scenario.region_of()
         self.round_trip_ms = round_trips(set(regions.values()))
         self.network = Network(world, regions, self.round_trip_ms, scenario.jitter, scenario.loss)
@@ -106,6 +109,21 @@ class Fleet:
         """Bring a stopped store back."""
         if not self.stores[name].up:
             self.stores[name].restart()
+
+    def fill_store(self, name: str, percent: int) -> None:
+        """From now on so much of a store's memory is in use; nodes see it when they next look."""
+        self.stores[name].memory_percent = percent
+        if name not in self._looked_at:
+            self._looked_at.add(name)
+            self.world.after(self._chance.randrange(LOOK_MS), self._look, name)
+
+    def _look(self, name: str) -> None:
+        store = self.stores[name]
+        seen = Headroom(name, store.memory_percent, FULL_PERCENT, None, None)
+        for node, process in self.processes.items():
+            if store.up:
+                self.network.datagram(name, node, process.deliver, seen)
+        self.world.after(LOOK_MS, self._look, name)
 
     # -- clients
 

@@ -26,6 +26,7 @@ ALL_FAULTS = (
     "crash store",
     "pause store",
     "slow store",
+    "full store",
     "slow link",
     "break connection",
     "break connection unnoticed",
@@ -106,7 +107,14 @@ def busy() -> Scenario:
         operations_per_s=400.0,
         meddling=0.05,
         faults_per_minute=10.0,
-        faults=("crash store", "crash store", "pause node", "partition", "break connection"),
+        faults=(
+            "crash store",
+            "crash store",
+            "full store",
+            "pause node",
+            "partition",
+            "break connection",
+        ),
         fault_ttl=(0.5, 15.0),
     )
 

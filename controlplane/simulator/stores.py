@@ -5,7 +5,8 @@ that no list is shared between a node and a store, and all comes out as it would
 
 A store does one call after the other. A call is executed at the end of its service time, and
 answered at once, as a store that flushes before it answers looks from outside: what a crash
-interrupts has not happened. A crash keeps the data.
+interrupts has not happened. A crash keeps the data. A store whose memory is full does what the
+real one does: it refuses calls, but for those that its library has shadows for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Any
 from controlplane.simulator.world import World
 from regions.codec import Reply, pack_reply, unpack
 from regions.scripts.model import StoreModel
+from regions.store_functions import CALL, READ, function_of
+
+FULL_PERCENT = 100
 
 Watcher = Callable[["SimulatedStore", list[list[Any]], Reply], None]
 
@@ -33,6 +37,8 @@ class SimulatedStore:
         self.up = True
         self.calls = 0
         self.slowness_ms = 0
+        self.memory_percent = 0  # in use
+        self.refused = 0  # calls, because memory was full
         self.watcher: Watcher | None = None
         self._world = world
         self._chance = chance
@@ -92,8 +98,17 @@ class SimulatedStore:
     def _execute(self, request: bytes, answer: Callable[[bytes], None]) -> None:
         self.calls += 1
         header, commands = unpack(request)
-        reply = self.twin.call(header, commands)
+        reply = self._reply(header, commands)
         self._world.note(self.name, request, reply.opseq)
         if self.watcher is not None:
             self.watcher(self, commands, reply)
         answer(pack_reply(reply))
+
+    def _reply(self, header: list[Any], commands: list[list[Any]]) -> Reply:
+        _, _, process, generation = header
+        announced = self.twin.state.generations.get(process) == generation
+        function = function_of(commands, announced)
+        if self.memory_percent >= FULL_PERCENT and function == CALL:
+            self.refused += 1
+            return Reply("OOM", "", "", "", 0, [])
+        return self.twin.call(header, commands, only_reads=function == READ)

@@ -26,7 +26,10 @@ def is_whole(fleet: Fleet) -> bool:
     return (
         sorted(fleet.processes) == ["n1", "n2"]
         and not any(process.paused for process in fleet.processes.values())
-        and all(store.up and not store.slowness_ms for store in fleet.stores.values())
+        and all(
+            store.up and not store.slowness_ms and not store.memory_percent
+            for store in fleet.stores.values()
+        )
         and not any(fleet.network.is_blocked(a, b) for a in places for b in places)
         and not fleet.deaf
     )
@@ -52,7 +55,9 @@ def test_a_fleet_is_whole_when_calm_has_come(kind: str) -> None:
         assert len(process.node.events) > answered[name] + 10  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("kind", ["crash node", "pause node", "cut one way", "crash store"])
+@pytest.mark.parametrize(
+    "kind", ["crash node", "pause node", "cut one way", "crash store", "full store"]
+)
 def test_a_fault_ends_by_itself(kind: str) -> None:
     world, fleet, faults = fleet_under(kind, per_minute=12)
     faults.start()
