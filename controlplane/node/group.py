@@ -198,7 +198,7 @@ class Group:
             self.saw(shard, store, [pe, pf, he, h, st, tgt, rvk], now_ms)
             if rev:
                 self.node.directory.placement_seen(self.sighted(shard), rev, placement)
-        if len(changed) >= OBSERVE_MAX:
+        if len(changed) + len(payload[1]) >= OBSERVE_MAX:  # there may be more: of deaths as well
             self._poll(store)
 
     # -- what is seen of shards

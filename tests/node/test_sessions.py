@@ -1,5 +1,8 @@
 """A node's sessions in a group: registered everywhere, replaced when spent; what hangs on it."""
 
+import pytest
+
+from controlplane.node import group
 from shards.leadership import State
 from tests.node.rig import Rig, Seat
 
@@ -91,6 +94,26 @@ def test_sessions_of_nobody_are_buried_in_the_end() -> None:
     rig.run(3 * rig.ttl_ms)
     assert "gone-1/1" not in rig.stores["s1"].state.groups["g"].live
     assert n1.serves("a")
+
+
+def test_a_new_node_is_not_kept_waiting_by_all_that_ever_died(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group, "OBSERVE_MAX", 10)
+    rig, _ = led_rig()
+    for number in range(200):
+        sid = f"gone-{number}/1"
+        for store in rig.stores:
+            rig.do(store, "register", sid, "gone", "eu", "//gone")
+            bury(rig, store, sid)
+    rig.run(rig.ttl_ms)
+    buried = [rig.stores[store].state.opseq for store in rig.stores]
+    n2 = rig.start("n2", ("n1", "n2"))
+    poll_ms = n2.group.times.poll_every_ms
+    rig.until(lambda: all(map(n2.group.watch.polled_ms.__getitem__, range(3))))
+    rig.run(2 * poll_ms)
+    since = [n2.group.watch.since(store) for store in range(3)]
+    assert all(upto >= opseq for upto, opseq in zip(since, buried, strict=True))
 
 
 def test_a_lane_that_does_not_answer_is_dropped_and_opened_again() -> None:
