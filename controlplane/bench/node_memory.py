@@ -19,7 +19,7 @@ from pathlib import Path
 
 from controlplane.bench.comparison import Tell
 from controlplane.bench.load import LoadBroken
-from controlplane.bench.node_writes import lone_node
+from controlplane.bench.lone_node import lone_node
 from controlplane.bench.report import Figure, Findings
 
 FEW, MANY = 100, 10_000
