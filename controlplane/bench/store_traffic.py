@@ -1,4 +1,4 @@
-"""How much work stores were given, asked of the stores themselves.
+"""How much work stores were given and what they hold, asked of the stores themselves.
 
 INFO is spoken by hand over a plain socket: one question a store before, one after, and nothing else
 that would count. A script's own commands are counted beside the calls, and so are bytes, so that a
@@ -30,7 +30,7 @@ def store_use(ports: Sequence[int]) -> StoreUse:
     """What these stores have done since they started, our questions excepted."""
     calls = inside = moved = 0
     for port in ports:
-        info = _info(port)
+        info = _info(port, "stats commandstats")
         moved += int(info["total_net_input_bytes"]) + int(info["total_net_output_bytes"])
         for name, value in info.items():
             if not name.startswith("cmdstat_"):
@@ -56,9 +56,14 @@ def use_per_second(ports: Sequence[int], seconds: float) -> StoreUse:
     )
 
 
-def _info(port: int) -> dict[str, str]:
+def memory_in_use(port: int) -> int:
+    """Bytes that a store has allocated, for its data and for all else."""
+    return int(_info(port, "memory")["used_memory"])
+
+
+def _info(port: int, sections: str) -> dict[str, str]:
     with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as connection:
-        connection.sendall(b"INFO stats commandstats\r\n")
+        connection.sendall(f"INFO {sections}\r\n".encode())
         stream = connection.makefile("rb")
         size = int(stream.readline().removeprefix(b"$"))
         text = stream.read(size).decode()

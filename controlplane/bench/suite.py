@@ -21,8 +21,10 @@ from controlplane.bench.lookups import measure_lookups
 from controlplane.bench.mass_failover import measure_mass_failover
 from controlplane.bench.node_memory import measure_memory
 from controlplane.bench.node_probe import NodeProbe, node_under_load
+from controlplane.bench.overwrites import Overwriting, measure_overwrites
 from controlplane.bench.report import Findings
 from controlplane.bench.resolve import measure_resolve
+from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
 from controlplane.bench.writes import CLIENTS, measure_http_writes, measure_node_writes
 from controlplane.ephemeral import ephemeral_directory
 
@@ -42,6 +44,8 @@ class Extent:
     shards: int = 12
     group: str = "region/eu-central-1"
     etcd: str = "etcd"
+    overwriting: Overwriting = field(default_factory=Overwriting)
+    catching_up: CatchingUp = field(default_factory=CatchingUp)
 
 
 @dataclass
@@ -127,6 +131,14 @@ class Bench:
         """A node that leads many shards which nobody uses."""
         return (measure_memory(self.tell),)
 
+    def overwrites(self) -> Sequence[Findings]:
+        """Few keys, written over and over."""
+        return (measure_overwrites(self.extent.overwriting, self.tell),)
+
+    def catch_up(self) -> Sequence[Findings]:
+        """A store that lacks a large shard."""
+        return (measure_catch_up(self.extent.catching_up, self.tell),)
+
 
 BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "writes": Bench.writes,
@@ -140,6 +152,8 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "mass-failover": Bench.mass_failover,
     "idle": Bench.idle,
     "memory": Bench.memory,
+    "overwrites": Bench.overwrites,
+    "catch-up": Bench.catch_up,
 }
 """By name, in the order in which `all` runs them: undisturbed ones first, killing ones last."""
 

@@ -27,6 +27,8 @@ NAMES = (
     "mass-failover",
     "idle",
     "memory",
+    "overwrites",
+    "catch-up",
 )
 """As in the suite, which is imported only when it runs."""
 
