@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ import redis
 from controlplane.bench.bench_fleet import one_region_topology
 from controlplane.cli.connection import FleetAccess, Problem
 from controlplane.cli.kv import key_path
-from controlplane.process_identity import identity_of
+from controlplane.process_identity import ProcessIdentity, identity_of
 from tests.integration.fleet_on_test import wait_for
 
 LEADPLANE = (sys.executable, "-m", "controlplane.cli.main")
 UP_S_MAX = 60
 PARTITION = "room"
-APPLIED, BYTES = 6, 11  # places in the line of a shard's bounds, see docs/STORE_FORMAT.md
+APPLIED, BASE, BYTES = 6, 9, 11  # places in a shard's line of bounds, see docs/STORE_FORMAT.md
+HASHES, SETS = ("kv", "id", "hi"), ("ix", "iq")
 
 
 class SmallFleet:
@@ -37,6 +39,15 @@ class SmallFleet:
     def put(self, name: str, value: bytes) -> None:
         """Write one key. Raises Problem."""
         self.access.send("PUT", key_of(name), body=value)
+
+    def get(self, name: str) -> bytes:
+        """Read one key at its leader. Raises Problem."""
+        return self.access.send("GET", key_of(name)).body
+
+    @property
+    def url(self) -> str:
+        """Where the node listens."""
+        return self.access.urls[0]
 
     def delete(self, name: str) -> None:
         """Delete one key. Raises Problem."""
@@ -123,6 +134,39 @@ class SmallFleet:
         key = f"lp:g:{shard['group']}:sh:{shard['shard']}"
         logs = [admin.hget(key, "log").split() for admin in self.admins.values()]
         return len({(log[APPLIED], log[BYTES]) for log in logs}) == 1
+
+    def record(self, store: str) -> dict[str, int]:
+        """How far the keys' shard is at a store: applied, log base, pages of which attempt."""
+        shard = self.shard()
+        key = f"lp:g:{shard['group']}:sh:{shard['shard']}"
+        log, staged = self.admins[store].hmget(key, "log", "sn")
+        bounds = log.split()
+        return {"ap": int(bounds[APPLIED]), "bs": int(bounds[BASE]), "sn": int(staged or 0)}
+
+    def contents(self, store: str) -> dict[str, str]:
+        """Digests of all that a store has applied of the keys' shard, by kind of key."""
+        shard, admin = self.shard(), self.admins[store]
+        keys = {p: f"lp:g:{shard['group']}:{p}:{shard['shard']}" for p in (*HASHES, *SETS)}
+        held: dict[str, Any] = {part: sorted(admin.hgetall(keys[part]).items()) for part in HASHES}
+        held |= {part: admin.zrange(keys[part], 0, -1, withscores=True) for part in SETS}
+        digests = {part: sha256(repr(each).encode()).hexdigest() for part, each in held.items()}
+        return {"ap": str(self.record(store)["ap"]), **digests}
+
+    def staged(self, store: str) -> list[bytes]:
+        """Keys of snapshots that are staged at a store."""
+        return list(self.admins[store].scan_iter("lp:stage:*", count=1_000))
+
+    def process(self, store: str) -> ProcessIdentity:
+        """The process that a store was started as."""
+        found = identity_of(self._stores[store])
+        assert found is not None, f"{store} has died"
+        return found
+
+    def copies_begun(self) -> int:
+        """How often the node has begun to copy to a store."""
+        text = self.access.send("GET", "/metrics").body.decode()
+        name = 'leadplane_events_total{kind="catching-up"} '
+        return sum(int(float(x[len(name) :])) for x in text.splitlines() if x.startswith(name))
 
     def none_has_died(self) -> bool:
         """Whether all stores are the processes that were started."""
