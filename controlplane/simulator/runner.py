@@ -37,6 +37,7 @@ class Report:
     trace_hash: str
     virtual_ms: int
     calls: int
+    refused: int  # calls, by stores that were full
     elections: int
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -87,6 +88,7 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
         trace_hash=world.trace_hash,
         virtual_ms=world.now_ms,
         calls=sum(store.calls for store in fleet.stores.values()),
+        refused=sum(store.refused for store in fleet.stores.values()),
         elections=witness.promises.epochs_won,
         outcomes=_outcomes(workload),
         faults=faults.counts,
