@@ -48,7 +48,7 @@ class CatchingUp:
     shard_bytes: int = 200_000_000
     value_bytes: int = 8_000
     writes_per_second: int = 1_000
-    seconds: float = 30.0
+    seconds: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)

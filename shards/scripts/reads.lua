@@ -6,7 +6,7 @@
 
 do
   local check = lp.check
-  local PAGE = 64
+  local PAGE, FEW = 64, 8
 
   -- What prevents reading, nil if nothing does; and whether the command itself is at fault.
   local function refused(on, epoch, committed)
@@ -73,7 +73,7 @@ do
   }
 
   -- Calls visit(name, key, record) for the index from `min` on, until it says false. A name whose
-  -- key is gone is passed over.
+  -- key is gone is passed over. Values may be large, and are read a few at a time.
   function lp.each_key(keys, min, visit)
     while true do
       local names = redis.call('ZRANGEBYLEX', keys.ix, min, '+', 'LIMIT', 0, PAGE)
@@ -81,9 +81,13 @@ do
       for i, name in ipairs(names) do
         found[i] = name:sub(name:find('\0', 1, true) + 1)
       end
-      for i, packed in ipairs(#found > 0 and redis.call('HMGET', keys.kv, unpack(found)) or {}) do
-        if not visit(names[i], found[i], packed) then
-          return
+      for first = 1, #found, FEW do
+        local last = math.min(first + FEW - 1, #found)
+        for i, packed in ipairs(redis.call('HMGET', keys.kv, unpack(found, first, last))) do
+          local at = first + i - 1
+          if not visit(names[at], found[at], packed) then
+            return
+          end
         end
       end
       if #names < PAGE then

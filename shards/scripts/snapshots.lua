@@ -12,6 +12,7 @@
 do
   local check = lp.check
   local PAGE = 64
+  local RECORD_COSTS = 1024 -- bytes; so that a page of small records takes no longer than others
   local PARTS = {'kv', 'ix', 'id', 'iq', 'hi'}
 
   -- The name of an id in a page: its sequence, a blank, the id.
@@ -81,7 +82,7 @@ do
       end
       local records, more = {}, 0
       local listed = list(lp.data_keys(on), after, function(record_name, packed)
-        room = room - #record_name - #packed
+        room = room - #record_name - #packed - RECORD_COSTS
         if #records > 0 and room < 0 then
           more = 1
           return false

@@ -31,6 +31,9 @@ from shards.scripts.on_shard import OnShard
 from shards.scripts.reads import key_of
 from shards.scripts.state import Data, size
 
+RECORD_COSTS: Final = 1_024
+"""Bytes; so that a page of small records takes a store no longer than others."""
+
 
 def _page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     name, part, after, max_bytes = arguments
@@ -43,7 +46,7 @@ def _page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     room = max_bytes
     for record_name, record in _LISTS[part](on.shard.data, after):
         packed = _PACKERS[part](record)
-        room -= size(record_name) + len(packed)
+        room -= size(record_name) + len(packed) + RECORD_COSTS
         if records and room < 0:
             return [Code.OK, on.shard.ap, records, 1]
         records.append([record_name, packed])

@@ -392,6 +392,13 @@ SNAPSHOT_RULES = [
         digest("kv", "", 0, is_=["BAD_COMMAND"]),
     ),
     rule(
+        "a page of small records holds few, since each of them takes time",
+        leading(),
+        append(FIVE, cm=5),
+        ask("page", "s", "kv", "", 2_100, is_=["OK", 5, [["p\0k1", ANY], ["p\0k2", ANY]], 1]),
+        ask("page", "s", "kv", "p\0k2", 9_999, is_=["OK", 5, [ANY, ANY, ["p\0k5", ANY]], 0]),
+    ),
+    rule(
         "what is staged is seen only when it is adopted, and no read before it is complete",
         leading(),
         append(FIVE[:1], cm=1),
