@@ -48,7 +48,7 @@ class CatchingUp:
     shard_bytes: int = 200_000_000
     value_bytes: int = 8_000
     writes_per_second: int = 1_000
-    seconds: float = 15.0
+    seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class CaughtUp:
     late_renewals: Spread
     """At the store that was brought along, during the copy."""
     writes: dict[str, Spread]
-    writes_failed: int
+    failures: dict[str, dict[str, int]]
+    """Writes that were not acknowledged, by phase and answer."""
     leadership_kept: bool
 
 
@@ -117,7 +118,8 @@ def judged(extent: CatchingUp, found: dict[str, Any]) -> Findings:
     renewals, writes = found["renewals"], found["writes"]
     before, during = renewals["before"]["p99_ms"], renewals["during"]["p99_ms"]
     unchanged = during <= max(before * UNCHANGED_RATIO, before + UNCHANGED_MS)
-    mib, failed = 1 << 20, found["writes_failed"]
+    mib = 1 << 20
+    failed = sum(sum(each.values()) for each in found["failures"].values())
     figures = [
         Figure("copied", round(found["shard_bytes"] / mib, 1), "MiB"),
         Figure("from its start until the store follows", found["copy_s"], "s"),
@@ -189,7 +191,7 @@ async def catch_up(folder: Path, extent: CatchingUp) -> CaughtUp:
             {phase: times.at(phase, *names) for phase in PHASES},
             times.at("during", late.spec.id),
             {phase: spread(each.durations_ms) for phase, each in writes.items()},
-            sum(each.failures.total() for each in writes.values()),
+            {phase: dict(each.failures) for phase, each in writes.items()},
             _log(alone).epoch == leadership_before,
         )
 
