@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from controlplane.store_config import find_store_binary
-from regions.codec import FORMAT, Reply, pack
+from regions.codec import FORMAT, Reply
 from regions.redis_store import RedisStore
 from regions.store import StoreAddress, StoreRoom
 from shards.entry import Entry, write_entry

@@ -41,7 +41,7 @@ def test_a_full_store_refuses_pages_and_takes_what_order_rests_on() -> None:
     first = write_entry(0, 0, 1, [["p", "p", "k", b"v", 1]])
     nothing = Entry(0, 0, 0, b"")
     append = ["append", "a", "1", SID, nothing.sequence, "0", nothing.chain, [first.blob], 1, 0]
-    page = ["stage", "a", "1", SID, 1, "kv", [["p\0k", pack([1, b"v"])]]]
+    page = ["stage", "a", "1", SID, 1, "kv", [["p\0k", b"1 v"]]]
     assert code_of(store, world, "register", SID, "n", "eu", "") == "OK"
     assert code_of(store, world, "prepare", "a", "1", SID, ["free"]) == "OK"
     fleet.fill_store("s1", 99)
