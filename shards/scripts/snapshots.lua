@@ -95,7 +95,7 @@ do
   }
 
   local NEXT_PART = {kv = 'id', id = 'hi', hi = ''}
-  local RECORD_COST = 64
+  local DIGESTED_COSTS = 64
 
   -- One sum over records from a place on, so that stores can be compared without sending them.
   lp.command.digest = {
@@ -118,7 +118,7 @@ do
         local listed = LISTS[part](keys, after, function(record_name, record)
           full = room <= 0
           if not full then
-            room = room - #record_name - #record - RECORD_COST
+            room = room - #record_name - #record - DIGESTED_COSTS
             pieces[#pieces + 1] = #record_name .. ' ' .. record_name .. #record .. ' ' .. record
             after = record_name
           end

@@ -69,7 +69,7 @@ def _digest(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
             if room <= 0:
                 return [Code.OK, applied, sha1(b"".join(pieces)).hexdigest(), part, after]
             named, packed = as_bytes(record_name), _PACKERS[part](record)
-            room -= len(named) + len(packed) + _RECORD_COST
+            room -= len(named) + len(packed) + _DIGESTED_COSTS
             pieces.append(b"%d %b%d %b" % (len(named), named, len(packed), packed))
             after = record_name
         part, after = _NEXT_PART[part], ""
@@ -77,7 +77,7 @@ def _digest(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
 
 
 _NEXT_PART: Final = {"kv": "id", "id": "hi", "hi": ""}
-_RECORD_COST: Final = 64
+_DIGESTED_COSTS: Final = 64
 
 
 def _list_kv(data: Data, after: str) -> list[tuple[str, Any]]:
