@@ -19,6 +19,7 @@ from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
 
 ASK_MS_MAX = 2_000
 PAGE = 1_000
+NAMED_MAX = 100  # to name one of more is work for nodes that have better things to do just now
 
 Said = TypeVar("Said")
 
@@ -50,6 +51,9 @@ async def look(urls: Sequence[str], at_least: int) -> FleetSight:
         if total < at_least:
             return _waiting(sight, "the shard map is not known everywhere")
         if known < total or here < total:
+            unled = total - min(known, here)
+            if unled > NAMED_MAX:
+                return _waiting(sight, f"{unled} shards have no leader yet")
             return _waiting(sight, await _unled(client, urls))
         led = {shard for shards in await _of_all(client, urls, _led_here) for shard in shards}
         if len(led) < total:
