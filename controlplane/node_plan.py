@@ -5,7 +5,9 @@ Made from the topology document and the node's own settings by the process (neve
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,13 @@ class ShardSeed:
     regions: tuple[str, ...]
 
 
+class Seeds(Protocol):
+    """The first shard map, which may be so long that nobody wants to keep it."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[ShardSeed]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PeerPlan:
     """Another node, as configured; nodes not listed are learnt from their sessions."""
@@ -73,6 +82,6 @@ class NodePlan:
     process: str
     groups: tuple[GroupPlan, ...]
     peers: tuple[PeerPlan, ...]
-    seeds: tuple[ShardSeed, ...]
+    seeds: Seeds
     region_rtt_ms: dict[tuple[str, str], float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)

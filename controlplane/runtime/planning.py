@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controlplane.first_shards import first_shards
+from controlplane.first_shards import FirstShards
 from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, StorePlan
 from controlplane.settings import NodeSettings
 from regions.membership import GroupDescription
@@ -29,7 +29,7 @@ def make_plan(
         peers=tuple(
             PeerPlan(node.id, node.region, node.url) for node in topology.nodes if node != site
         ),
-        seeds=first_shards(topology, settings.first_shards.count, settings.first_shards.survival),
+        seeds=FirstShards(topology, settings.first_shards.count, settings.first_shards.survival),
         region_rtt_ms={(a, b): topology.round_trip_ms(a, b) for a in names for b in names},
         limits=settings.limits.limits(),
     )

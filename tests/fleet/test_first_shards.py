@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from controlplane.first_shards import first_shards
+from controlplane.first_shards import FirstShards
 from controlplane.survival import Survival
 from regions.reference import default_topology
 from shards.keyspace import SLOTS
@@ -18,8 +18,9 @@ REGIONS = tuple(region.name for region in TOPOLOGY.regions)
 @pytest.mark.parametrize("count", [1, 2, 3, 12, 1000])
 @pytest.mark.parametrize("survival", list(Survival))
 def test_every_slot_belongs_to_exactly_one_shard(count: int, survival: Survival) -> None:
-    seeds = first_shards(TOPOLOGY, count, survival)
-    assert len(seeds) == len({seed.shard for seed in seeds}) == count
+    first = FirstShards(TOPOLOGY, count, survival)
+    seeds = tuple(first)
+    assert len(first) == len(seeds) == len({seed.shard for seed in seeds}) == count
     assert seeds[0].first_slot == 0
     assert seeds[-1].end_slot == SLOTS
     assert all(left.end_slot == right.first_slot for left, right in pairwise(seeds))
@@ -27,7 +28,7 @@ def test_every_slot_belongs_to_exactly_one_shard(count: int, survival: Survival)
 
 
 def test_regions_are_preferred_in_turn_and_goals_alternate() -> None:
-    seeds = first_shards(TOPOLOGY, 6, Survival.MIXED)
+    seeds = tuple(FirstShards(TOPOLOGY, 6, Survival.MIXED))
     a, b, c = REGIONS
     assert [(seed.group, seed.regions) for seed in seeds] == [
         ("global", (a, b, c)),
@@ -47,4 +48,4 @@ def test_regions_are_preferred_in_turn_and_goals_alternate() -> None:
     ],
 )
 def test_one_goal_for_all(survival: Survival, groups: set[str]) -> None:
-    assert {seed.group for seed in first_shards(TOPOLOGY, 9, survival)} == groups
+    assert {seed.group for seed in FirstShards(TOPOLOGY, 9, survival)} == groups
