@@ -106,8 +106,8 @@ class Leadership:
     """One shard at one process. `held` is B: stores that acknowledged a grant of this epoch."""
 
     __slots__ = (
-        "_desk", "_election", "_recovery", "announced", "before", "catch_ups", "epoch",
-        "former", "held", "log", "session", "shard", "sighted", "state", "tenures", "why",
+        "_desk", "_earlier", "_election", "_recovery", "announced", "before", "catch_ups", "epoch",
+        "former", "held", "log", "session", "shard", "sighted", "state", "why",
     )  # fmt: skip
 
     def __init__(self, sighted: Sighted, desk: Desk, session: Session) -> None:
@@ -120,7 +120,7 @@ class Leadership:
         self.catch_ups: dict[int, CatchUp] | None = None
         self.log: Log | None = None
         self.epoch = 0
-        self.tenures: list[tuple[int, str]] = []  # (epoch, session) of grants that may be left
+        self._earlier: tuple[tuple[int, str], ...] = ()  # (epoch, session) stood at before
         self.held = 0
         self.announced = 0  # epoch whose opening has been told
         self.former: Former | None = None
@@ -161,6 +161,11 @@ class Leadership:
         until = former.session.until_ms(former.held)
         return until is not None and until > now_ms
 
+    @property
+    def tenures(self) -> tuple[tuple[int, str], ...]:
+        """(epoch, session) of every grant that a store may still have, the newest last."""
+        return (*self._earlier, (self.epoch, self.session.sid))
+
     # -- standing
 
     def stand(
@@ -173,9 +178,10 @@ class Leadership:
         leading = self.sighted.leading_grant()
         if leading is not None:
             self.before = (leading.holder, leading.epoch)
+        if self.epoch:
+            self._earlier = self.tenures
         self.session = session
         self.epoch = self.sighted.tried = self.sighted.greatest_promise() + 1
-        self.tenures.append((self.epoch, session.sid))
         self.held = 0
         self.why = why
         self._recovery = None
@@ -349,7 +355,7 @@ class Leadership:
         if self.state is not State.HANDED:
             self.held |= 1 << store
         if self.held == (1 << self._desk.stores) - 1:
-            del self.tenures[:-1]  # no store has an older grant of ours
+            self._earlier = ()  # no store has an older grant of ours
 
     def _committed(self, log: Log, now_ms: int) -> None:
         if self.state is State.RECOVERING and log.is_open:

@@ -38,7 +38,7 @@ class LettingGo:
     def __init__(self, group: Group) -> None:
         self._group = group
         self._debts: dict[str, set[Debt]] = {}
-        self._seen: set[str] = set()  # shards at which some store showed a grant of ours
+        self._seen: set[str] = set()  # not led; some store showed a grant of ours, or may
 
     @property
     def not_vouched_for(self) -> set[str]:
@@ -58,6 +58,7 @@ class LettingGo:
     def ended(self, leadership: Leadership, release: int) -> None:
         """A leadership is over: every epoch it stood at is released at the stores of `release`."""
         shard = leadership.shard
+        self._seen.add(shard)
         for store in bits(release):
             for epoch, sid in leadership.tenures:
                 debt = Debt(store, epoch, sid)
@@ -65,8 +66,9 @@ class LettingGo:
                 self._pay(shard, debt)
 
     def shown(self, shard: str) -> None:
-        """A store showed a grant of ours."""
-        self._seen.add(shard)
+        """A store showed a grant of ours; one of a shard led here is as it should be."""
+        if shard not in self._group.led:
+            self._seen.add(shard)
 
     def sweep(self) -> None:
         """Ask again where no answer came; release what was forgotten."""
