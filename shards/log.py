@@ -33,6 +33,7 @@ from shards.trimming import STEP_BYTES, STEP_ENTRIES, Hold, Trimming
 
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
+YOUNG_ENTRIES = 4  # so many from the opening one on are kept for stores that were not asked yet
 NOWHERE = Entry(0, 0, 0, b"")
 
 
@@ -106,7 +107,7 @@ class Log:
         self._voters = voters
         self._entries: list[Entry] = []
         self._bytes = 0
-        self.followers = [Follower() for _ in range(stores)]
+        self.followers = tuple(Follower() for _ in range(stores))
 
     # -- writing
 
@@ -373,10 +374,16 @@ class Log:
         """Drop entries that every store within reach has, and more when there is no room for them.
 
         A store whose probe is under way will need them in a moment: without them, the farthest
-        store of a group would have to be copied to after every election. And so will one to which
-        entries are copied: without them, the copy would never get to the end while others write.
+        store of a group would have to be copied to after every election, and so would one that has
+        not been asked yet when many elections are on. And so will one to which entries are copied:
+        without them, the copy would never get to the end while others write.
         """
-        near = [f.covered for f in self.followers if f.stream is Stream.FLOWING or f.probing]
+        is_young = self.last.sequence - self.opening <= YOUNG_ENTRIES
+        near = [
+            f.covered
+            for f in self.followers
+            if f.stream is Stream.FLOWING or f.probing or (is_young and f.round == 0)
+        ]
         near += [f.awaited for f in self.followers if f.awaited is not None]
         upto = min([self.commit, *near])
         if self._bytes > CACHE_BYTES_MAX:

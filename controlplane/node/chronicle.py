@@ -1,8 +1,9 @@
 """The history of leadership as the system shard keeps it: rows imported once each, and chained.
 
 Theory of operation. Leaders report the epochs they opened, again and again until they are told that
-a row is kept. The global leader writes what was reported in entries of at most `ROWS_MAX` rows, one
-entry at a time, each row carrying the hash of the row before it. It first reads whether a row is
+a row is kept. The global leader writes what was reported one entry at a time, each of at most
+`ROWS_MAX` rows and of no more than the stores have room for beside renewals, each row carrying the
+hash of the row before it. It first reads whether a row is
 there already, since a report whose acknowledgement got lost comes again, and a row written twice
 would break the chain. A row is acknowledged when it was found there, or when its entry is
 committed: never before, or a leader that is lost takes the row along.
@@ -72,10 +73,10 @@ class Chronicle:
             batch = self._batch = None
         if batch is None and self._inbox and now_ms >= self._next_entry_ms:
             self._next_entry_ms = now_ms + ENTRY_EVERY_MS
-            self._look_up(group, leadership)
+            self._look_up(group, leadership, max(1, min(ROWS_MAX, group.room)))
 
-    def _look_up(self, group: Group, leadership: Leadership) -> None:
-        batch = Batch(leadership.epoch, sorted(self._inbox)[:ROWS_MAX])
+    def _look_up(self, group: Group, leadership: Leadership, rows_max: int) -> None:
+        batch = Batch(leadership.epoch, sorted(self._inbox)[:rows_max])
         names = [_name_of(key) for key in batch.keys]
 
         def reply(result: list[Any] | None, now_ms: int) -> None:

@@ -10,7 +10,8 @@ over by itself, and an old placement never wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,9 @@ SYSTEM = "system"
 MAP = "map"
 MAP_PREFIX = "{map}/"
 SCAN_BYTES = 256 * 1024
-PLACE_MAX = 200
+PLACE_MAX = 1_000  # shards looked at in one turn
+PLACE_AGAIN_MS = 50
+PLACE_PATIENCE_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ class MapRow:
     def read(cls, key: str, value: bytes | str, revision: int) -> MapRow:
         """From the system shard; raises ValueError when it is not a row."""
         group, first, end, regions = unpack(as_bytes(value))
-        name, names = intern(key.removeprefix(MAP_PREFIX)), tuple(map(intern, regions))
-        return cls(name, intern(group), first, end, names, revision)
+        name = intern(key.removeprefix(MAP_PREFIX))
+        return cls(name, intern(group), first, end, tuple(regions), revision)
 
 
 class Directory:
@@ -59,13 +62,15 @@ class Directory:
         self._node = node
         self._group = system_group
         self.rows: dict[str, MapRow] = {}
+        self._preferences: dict[tuple[str, ...], tuple[str, ...]] = {}  # few: each is kept once
         self.version = 0
         self._applied: int | None = None  # log position reached; None: scan first
         self._scan_from: int | None = None
         self._busy = False
         self._next_ms = 0
         self._place_after_ms = 0
-        self._unplaced: set[str] = set()
+        self._unplaced: dict[str, None] = {}
+        self._awaited: dict[str, int] = {}  # placed by somebody, as expected; else again then
 
     @property
     def deadline_ms(self) -> int:
@@ -149,8 +154,9 @@ class Directory:
 
     def _put(self, key: str, value: bytes | str, revision: int) -> None:
         row = MapRow.read(key, value, revision)
+        row = replace(row, regions=self._preference(row.regions))
         self.rows[row.shard] = row
-        self._unplaced.add(row.shard)
+        self._unplaced[row.shard] = None
         self._node.map_changed(row)
 
     # -- placements
@@ -160,26 +166,39 @@ class Directory:
         if rev > sighted.placement_rev and placement:
             regions, pin = unpack(as_bytes(placement))
             sighted.placement_rev = rev
-            sighted.regions = tuple(regions)
-            sighted.pin = pin
+            sighted.regions = self._preference(tuple(regions))
+            sighted.pin = intern(pin)
+
+    def _preference(self, regions: tuple[str, ...]) -> tuple[str, ...]:
+        return self._preferences.setdefault(regions, regions)
 
     def _place(self, now_ms: int) -> None:
-        budget = PLACE_MAX
+        """Let the first candidate place each shard, as fast as renewals permit; then any node."""
         self._place_system()
-        for shard in sorted(self._unplaced):
+        room = {name: group.room for name, group in self._node.groups.items()}
+        overdue = list(takewhile(lambda shard: self._awaited[shard] <= now_ms, self._awaited))
+        for shard in [*overdue, *islice(self._unplaced, PLACE_MAX)]:
             row = self.rows.get(shard)
             group = None if row is None else self._node.groups.get(row.group)
+            late = self._awaited.pop(shard, None) is not None
             if row is None or group is None or group.session is None:
-                self._unplaced.discard(shard)
+                self._unplaced.pop(shard, None)
                 continue
-            if group.sighted(shard).placement_rev >= row.revision:
-                self._unplaced.discard(shard)
-                continue
-            self._send_place(group, shard, row.revision, row.regions)
-            budget -= 1
-            if budget <= 0:
-                self._place_after_ms = now_ms + 50
-                return
+            sighted = group.sighted(shard)
+            if sighted.placement_rev < row.revision:
+                desk = self._node.standing[row.group]
+                if late or desk.order(sighted)[:1] == [self._node.plan.node]:
+                    if room[row.group] <= 0:
+                        self._unplaced[shard] = None
+                        continue
+                    room[row.group] -= 1
+                    self._send_place(group, shard, row.revision, row.regions)
+                self._awaited[shard] = now_ms + PLACE_PATIENCE_MS
+            self._unplaced.pop(shard, None)
+        if self._unplaced:
+            self._next_ms = self._place_after_ms = now_ms + PLACE_AGAIN_MS
+        elif not self._awaited:
+            self._unplaced, self._awaited = {}, {}  # those emptied keep the room they once took
 
     def _place_system(self) -> None:
         group = self._group

@@ -11,6 +11,7 @@ lagging stores).
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,11 @@ class Group:
         self.by_holder: dict[str, set[str]] = {}
         self.revoked: set[str] = set()  # shards at which some store shows a revoked grant
         self.let_go: dict[str, str] = {}  # free shards: the session that had them last
+        self.took_ms: dict[str, int] = {}  # when a holder was last seen with another shard
         self.led: dict[str, Leadership] = {}
         self.standing: dict[str, Leadership] = {}
         self.urgent: list[dict[str, Leadership]] = [{} for _ in range(self.stores)]
+        self.returning: list[dict[str, None]] = [{} for _ in range(self.stores)]  # streams to begin
         self.lazy: list[dict[str, int]] = [{} for _ in range(self.stores)]
         self.unanswered: list[dict[str, None]] = [{} for _ in range(self.stores)]
         self.letting_go = LettingGo(self)
@@ -97,8 +100,7 @@ class Group:
         session.registered(store, result[0])
         if session.live_at(store):
             self.renew_due.add(store)
-            for leadership in self.led.values():
-                self.urgent[store][leadership.shard] = leadership
+            self.begin_anew(store)
 
     def until_ms(self) -> int | None:
         """Until when a grant held at every voter would be a lease of the present session."""
@@ -127,7 +129,7 @@ class Group:
         for session in self.sessions.values():
             if session.standing[store] is Standing.ABSENT:
                 self._register(session, store)
-        self.urgent[store].update(self.led)
+        self.begin_anew(store)
         self.unsure[store].update(self.led)  # none is vouched for before its stream is certain
         self.renew_due.add(store)
         self._poll(store)
@@ -135,6 +137,7 @@ class Group:
     def disconnected(self, store: int) -> None:
         """A lane was lost."""
         self.urgent[store].clear()
+        self.returning[store].clear()
         self.lazy[store].clear()
         self.unanswered[store].clear()
         for leadership in self.led.values():
@@ -142,9 +145,23 @@ class Group:
 
     def declined(self, store: int) -> None:
         """A store refused a call that the next ones built on: all streams there start anew."""
-        self.urgent[store].update(self.led)
+        self.begin_anew(store)
         self.unsure[store].update(self.led)
         self.renew_due.add(store)
+
+    def begin_anew(self, store: int) -> None:
+        """Every shard led here has something for this store: as fast as renewals there permit."""
+        self.returning[store].update(dict.fromkeys(self.led))
+
+    @property
+    def room(self) -> int:
+        """How many shards may be asked of every store within reach now, by work that can wait."""
+        rooms = [
+            lane.pace.room - len(urgent)
+            for lane, urgent in zip(self.lanes, self.urgent, strict=True)
+            if lane.is_up
+        ]
+        return max(0, min(rooms, default=0))
 
     # -- ticks
 
@@ -221,7 +238,7 @@ class Group:
         if grant.is_held and self.is_mine(grant.holder):
             self.letting_go.shown(shard)
         after = self._holder_of(sighted)
-        self.reindex(shard, before, after)
+        self._reindex(shard, before, after, now_ms)
         if after:
             self.let_go.pop(shard, None)
         elif before:
@@ -250,16 +267,18 @@ class Group:
         leading = sighted.leading_grant()
         return "" if leading is None else leading.holder
 
-    def reindex(self, shard: str, old: str, new: str) -> None:
+    def _reindex(self, shard: str, old: str, new: str, now_ms: int) -> None:
         """Move a shard between holders; "" is nobody."""
         if old == new:
             return
-        holders = self.by_holder.get(old)
-        if holders is not None:
-            holders.discard(shard)
-            if not holders:
+        shards = self.by_holder.get(old)
+        if shards is not None:
+            shards.discard(shard)
+            if not shards:
                 del self.by_holder[old]
+                self.took_ms.pop(old, None)
         self.by_holder.setdefault(new, set()).add(shard)
+        self.took_ms[new] = now_ms
 
     # -- appends and renewals, composed when a call leaves
 
@@ -291,6 +310,7 @@ class Group:
 
     def _append(self, store: int, now_ms: int, everything: bool) -> None:
         urgent, lazy = self.urgent[store], self.lazy[store]
+        self._return(store)
         for shard, due_ms in list(lazy.items()):
             if due_ms > now_ms and not everything:
                 break
@@ -303,17 +323,30 @@ class Group:
                 return
             room -= self._append_one(store, urgent.pop(shard), room, now_ms)
 
+    def _return(self, store: int) -> None:
+        """Take up as many streams that begin anew as the pace of this lane has room for."""
+        returning, urgent = self.returning[store], self.urgent[store]
+        room = self.lanes[store].pace.room - len(urgent) if returning else 0
+        for shard in list(islice(returning, max(0, room))):
+            del returning[shard]
+            if shard in self.led:
+                urgent[shard] = self.led[shard]
+
     def _confirm(self, store: int, now_ms: int) -> None:
         """What was sent and is not answered is confirmed in the renewal's own call.
 
         A store may refuse a single call and take the next. The renewal would then vouch for what
-        was lost with it.
+        was lost with it. It vouches for nothing that is not served, so that is left out: after a
+        mass failure there is much of it.
         """
-        for shard in list(self.unanswered[store]):
+        unanswered = self.unanswered[store]
+        for shard in list(unanswered):
             leadership = self.led.get(shard)
+            if leadership is not None and not leadership.serves(now_ms):
+                continue
             found = None if leadership is None else leadership.confirm(store, now_ms)
             if found is None:
-                del self.unanswered[store][shard]
+                del unanswered[shard]
             else:
                 self.ask(store, *found)
 

@@ -115,7 +115,7 @@ class StoreRooms:
         for group in self._node.groups.values():
             number = None if lane is None else group.store_of(lane)
             if number is not None:
-                group.urgent[number].update(group.led)
+                group.begin_anew(number)
 
     def _judge(self) -> None:
         full = any(room.level >= Level.FULL for room in self._rooms.values())

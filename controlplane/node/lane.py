@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controlplane.machine import Call
+from controlplane.node.pace import Pace
 from regions.codec import FORMAT, Code, Reply
 from regions.latency import TTL_FLOOR_MS, TTL_ROUND_TRIPS, RoundTrip, timeouts_for
 
@@ -33,7 +34,8 @@ class Lane:
 
     __slots__ = (
         "_process", "_samples", "_waiting", "away_until_ms", "generation", "heard_ms",
-        "incarnation", "opseq", "quarantined", "refusal", "round_trip", "round_trip_ms", "sent_ms",
+        "incarnation", "opseq", "pace", "quarantined", "refusal", "round_trip", "round_trip_ms",
+        "sent_ms",
         "shortest_ttl_ms", "store", "timeout_ms", "under_way", "window",
     )  # fmt: skip
 
@@ -46,6 +48,7 @@ class Lane:
         self.generation = 0
         self._waiting: list[tuple[list[Any], Take]] = []
         self.under_way: deque[tuple[int, list[Take]]] = deque()
+        self.pace = Pace()
         self.sent_ms = 0
         self.heard_ms: int | None = None
         self.away_until_ms = -1  # this process was paused, or late, until then
@@ -104,6 +107,7 @@ class Lane:
     def ask(self, command: list[Any], take: Take) -> None:
         """Queue a command; without a connection it is lost when the queue is next failed."""
         self._waiting.append((command, take))
+        self.pace.asked += 1
 
     def call(self, now_ms: int) -> Call | None:
         """Everything that waits, as one call sent at `now_ms`."""
@@ -121,6 +125,7 @@ class Lane:
         self.sent_ms = sent_ms
         self.heard_ms = now_ms
         self.measured(sent_ms, now_ms - sent_ms)
+        self.pace.answered(len(takes), sent_ms, now_ms, self.timeout_ms // 2)
         refusal = self._refusal(reply, len(takes))
         if refusal:
             self.refusal = refusal
@@ -146,6 +151,7 @@ class Lane:
         sent_ms, takes = self.under_way.popleft()
         self.heard_ms = now_ms
         self.measured(sent_ms, now_ms - sent_ms)
+        self.pace.answered(len(takes), sent_ms, now_ms, self.timeout_ms // 2)
         for take in takes:
             take(None, now_ms)
 
@@ -160,6 +166,7 @@ class Lane:
         takes += [take for _, take in self._waiting]
         self.under_way.clear()
         self._waiting.clear()
+        self.pace.lost()
         for take in takes:
             take(None, now_ms)
 

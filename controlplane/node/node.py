@@ -32,6 +32,7 @@ from controlplane.machine import (
 )  # fmt: skip
 from controlplane.node.census import GLOBAL, Census
 from controlplane.node.copies import Copies
+from controlplane.node.demand import Demand
 from controlplane.node.digests import Digests
 from controlplane.node.directory import Directory, MapRow
 from controlplane.node.duties import Duties
@@ -86,6 +87,7 @@ class Node:
         self._fetches: dict[int, Reply] = {}
         self.lanes: dict[str, Lane] = {}
         limits = plan.limits
+        self.demand = Demand()
         self.requests = OpenRequests(self.out, limits.write_timeout_ms, limits.read_timeout_ms)
         self.headroom = StoreRooms(self)
         self.upkeep = Upkeep(self)
@@ -180,6 +182,7 @@ class Node:
         self.probing.advance(now_ms)
         self.hearsay.advance(now_ms)
         self.serving.sweep(now_ms)
+        self.demand.advance(now_ms)
         self.requests.expire(now_ms)
         self.parking.expire()
 
@@ -287,6 +290,7 @@ class Node:
 
     def _requested(self, number: int, request: Request) -> None:
         self.requests.begin(number, request, self.now_ms)
+        self.demand.asked(request.shard)
         self.resubmit(number, request, self.now_ms)
 
     def resubmit(self, number: int, request: Request, now_ms: int) -> None:

@@ -3,14 +3,16 @@
 Theory of operation. For every shard the live nodes of its group have an order that all of them
 compute alike: first by the regions the placement prefers, then by a hash of node and shard, which
 spreads the shards over the nodes of a region. The first in order stands at once when the shard is
-open; each next one a step later, if it is still open. A candidate stands only when a majority of
-stores is expected to grant (shards/election.pre_vote), and after a lost election waits a random
-time that grows with every loss.
+open; each next one a step later, if it is still open, or a step after a better one was last seen to
+take any shard: it has much to do, and will come to this one. A candidate stands only when a
+majority of stores is expected to grant (shards/election.pre_vote), and after a lost election waits
+a random time that grows with every loss.
 
 A shard is *open* when nobody holds it, when its holder has been silent for the whole wait, when it
 was handed to this process, or when it was revoked and the wait has passed, though its holder goes
 on renewing. Shards are looked at by holder, so that a healthy fleet of any size costs nothing here;
-after a mass failure they are taken in chunks. Who let a shard go is not waited for.
+after a mass failure they are taken in chunks, the busiest first, as many as the stores take without
+keeping a renewal waiting (controlplane/node/pace). Who let a shard go is not waited for.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ STANDING_MAX = 1024  # elections under way at once
 # A store that was not heard of yet counts as free: what the others show says more.
 MOST_TELLING = ("handover", "revoked", "dead", "mine", "free")
 STUCK_TTLS = 4
+BUSY_TTLS = 4  # one that is taking over shard after shard is waited for so long
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class StandingDesk:
         self._cooling: dict[str, int] = {}  # evicted here: do not stand before
         self._alive: list[tuple[str, str]] = []  # (node, region), sorted
         self._appeared_ms: dict[str, int] = {}
+        self._took_ms: dict[str, int] = {}  # when a living node was last seen to take a shard
         self.special: set[str] = set()  # handed to us: look at once
         self._taken_away: set[str] = set()  # ... by a holder that was evicted
         self.why: dict[str, str] = {}
@@ -94,7 +98,7 @@ class StandingDesk:
         open_now = self._open_shards(now_ms)
         self._woken = False
         self._next_look_ms = now_ms + max(LOOK_EVERY_MS, len(open_now) // 100)
-        budget = min(CHUNK_MAX, STANDING_MAX - len(self._group.standing))
+        budget = min(CHUNK_MAX, STANDING_MAX - len(self._group.standing), self._group.room)
         for shard in open_now:
             if budget <= 0:
                 return
@@ -122,6 +126,7 @@ class StandingDesk:
             and not self._node.census.is_draining(process_of(p.sid))
         ]
         self._appeared_ms = {p.node: p.appeared_ms for p in live}
+        self._took_ms = {p.node: group.took_ms.get(p.sid, 0) for p in live}
         found = {(p.node, p.region) for p in live}
         if group.session is not None:
             found.add((plan.node, plan.region))
@@ -138,7 +143,7 @@ class StandingDesk:
             if self._is_gone(holder, now_ms):
                 found.update(s for s in shards if s not in group.led)
         self._forget_closed(found)
-        in_order = sorted(found)
+        in_order = self._node.demand.busiest_first(found)
         if SYSTEM in found:
             in_order.remove(SYSTEM)
             in_order.insert(0, SYSTEM)
@@ -186,10 +191,10 @@ class StandingDesk:
         return min((ms for ms in reached if ms > now_ms), default=None)
 
     def _forget_closed(self, open_now: set[str]) -> None:
-        for shard in [s for s in self._attempts if s not in open_now]:
-            if shard not in self._group.led:
-                del self._attempts[shard]
-                self.why.pop(shard, None)
+        """Keep what is open or stood for; in new dicts, since emptied ones keep their room."""
+        led = self._group.led
+        self._attempts = {s: a for s, a in self._attempts.items() if s in open_now or s in led}
+        self.why = {s: why for s, why in self.why.items() if s in self._attempts}
 
     # -- one shard
 
@@ -233,8 +238,11 @@ class StandingDesk:
         if sighted.shard in self.special:
             return attempt.backoff_ms  # evicted once, perhaps; but wanted now
         turn_ms = max(attempt.backoff_ms, self._cooling.get(sighted.shard, 0))
-        step_ms = self._group.times.poll_every_ms + 4 * self._round_trip_ms()
-        return max(turn_ms, attempt.open_since_ms + self._place(sighted) * step_ms)
+        times, ahead = self._group.times, self._ahead(sighted)
+        took_ms = max((self._took_ms.get(node, 0) for node in ahead), default=0)
+        busy_ms = min(took_ms, attempt.open_since_ms + BUSY_TTLS * times.ttl_ms)
+        step_ms = times.poll_every_ms + 4 * self._round_trip_ms()
+        return max(turn_ms, max(attempt.open_since_ms, busy_ms) + len(ahead) * step_ms)
 
     def _try(self, sighted: Sighted, attempt: Attempt, now_ms: int) -> bool:
         group, shard = self._group, sighted.shard
@@ -256,8 +264,8 @@ class StandingDesk:
         leadership.stand(session, prospect.conditions, why, now_ms)
         return True
 
-    def _place(self, sighted: Sighted) -> int:
-        """How many candidates come before this node.
+    def _ahead(self, sighted: Sighted) -> list[str]:
+        """The candidates that come before this node.
 
         One that gave the shard up, or lost it to a revocation, does not come for it. One that
         appeared after the holder's last sign of life is not waited for, since it is not ready yet;
@@ -269,8 +277,8 @@ class StandingDesk:
         ahead = order[: order.index(here)] if here in order else order
         signed_ms = self._last_sign_ms(sighted)
         if signed_ms is None or self._group.started_ms > signed_ms:
-            return len(ahead)
-        return sum(self._appeared_ms.get(node, 0) <= signed_ms for node in ahead)
+            return ahead
+        return [node for node in ahead if self._appeared_ms.get(node, 0) <= signed_ms]
 
     def _unwilling(self, sighted: Sighted) -> set[str]:
         """Nodes that hold a revoked grant, or were the last to let the shard go."""

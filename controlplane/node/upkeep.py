@@ -43,10 +43,11 @@ class Upkeep:
         """Heed fences at once; sweep for the rest a few times a TTL."""
         for group in self._node.groups.values():
             self._note_lease(group, now_ms)
-            for shard in sorted(group.shaky):
+            room = group.room if group.shaky else 0
+            for shard in self._node.demand.busiest_first(group.shaky):
                 leadership = group.led.get(shard)
-                if leadership is not None:
-                    self._heed(group, leadership, now_ms)
+                if leadership is not None and self._heed(group, leadership, room > 0, now_ms):
+                    room -= 1
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + 500
             for group in self._node.groups.values():
@@ -55,7 +56,8 @@ class Upkeep:
 
     # -- fences
 
-    def _heed(self, group: Group, leadership: Leadership, now_ms: int) -> None:
+    def _heed(self, group: Group, leadership: Leadership, has_room: bool, now_ms: int) -> bool:
+        """Stand again or stop, where that is due; says whether a new election was begun."""
         fenced = leadership.fenced_at
         if leadership.state is State.RECOVERING and fenced:
             leadership.end("fenced", now_ms)
@@ -65,9 +67,12 @@ class Upkeep:
                 self._node.happened("fenced", leadership.shard, leadership.epoch, {})
                 leadership.end("fenced", now_ms)
             elif (fenced or moved) and leadership.serves(now_ms):
-                self._node.standing[group.group].again(leadership, now_ms)
+                if has_room:
+                    self._node.standing[group.group].again(leadership, now_ms)
+                    return True
             elif moved and group.until_ms() is not None:
                 leadership.end("expired", now_ms)
+        return False
 
     # -- revocations and releases
 

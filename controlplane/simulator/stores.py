@@ -39,6 +39,7 @@ class SimulatedStore:
         self.slowness_ms = 0
         self.memory_percent = 0  # in use
         self.refused = 0  # calls, because memory was full
+        self.bytes_per_ms: int | None = None  # None: the size of a call makes no difference
         self.watcher: Watcher | None = None
         self._world = world
         self._chance = chance
@@ -55,7 +56,7 @@ class SimulatedStore:
             self._held_back.append((request, answer))
             return
         now_ms = self._world.now_ms
-        done_ms = max(self._busy_until_ms, now_ms) + self._service_ms()
+        done_ms = max(self._busy_until_ms, now_ms) + self._service_ms(len(request))
         self._busy_until_ms = done_ms
         if done_ms == now_ms and not self._queued:
             self._execute(request, answer)
@@ -87,8 +88,9 @@ class SimulatedStore:
         self.up = True
         self.twin.restart(f"{self.name}-run-{self._runs}")
 
-    def _service_ms(self) -> int:
-        return self.slowness_ms + (self._chance.random() < 0.2)
+    def _service_ms(self, size_bytes: int) -> int:
+        work_ms = 0 if self.bytes_per_ms is None else size_bytes // self.bytes_per_ms
+        return self.slowness_ms + work_ms + (self._chance.random() < 0.2)
 
     def _take(self, run: int, request: bytes, answer: Callable[[bytes], None]) -> None:
         if run == self._runs:
