@@ -342,6 +342,8 @@ class Leadership:
                     self._desk.dirty(self)  # what this store has may now bring others up to it
                 elif log.wants(store, self.serves(now_ms)):
                     self._desk.lazily(self, now_ms)
+                else:
+                    log.forget()  # this may have been the last store that needed what is kept
             elif result[0] == Code.GAP:
                 self._adopted(store)
                 log.gap(store, number, result[5:])

@@ -180,3 +180,13 @@ def test_two_that_stand_at_once_end_with_one_that_leads() -> None:
     refused = other.answers[number]
     assert isinstance(refused, Refused)
     assert refused.problem is Problem.NOT_LEADER
+
+
+def test_an_idle_leader_keeps_no_entry_that_every_store_has() -> None:
+    rig, seat = led_rig("n1")
+    seat.put("a", "key")
+    rig.run(rig.ttl_ms)
+    log = seat.led("a").log
+    assert log is not None
+    assert log.commit == log.last.sequence == log.floor.sequence
+    assert log.last.blob == b""
