@@ -69,8 +69,8 @@ class Directory:
         self._busy = False
         self._next_ms = 0
         self._place_after_ms = 0
-        self._unplaced: dict[str, None] = {}
-        self._awaited: dict[str, int] = {}  # placed by somebody, as expected; else again then
+        self._unplaced: dict[str, dict[str, bool]] = {}  # by group; whether any node is to do it
+        self._awaited: dict[str, int] = {}  # until when somebody is expected to have placed it
 
     @property
     def deadline_ms(self) -> int:
@@ -156,7 +156,7 @@ class Directory:
         row = MapRow.read(key, value, revision)
         row = replace(row, regions=self._preference(row.regions))
         self.rows[row.shard] = row
-        self._unplaced[row.shard] = None
+        self._unplaced.setdefault(row.group, {})[row.shard] = False
         self._node.map_changed(row)
 
     # -- placements
@@ -175,30 +175,33 @@ class Directory:
     def _place(self, now_ms: int) -> None:
         """Let the first candidate place each shard, as fast as renewals permit; then any node."""
         self._place_system()
-        room = {name: group.room for name, group in self._node.groups.items()}
-        overdue = list(takewhile(lambda shard: self._awaited[shard] <= now_ms, self._awaited))
-        for shard in [*overdue, *islice(self._unplaced, PLACE_MAX)]:
-            row = self.rows.get(shard)
-            group = None if row is None else self._node.groups.get(row.group)
-            late = self._awaited.pop(shard, None) is not None
-            if row is None or group is None or group.session is None:
-                self._unplaced.pop(shard, None)
-                continue
-            sighted = group.sighted(shard)
-            if sighted.placement_rev < row.revision:
-                desk = self._node.standing[row.group]
-                if late or desk.order(sighted)[:1] == [self._node.plan.node]:
-                    if room[row.group] <= 0:
-                        self._unplaced[shard] = None
-                        continue
-                    room[row.group] -= 1
-                    self._send_place(group, shard, row.revision, row.regions)
-                self._awaited[shard] = now_ms + PLACE_PATIENCE_MS
-            self._unplaced.pop(shard, None)
+        for shard in list(takewhile(lambda name: self._awaited[name] <= now_ms, self._awaited)):
+            del self._awaited[shard]
+            if shard in self.rows:
+                self._unplaced.setdefault(self.rows[shard].group, {})[shard] = True
+        for name, shards in list(self._unplaced.items()):
+            group = self._node.groups.get(name)
+            if group is not None and group.session is not None:
+                self._place_some(group, shards, now_ms)
+            if not shards or group is None or group.session is None:
+                del self._unplaced[name]
         if self._unplaced:
             self._next_ms = self._place_after_ms = now_ms + PLACE_AGAIN_MS
-        elif not self._awaited:
-            self._unplaced, self._awaited = {}, {}  # those emptied keep the room they once took
+        if not self._awaited:
+            self._awaited = {}  # an emptied one keeps the room it once took
+
+    def _place_some(self, group: Group, shards: dict[str, bool], now_ms: int) -> None:
+        room, desk = group.room, self._node.standing[group.group]
+        for shard in list(islice(shards, PLACE_MAX)):
+            if room <= 0:
+                return
+            anyhow, row, sighted = shards.pop(shard), self.rows.get(shard), group.sighted(shard)
+            if row is None or sighted.placement_rev >= row.revision:
+                continue
+            self._awaited[shard] = now_ms + PLACE_PATIENCE_MS
+            if anyhow or desk.order(sighted)[:1] == [self._node.plan.node]:
+                self._send_place(group, shard, row.revision, row.regions)
+                room -= 1
 
     def _place_system(self) -> None:
         group = self._group
