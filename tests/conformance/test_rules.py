@@ -11,11 +11,11 @@ from tests.conformance.rules_of_logs import (
     APPEND_RULES,
     APPLY_RULES,
     READ_RULES,
-    SNAPSHOT_RULES,
     SYNC_RULES,
     TRIM_RULES,
 )
 from tests.conformance.rules_of_regions import CALL_RULES, OBSERVE_RULES, SESSION_RULES
+from tests.conformance.rules_of_snapshots import SNAPSHOT_RULES
 from tests.conformance.targets import Remote, Target, Twin
 
 RULES = [
