@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from controlplane.node import Node
 from controlplane.requests import Refused
 from controlplane.simulator.checkers.findings import Findings, Violation
+from controlplane.simulator.checkers.linearizability import Searched, check_linearizability
 from controlplane.simulator.checkers.reads import check_reads
 from controlplane.simulator.checkers.replay import Replay
 from controlplane.simulator.checkers.writes import check_writes
@@ -39,6 +40,7 @@ class Report:
     calls: int
     refused: int  # calls, by stores that were full
     elections: int
+    searched: Searched
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     happenings: Counter[str] = field(default_factory=Counter)
@@ -57,7 +59,8 @@ class Report:
         answered = sum(n for name, n in self.outcomes.items() if name != "unanswered")
         summary = (
             f"{self.scenario} seed {self.seed}: {verdict}; {answered} operations answered, "
-            f"{sum(self.faults.values())} faults, {self.elections} elections, "
+            f"{self.searched.steps} checked by search, {sum(self.faults.values())} faults, "
+            f"{self.elections} elections, "
             f"{self.virtual_ms / 1000:.0f} s, trace {self.trace_hash[:12]}"
         )
         text = [summary]
@@ -75,9 +78,11 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
     witness = Witness(world, fleet, findings)
     workload, faults = Workload(fleet), Faults(fleet)
     final = FinalWrites(workload)
+    searched = Searched()
     try:
         _live(world, scenario, fleet, workload, faults, final)
         _judge(world, fleet, workload, witness, final, findings)
+        searched = check_linearizability(workload.history, findings)
     except Exception:  # whatever a node raises is a finding of this seed, not an end of the search
         findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))
     return Report(
@@ -90,6 +95,7 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
         calls=sum(store.calls for store in fleet.stores.values()),
         refused=sum(store.refused for store in fleet.stores.values()),
         elections=witness.promises.epochs_won,
+        searched=searched,
         outcomes=_outcomes(workload),
         faults=faults.counts,
         happenings=fleet.happenings,
