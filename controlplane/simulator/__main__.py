@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from controlplane.simulator.runner import run_seeds
-from controlplane.simulator.scenario import PRESETS
+from controlplane.simulator.scenario import PRESETS, preset
 
 
 def main(arguments: list[str]) -> int:
@@ -22,10 +22,11 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
+    scenario = preset(options.scenario, options.minutes)
     if not options.until_caught:
-        return min(1, run_seeds(seeds, options.scenario, options.minutes, _say))
+        return min(1, run_seeds(seeds, scenario, _say))
     for seed in seeds:
-        if run_seeds([seed], options.scenario, options.minutes, _say):
+        if run_seeds([seed], scenario, _say):
             return 1
     return 0
 

@@ -14,11 +14,11 @@ from controlplane.simulator.checkers.linearizability import Searched, check_line
 from controlplane.simulator.checkers.reads import check_reads
 from controlplane.simulator.checkers.replay import Replay
 from controlplane.simulator.checkers.writes import check_writes
-from controlplane.simulator.faults import Faults
+from controlplane.simulator.faults import Fault, Faults
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.liveness import FinalWrites
 from controlplane.simulator.process import NodeMaker
-from controlplane.simulator.scenario import Scenario, preset
+from controlplane.simulator.scenario import Scenario
 from controlplane.simulator.witness import Witness
 from controlplane.simulator.workload import PATIENCE_MS, Workload
 from controlplane.simulator.world import World
@@ -32,8 +32,7 @@ class Report:
     """What one run did and found. Equal seeds and scenarios give equal reports."""
 
     seed: int
-    scenario: str
-    minutes: float
+    scenario: Scenario
     violations: tuple[Violation, ...]
     trace_hash: str
     virtual_ms: int
@@ -42,24 +41,32 @@ class Report:
     elections: int
     searched: Searched
     outcomes: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: tuple[Fault, ...] = ()
     happenings: Counter[str] = field(default_factory=Counter)
 
     @property
     def command(self) -> str:
         """The command that runs this seed again."""
+        scenario = self.scenario
+        only = scenario.only_faults
+        numbers = "none" if not only else ",".join(str(number) for number in only)
         return (
-            f"leadplane simulate --seeds {self.seed}-{self.seed} --scenario {self.scenario} "
-            f"--minutes {self.minutes:g}"
+            f"leadplane simulate --seeds {self.seed}-{self.seed} --scenario {scenario.name} "
+            f"--minutes {scenario.minutes:g}" + ("" if only is None else f" --faults {numbers}")
         )
+
+    @property
+    def broken(self) -> frozenset[str]:
+        """The invariants that did not hold."""
+        return frozenset(violation.invariant for violation in self.violations)
 
     def lines(self) -> list[str]:
         """The report as text: a line, one more for each violation, then how to run it again."""
         verdict = "ok" if not self.violations else f"{len(self.violations)} violations"
         answered = sum(n for name, n in self.outcomes.items() if name != "unanswered")
         summary = (
-            f"{self.scenario} seed {self.seed}: {verdict}; {answered} operations answered, "
-            f"{self.searched.steps} checked by search, {sum(self.faults.values())} faults, "
+            f"{self.scenario.name} seed {self.seed}: {verdict}; {answered} operations answered, "
+            f"{self.searched.steps} checked by search, {len(self.faults)} faults, "
             f"{self.elections} elections, "
             f"{self.virtual_ms / 1000:.0f} s, trace {self.trace_hash[:12]}"
         )
@@ -87,8 +94,7 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
         findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))
     return Report(
         seed=seed,
-        scenario=scenario.name,
-        minutes=scenario.minutes,
+        scenario=scenario,
         violations=tuple(findings.violations),
         trace_hash=world.trace_hash,
         virtual_ms=world.now_ms,
@@ -97,19 +103,13 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
         elections=witness.promises.epochs_won,
         searched=searched,
         outcomes=_outcomes(workload),
-        faults=faults.counts,
+        faults=tuple(faults.struck),
         happenings=fleet.happenings,
     )
 
 
-def run_seeds(
-    seeds: Iterable[int],
-    scenario_name: str,
-    minutes: float | None,
-    echo: Callable[[str], None],
-) -> int:
+def run_seeds(seeds: Iterable[int], scenario: Scenario, echo: Callable[[str], None]) -> int:
     """Simulate seed after seed, telling about each; returns how many had violations."""
-    scenario = preset(scenario_name, minutes)
     failed = 0
     for seed in seeds:
         report = simulate(seed, scenario)

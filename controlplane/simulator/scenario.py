@@ -62,6 +62,7 @@ class Scenario:
     meddling: float = 1.0  # how often operators transfer and evict, beside what clients do
     faults_per_minute: float = 20.0
     faults: tuple[str, ...] = ALL_FAULTS
+    only_faults: tuple[int, ...] | None = None  # by number, from 1; the others are left out
     fault_ttl: tuple[float, float] = (0.1, 3.0)  # how long one lasts, in leases: least, most
     drift_ppm_max: int = 10_000
     jitter: float = 0.3

@@ -1,4 +1,4 @@
-"""Shrinking: of many things that together make something fail, few that still do.
+"""The smallest part: of many things that together make something fail, few that still do.
 
 This is delta debugging: parts are left out while the rest fails, at first large ones, then smaller
 ones, down to single things. What remains is minimal in that no single thing can be left out; it

@@ -20,7 +20,7 @@ from controlplane.simulator.checkers.register_steps import (
     steps_of,
 )
 from controlplane.simulator.checkers.search import CONFIGURATIONS_MAX, Verdict, search
-from controlplane.simulator.shrinking import smallest
+from controlplane.simulator.smallest import smallest
 
 INVARIANT = "an order explains what was told"
 STEPS_MAX = 2_000  # of one key; what comes later is not searched
