@@ -4,10 +4,16 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from controlplane.machine import Answer, Effect
+from controlplane.node import Node
+from controlplane.requests import Found
+from controlplane.simulator.checkers.linearizability import INVARIANT
 from controlplane.simulator.runner import Report, run_seeds, simulate
 from controlplane.simulator.scenario import preset
 
@@ -119,3 +125,27 @@ def test_failing_seeds_are_counted_and_shown_with_the_command_that_repeats_them(
 
 def _broken(*_arguments: object) -> None:
     raise RuntimeError("a node that does not start")
+
+
+class Forgetful:
+    """The node of this release, but every key that it is asked for is absent."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._node = Node(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._node, name)
+
+    def take(self, now_ms: int) -> list[Effect]:
+        return [_without_values(effect) for effect in self._node.take(now_ms)]
+
+
+def _without_values(effect: Effect) -> Effect:
+    if isinstance(effect, Answer) and isinstance(effect.outcome, Found):
+        return replace(effect, outcome=replace(effect.outcome, values=(None,)))
+    return effect
+
+
+def test_the_search_sees_what_clients_of_a_run_were_told() -> None:
+    report = simulate(5, preset("zone", minutes=0.3), make_node=Forgetful)
+    assert INVARIANT in report.broken
