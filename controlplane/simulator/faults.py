@@ -230,7 +230,8 @@ class Faults:
     def _quicken(self, name: str) -> None:
         self._fleet.stores[name].slowness_ms = 0
 
-    def _fill_store(self, lasts_ms: int) -> None:
-        name = self._chance.choice(self._stores)
-        self._fleet.fill_store(name, self._chance.choice(FULL_PERCENTS))
+    def _fill_store(self, lasts_ms: int) -> str:
+        name, percent = self._chance.choice(self._stores), self._chance.choice(FULL_PERCENTS)
+        self._fleet.fill_store(name, percent)
         self._later(lasts_ms, self._fleet.fill_store, name, 0)
+        return f"{name}, {percent} %"
