@@ -62,7 +62,7 @@ def breaks_by_two(seed: int, scenario: Scenario) -> Report:
     elif 1 in struck:
         findings.add("another one", 0, "")
     violations = tuple(findings.violations)
-    return Report(seed, scenario, violations, "", 0, 0, 0, Searched(), faults=faults)
+    return Report(seed, scenario, violations, "", 0, 0, 0, 0, Searched(), faults=faults)
 
 
 def test_a_run_is_shrunk_to_the_faults_that_break_what_was_broken() -> None:
