@@ -88,8 +88,7 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
     searched = Searched()
     try:
         _live(world, scenario, fleet, workload, faults, final)
-        _judge(world, fleet, workload, witness, final, findings)
-        searched = check_linearizability(workload.history, findings)
+        searched = _judge(world, fleet, workload, witness, final, findings)
     except Exception:  # whatever a node raises is a finding of this seed, not an end of the search
         findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))
     return Report(
@@ -145,7 +144,7 @@ def _judge(
     witness: Witness,
     final: FinalWrites,
     findings: Findings,
-) -> None:
+) -> Searched:
     for shard, answer in final.missing.items():
         findings.add("a calm fleet takes writes", world.now_ms, f"{shard}: {answer}")
     led = {shard for p in fleet.processes.values() for shard, _, _ in witness.claims_of(p)}
@@ -159,12 +158,14 @@ def _judge(
             detail = f"{name} owes {owed} answers"
             findings.add("every request is answered", world.now_ms, detail)
     replays = {shard: Replay(log.blobs) for shard, log in witness.logs.logs.items()}
+    searched = check_linearizability(workload.history, findings)  # first: its findings are few
     check_writes(workload.history, replays, findings)
     check_reads(workload.history, replays, findings)
     witness.check_copies(replays)
     if differing := fleet.happenings["diverged"]:
         detail = f"leaders found {differing} copies to differ"
         findings.add("stores that applied the same hold the same", world.now_ms, detail)
+    return searched
 
 
 def _outcomes(workload: Workload) -> Counter[str]:
