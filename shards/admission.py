@@ -152,9 +152,12 @@ class Admission:
         self, proposal: Proposal, sequence: int, failed: tuple[str, int]
     ) -> Decision:
         key, version = failed
-        if not proposal.op_id:
-            return Refuse("compare", compare_failed(key, version), version)
         outcome = [COMPARE_FAILED, key, version]
+        if not proposal.op_id:
+            here = self._versions.get(key)
+            if here is not None:
+                return Replay(here[1], outcome)  # nobody hears of a version that is not committed
+            return Refuse("compare", compare_failed(key, version), version)
         self._remember(proposal, sequence, outcome)
         return Admit([], outcome)
 

@@ -54,6 +54,21 @@ def problem(outcome: Outcome) -> Problem | None:
     return outcome.problem if isinstance(outcome, Refused) else None
 
 
+def test_nobody_hears_of_a_version_that_is_not_committed() -> None:
+    rig, n1 = led_rig()
+    rig.mute("n1", "s2", "s3")
+    put = n1.put("a", "k")
+    cas = n1.ask(write("k", b"w", ("k", 0)))
+    rig.run(rig.step_ms)
+    assert (put in n1.answers, cas in n1.answers) == (False, False)
+    rig.let("n1", "s2", "s3")
+    rig.until(lambda: cas in n1.answers)
+    first, second = n1.answers[put], n1.answers[cas]
+    assert isinstance(first, Written)
+    assert isinstance(second, Refused)
+    assert (second.problem, second.version) == (Problem.PRECONDITION_FAILED, first.position)
+
+
 def test_a_write_is_acknowledged_when_a_majority_has_it() -> None:
     rig, n1 = led_rig()
     rig.mute("n1", "s2", "s3")

@@ -80,6 +80,13 @@ def test_own_writes_under_way_count_before_anything_committed() -> None:
     assert isinstance(desk.decide(put("k", compares=(("k", 0),)), 11), Admit)
 
 
+def test_a_compare_that_fails_by_a_write_under_way_is_answered_when_that_is_committed() -> None:
+    desk = Admission()
+    desk.decide(put("k"), 7)
+    refused = desk.decide(put("k", compares=(("k", 3),)), 8)
+    assert refused == Replay(7, ["compare-failed", "k", 7])
+
+
 def test_a_refused_compare_under_an_id_is_logged_so_that_a_retry_hears_the_same() -> None:
     desk = Admission()
     cas = put("k", compares=(("k", 3),), op_id="o", digest="d")
