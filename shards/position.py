@@ -93,7 +93,11 @@ def decode(token: str) -> dict[str, int]:
     body, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
     if crc32(body).to_bytes(_CHECKSUM_BYTES, "big") != checksum:
         raise PositionInvalid("is not a position, or was cut off or changed on its way")
-    return _entries(body)
+    found = _entries(body)
+    # What cannot be written again must not be read: it would fail once an answer is to be added.
+    if encode(found) != token:
+        raise PositionInvalid("is malformed")
+    return found
 
 
 def merge(one: Position, other: Position) -> dict[str, int]:

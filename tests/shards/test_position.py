@@ -82,6 +82,11 @@ def sealed(body: bytes) -> str:
     return urlsafe_b64encode(body + crc32(body).to_bytes(4, "big")).rstrip(b"=").decode()
 
 
+MANY = sealed(
+    b"\x01\x00\x81\x02"
+    + b"".join(b"\x02%c%c\x07" % (65 + at // 32, 65 + at % 32) for at in range(SHARDS_MAX + 1))
+)
+"""A token that is well formed, and holds one shard too many."""
 FOREIGN = (
     ("hello world", "characters that no position has"),
     ("äöü", "characters that no position has"),
@@ -99,6 +104,10 @@ FOREIGN = (
     (sealed(b"\x01\x00\x01\x01a\x07rest"), "malformed"),
     (sealed(b"\x01\x00\x02\x01a\x07\x01a\x08"), "malformed"),
     (sealed(b"\x01\x00\x01\x01a" + b"\xff" * 20 + b"\x01"), "beyond any log"),
+    (sealed(b"\x01\x00\x01\x01a\x87\x00"), "malformed"),
+    (sealed(b"\x01\x00\x02\x01b\x07\x01a\x08"), "malformed"),
+    (sealed(b"\x01\x00\x01\xc8" + b"x" * 200 + b"\x07"), "so long a name"),
+    (MANY, "at most 256"),
 )
 
 
@@ -106,6 +115,29 @@ FOREIGN = (
 def test_what_is_no_position_is_refused(token: str, why: str) -> None:
     with pytest.raises(PositionInvalid, match=why):
         decode(token)
+
+
+@given(st.binary(max_size=60), st.integers(0, 59))
+def test_garbage_is_refused_and_what_is_read_can_be_written_again(raw: bytes, at: int) -> None:
+    changed = bytearray(urlsafe_b64decode(encode({"s-0001": 300, "b": 0}) + "=="))
+    changed[at % len(changed)] ^= 1 + at
+    head = b"\x01\x00"
+    spare_bits = encode({"s1": 5})[:-1] + "-"
+    for token in (raw.hex(), sealed(raw), sealed(head + raw), sealed(changed[:-4]), spare_bits):
+        try:
+            found = decode(token)
+        except PositionInvalid:
+            continue
+        assert not token or encode(found) == token
+
+
+@given(positions, positions, positions)
+def test_the_order_of_merging_does_not_matter(
+    one: dict[str, int], other: dict[str, int], third: dict[str, int]
+) -> None:
+    assert merge(merge(one, other), third) == merge(one, merge(other, third))
+    assert merge(one, other) == merge(other, one)
+    assert merge(one, one) == one == merge(one, {})
 
 
 def test_a_position_that_would_lose_something_is_refused() -> None:
