@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from controlplane.api.edge import REQUEST_ID, REQUEST_ID_NAME, Edge, Handler
 from controlplane.api.openapi import openapi_document
@@ -23,6 +23,8 @@ EDGE: Final = web.AppKey("edge", Edge)
 SHORTCUTS: Final = web.AppKey("shortcuts", Shortcuts)
 REST_OF_PATH: Final = frozenset({"key"})
 """Path parameters that may hold slashes, or nothing (which their handler refuses by name)."""
+
+SPOKEN: Final = (HttpVersion11, HttpVersion10)
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ def _served(edge: Edge, handler: Handler) -> AppHandler:
     async def serve(request: web.Request) -> Answered:
         request_id = request[REQUEST_ID] = edge.request_id(request.headers.get(REQUEST_ID_NAME))
         try:
+            _check_line(request)
             answer = await handler(edge, request)
             if isinstance(answer, Reply):
                 answer.request_id = request_id
@@ -100,6 +103,19 @@ def _served(edge: Edge, handler: Handler) -> AppHandler:
         return response
 
     return serve
+
+
+def _check_line(request: web.Request) -> None:
+    """Refuse a request line that the parser lets pass, and that may not be what was sent.
+
+    A line whose end was lost is an HTTP/0.9 request for another path, and what follows a `#` never
+    belongs into a request: both would be served, and written, under a shorter name than was meant.
+    """
+    if request.version not in SPOKEN:
+        spoken = "HTTP/1.1 and HTTP/1.0 are spoken here"
+        raise RequestRefused("malformed", spoken, headers={"Connection": "close"})
+    if request.rel_url.raw_fragment:
+        raise RequestRefused("malformed", "the path holds a #: it must be written as %23")
 
 
 async def _nothing_here(edge: Edge, request: web.Request) -> web.StreamResponse:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
 from multidict import istr
 
 from controlplane.api.edge import is_printable
-from controlplane.api.parameters import CONTINUE, LIMIT, Kind, Parameter, Parameters
+from controlplane.api.parameters import CONTINUE, LIMIT, Kind, Parameter, Parameters, unescaped
 from controlplane.problems import InputError, invalid
 from controlplane.requests import Compare, Consistency
 from shards.keyspace import key_complaint
@@ -95,11 +94,12 @@ class Freshness:
 
 def key_of(request: web.Request, key_bytes_max: int) -> str:
     """The key that the path names. Raises RequestRefused when it cannot be a key."""
-    raw = request.rel_url.raw_path[len(KEY_PREFIX) :]
-    try:
-        key = unquote_to_bytes(raw).decode() if "%" in raw else raw
-    except UnicodeDecodeError:
-        raise invalid(InputError("is not valid UTF-8", parameter="key")) from None
+    key = request.rel_url.raw_path[len(KEY_PREFIX) :]
+    if "%" in key:
+        try:
+            key = unescaped(key)
+        except ValueError as complaint:
+            raise invalid(InputError(str(complaint), parameter="key")) from None
     check_key("key", key, key_bytes_max)
     return key
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 from controlplane.problems import InputError, invalid
 
@@ -124,18 +124,23 @@ NO_PARAMETERS: Final = Parameters()
 
 def decoded(text: str) -> str:
     """What an escaped part of a query means. Raises ValueError when it is not UTF-8."""
-    if "%" in text:
-        if _BROKEN_ESCAPE.search(text):
-            raise ValueError("holds a % that escapes nothing")
-        try:
-            text = unquote_plus(text, errors="strict")
-        except UnicodeDecodeError:
-            raise ValueError("is not valid UTF-8") from None
-    elif "+" in text:
+    if "+" in text:
         text = text.replace("+", " ")
+    if "%" in text:
+        text = unescaped(text)
     if len(text) > TEXT_CHARACTERS_MAX:
         raise ValueError(f"is longer than {TEXT_CHARACTERS_MAX} characters")
     return text
+
+
+def unescaped(text: str) -> str:
+    """A text without its percent-escapes. Raises ValueError when it is not UTF-8."""
+    if _BROKEN_ESCAPE.search(text):
+        raise ValueError("holds a % that escapes nothing")
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeError:
+        raise ValueError("is not valid UTF-8") from None
 
 
 def _shown(name: str) -> str:

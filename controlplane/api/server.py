@@ -6,10 +6,10 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, Final, Self, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import LineTooLong
 
-from controlplane.api.application import SHORTCUTS
+from controlplane.api.application import SHORTCUTS, SPOKEN
 from controlplane.api.reply import Reply
 from controlplane.api.responses import first_answer
 from controlplane.api.settings import ApiSettings
@@ -60,7 +60,12 @@ class ProblemProtocol(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: Answered, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; the library's own, to what names no path at all, becomes one of ours."""
+        """Send an answer; the library's own, to what names no path at all, becomes one of ours.
+
+        Whatever version the request claims, the answer is in one that is spoken here.
+        """
+        if request.version not in SPOKEN:
+            request._cache["version"] = HttpVersion11
         if not isinstance(resp, Reply) and isinstance(resp, web.HTTPException):
             resp = _names_no_path()
         return await super().finish_response(request, cast(web.StreamResponse, resp), start_time)

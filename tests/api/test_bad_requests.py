@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
+from zlib import crc32
 
 import pytest
 
@@ -11,6 +13,9 @@ from tests.api.listening import Node, document, kind
 from tests.api.raw_peer import say
 
 FULL = encode({f"t{number:03}": 1 for number in range(256)})
+BODY = b"\x01\x00\x81\x02" + b"".join(b"\x03t%02x\x07" % at for at in range(256)) + b"\x02s2\x07"
+OVERFULL = urlsafe_b64encode(BODY + crc32(BODY).to_bytes(4, "big")).rstrip(b"=").decode()
+"""A token of 257 shards, that of the key `a` among them: no server makes one, a client can."""
 JSON = {"Content_Type": "application/json"}
 
 
@@ -46,6 +51,8 @@ KEYS = (
     invalid("DELETE", "/v1/kv/", "key"),
     invalid("GET", "/v1/kv/%FF", "key"),
     invalid("GET", "/v1/kv/a%00b", "key"),
+    invalid("PUT", "/v1/kv/100%", "key", b"x"),
+    invalid("GET", "/v1/kv/a%zzb", "key"),
     invalid("PUT", "/v1/kv/a%0Ab", "key", b"x"),
     invalid("GET", "/v1/kv/a%C2%85", "key"),
     invalid("GET", "/v1/kv/" + "k" * 65, "key"),
@@ -119,6 +126,8 @@ POSITIONS = (
     invalid("GET", "/v1/route?key=a&intent=write&position=x", "position"),
     invalid("GET", "/v1/kv?partition=a&position=x", "position"),
     invalid("GET", "/v1/kv/a?position=" + FULL, "position"),
+    invalid("GET", "/v1/kv/a?position=" + OVERFULL, "position"),
+    invalid("PUT", "/v1/kv/a?position=" + OVERFULL, "position", b"x"),
     invalid("PUT", "/v1/kv/a?position=" + FULL, "position", b"x"),
 )
 HEADERS = (
@@ -258,6 +267,11 @@ NOT_HTTP = (
     b"hello\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     b"GET /livez HTTP/9.9\r\n\r\n",
+    b"GET /livez HTTP/2.0\r\nHost: a\r\n\r\n",
+    b"GET /livez HTTP/0.9\r\nHost: a\r\n\r\n",
+    b"PUT /v1/kv/ab\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",  # its end was lost
+    b"DELETE /v1/kv/a#b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /v1/route?key=a#b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     b"GET /livez HTTP/1.1\r\nHost: a\r\nno colon here\r\n\r\n",
     b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
     b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -276,6 +290,7 @@ async def test_what_is_not_http_is_refused_as_a_problem(node: Node, sent: bytes)
     assert b"application/problem+json" in head
     assert b"/problems/malformed" in body
     assert b"Python" not in head
+    assert node.service.asked == []
     assert (await node.get("/livez")).status == 200
 
 
