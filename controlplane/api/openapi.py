@@ -22,6 +22,10 @@ PATH_PARAMETERS: Final = {
     "node": "The name of a node.",
     "region": "The name of a region.",
 }
+PATH_BOUNDS: Final[dict[str, dict[str, Any]]] = {
+    "key": {"minLength": 1},
+    "role": {"enum": ["leader", "follower"]},
+}
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "description": "A problem as in RFC 9457. `type` is stable; words are not.",
@@ -128,7 +132,7 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
             "in": "path",
             "required": True,
             "description": PATH_PARAMETERS[name],
-            "schema": {"type": "string"},
+            "schema": {"type": "string"} | PATH_BOUNDS.get(name, {}),
         }
         for name in re.findall(r"\{(\w+)\}", endpoint.path)
     ]
@@ -147,11 +151,8 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def _header(header: Header) -> dict[str, Any]:
-    return {
-        "description": header.description,
-        "required": header.required,
-        "schema": {"type": "string"},
-    }
+    schema = {"type": "string"} | ({"pattern": header.pattern} if header.pattern else {})
+    return {"description": header.description, "required": header.required, "schema": schema}
 
 
 def _body(body: type[BaseModel] | Raw, schemas: _Schemas) -> dict[str, Any]:

@@ -32,11 +32,15 @@ class Raw(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of requests or answers that means something to us."""
+    """A header of requests or answers that means something to us.
+
+    `pattern`, where there is one, is the regular expression that every good value matches.
+    """
 
     name: str
     description: str
     required: bool = False
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,16 +60,26 @@ ORDERED: Final = (
 )
 
 IDEMPOTENCY_KEY: Final = Header(
-    "Idempotency-Key", "A name for this operation: repeated under it, it is done once."
+    "Idempotency-Key",
+    "A name for this operation: repeated under it, it is done once.",
+    pattern="^[ -~]{1,255}$",
 )
-IF_MATCH: Final = Header("If-Match", 'Only if the key has this version: "17"; any version: *.')
+IF_MATCH: Final = Header(
+    "If-Match",
+    'Only if the key has this version: "17"; any version: *.',
+    pattern=r'^("[1-9][0-9]{0,15}"|\*)$',
+)
 PASSED_ON: Final = (
-    Header("Leadplane-Hop", "How many nodes have passed the request on; set by nodes."),
+    Header(
+        "Leadplane-Hop",
+        "How many nodes have passed the request on; set by nodes.",
+        pattern="^[0-9]{1,2}$",
+    ),
     Header("Leadplane-Named-Epoch", "At which epoch the receiver is said to lead; set by nodes."),
 )
-LAST_EVENT_ID: Final = Header("Last-Event-ID", "Go on behind this event.")
+LAST_EVENT_ID: Final = Header("Last-Event-ID", "Go on behind this event.", pattern="^[0-9]{1,16}$")
 IF_NONE_MATCH: Final = Header("If-None-Match", "Answer 304 if this is still what there is.")
-CREATE: Final = Header("If-None-Match", "*: only if the key has no value yet.")
+CREATE: Final = Header("If-None-Match", "*: only if the key has no value yet.", pattern=r"^\*$")
 
 PROVENANCE: Final = (
     Header("Leadplane-Shard", "The shard of the key.", required=True),
