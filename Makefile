@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench pin clean
+.PHONY: help install demo test check fuzz format bench pin clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ check: install ## style, types and layering
 	@$(BIN)/ruff format --quiet --check . && echo "check: format"
 	@$(BIN)/mypy --no-error-summary && echo "check: types"
 	@$(BIN)/lint-imports --no-logo && echo "check: layering"
+
+fuzz: install ## requests of every kind, many more than in `make test`: a quarter of an hour
+	@LEADPLANE_FUZZ_REQUESTS=$(or $(REQUESTS),50000) LEADPLANE_FUZZ_MUTATIONS=$(or $(MUTATIONS),10000) \
+		$(BIN)/pytest -q -n $(WORKERS) --timeout 1800 tests/fuzz
 
 format: install ## rewrite the source in the one format
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .

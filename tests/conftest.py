@@ -1,4 +1,4 @@
-"""What every test may ask for: programs of the system, by name.
+"""What every test may ask for: programs of the system, by name; and what all of them share.
 
 A test that needs a real server says so with a marker or with the fixture of the same name:
 
@@ -17,6 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time: a test that fails was broken by a change, not by luck. And no limit
+# of time for one example, since a machine may be busy; a whole test has one.
+settings.register_profile("steady", derandomize=True, deadline=None, database=None)
+settings.load_profile("steady")
 
 FALSE_WORDS = frozenset({"", "0", "false", "no"})
 

@@ -1,0 +1,100 @@
+"""Requests generated from the OpenAPI document: every answer is described in it, none is a defect.
+
+Half of the requests fit the document and half do not; half of either name things that exist. The
+server runs in a thread of its own and serves no streams, which would not end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import load_all_checks
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from controlplane.api.openapi import openapi_document
+from controlplane.api.route_table import ROUTES
+from controlplane.api.settings import ApiSettings
+from tests.api.listening import Node
+from tests.fuzz.served_node import served_node
+
+load_all_checks()
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+DOCUMENT = openapi_document(ROUTES, "http://127.0.0.1")
+OPERATIONS = {
+    found.ok().label: found.ok()
+    for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()
+}
+KNOWN = {"key": "a", "shard": "s0", "role": "leader", "node": "n1", "region": "eu"}
+ALWAYS_THE_SAME = frozenset(
+    {
+        "GET /v1/status",
+        "GET /v1/leader",
+        "GET /livez",
+        "HEAD /livez",
+        "GET /metrics",
+        "GET /openapi.json",
+    }
+)
+"""These take no input, so there is one request to each."""
+EVENTS = "GET /v1/events"
+"""This one is always a stream, of which the server serves none."""
+
+REQUESTS = int(os.environ.get("LEADPLANE_FUZZ_REQUESTS", "3000"))
+SHARE = -(-REQUESTS // (len(OPERATIONS) - len(ALWAYS_THE_SAME)))
+NO_DEFECTS = frozenset({"/problems/wrong-role", "/problems/too-many-streams"})
+"""What a node in the best of states says with a status of 5xx, and rightly."""
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with served_node(ApiSettings(streams_max=0)) as started:
+        yield started
+
+
+def requests_to(operation: Any) -> st.SearchStrategy[Any]:
+    """Requests to one operation, good and bad."""
+    known = {name: KNOWN[name] for name in KNOWN if "{" + name + "}" in operation.path}
+    modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    fixed = [{}, {"path_parameters": known}] if known else [{}]
+    return st.one_of(
+        *(operation.as_strategy(generation_mode=mode, **more) for mode in modes for more in fixed)
+    )
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) -> None:
+    operation = OPERATIONS[label]
+    statuses: list[int] = []
+    with requests.Session() as session:
+
+        @settings(max_examples=SHARE, suppress_health_check=list(HealthCheck))
+        @given(requests_to(operation))
+        def send(case: Any) -> None:
+            reply = case.call(base_url=node.url, session=session, allow_redirects=False)
+            statuses.append(reply.status_code)
+            if reply.status_code >= 500 and operation.method.upper() != "HEAD":
+                assert reply.json()["type"] in NO_DEFECTS, reply.content
+            case.validate_response(reply, checks=CHECKS)
+
+        send()
+    assert len(statuses) >= (1 if label in ALWAYS_THE_SAME else SHARE)
+    assert 500 not in statuses
+    assert label == EVENTS or min(statuses) < 400, "no request was good enough to be served"
