@@ -92,7 +92,7 @@ def unpack(data: bytes | str) -> Any:
         return msgpack.unpackb(
             as_bytes(data), raw=False, unicode_errors="surrogateescape", strict_map_key=False
         )
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.UnpackException) as error:  # a list as a key: TypeError
         raise ValueError(f"not MessagePack: {error}") from error
 
 

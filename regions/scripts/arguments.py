@@ -61,9 +61,13 @@ def flag(value: Any) -> bool:
     raise BadArgument(value)
 
 
+EPOCH_DIGITS_MAX = len(str(EPOCH_BOUND))
+
+
 @lru_cache(maxsize=4_096)
 def _read_epoch(digits: str) -> int:
-    if digits.isascii() and digits.isdigit() and (digits[0] != "0" or digits == "0"):
+    few = len(digits) <= EPOCH_DIGITS_MAX  # more could not be below the bound, and may not be read
+    if few and digits.isascii() and digits.isdigit() and (digits[0] != "0" or digits == "0"):
         epoch = int(digits)
         if epoch < EPOCH_BOUND:
             return epoch

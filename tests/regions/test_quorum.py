@@ -3,6 +3,8 @@
 from itertools import combinations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regions.quorum import Tally, Verdict, bits, quorum_of, reached_by_quorum
 
@@ -67,3 +69,31 @@ def test_a_store_that_was_not_asked_is_no_maybe() -> None:
 )
 def test_what_a_quorum_has_reached(values: list[int], quorum: int, reached: int) -> None:
     assert reached_by_quorum(values, quorum) == reached
+
+
+@given(st.lists(st.integers(0, 20), max_size=9), st.integers(1, 9))
+def test_what_a_quorum_has_reached_is_what_counting_says(values: list[int], quorum: int) -> None:
+    reached = [n for n in range(21) if sum(value >= n for value in values) >= quorum]
+    assert reached_by_quorum(values, quorum) == max(reached, default=0)
+
+
+@given(st.integers(1, 200), st.data())
+def test_any_two_quorums_of_any_size_share_a_store(voters: int, data: st.DataObject) -> None:
+    majorities = st.sets(st.integers(0, voters - 1), min_size=quorum_of(voters))
+    assert data.draw(majorities) & data.draw(majorities)
+    assert 2 * (quorum_of(voters) - 1) <= voters
+
+
+@given(st.lists(st.sampled_from(["yes", "no", "unknown", "open", "not asked"]), max_size=9))
+def test_a_verdict_is_given_as_soon_as_nothing_can_change_it(answers: list[str]) -> None:
+    def mask(*of: str) -> int:
+        return sum(1 << at for at, answer in enumerate(answers) if answer in of)
+
+    quorum = quorum_of(len(answers))
+    tally = Tally(mask("yes", "no", "unknown", "open"), quorum)
+    tally.yes, tally.no, tally.unknown = mask("yes"), mask("no"), mask("unknown")
+    worst, best = answers.count("yes"), answers.count("yes") + answers.count("open")
+    expected = (
+        Verdict.WON if worst >= quorum else Verdict.LOST if best < quorum else Verdict.PENDING
+    )
+    assert tally.verdict() is expected

@@ -4,11 +4,14 @@ Named after docs/GUARANTEES.md. Rules without a number there stand in docs/STORE
 named by what they say.
 """
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from regions.codec import Code
+from regions.codec import EPOCH_BOUND, Code
 from shards.entry import write_entry
 from tests.rules.one_store import OneStore, chain_of
 
@@ -34,6 +37,35 @@ def test_r1_a_call_of_an_older_connection_is_refused(store: OneStore) -> None:
     assert other.code == Code.OK  # another process has connections of its own
     reply = store.call(["renew", "g", 1, A, 2, 0, 0, []], generation=2)
     assert reply.results[0][0] == Code.OK
+
+
+# -- numbers
+
+
+@given(st.integers(0, 2**54) | st.integers(EPOCH_BOUND - 2, EPOCH_BOUND + 2))
+def test_an_epoch_is_a_decimal_string_below_the_bound(epoch: int) -> None:
+    one = OneStore()
+    one.register(A)
+    expected = "OK" if 0 < epoch < EPOCH_BOUND else "BAD_COMMAND"
+    assert one.do("prepare", "a", str(epoch), A, ["free"])[0] == expected
+    if expected == "OK":
+        assert one.grant("a")[:2] == (epoch, epoch)
+
+
+@given(
+    st.just("1" * 5_000)
+    | st.text(max_size=6)
+    | st.integers()
+    | st.binary(max_size=4)
+    | st.floats()
+    | st.none()
+)
+def test_nothing_else_is_taken_for_an_epoch(word: object) -> None:
+    assume(not (isinstance(word, str) and re.fullmatch("[1-9][0-9]{0,15}", word)))
+    assume(not (isinstance(word, bytes) and re.fullmatch(b"[1-9][0-9]{0,15}", word)))
+    one = OneStore()
+    one.register(A)
+    assert one.do("prepare", "a", word, A, ["free"])[0] == "BAD_COMMAND"
 
 
 # -- sessions
