@@ -75,7 +75,11 @@ PASSED_ON: Final = (
         "How many nodes have passed the request on; set by nodes.",
         pattern="^[0-9]{1,2}$",
     ),
-    Header("Leadplane-Named-Epoch", "At which epoch the receiver is said to lead; set by nodes."),
+    Header(
+        "Leadplane-Named-Epoch",
+        "At which epoch the receiver is said to lead; set by nodes.",
+        pattern="^[0-9]{1,16}$",
+    ),
 )
 LAST_EVENT_ID: Final = Header("Last-Event-ID", "Go on behind this event.", pattern="^[0-9]{1,16}$")
 IF_NONE_MATCH: Final = Header("If-None-Match", "Answer 304 if this is still what there is.")
