@@ -62,13 +62,13 @@ async def test_an_old_client_is_answered_in_its_own_version(node: Node, what: st
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0"])
-async def test_another_version_is_answered_all_the_same(node: Node, version: str) -> None:
+async def test_another_version_is_refused_in_our_own(node: Node, version: str) -> None:
     await node.send("PUT", "/v1/kv/a", b"x")
     for what in BUSY:
         status, _, _ = parsed(
             await say(node.server.port, request(what, version, "Connection: close"))
         )
-        assert status == "HTTP/1.0 200 OK"
+        assert status == "HTTP/1.1 400 Bad Request"
 
 
 @pytest.mark.parametrize("what", BUSY)
