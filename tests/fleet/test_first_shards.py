@@ -32,7 +32,7 @@ def test_every_slot_belongs_to_exactly_one_shard(count: int, survival: Survival)
 
 @given(st.integers(1, 2_000), st.integers(0, SLOTS - 1))
 def test_a_slot_is_where_the_rule_says_and_no_shard_is_much_larger(count: int, slot: int) -> None:
-    seeds = first_shards(TOPOLOGY, count, Survival.REGION)
+    seeds = FirstShards(TOPOLOGY, count, Survival.REGION)
     ranges = [SlotRange(seed.first_slot, seed.end_slot, seed.shard) for seed in seeds]
     (owner,) = (each.shard for each in ranges if each.first_slot <= slot < each.end_slot)
     assert RoutingTable(ranges, 1).shard_of_slot(slot) == owner
