@@ -1,0 +1,1 @@
+"""Models of the protocol, explored state by state, and what runs them."""
