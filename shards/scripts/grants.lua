@@ -90,7 +90,6 @@ do
         end
       end
       on:give_to(sid, epoch)
-      on:set({ver = group.version})
       local payload = on:add({'OK'}, 'te', 'ts', 'tc', 'cm', 'ap', 'be', 'bs', 'bc', 'bytes')
       payload[#payload + 1] = suffix(on)
       return payload

@@ -48,7 +48,6 @@ def _prepare(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     if tag == "dead" and not group.sessions[details[0]].dead:
         call.bury(group, details[0])
     on.give_to(sid, e)
-    on.set_grant(ver=group.version)
     s = on.shard
     base = [str(s.be), s.bs, s.bc]
     tail = [str(s.te), s.ts, s.tc]

@@ -57,7 +57,8 @@ class OnShard:
 
         Older marks of freshness are void, and nobody is left to go on with what was staged.
         """
-        self.set_grant(pe=epoch, he=epoch, h=sid, st="held", tgt="", rvk=0, sync=0)
+        version = self.group.version
+        self.set_grant(pe=epoch, he=epoch, h=sid, st="held", tgt="", rvk=0, sync=0, ver=version)
         self.stage_from(0)
         self.moved()
 

@@ -165,7 +165,10 @@ do
   -- Make the session the holder, in this epoch. Older marks of freshness are void, and nobody is
   -- left to go on with what was staged.
   function methods.give_to(on, sid, epoch)
-    on:set({pe = epoch, he = epoch, h = sid, st = 'held', tgt = '', rvk = 0, sync = 0})
+    on:set({
+      pe = epoch, he = epoch, h = sid, st = 'held', tgt = '', rvk = 0, sync = 0,
+      ver = on.group.version,
+    })
     on:stage_from(0)
     on:moved()
   end

@@ -253,6 +253,13 @@ def test_r7_an_append_of_a_higher_epoch_takes_the_grant_along(store: OneStore) -
     assert store.prepare("a", 4, C) == "FENCED"
 
 
+def test_a_grant_names_the_version_it_was_given_in_however_it_was_given(store: OneStore) -> None:
+    store.prepare("a", 1, A)
+    store.append("b", 1, A)
+    grants = store.twin.state.groups["g"].grants
+    assert {shard: grant.ver for shard, grant in grants.items()} == {"a": 1, "b": 1}
+
+
 def test_r7_nothing_of_the_old_freshness_is_left_after_a_change_of_epoch(store: OneStore) -> None:
     store.prepare("a", 1, A)
     (first,) = chain_of(1, "x")
