@@ -246,12 +246,22 @@ proctype Leader(byte e)
 #else
 #define COMMITS(i) skip
 #endif
-#ifdef PIECEMEAL
+#if defined(PIECEMEAL) || defined(IN_PLACE)
 #define FILLED(i) skip
 #else
 #define FILLED(i) tail[i] = KEPT(tail[i], mtail)
 #endif
-#define INSTALL(i) d_step { MAY_INSTALL && RIGHT_STORE(i) && RIGHT_VERSION(i) -> \
+/* Another way to install: piece by piece into a store that is sealed or new, then the switch. */
+#ifdef IN_PLACE
+#define QUIET(i) (ver[i] == 0 || (ver[i] == 1 && sealed[i]))
+#define COMPLETE(i) (QUIET(i) && pe[i] >= mpe && tail[i] >= mtail)
+#else
+#define COMPLETE(i) true
+#endif
+#define PIECE(i) (MAY_INSTALL && RIGHT_STORE(i) && QUIET(i))
+#define MERGE_PE(i) d_step { PIECE(i) && pe[i] < mpe -> pe[i] = mpe; CHECK }
+#define MERGE_LOG(i) d_step { PIECE(i) && tail[i] < mtail -> tail[i] = mtail; CHECK }
+#define INSTALL(i) d_step { MAY_INSTALL && RIGHT_STORE(i) && RIGHT_VERSION(i) && COMPLETE(i) -> \
 	RENAMED(i); ver[i] = 2; sealed[i] = false; \
 	mb[i] = 0; ab[i] = 0; av[i] = 0; \
 	pe[i] = KEPT(pe[i], MPE); FILLED(i); COMMITS(i); CHECK }
@@ -300,6 +310,10 @@ finish:
 	EACH_SLOT(DUMP)
 	EACH_SLOT(FOLLOW)
 	EACH_SLOT(INSTALL)
+#ifdef IN_PLACE
+	EACH_SLOT(MERGE_PE)
+	EACH_SLOT(MERGE_LOG)
+#endif
 #ifdef PIECEMEAL
 	EACH_SLOT(FILL)
 #endif
