@@ -36,6 +36,7 @@ def miss(fleet: SmallFleet, store: str, amount_bytes: int, prefix: str) -> int:
     """Write so much while a store is stopped; where the others' copies end by then."""
     names = (f"{prefix}-{number}" for number in count())
     with asleep(fleet.process(store)):
+        wait_for(lambda: fleet.said_of_stores()[store][0] != "up", f"{store} is missed", 60)
         for _ in range(-(-amount_bytes // len(VALUE))):
             name = next(names)
             wait_for(lambda name=name: fleet.is_written(name, VALUE), "a write", 60)  # type: ignore[misc]

@@ -78,6 +78,7 @@ class AdmissionHistory(RuleBasedStateMachine):
         self.states = [State({}, {})]
         self.commit = 0
         self.numbers = 0
+        self.changed: dict[str, int] = {}  # by the latest entry that touched a key
 
     @property
     def tail(self) -> State:
@@ -123,35 +124,44 @@ class AdmissionHistory(RuleBasedStateMachine):
 
     def check(self, proposal: Proposal, decision: Decision) -> None:
         """Compare with the plainest way to decide, and do what was decided."""
-        assert decision == self.expected(proposal)
+        assert decision in self.expected(proposal)
         if not isinstance(decision, Admit):
             return
         sequence, versions, ids = len(self.states), dict(self.tail.versions), dict(self.tail.ids)
         for effect in decision.effects:
             versions[effect[2]] = sequence if effect[0] == "p" else 0
+            self.changed[effect[2]] = sequence
         if proposal.op_id:
             ids[proposal.op_id] = (sequence, proposal.digest, decision.outcome)
         self.states.append(replace(self.tail, versions=versions, ids=ids))
 
-    def expected(self, proposal: Proposal) -> Decision:
-        """What must be decided, by everything that was ever written."""
+    def expected(self, proposal: Proposal) -> list[Decision]:
+        """What may be decided, by everything that was ever written."""
         known = self.tail.ids.get(proposal.op_id)
         if known is not None:
             if known[1] != proposal.digest:
-                return Refuse("mismatch", "this operation id was used for another request")
-            return Replay(known[0], known[2])
+                return [Refuse("mismatch", "this operation id was used for another request")]
+            return [Replay(known[0], known[2])]
         sequence = len(self.states)
         for key, wanted in proposal.compares:
             version = self.tail.versions.get(key, 0)
             if version != wanted and not (wanted == PRESENT and version):
+                outcome = [COMPARE_FAILED, key, version]
                 if proposal.op_id:
-                    return Admit([], [COMPARE_FAILED, key, version])
-                return Refuse("compare", compare_failed(key, version), version)
+                    return [Admit([], outcome)]
+                return self.refused_by(key, outcome)
         (change,) = proposal.changes
         effect: list[Any] = ["d", "p", change.key]
         if change.value is not None:
             effect = ["p", "p", change.key, change.value, sequence]
-        return Admit([effect], [WRITTEN, sequence])
+        return [Admit([effect], [WRITTEN, sequence])]
+
+    def refused_by(self, key: str, outcome: list[Any]) -> list[Decision]:
+        """At once only by what is committed; else when the entry is that the compare failed by."""
+        changed = self.changed.get(key, 0)
+        at_once = Refuse("compare", compare_failed(key, outcome[2]), outcome[2])
+        later = [Replay(changed, outcome)] if changed else []
+        return [*later, at_once] if changed <= self.commit else later
 
 
 @pytest.fixture(autouse=True)
