@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("fleet")]
 
 LEADPLANE = (sys.executable, "-m", "controlplane.cli.main")
 S_MAX = 60
+# A look can miss the shortest of these; not the nodes' start and the first elections.
+NOT_YET_READY = ("bootstrapping", "starting-nodes", "electing")
 KEY = key_path("{kept}/k")
 
 
@@ -45,6 +48,17 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 def run(*words: object) -> subprocess.CompletedProcess[str]:
     argv = [*LEADPLANE, *map(str, words)]
     return subprocess.run(argv, capture_output=True, text=True, timeout=S_MAX, check=False)
+
+
+@contextmanager
+def in_foreground(argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs until it is told to end, and at the latest until the block ends."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def up(directory: Path, *more: object) -> tuple[Mapping[str, Any], str]:
@@ -107,7 +121,7 @@ def test_ctrl_c_stops_everything_and_an_ephemeral_fleet_leaves_nothing(
 ) -> None:
     words = ["--ephemeral", "--dir", str(directory), "--regions", str(regions), "--shards", "2"]
     argv = [*LEADPLANE, "up", "-o", "json", *words]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as fleet:
+    with in_foreground(argv) as fleet:
         assert fleet.stdout is not None
         announced = json.loads(fleet.stdout.readline())
         processes = processes_of(announced)
@@ -124,8 +138,8 @@ def test_ctrl_c_before_it_is_ready_is_no_success_and_the_next_start_goes_on(
     directory: Path, regions: Path
 ) -> None:
     words = ["--dir", str(directory), "--regions", str(regions), "--shards", "2"]
-    with subprocess.Popen([*LEADPLANE, "up", *words], stderr=subprocess.PIPE, text=True) as fleet:
-        wait_for(lambda: phase_of(directory) == "bootstrapping", "its stores are up")
+    with in_foreground([*LEADPLANE, "up", *words]) as fleet:
+        wait_for(lambda: phase_of(directory) in NOT_YET_READY, "its stores are up")
         fleet.send_signal(signal.SIGINT)
         told = fleet.communicate(timeout=S_MAX)[1]
         assert fleet.returncode == 130, told
