@@ -302,6 +302,8 @@ class Group:
         renew = store in self.renew_due
         if renew:
             self._confirm(store, now_ms)
+        elif not (self.urgent[store] or self.lazy[store] or self.returning[store]):
+            return
         if renew or lane.has_room:
             self._append(store, now_ms, everything=renew)
         if renew:
@@ -310,7 +312,8 @@ class Group:
 
     def _append(self, store: int, now_ms: int, everything: bool) -> None:
         urgent, lazy = self.urgent[store], self.lazy[store]
-        self._return(store)
+        if self.returning[store]:
+            self._return(store)
         for shard, due_ms in list(lazy.items()):
             if due_ms > now_ms and not everything:
                 break
@@ -326,7 +329,7 @@ class Group:
     def _return(self, store: int) -> None:
         """Take up as many streams that begin anew as the pace of this lane has room for."""
         returning, urgent = self.returning[store], self.urgent[store]
-        room = self.lanes[store].pace.room - len(urgent) if returning else 0
+        room = self.lanes[store].pace.room - len(urgent)
         for shard in list(islice(returning, max(0, room))):
             del returning[shard]
             if shard in self.led:

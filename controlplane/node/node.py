@@ -201,7 +201,7 @@ class Node:
                 if lane.waits:
                     lane.lost(now_ms)
                 continue
-            while (call := lane.call(now_ms)) is not None:
+            while lane.waits and (call := lane.call(now_ms)) is not None:
                 self.out.append(call)
         effects = list(self.out)
         self.out.clear()
