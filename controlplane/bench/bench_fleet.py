@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controlplane.bench.report import NotMeasured
 from controlplane.cli.connection import FleetAccess
 from controlplane.embedded import free_ports
 
@@ -22,7 +23,7 @@ REGION = "bench"
 LEADPLANE = (sys.executable, "-m", "controlplane.cli.main")
 
 
-class FleetFailed(Exception):
+class FleetFailed(NotMeasured):
     """The fleet to measure did not start; the message is what `leadplane up` said."""
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from controlplane.bench.report import NotMeasured
 from controlplane.embedded import free_ports
 
 MEMBERS = 3
@@ -23,7 +24,7 @@ POLL_S = 0.05
 STOP_S_MAX = 10.0
 
 
-class EtcdAbsent(Exception):
+class EtcdAbsent(NotMeasured):
     """There is no etcd to compare with; the message says how to get one."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from controlplane.bench.bench_fleet import BenchFleet
 from controlplane.bench.comparison import Tell
 from controlplane.bench.numbered_writes import Ack, NumberedWrites
-from controlplane.bench.report import Figure, Findings
+from controlplane.bench.report import Figure, Findings, NotMeasured
 from controlplane.bench.spread import spread
 from controlplane.cli.connection import CommandFailed
 from controlplane.process_identity import identity_of
@@ -26,7 +26,7 @@ POLL_S = 0.1
 PAGE = 1_000
 
 
-class ChangeFailed(Exception):
+class ChangeFailed(NotMeasured):
     """A change of leader did not end as it must; the message says which and what was seen."""
 
 
@@ -129,20 +129,29 @@ def _changes(
     fleet: BenchFleet, group: str, runs: int, change: Change, name: str, tell: Tell
 ) -> list[Changed]:
     """What each of `runs` changes of leader cost."""
-    changes = []
-    for number in range(runs):
-        place = _settled_place(fleet, group, number)
+    changes: list[Changed] = []
+    while len(changes) < runs:
+        place = _settled_place(fleet, group, len(changes))
         with NumberedWrites(str(place.witness["url"]), place.key_of) as writes:
             first = writes.wait_for_epoch_after(0, CHANGE_S_MAX)
             if first is None:
                 raise ChangeFailed(f"{place.shard}: no write was acknowledged before the {name}")
             sleep(SETTLE_S)
+            if not _is_as_found(fleet, place):
+                continue  # it was moved to where it belongs, by itself: choose again
             change(fleet, place)
-            taken = writes.wait_for_epoch_after(first.epoch, CHANGE_S_MAX)
+            taken = writes.wait_for_epoch_after(place.epoch, CHANGE_S_MAX)
         changes.append(Changed(_pause_ms(writes, taken, place, name), place.led))
-        if (number + 1) % 10 == 0 or number + 1 == runs:
-            tell(f"{name} {number + 1}/{runs}: {changes[-1].pause_ms:.0f} ms")
+        if len(changes) % 10 == 0 or len(changes) == runs:
+            tell(f"{name} {len(changes)}/{runs}: {changes[-1].pause_ms:.0f} ms")
     return changes
+
+
+def _is_as_found(fleet: BenchFleet, place: Place) -> bool:
+    """Whether the shard is still led by the same node in the same epoch."""
+    row = fleet.access.get(f"/v1/shards/{place.shard}")
+    leader = row["leader"]
+    return bool(leader) and (leader["node"], row["epoch"]) == (place.leader, place.epoch)
 
 
 def _pause_ms(writes: NumberedWrites, taken: Ack | None, place: Place, name: str) -> float:

@@ -16,6 +16,7 @@ from typing import Literal
 from controlplane.bench.closed_loop import ClosedLoop, LoopTimes
 from controlplane.bench.etcd_wire import run_etcd
 from controlplane.bench.http_wire import request_bytes, run_http
+from controlplane.bench.report import NotMeasured
 from controlplane.bench.spread import Spread, spread
 
 KEYS = 10_000
@@ -50,7 +51,7 @@ class LoadResult:
     failures: dict[str, int]
 
 
-class LoadBroken(Exception):
+class LoadBroken(NotMeasured):
     """The load generator could not finish its run; the message says what it met."""
 
 

@@ -10,6 +10,10 @@ from typing import Any
 from controlplane.bench.machine_facts import MachineFacts
 
 
+class NotMeasured(Exception):
+    """A benchmark did not get to its end; the message says why. Others go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One measured number.
@@ -29,13 +33,17 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """One benchmark: its figures, what was compared with what, and every run behind them."""
+    """One benchmark: its figures, what was compared with what, and every run behind them.
+
+    `unfinished` says why there are none.
+    """
 
     name: str
     peer: str
     method: str
     figures: tuple[Figure, ...]
     runs: tuple[dict[str, Any], ...] = ()
+    unfinished: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,9 @@ class Report:
         return asdict(self)
 
     def kept(self) -> bool:
-        """True when every promise with a measured figure was kept."""
+        """True when everything was measured, and every promise with a figure was kept."""
+        if any(each.unfinished for each in self.findings):
+            return False
         return all(f.reached is not False for each in self.findings for f in each.figures)
 
 
@@ -92,7 +102,11 @@ def markdown(report: Report, data_name: str) -> str:
         "Clients, servers, stores and the peer share these cores.",
     ]
     for each in report.findings:
-        lines += ["", f"## {each.name}", "", each.method, ""]
+        lines += ["", f"## {each.name}", ""]
+        if each.unfinished:
+            lines += [f"NOT MEASURED: {each.unfinished}"]
+            continue
+        lines += [each.method, ""]
         peer = each.peer or "peer"
         lines += [f"| | ours | {peer} | ratio | target | reached |", "|---|--:|--:|--:|---|---|"]
         lines += [

@@ -22,7 +22,7 @@ from controlplane.bench.mass_failover import measure_mass_failover
 from controlplane.bench.node_memory import measure_memory
 from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.overwrites import Overwriting, measure_overwrites
-from controlplane.bench.report import Findings
+from controlplane.bench.report import Findings, NotMeasured
 from controlplane.bench.resolve import measure_resolve
 from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
 from controlplane.bench.writes import CLIENTS, measure_http_writes, measure_node_writes
@@ -159,12 +159,16 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
 
 
 def run_benchmarks(names: Sequence[str], extent: Extent, tell: Tell) -> tuple[Findings, ...]:
-    """Run benchmarks by name, in the suite's own order."""
+    """Run benchmarks by name, in the suite's own order; one that fails does not end the others."""
     found: list[Findings] = []
     with ExitStack() as stack:
         bench = Bench(extent, tell, stack)
         for name, measure in BENCHMARKS.items():
             if name in names:
                 tell(f"-- {name}")
-                found += measure(bench)
+                try:
+                    found += measure(bench)
+                except NotMeasured as failure:
+                    tell(f"{name} was not measured: {failure}")
+                    found.append(Findings(name, "", "", (), unfinished=str(failure)))
     return tuple(found)
