@@ -379,6 +379,11 @@ class Leadership:
         self._desk.moved(self, now_ms)
 
     @property
+    def is_refused(self) -> bool:
+        """Whether some store has refused the present epoch."""
+        return self.log is not None and self.log.is_refused
+
+    @property
     def fenced_at(self) -> int:
         """Voters that refuse this epoch: a reason to stand again, or to stop."""
         if self.log is None or self.log.epoch != self.epoch:

@@ -82,8 +82,8 @@ class Log:
 
     __slots__ = (
         "_bytes", "_entries", "_settling", "_sized_at", "_voters", "commit", "epoch", "floor",
-        "followers", "forgot_at", "grown_at", "last", "opening", "settled", "shard", "sid",
-        "size_bytes", "trimming", "written_bytes",
+        "followers", "forgot_at", "grown_at", "is_refused", "last", "opening", "settled", "shard",
+        "sid", "size_bytes", "trimming", "written_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +98,7 @@ class Log:
         self.last = floor
         self.commit = commit
         self.opening = 0
+        self.is_refused = False  # whether any store has refused this epoch
         self.forgot_at = 0  # no entry after this one forgets ids
         self.size_bytes = 0
         self.grown_at = 0  # the last entry that may have made the shard larger
@@ -338,6 +339,7 @@ class Log:
         """The store will not take this epoch any more."""
         f = self.followers[store]
         f.stream = Stream.REFUSED
+        self.is_refused = True
         f.synced = False
 
     def unvouched(self, store: int) -> bool:

@@ -35,4 +35,9 @@ class Demand:
     def busiest_first(self, shards: Iterable[str]) -> list[str]:
         """These shards, those most asked for before all others; of equals by name."""
         asked = self._asked
-        return sorted(shards, key=lambda shard: (-asked.get(shard, 0), shard))
+        quiet = sorted(shards)
+        busy = [shard for shard in quiet if shard in asked] if asked else []
+        if not busy:
+            return quiet
+        busy.sort(key=lambda shard: (-asked[shard], shard))
+        return busy + [shard for shard in quiet if shard not in asked]

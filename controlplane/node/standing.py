@@ -95,10 +95,13 @@ class StandingDesk:
 
     def _look(self, now_ms: int) -> None:
         """Go through the open shards; the more there are, the longer until the next look."""
+        budget = min(CHUNK_MAX, STANDING_MAX - len(self._group.standing), self._group.room)
+        if budget <= 0:
+            self._next_look_ms = now_ms + LOOK_EVERY_MS
+            return
         open_now = self._open_shards(now_ms)
         self._woken = False
         self._next_look_ms = now_ms + max(LOOK_EVERY_MS, len(open_now) // 100)
-        budget = min(CHUNK_MAX, STANDING_MAX - len(self._group.standing), self._group.room)
         for shard in open_now:
             if budget <= 0:
                 return

@@ -43,8 +43,9 @@ class Upkeep:
         """Heed fences at once; sweep for the rest a few times a TTL."""
         for group in self._node.groups.values():
             self._note_lease(group, now_ms)
-            room = group.room if group.shaky else 0
-            for shard in self._node.demand.busiest_first(group.shaky):
+            troubled = [shard for shard in group.shaky if _is_troubled(group, shard)]
+            room = group.room if troubled else 0
+            for shard in self._node.demand.busiest_first(troubled):
                 leadership = group.led.get(shard)
                 if leadership is not None and self._heed(group, leadership, room > 0, now_ms):
                     room -= 1
@@ -210,3 +211,11 @@ class Upkeep:
     def remember_reason(self, shard: str, epoch: int, principal: str, reason: str) -> None:
         """Who ends this epoch of a shard, and why: for its history, if this node takes it over."""
         self._reasons[shard] = (epoch, principal, reason)
+
+
+def _is_troubled(group: Group, shard: str) -> bool:
+    """Whether a store refuses the epoch of a shard led here, or its session was replaced."""
+    leadership = group.led.get(shard)
+    if leadership is None:
+        return False
+    return leadership.is_refused or leadership.session is not group.session
