@@ -40,7 +40,8 @@ do
     local group, version = lp.group(call, words[2]), words[3]
     local refusal = not command.no_group and lp.refused_by_group(command, group, version)
     if refusal then
-      return {refusal, group.version, group.state, lp.description(group)}
+      local shown = refusal ~= 'UNDECIDED' and lp.description(group)
+      return {refusal, group.version, group.state, shown}
     end
     local arguments = lp.check_all(command.arguments, words, 4)
     if not arguments or (call.only_reads and not command.only_reads) then

@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from regions.codec import FORMAT, Code, as_bytes
+from regions.membership import FIRST_VERSION
 from regions.scripts.arguments import BadArgument, any_text, binary, count, positive, text, texts
+from regions.scripts.membership import MEMBERSHIP_COMMANDS
 from regions.scripts.model import Call, Command
 from regions.scripts.state import Grant, Group, Session, process_of
 
@@ -42,7 +44,7 @@ def minted_incarnation(seconds: int, micros: int, nonce: str, store_id: str) -> 
 
 def _install(call: Call, _group: Group, arguments: list[Any]) -> list[Any]:
     name, version, description = arguments
-    if not name or not version:
+    if not name or version != FIRST_VERSION:
         raise BadArgument(name)
     group = call.state.groups.get(name)
     if group is None:
@@ -51,7 +53,8 @@ def _install(call: Call, _group: Group, arguments: list[Any]) -> list[Any]:
         call.state.groups[name] = group
         return [Code.OK]
     same = as_bytes(group.description) == as_bytes(description)  # type: ignore[arg-type]
-    return [Code.OK if same and group.version == version else Code.EXISTS]
+    is_this = group.state == "open" and group.version == version and same
+    return [Code.OK if is_this else Code.EXISTS]
 
 
 def _admit(call: Call, _group: Group, arguments: list[Any]) -> list[Any]:
@@ -120,7 +123,7 @@ def _observe(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     for name in changes:
         if name[0] == "s":
             grant = group.grants.get(name[2:]) or Grant()
-            shards.append([name[2:], *grant.shown(), grant.prev, grant.pref])
+            shards.append([name[2:], *grant.shown(group.version), grant.prev, grant.pref])
     return [Code.OK, sessions, dead, shards, upto]
 
 
@@ -157,5 +160,6 @@ REGION_COMMANDS: Final = MappingProxyType(
         "renew": Command(_renew, (text, count, count, count, texts)),
         "bury": Command(_bury, (text, count)),
         "observe": Command(_observe, (count, positive), may_only_read=True),
+        **MEMBERSHIP_COMMANDS,
     }
 )

@@ -1,9 +1,10 @@
 -- Groups: which the store is a member of, and the index of what changed in them.
 --
--- Why it is right: a group is read once for each call and its record changes only by `install`.
--- The index of changes holds each shard and each death once, under the opseq of its latest change;
--- all changes of a call share one opseq. A reader goes on from an opseq only when it has seen all
--- of it, and never from further than where the call began, because that call may still be writing.
+-- Why it is right: a group is read once for each call, and its record changes by `install` and by
+-- the commands of membership alone. The index of changes holds each shard and each death once,
+-- under the opseq of its latest change; all changes of a call share one opseq. A reader goes on
+-- from an opseq only when it has seen all of it, and never from further than where the call began,
+-- because that call may still be writing.
 
 do
   local check = lp.check
@@ -13,10 +14,10 @@ do
     local group = call.groups[name]
     if not group then
       local key = 'lp:g:' .. name
-      local found = redis.call('HMGET', key, 'version', 'state')
+      local found = redis.call('HMGET', key, 'version', 'state', 'by')
       group = {
-        name = name, key = key, version = tonumber(found[1] or 0),
-        state = found[2] or 'absent', sessions = {}, shards = {}, known = call.known,
+        name = name, key = key, version = tonumber(found[1] or 0), state = found[2] or 'absent',
+        by = found[3] or '', sessions = {}, shards = {}, known = call.known,
       }
       call.groups[name] = group
       call.known.count = call.known.count + 1
@@ -24,16 +25,32 @@ do
     return group
   end
 
-  -- What the group was installed with, false when it was not.
+  -- What the group is, and of a sealed one what it becomes; false when it was never told.
   function lp.description(group)
-    return redis.call('HGET', group.key, 'desc')
+    return redis.call('HGET', group.key, group.state == 'sealed' and 'next' or 'desc')
+  end
+
+  -- The same for what makes the next version of a group that is sealed or a learner. `switches`:
+  -- it may come again when that version is in use.
+  local function refused_as_next(command, group, version)
+    if version > group.version + 1 then
+      return 'NEW_VERSION'
+    elseif version == group.version + 1 then
+      return group.state == 'open' and 'UNDECIDED' or nil
+    elseif version ~= group.version or group.state ~= 'open' or not command.switches then
+      return 'OLD_VERSION'
+    end
   end
 
   -- Why the group refuses a command of this version, nil if it does not.
   function lp.refused_by_group(command, group, version)
     if group.state == 'absent' then
       return 'NOT_MEMBER'
-    elseif group.state ~= 'open' and not command.works_sealed then
+    elseif command.of_next then
+      return refused_as_next(command, group, version)
+    elseif group.state == 'learner' and not command.of_learner then
+      return 'NOT_MEMBER'
+    elseif group.state == 'sealed' and not command.works_sealed then
       return 'SEALED'
     elseif version < group.version then
       return 'OLD_VERSION'
@@ -42,20 +59,30 @@ do
     end
   end
 
+  -- What a grant of that state reads as: it licenses nothing if an earlier version gave it.
+  function lp.grant_state(group, promised, version, state)
+    if promised > 0 and math.max(version, 1) < group.version then
+      return 'inherited'
+    end
+    return state
+  end
+
   -- Move a shard ('s/...') or a death ('d/...') to the end of the index.
   function lp.list_change(call, group, name)
     redis.call('ZADD', group.key .. ':chg', lp.dec(lp.write(call)), name)
   end
 
+  -- Only bootstrap makes a member at once; every later version is made of the one before.
   lp.command.install = {
     arguments = {check.binary}, no_group = true,
     run = function(call, group, arguments, version)
       local description = arguments[1]
-      if group.name == '' or version == 0 then
+      if group.name == '' or version ~= 1 then
         return nil
       end
       if group.state ~= 'absent' then
-        local same = group.version == version and lp.description(group) == description
+        local same = group.state == 'open' and group.version == version
+          and lp.description(group) == description
         return {same and 'OK' or 'EXISTS'}
       end
       lp.write(call)
@@ -99,9 +126,11 @@ do
 
   local function shown_shard(group, shard)
     local f = redis.call('HMGET', group.key .. ':sh:' .. shard,
-      'pe', 'pf', 'he', 'h', 'st', 'tgt', 'rvk', 'prev', 'pref')
+      'pe', 'pf', 'he', 'h', 'st', 'tgt', 'rvk', 'prev', 'pref', 'ver')
+    local promised, version = tonumber(f[1] or 0), tonumber(f[10] or 0)
     return {
-      shard, f[1] or '0', f[2] or '0', f[3] or '0', f[4] or '', f[5] or 'free', f[6] or '',
+      shard, f[1] or '0', f[2] or '0', f[3] or '0', f[4] or '',
+      lp.grant_state(group, promised, version, f[5] or 'free'), f[6] or '',
       tonumber(f[7] or 0), tonumber(f[8] or 0), f[9] or '',
     }
   end

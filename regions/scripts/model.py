@@ -37,6 +37,9 @@ class Command:
     arguments: tuple[Check, ...]
     needs_group: bool = True
     works_sealed: bool = False
+    of_learner: bool = False  # works in a learner of that version
+    of_next: bool = False  # makes the next version of a group that is sealed or a learner
+    switches: bool = False  # ... and may come again when that version is in use
     may_only_read: bool = False
 
 
@@ -170,7 +173,8 @@ class StoreModel:
         group = self.state.groups.get(name, _NOBODY)
         code = _refused_by_group(command, group, version)
         if code is not None:
-            return [code, group.version, group.state, group.description]
+            shown = code is not Code.UNDECIDED and group.shown_description
+            return [code, group.version, group.state, shown]
         if call.only_reads and not command.may_only_read:
             return [Code.BAD_COMMAND, group.version, group.state, False]
         try:
@@ -202,10 +206,25 @@ def _refused_by_group(command: Command, group: Group, version: int) -> Code | No
         return None
     if group.state == "absent":
         return Code.NOT_MEMBER
-    if group.state != "open" and not command.works_sealed:
+    if command.of_next:
+        return _refused_as_next(command, group, version)
+    if group.state == "learner" and not command.of_learner:
+        return Code.NOT_MEMBER
+    if group.state == "sealed" and not command.works_sealed:
         return Code.SEALED
     if version < group.version:
         return Code.OLD_VERSION
     if version > group.version:
         return Code.NEW_VERSION
     return None
+
+
+def _refused_as_next(command: Command, group: Group, version: int) -> Code | None:
+    """The same for what makes the next version."""
+    if version > group.version + 1:
+        return Code.NEW_VERSION
+    if version == group.version + 1:
+        return Code.UNDECIDED if group.state == "open" else None
+    if version == group.version and group.state == "open" and command.switches:
+        return None
+    return Code.OLD_VERSION

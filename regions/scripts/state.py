@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
+from regions.codec import as_bytes
+
 
 class Copyable(Protocol):
     """A record that can be copied, so that changes of the copy leave it alone."""
@@ -50,21 +52,33 @@ class Grant:
     prev: int = 0  # revision of the placement
     pref: bytes | str = ""  # the placement
 
-    def shown(self) -> list[Any]:
-        """The grant as payloads carry it."""
+    def shown(self, version: int) -> list[Any]:
+        """The grant as payloads carry it in that version of its group."""
         return [
             str(self.pe),
             str(self.pf),
             str(self.he),
             self.h,
-            self.st,
+            self.state_in(version),
             self.tgt,
             self.rvk,
         ]
 
-    @property
-    def is_held(self) -> bool:
-        return self.st in {"held", "handover"}
+    def state_in(self, version: int) -> str:
+        """What the grant reads as: it licenses nothing if an earlier version gave it."""
+        return "inherited" if self.pe and max(self.ver, 1) < version else self.st
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """The ballots of one version: promised (n, p), accepted (an, ap, ad); numbers from 1."""
+
+    version: int = 0
+    n: int = 0
+    p: str = ""
+    an: int = 0
+    ap: str = ""
+    ad: bytes | str = ""
 
 
 @dataclass(slots=True)
@@ -74,11 +88,19 @@ class Group:
     version: int = 0
     state: str = "absent"
     description: bytes | str | bool = False
+    next: bytes | str | bool = False  # what a sealed group becomes
+    by: str = ""  # the attempt that copies to a learner
+    register: Register = Register()
     sessions: dict[str, Session] = field(default_factory=dict)
     live: set[str] = field(default_factory=set)
     grants: dict[str, Grant] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)  # in order of opseq, as it grows
     shards: dict[str, Any] = field(default_factory=dict)  # Copyable records of the package above
+    # What is staged for the next version: shards merged by an attempt, tails by attempt and shard,
+    # shards of which a learner has pages.
+    merged: dict[str, set[str]] = field(default_factory=dict)
+    tails: dict[tuple[str, str], dict[int, bytes | str]] = field(default_factory=dict)
+    paged: set[str] = field(default_factory=set)
 
     def copy(self) -> Group:
         return replace(
@@ -88,7 +110,19 @@ class Group:
             grants={shard: replace(grant) for shard, grant in self.grants.items()},
             changes=dict(self.changes),
             shards={shard: record.copy() for shard, record in self.shards.items()},
+            merged={attempt: set(shards) for attempt, shards in self.merged.items()},
+            tails={of: dict(entries) for of, entries in self.tails.items()},
+            paged=set(self.paged),
         )
+
+    @property
+    def shown_description(self) -> bytes | str | bool:
+        """What the group is, and of a sealed one what it becomes; False when it was never told."""
+        return self.next if self.state == "sealed" else self.description
+
+    def shard_names(self) -> list[str]:
+        """Every shard of which there is a record, by the bytes of its name."""
+        return sorted(self.grants.keys() | self.shards.keys(), key=as_bytes)
 
 
 @dataclass(slots=True)

@@ -8,5 +8,7 @@ LUA_SOURCES = (
     "log.lua",
     "reads.lua",
     "snapshots.lua",
+    "learning.lua",
+    "membership.lua",
 )
 """In the order in which they follow those of the regions."""

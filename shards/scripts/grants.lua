@@ -11,14 +11,14 @@ do
 
   local CONDITIONS = {
     free = {{}, function(on)
-      return on.record.st == 'free'
+      return on:state() == 'free'
     end},
     mine = {{}, function(on, sid)
       local r = on.record
       return on:is_held() and lp.process_of(r.h) == lp.process_of(sid) and r.rvk == 0
     end},
     handover = {{}, function(on, sid)
-      return on.record.st == 'handover' and on.record.tgt == sid
+      return on:state() == 'handover' and on.record.tgt == sid
     end},
     revoked = {{check.text, check.epoch}, function(on, _, details)
       local r = on.record
@@ -32,6 +32,17 @@ do
       end
       local holder = lp.session(on.group, r.h)
       return holder ~= nil and (holder.dead == 1 or holder.c == details[3])
+    end},
+    -- What the process held in an earlier version of the group, for as long as its lease of that
+    -- lasts; it has looked at its clock as it sent this.
+    carry = {{check.text, check.epoch}, function(on, sid, details)
+      local r = on.record
+      return on:state() == 'inherited' and r.h == details[1] and r.he == details[2]
+        and lp.process_of(r.h) == lp.process_of(sid) and r.rvk == 0
+    end},
+    -- Whoever held it then has no lease any more: the candidate has waited for that.
+    waited = {{}, function(on)
+      return on:state() == 'inherited'
     end},
   }
 
@@ -105,7 +116,7 @@ do
       if r.pe > epoch then
         return on:refused('FENCED')
       end
-      local frees = r.h == sid and r.he == epoch
+      local frees = r.h == sid and r.he == epoch and on:state() ~= 'inherited'
       -- Not the promise: that would fence a healthy holder of a smaller epoch.
       on:set({pf = math.max(r.pf, epoch)})
       if frees then

@@ -60,6 +60,8 @@ _DETAILS: Final = {
     "dead": (text, epoch, count),
     "handover": (),
     "revoked": (text, epoch),
+    "carry": (text, epoch),
+    "waited": (),
 }
 
 
@@ -75,18 +77,24 @@ def _holds(on: OnShard, sid: str, tag: str, details: list[Any]) -> bool:
     grant = on.grant
     match tag, details:
         case "free", _:
-            return grant.st == "free"
+            return on.st == "free"
         case "handover", _:
-            return grant.st == "handover" and grant.tgt == sid
+            return on.st == "handover" and grant.tgt == sid
         case "mine", _:
-            return grant.is_held and process_of(grant.h) == process_of(sid) and grant.rvk == 0
+            return on.is_held and process_of(grant.h) == process_of(sid) and grant.rvk == 0
         case "revoked", [h, he]:
-            return grant.is_held and (grant.h, grant.he) == (h, he) and grant.rvk == 1
+            return on.is_held and (grant.h, grant.he) == (h, he) and grant.rvk == 1
         case "dead", [h, he, counter]:
             holder = on.group.sessions.get(h)
-            if not grant.is_held or (grant.h, grant.he) != (h, he) or holder is None:
+            if not on.is_held or (grant.h, grant.he) != (h, he) or holder is None:
                 return False
             return holder.dead or holder.counter == counter
+        case "carry", [h, he]:
+            if not on.is_inherited or (grant.h, grant.he) != (h, he):
+                return False
+            return process_of(h) == process_of(sid) and grant.rvk == 0
+        case "waited", _:
+            return on.is_inherited
     return False
 
 
@@ -104,7 +112,7 @@ def _release(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     on = OnShard(call, group, name)
     if on.grant.pe > e:
         return on.refused(Code.FENCED)
-    frees = on.grant.h == sid and on.grant.he == e
+    frees = on.grant.h == sid and on.grant.he == e and not on.is_inherited
     on.set_grant(pf=max(on.grant.pf, e))
     if frees:
         on.set_grant(st="free", h="", tgt="", rvk=0, sync=0)
@@ -115,7 +123,7 @@ def _release(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
 def _handover(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     name, e, sid, target = arguments
     on = OnShard(call, group, name)
-    if not (on.leads(sid, e) and on.grant.is_held):
+    if not (on.leads(sid, e) and on.is_held):
         return on.refused(Code.HELD)
     on.set_grant(st="handover", tgt=target, sync=0)
     on.moved()
@@ -125,7 +133,7 @@ def _handover(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
 def _revoke(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     name, h, he, _by, _reason = arguments
     on = OnShard(call, group, name)
-    if not on.grant.is_held or (on.grant.h, on.grant.he) != (h, he):
+    if not on.is_held or (on.grant.h, on.grant.he) != (h, he):
         return on.refused(Code.HELD)
     on.set_grant(rvk=1, sync=0)
     on.moved()

@@ -15,7 +15,7 @@ do
     if epoch < promised then
       return 'FENCED'
     elseif epoch == promised then
-      return not (on:leads(sid, epoch) and on.record.st == 'held') and 'FENCED' or nil
+      return not (on:leads(sid, epoch) and on:state() == 'held') and 'FENCED' or nil
     end
     local refusal = on:refused_session(sid)
     if refusal then
@@ -36,8 +36,9 @@ do
   end
 
   -- The sequence from which entries must be stored, behind the last one when none must; nil when
-  -- what is committed differs, or what this epoch appended would go.
-  local function first_new(on, epoch, before, entries)
+  -- what is committed differs, or what this epoch appended would go. Without an epoch nothing of
+  -- that kind is kept.
+  function lp.first_new(on, epoch, before, entries)
     local r = on.record
     for i, entry in ipairs(entries) do
       local sequence = before + i
@@ -55,7 +56,9 @@ do
     return before + #entries + 1
   end
 
-  local function store(on, first, before, entries, blobs)
+  -- Put entries in the place of what is there, the one of sequence `first` and those after it;
+  -- `before` is the sequence in front of all that are given.
+  function lp.store_entries(on, first, before, entries, blobs)
     lp.write(on.call)
     lp.delete_entries(on, first, on.record.ts)
     local list = {}
@@ -72,7 +75,8 @@ do
     on:put('tc', last[4])
   end
 
-  local function parse_all(blobs)
+  -- All entries parsed, nil when one is none.
+  function lp.parse_entries(blobs)
     local entries = {}
     for i, blob in ipairs(blobs) do
       entries[i] = lp.parse_entry(blob)
@@ -91,7 +95,7 @@ do
     run = function(call, group, arguments)
       local name, epoch, sid, before, before_epoch, before_chain, blobs, committed, vouches =
         unpack(arguments)
-      local entries = parse_all(blobs)
+      local entries = lp.parse_entries(blobs)
       if not entries then
         return nil
       end
@@ -103,13 +107,13 @@ do
         on:set({sync = 0}) -- an append before this one was not made: this store lacks something
         return on:add(on:refused('GAP'), 'te', 'ts', 'tc', 'cm', 'bs')
       end
-      local first = first_new(on, epoch, before, entries)
+      local first = lp.first_new(on, epoch, before, entries)
       if not first then
         return on:refused('CONFLICT')
       end
       local r, last = on.record, before + #entries
       if first <= last then
-        store(on, first, before, entries, blobs)
+        lp.store_entries(on, first, before, entries, blobs)
       end
       on:put('as', r.ae == epoch and math.max(r.as, last) or last)
       on:put('ae', epoch)

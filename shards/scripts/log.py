@@ -27,12 +27,12 @@ def _append(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     if not _joins(on, prev_seq, prev_epoch, prev_chain):
         on.set_grant(sync=0)  # an append before this one was not made: this store lacks something
         return on.refused(Code.GAP, str(shard.te), shard.ts, shard.tc, shard.cm, shard.bs)
-    first = _first_new(on, e, prev_seq, entries)
+    first = first_new(on, e, prev_seq, entries)
     if first is None:
         return on.refused(Code.CONFLICT)
     last = prev_seq + len(entries)
     if first <= last:
-        _store(on, first, blobs[first - prev_seq - 1 :], entries[-1])
+        store_entries(on, first, blobs[first - prev_seq - 1 :], entries[-1])
     on.set_shard(ae=e, as_=max(shard.as_, last) if shard.ae == e else last)
     on.commit(min(committed, last))
     if vouches and shard.ts == shard.as_ == last and shard.cm == shard.ap == committed:
@@ -47,7 +47,7 @@ def _adopt_epoch(on: OnShard, e: int, sid: str) -> Code | None:
     if e < grant.pe:
         return Code.FENCED
     if e == grant.pe:
-        return None if on.leads(sid, e) and grant.st == "held" else Code.FENCED
+        return None if on.leads(sid, e) and on.st == "held" else Code.FENCED
     refusal = on.refused_session(sid)
     if refusal is None:
         on.give_to(sid, e)
@@ -62,10 +62,11 @@ def _joins(on: OnShard, seq: int, epoch: int, chain: int) -> bool:
     return entry is not None and (entry.epoch, entry.chain) == (epoch, chain)
 
 
-def _first_new(on: OnShard, e: int, prev_seq: int, entries: list[StoredEntry]) -> int | None:
+def first_new(on: OnShard, e: int | None, prev_seq: int, entries: list[StoredEntry]) -> int | None:
     """The sequence from which entries must be stored, behind the last one when none must.
 
-    None is a contradiction: what is committed differs, or what this epoch appended would go.
+    None is a contradiction: what is committed differs, or what this epoch appended would go;
+    without an epoch nothing of that kind is kept.
     """
     shard = on.shard
     for seq, entry in enumerate(entries, prev_seq + 1):
@@ -80,7 +81,8 @@ def _first_new(on: OnShard, e: int, prev_seq: int, entries: list[StoredEntry]) -
     return prev_seq + len(entries) + 1
 
 
-def _store(on: OnShard, first: int, blobs: list[bytes | str], last: StoredEntry) -> None:
+def store_entries(on: OnShard, first: int, blobs: list[bytes | str], last: StoredEntry) -> None:
+    """Put entries in the place of what is there, the one of sequence `first` and those after it."""
     on.keep()
     shard = on.shard
     for seq in range(first, shard.ts + 1):
@@ -119,7 +121,7 @@ def _range(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         entries.append([seq, blob])
     tail = [str(shard.te), shard.ts, shard.tc]
     base = [str(shard.be), shard.bs, shard.bc]
-    return [Code.OK, on.grant.shown(), *tail, shard.cm, *base, entries]
+    return [Code.OK, on.shown_grant(), *tail, shard.cm, *base, entries]
 
 
 def _history(call: Call, group: Group, arguments: list[Any]) -> list[Any]:

@@ -9,12 +9,21 @@ from regions.codec import FORMAT
 from regions.scripts.commands import REGION_COMMANDS
 from regions.scripts.model import Clock, StoreModel
 from shards.scripts.grants import GRANT_COMMANDS
+from shards.scripts.learning import LEARNER_COMMANDS
 from shards.scripts.log import LOG_COMMANDS
+from shards.scripts.membership import MEMBERSHIP_COMMANDS
 from shards.scripts.reads import READ_COMMANDS
 from shards.scripts.snapshots import SNAPSHOT_COMMANDS
 
 SHARD_COMMANDS: Final = MappingProxyType(
-    {**GRANT_COMMANDS, **LOG_COMMANDS, **READ_COMMANDS, **SNAPSHOT_COMMANDS}
+    {
+        **GRANT_COMMANDS,
+        **LOG_COMMANDS,
+        **READ_COMMANDS,
+        **SNAPSHOT_COMMANDS,
+        **LEARNER_COMMANDS,
+        **MEMBERSHIP_COMMANDS,
+    }
 )
 COMMANDS: Final = MappingProxyType({**REGION_COMMANDS, **SHARD_COMMANDS})
 

@@ -23,9 +23,26 @@ class OnShard:
         self.grant: Grant = group.grants.get(name) or Grant()
         self.shard: Shard = group.shards.get(name) or Shard()
 
+    def shown_grant(self) -> list[Any]:
+        """The grant as payloads carry it."""
+        return self.grant.shown(self.group.version)
+
+    @property
+    def st(self) -> str:
+        """The state of the grant, as it is in the present version of the group."""
+        return self.grant.state_in(self.group.version)
+
+    @property
+    def is_held(self) -> bool:
+        return self.st in {"held", "handover"}
+
+    @property
+    def is_inherited(self) -> bool:
+        return self.st == "inherited"
+
     def refused(self, code: Code, *more: Any) -> list[Any]:
         """A refusal; it carries the present grant."""
-        return [code, self.grant.shown(), *more]
+        return [code, self.shown_grant(), *more]
 
     def set_grant(self, **fields: Any) -> None:
         """Change the grant where it differs."""
@@ -64,7 +81,8 @@ class OnShard:
 
     def leads(self, sid: str, epoch: int) -> bool:
         """Whether the session may still change the log here in this epoch."""
-        return self.grant.pe == self.grant.he == epoch and self.grant.h == sid
+        grant = self.grant
+        return grant.pe == grant.he == epoch and grant.h == sid and not self.is_inherited
 
     def stage_from(self, number: int) -> None:
         """Drop what is staged. Attempts below `number` are over from here on."""
@@ -95,7 +113,7 @@ class OnShard:
         fresh = (
             session is not None
             and not session.dead
-            and grant.st == "held"
+            and self.st == "held"
             and grant.sync == grant.he == grant.pe
             and self.shard.ap == self.shard.cm
             and grant.rvk == 0

@@ -51,7 +51,7 @@ def _read(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
 
 
 def _standing(on: OnShard) -> list[Any]:
-    return [on.grant.shown(), on.shard.cm, on.shard.ap, *on.freshness()]
+    return [on.shown_grant(), on.shard.cm, on.shard.ap, *on.freshness()]
 
 
 def _scan(call: Call, group: Group, arguments: list[Any]) -> list[Any]:

@@ -24,6 +24,7 @@ do
   local methods = {}
   local index = {__index = methods}
 
+  -- The record, and whether nothing was ever written of it.
   local function read_record(key)
     local record = setmetatable({}, DEFAULTS)
     local flat = redis.call('HGETALL', key)
@@ -38,7 +39,7 @@ do
         record[field] = TEXTS[field] and value or tonumber(value)
       end
     end
-    return record
+    return record, #flat == 0
   end
 
   -- The shard as this command finds it.
@@ -46,8 +47,9 @@ do
     local on = group.shards[name]
     if not on then
       local key = group.key .. ':sh:' .. name
+      local record, is_new = read_record(key)
       on = setmetatable({
-        group = group, name = name, key = key, record = read_record(key), changed = {},
+        group = group, name = name, key = key, record = record, is_new = is_new, changed = {},
         has_new_bounds = false, log = group.key .. ':lg:' .. name, waiting = {},
       }, index)
       group.shards[name] = on
@@ -97,6 +99,10 @@ do
     end
     if #list > 0 then
       redis.call('HSET', on.key, unpack(list))
+      if on.is_new then
+        on.is_new = false
+        redis.call('ZADD', on.group.key .. ':all', 1, 's/' .. on.name)
+      end
     end
   end
 
@@ -105,9 +111,15 @@ do
     lp.list_change(on.call, on.group, 's/' .. on.name)
   end
 
+  -- The state of the grant, as it is in the present version of the group.
+  function methods.state(on)
+    local r = on.record
+    return lp.grant_state(on.group, r.pe, r.ver, r.st)
+  end
+
   function methods.grant(on)
     local r = on.record
-    return {lp.dec(r.pe), lp.dec(r.pf), lp.dec(r.he), r.h, r.st, r.tgt, r.rvk}
+    return {lp.dec(r.pe), lp.dec(r.pf), lp.dec(r.he), r.h, on:state(), r.tgt, r.rvk}
   end
 
   -- A refusal; it carries the present grant.
@@ -125,13 +137,14 @@ do
   end
 
   function methods.is_held(on)
-    return on.record.st == 'held' or on.record.st == 'handover'
+    local state = on:state()
+    return state == 'held' or state == 'handover'
   end
 
   -- Whether the session may still change the log here in this epoch.
   function methods.leads(on, sid, epoch)
     local r = on.record
-    return r.pe == epoch and r.he == epoch and r.h == sid
+    return r.pe == epoch and r.he == epoch and r.h == sid and on:state() ~= 'inherited'
   end
 
   -- Why this session may get no authority here, nil if it may.
@@ -180,7 +193,7 @@ do
     if not session then
       return 0, 0
     end
-    local fresh = session.dead == 0 and r.st == 'held' and r.sync == r.he and r.he == r.pe
+    local fresh = session.dead == 0 and on:state() == 'held' and r.sync == r.he and r.he == r.pe
       and r.ap == r.cm and r.rvk == 0
     return fresh and 1 or 0, session.seen
   end

@@ -190,6 +190,31 @@ do
     end
   end
 
+  -- The records of a page, each parsed; nil when the part or a record is none.
+  function lp.parse_page(part, pairs_of)
+    local stager, parsed = STAGERS[part], {}
+    for i, pair in ipairs(stager and pairs_of or {}) do
+      parsed[i] = parse_record(stager, pair)
+      if not parsed[i] then
+        return nil
+      end
+    end
+    return stager and parsed
+  end
+
+  -- Keep a page beside what is staged.
+  function lp.stage_page(on, part, parsed)
+    if #parsed > 0 then
+      lp.write(on.call)
+      local stage = lp.data(on:stage_keys(), on.record.sb)
+      for _, record in ipairs(parsed) do
+        STAGERS[part][3](stage, record[1], record[2])
+      end
+      stage:flush()
+      on:set({sb = stage.bytes})
+    end
+  end
+
   -- Why this attempt may not go on, nil if it may.
   local function refused_attempt(on, sid, epoch, attempt)
     if not on:leads(sid, epoch) then
@@ -205,15 +230,9 @@ do
     },
     run = function(call, group, arguments)
       local name, epoch, sid, attempt, part, pairs_of = unpack(arguments)
-      local stager, parsed = STAGERS[part], {}
-      if not stager then
+      local parsed = lp.parse_page(part, pairs_of)
+      if not parsed then
         return nil
-      end
-      for i, pair in ipairs(pairs_of) do
-        parsed[i] = parse_record(stager, pair)
-        if not parsed[i] then
-          return nil
-        end
       end
       local on = lp.on_shard(call, group, name)
       local refusal = refused_attempt(on, sid, epoch, attempt)
@@ -221,15 +240,7 @@ do
         return on:refused(refusal)
       end
       on:stage_from(attempt)
-      if #parsed > 0 then
-        lp.write(call)
-        local stage = lp.data(on:stage_keys(), on.record.sb)
-        for _, record in ipairs(parsed) do
-          stager[3](stage, record[1], record[2])
-        end
-        stage:flush()
-        on:set({sb = stage.bytes})
-      end
+      lp.stage_page(on, part, parsed)
       return {'OK'}
     end,
   }
@@ -259,6 +270,25 @@ do
     on:set({bytes = on.record.sb})
   end
 
+  -- Put what is staged in the place of what is there, as it is at the base (be, bs, bc); reads wait
+  -- until `upto` is applied. Attempts below `next_attempt` are over.
+  function lp.adopt_stage(on, be, bs, bc, upto, next_attempt)
+    local r, at_base = on.record, lp.stored_entry(on, bs)
+    local same = at_base and at_base[1] == be and at_base[4] == bc
+    lp.write(on.call)
+    take_stage(on)
+    on:stage_from(next_attempt)
+    if same then
+      lp.delete_entries(on, r.bs + 1, bs)
+    else
+      redis.call('UNLINK', on.log)
+      on.waiting = {}
+      on:set({te = be, ts = bs, tc = bc})
+    end
+    on:set({be = be, bs = bs, bc = bc, ap = bs, cm = math.max(r.cm, bs), fz = upto})
+    on:set({ae = 0, as = 0, sync = 0})
+  end
+
   lp.command.adopt = {
     arguments = {
       check.text, check.epoch, check.text, check.positive, check.epoch_or_none, check.count,
@@ -277,20 +307,7 @@ do
         on:stage_from(attempt + 1)
         return on:refused('LAGGING')
       end
-      local at_base = lp.stored_entry(on, bs)
-      local same = at_base and at_base[1] == be and at_base[4] == bc
-      lp.write(call)
-      take_stage(on)
-      on:stage_from(attempt + 1)
-      if same then
-        lp.delete_entries(on, r.bs + 1, bs)
-      else
-        redis.call('UNLINK', on.log)
-        on.waiting = {}
-        on:set({te = be, ts = bs, tc = bc})
-      end
-      on:set({be = be, bs = bs, bc = bc, ap = bs, cm = math.max(r.cm, bs), fz = upto})
-      on:set({ae = 0, as = 0, sync = 0})
+      lp.adopt_stage(on, be, bs, bc, upto, attempt + 1)
       return {'OK'}
     end,
   }

@@ -142,19 +142,29 @@ def _as_answered(value: Any) -> Any:
 
 def _stage(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     name, e, sid, attempt, part, records = arguments
-    if part not in _STAGERS:
-        raise BadArgument(part)
-    parsed = [_parse_record(part, record) for record in records]
+    parsed = parse_page(part, records)
     on = OnShard(call, group, name)
     refusal = _refused_attempt(on, sid, e, attempt)
     if refusal is not None:
         return on.refused(refusal)
     on.stage_from(attempt)
+    stage_page(on, part, parsed)
+    return [Code.OK]
+
+
+def parse_page(part: str, records: list[Any]) -> list[tuple[str, Any]]:
+    """The records of a page, each parsed. Raises BadArgument for what is none."""
+    if part not in _STAGERS:
+        raise BadArgument(part)
+    return [_parse_record(part, record) for record in records]
+
+
+def stage_page(on: OnShard, part: str, parsed: list[tuple[str, Any]]) -> None:
+    """Keep a page beside what is staged."""
     if parsed:
         on.keep()
         for record_name, record in parsed:
             _STAGERS[part](on.shard.stage, record_name, record)
-    return [Code.OK]
 
 
 def _refused_attempt(on: OnShard, sid: str, e: int, attempt: int) -> Code | None:
@@ -227,11 +237,21 @@ def _adopt(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     if bs <= shard.ap:
         on.stage_from(attempt + 1)
         return on.refused(Code.LAGGING)
+    adopt_stage(on, (be, bs, bc), upto, attempt + 1)
+    return [Code.OK]
+
+
+def adopt_stage(on: OnShard, base: tuple[int, int, int], upto: int, next_attempt: int) -> None:
+    """Put what is staged in the place of what is there, as it is at the base.
+
+    Reads wait until `upto` is applied. Attempts below `next_attempt` are over.
+    """
+    (be, bs, bc), shard = base, on.shard
     at_base = on.entry(bs)
     same = at_base is not None and (at_base.epoch, at_base.chain) == (be, bc)
     on.keep()
     shard.data = shard.stage
-    on.stage_from(attempt + 1)
+    on.stage_from(next_attempt)
     if same:
         shard.log = {seq: blob for seq, blob in shard.log.items() if seq > bs}
     else:
@@ -239,7 +259,6 @@ def _adopt(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         on.set_shard(te=be, ts=bs, tc=bc)
     on.set_shard(be=be, bs=bs, bc=bc, ap=bs, cm=max(shard.cm, bs), ae=0, as_=0, fz=upto)
     on.set_grant(sync=0)
-    return [Code.OK]
 
 
 SNAPSHOT_COMMANDS: Final = MappingProxyType(

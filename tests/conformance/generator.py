@@ -11,15 +11,16 @@ from random import Random
 from typing import Any
 
 from regions.codec import pack
-from regions.scripts.state import Grant, Group, StoreState
+from regions.scripts.state import Grant, Group, StoreState, process_of
 from shards.entry import write_entry
 from shards.scripts.entries import parse_entry
 from shards.scripts.snapshots import kv_record
 from shards.scripts.state import Shard
+from tests.conformance.generator_of_membership import MembershipCalls
 from tests.conformance.targets import RIGHT
 
 GROUP = "region/eu"
-GROUPS = (GROUP, GROUP, GROUP, GROUP, "global")
+GROUPS = (GROUP, GROUP, GROUP, GROUP, "global", "multi/a+b")
 SHARDS = ("s1", "s2", "s\u00fc\udcff3")
 SIDS = ("p1/1", "p1/2", "p1/3", "p2/1", "p2/2", "p2/3", "p/3/1", "p/4/1", "p5/1")
 KEYS = ("a", "b", "ab", "a\0b", "\u00e9", "\udcfe", "z" * 40)
@@ -47,6 +48,7 @@ class Generator:
         # Some seeds write so much that lists do not fit one piece or page of the scripts.
         self.wide = seed % 8 == 3
         self.keys = WIDE_KEYS if self.wide else KEYS
+        self.membership = MembershipCalls(self, self.draw)
         self.commands = {
             "hello": (1, self._nothing),
             "mint": (1, self._mint),
@@ -70,8 +72,9 @@ class Generator:
             "page": (5, self._page),
             "digest": (5, self._digest),
             "stage": (5, self._stage),
-            "unstage": (1, lambda: [self.shard(), self.epoch(), self.holder(), self._attempt()]),
+            "unstage": (2, lambda: [self.shard(), self.epoch(), self.holder(), self._attempt()]),
             "adopt": (5, self._adopt),
+            **self.membership.commands,
         }
         self.state = StoreState()
         self.group = Group()
@@ -121,15 +124,17 @@ class Generator:
 
     def _command(self) -> Any:
         draw = self.draw
-        weights = [weight for weight, _ in self.commands.values()]
-        op = draw.choices(list(self.commands), weights)[0]
         name = self.pick(*GROUPS)
         self.group = self.state.groups.get(name, Group())
+        weights = [weight for weight, _ in self.commands.values()]
+        op = self.membership.wanted() or draw.choices(list(self.commands), weights)[0]
         self.shard()
         arguments = self.commands[op][1]()
         if op in {"hello", "mint"}:
             return [op, "", 0, *arguments]
-        version = 1 if draw.random() < 0.97 else draw.randint(0, 3)
+        version = self.membership.version(op)
+        if draw.random() < 0.03:
+            version = max(0, version + draw.randint(-1, 1))
         words = [op, name, version, *arguments]
         if draw.random() < 0.03:
             words = self._spoiled(words)
@@ -159,7 +164,10 @@ class Generator:
     # -- arguments
 
     def shard(self) -> str:
-        self.chosen = self.pick(*SHARDS, SHARDS[0])
+        return self.choose(self.pick(*SHARDS, SHARDS[0]))
+
+    def choose(self, shard: str) -> str:
+        self.chosen = shard
         self.log = self.group.shards.get(self.chosen, Shard())
         self.grant = self.group.grants.get(self.chosen, Grant())
         return self.chosen
@@ -223,12 +231,27 @@ class Generator:
             ["handover"],
             ["dead", self.holder(), self.held(), counter],
             ["revoked", self.holder(), self.held()],
-            ["free"] if self.grant.st == "free" else ["mine"],
+            ["carry", self.holder(), self.held()],
+            ["waited"],
+            *(self._fitting(), self._fitting(), self._fitting()),
             self.pick(["carry", "x"], [], ["free", 1], ["dead", "x"], [["free"]]),
         )
         target = self.grant.tgt
         sid = target if target and self.draw.random() < 0.5 else self.sid()
+        if condition[:1] == ["carry"]:
+            of = process_of(self.grant.h)
+            sid = self.pick(*(each for each in SIDS if process_of(each) == of), sid)
         return [self.chosen, str(max(1, epoch)), sid, condition]
+
+    def _fitting(self) -> list[Any]:
+        match self.grant.state_in(self.group.version):
+            case "free":
+                return ["free"]
+            case "inherited":
+                return self.pick(
+                    ["carry", self.grant.h or "x", str(self.grant.he or 1)], ["waited"]
+                )
+        return ["mine"]
 
     def _append(self) -> list[Any]:
         log, draw = self.log, self.draw
@@ -238,10 +261,10 @@ class Generator:
         sequence = log.ts
         if draw.random() < 0.35:
             sequence = draw.randint(max(0, log.bs - 1), log.ts + 1)
-        prev_epoch, prev_chain = self._position(sequence)
+        prev_epoch, prev_chain = self.position(sequence)
         if draw.random() < 0.05:
             prev_chain += 1
-        entries = self._entries(sequence, prev_chain, max(1, epoch))
+        entries = self.entries(sequence, prev_chain, max(1, epoch))
         last = sequence + len(entries)
         committed = self.pick(last, last, log.cm, log.ts, draw.randint(0, last + 1))
         return [
@@ -256,14 +279,14 @@ class Generator:
             self.pick(0, 1),
         ]
 
-    def _position(self, sequence: int) -> tuple[int, int]:
+    def position(self, sequence: int) -> tuple[int, int]:
         log = self.log
         if sequence in log.log:
             entry = parse_entry(log.log[sequence])
             return entry.epoch, entry.chain
         return (log.be, log.bc) if sequence == log.bs else (log.te, log.tc)
 
-    def _entries(self, sequence: int, chain: int, epoch: int) -> list[bytes | str]:
+    def entries(self, sequence: int, chain: int, epoch: int) -> list[bytes | str]:
         """New entries; those already there may be sent again, some of them or all."""
         found: list[bytes | str] = []
         again = self.draw.random() < 0.6
@@ -358,6 +381,10 @@ class Generator:
         return [self.chosen, part, self.pick(*after), self.room()]
 
     def _stage(self) -> list[Any]:
+        part, records = self.page_of_records()
+        return [self.chosen, self.epoch(), self.holder(), self._attempt(), part, records]
+
+    def page_of_records(self) -> tuple[str, list[Any]]:
         part = self.pick("kv", "id", "hi")
         records = [self._record(part) for _ in range(self.draw.choice((0, 1, 2, 5, 80)))]
         if self.draw.random() < 0.06:
@@ -370,7 +397,7 @@ class Generator:
                 [["0", pack(1)]],
             )
             records = [*records, *wrong]
-        return [self.chosen, self.epoch(), self.holder(), self._attempt(), part, records]
+        return part, records
 
     def _record(self, part: str) -> list[Any]:
         key = self.pick(*self.keys)
@@ -383,10 +410,14 @@ class Generator:
         return [str(sequence), pack("line")]
 
     def _adopt(self) -> list[Any]:
+        base = self.base_to_adopt()
+        return [self.chosen, self.epoch(), self.holder(), self._attempt(), *base]
+
+    def base_to_adopt(self) -> list[Any]:
+        """[be, bs, bc, upto]"""
         base = self.log.ap + self.pick(0, 1, 1, 2, 3)
-        epoch, chain = self._position(base)
+        epoch, chain = self.position(base)
         if self.draw.random() < 0.2:
             chain += 1
         upto = base + self.pick(0, 0, 1, 2)
-        attempt = self._attempt()
-        return [self.chosen, self.epoch(), self.holder(), attempt, str(epoch), base, chain, upto]
+        return [str(epoch), base, chain, upto]

@@ -68,9 +68,9 @@ CALL_RULES = [
         "a group is installed once; the same again is OK",
         ask("install", b"description", is_=["OK"]),
         ask("install", b"another", is_=["EXISTS"]),
-        ask("install", b"description", version=2, is_=["EXISTS"]),
-        ask("install", b"d", g="global", version=3, is_=["OK"]),
-        said(HELLO, HEADER, "OK", ["OK", 1, "store", [["global", 3, "open"], [G, 1, "open"]]]),
+        ask("install", b"description", version=2, is_=["BAD_COMMAND"]),
+        ask("install", b"d", g="global", is_=["OK"]),
+        said(HELLO, HEADER, "OK", ["OK", 1, "store", [["global", 1, "open"], [G, 1, "open"]]]),
     ),
     rule("a store speaks for its groups only", ask("observe", 0, 9, g="g", is_=["NOT_MEMBER"])),
     rule(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import redis
 
 from regions.codec import Reply, as_text, pack_call, unpack, unpack_reply
-from regions.scripts.state import Grant, StoreState
+from regions.scripts.state import Grant, Group, StoreState
 from shards.scripts.library import leadplane_library
 from shards.scripts.model import empty_store
 from shards.scripts.snapshots import read_kv
@@ -111,11 +111,16 @@ class Twin:
 
     def _dump_group(self, dump: dict[str, Any], key: str, name: str) -> None:
         group = self.store.state.groups[name]
-        dump[key] = {
+        head = {
             "version": str(group.version),
             "state": group.state,
             "desc": group.description,
+            "next": group.next,
+            "by": group.by or False,
         }
+        dump[key] = {field: value for field, value in head.items() if value is not False}
+        dump[f"{key}:all"] = {f"s/{shard}": 1 for shard in group.shard_names()}
+        dump |= _change_parts(name, group)
         dump[f"{key}:live"] = dict.fromkeys(group.live, 0)
         dump[f"{key}:chg"] = dict(group.changes)
         dump[f"{key}:ss"] = {
@@ -145,6 +150,23 @@ class Twin:
             dump |= {f"{key}:{part}:{shard}": held for part, held in parts.items()}
             staged = _data_parts(record.stage)
             dump |= {f"lp:stage:{name}:{part}:{shard}": held for part, held in staged.items()}
+
+
+def _change_parts(name: str, group: Group) -> dict[str, Any]:
+    """The register, and what is staged for the next version."""
+    r = group.register
+    numbers = {"v": r.version, "n": r.n, "an": r.an}
+    register = {field: str(number) for field, number in numbers.items()}
+    merged = {f"merged:{by}": sorted(shards) for by, shards in group.merged.items()}
+    tails = {f"log:{by}:{shard}": entries for (by, shard), entries in group.tails.items()}
+    named = {*merged, *tails, *(f"pages:{shard}" for shard in group.paged)}
+    parts = {f"lp:stage:{name}:attempts": sorted(named)}
+    parts |= {f"lp:stage:{name}:{of}": shards for of, shards in merged.items()}
+    for of, entries in tails.items():
+        parts[f"lp:stage:{name}:{of}"] = {str(seq): blob for seq, blob in entries.items()}
+    if r.version:
+        parts[f"lp:reg:{name}"] = {**register, "p": r.p, "ap": r.ap, "ad": r.ad}
+    return parts
 
 
 def _data_parts(data: Data) -> dict[str, Any]:
@@ -199,6 +221,7 @@ class Remote:
             b"hash": lambda key: ("HGETALL", key),
             b"zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
             b"string": lambda key: ("GET", key),
+            b"set": lambda key: ("SMEMBERS", key),
         }
         values = self._piped(
             read[kind if isinstance(kind, bytes) else kind.encode()](key)
@@ -219,6 +242,8 @@ class Remote:
 
 
 def _decoded(key: str, value: Any) -> Any:
+    if isinstance(value, set):
+        return sorted(map(as_text, value))
     if isinstance(value, list):  # a sorted set
         return {as_text(name): int(score) for name, score in value}
     if not isinstance(value, dict):

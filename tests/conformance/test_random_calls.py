@@ -18,6 +18,8 @@ SEEDS = 32
 CALLS_PER_SEED = 600
 COMMANDS_MIN = 30_000
 STATE_EVERY = 50
+DONE_MIN = 30
+"""So often each command of a change must have worked, or the random calls do not reach it."""
 
 
 def one_call(call: RandomCall, targets: list[Target]) -> list[Any]:
@@ -71,8 +73,12 @@ def outcomes(call: RandomCall, reply: Any) -> list[tuple[str, str]]:
     code, results = reply[0], reply[5]
     if code != "OK":
         return [("header", code)]
-    named = zip(call.commands, results, strict=True)
-    return [(words[0] if isinstance(words, list) and words else "?", r[0]) for words, r in named]
+    found = [("versions", str(min(result[1], 4))) for result in results]
+    for words, result in zip(call.commands, results, strict=True):
+        found.append((words[0] if isinstance(words, list) and words else "?", result[0]))
+        if found[-1] == ("prepare", "OK"):
+            found.append((f"prepare {words[6][0]}", "OK"))
+    return found
 
 
 COUNTED: Counter[Any] = Counter()
@@ -91,9 +97,12 @@ def test_every_reply_and_the_whole_state_agree(targets: list[Target]) -> None:
         shortest = first_difference(seed, targets, state_every=1)
         assert shortest is not None, f"seed {seed} differs in one run only: who draws lots?"
         pytest.fail(f"seed {seed} differs after {shortest[0]} calls\n{shortest[1]}")
-    assert sum(COUNTED.values()) >= COMMANDS_MIN
+    commands = sum(number for (op, _), number in COUNTED.items() if op == "versions")
+    assert commands >= COMMANDS_MIN
     missing = EXPECTED - COUNTED.keys()
     assert not missing, f"never seen: {sorted(missing)}"
+    rare = {op: COUNTED[op, "OK"] for op in MEMBERSHIP if COUNTED[op, "OK"] < DONE_MIN}
+    assert not rare, f"done less than {DONE_MIN} times: {rare}"
 
 
 def _expected() -> set[tuple[str, str]]:
@@ -102,7 +111,7 @@ def _expected() -> set[tuple[str, str]]:
         "header": "EMPTY WRONG_INCARNATION OLD_GENERATION BAD_FORMAT",
         "hello": "OK",
         "mint": "OK EXISTS",
-        "install": "OK EXISTS",
+        "install": "OK EXISTS BAD_COMMAND",
         "admit": "OK NOT_MEMBER OLD_VERSION NEW_VERSION",
         "register": "OK EXISTS BAD_COMMAND",
         "renew": "OK UNKNOWN DEAD REVOKED STALE",
@@ -110,6 +119,8 @@ def _expected() -> set[tuple[str, str]]:
         "observe": "OK",
         "place": "OK STALE",
         "prepare": "OK UNKNOWN DEAD FENCED HELD BAD_COMMAND",
+        "prepare carry": "OK",
+        "prepare waited": "OK",
         "append": "OK UNKNOWN DEAD FENCED GAP CONFLICT BAD_COMMAND",
         "release": "OK FENCED",
         "handover": "OK HELD",
@@ -124,8 +135,26 @@ def _expected() -> set[tuple[str, str]]:
         "unstage": "OK FENCED STALE",
         "adopt": "OK FENCED STALE LAGGING",
         "nonsense": "BAD_COMMAND",
+        "versions": "0 1 2 3 4",
+        "ballot": "OK STALE SEALED",
+        "accept": "OK STALE CONFLICT SEALED",
+        "seal": "OK CONFLICT",
+        "dump": "OK UNDECIDED",
+        "merge_tail": "OK UNDECIDED BAD_COMMAND",
+        "merge": "OK UNDECIDED GAP CONFLICT OLD_VERSION NEW_VERSION BAD_COMMAND",
+        "finish_install": "OK UNDECIDED GAP CONFLICT OLD_VERSION NEW_VERSION",
+        "learn": "OK EXISTS STALE BAD_COMMAND",
+        "learned": "OK EXISTS STALE",
+        "learn_page": "OK EXISTS STALE BAD_COMMAND",
+        "learn_data": "OK EXISTS STALE LAGGING",
+        "learn_log": "OK EXISTS STALE GAP CONFLICT BAD_COMMAND",
     }
     return {(op, code) for op, codes in table.items() for code in codes.split()}
 
 
 EXPECTED = _expected()
+MEMBERSHIP = [
+    *("ballot", "accept", "seal", "dump", "merge_tail", "merge", "finish_install"),
+    *("learn", "learned", "learn_page", "learn_data", "learn_log"),
+    *("prepare carry", "prepare waited"),
+]

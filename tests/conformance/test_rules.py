@@ -7,6 +7,7 @@ import pytest
 from regions.codec import pack
 from tests.conformance.rules import HEADER, G, Rule, show
 from tests.conformance.rules_of_grants import ADOPT_RULES, END_RULES, GRANT_RULES
+from tests.conformance.rules_of_learners import LEARNER_RULES
 from tests.conformance.rules_of_logs import (
     APPEND_RULES,
     APPLY_RULES,
@@ -14,15 +15,18 @@ from tests.conformance.rules_of_logs import (
     SYNC_RULES,
     TRIM_RULES,
 )
+from tests.conformance.rules_of_membership import MEMBERSHIP_RULES
 from tests.conformance.rules_of_regions import CALL_RULES, OBSERVE_RULES, SESSION_RULES
 from tests.conformance.rules_of_snapshots import SNAPSHOT_RULES
-from tests.conformance.targets import Remote, Target, Twin
+from tests.conformance.rules_of_versions import LEASE_RULES, SWITCH_RULES
+from tests.conformance.targets import Remote, Target
 
 RULES = [
     *(CALL_RULES + SESSION_RULES + OBSERVE_RULES),
     *(GRANT_RULES + END_RULES + ADOPT_RULES),
     *(APPEND_RULES + SYNC_RULES + APPLY_RULES),
     *(READ_RULES + TRIM_RULES + SNAPSHOT_RULES),
+    *(MEMBERSHIP_RULES + SWITCH_RULES + LEASE_RULES + LEARNER_RULES),
 ]
 
 
@@ -32,22 +36,14 @@ def test_the_store_keeps_the_rule(made: Rule, targets: list[Target]) -> None:
         show(target, made)
 
 
-def seal(target: Target) -> None:
-    """Seal the group from outside: no command does so yet."""
-    if isinstance(target, Twin):
-        target.store.state.groups[G].state = "sealed"
-    elif isinstance(target, Remote):
-        target.client.hset(f"lp:g:{G}", "state", "sealed")
-        target.start_anew()
-
-
-def test_a_sealed_group_shows_its_description_and_its_log_and_refuses_all_else(
+def test_a_sealed_group_shows_what_comes_next_and_its_log_and_refuses_all_else(
     targets: list[Target],
 ) -> None:
     for target in targets:
         show(target, Rule("", ()))
-        seal(target)
-        refusal = ["SEALED", 1, "sealed", "description"]
+        (done,) = target.call(HEADER, [["seal", G, 1, b"what comes next"]])[5]
+        assert done == ["OK", 1, "sealed", False]
+        refusal = ["SEALED", 1, "sealed", "what comes next"]
         for words in (["register", G, 1, "a/1", "n", "r", "u"], ["observe", G, 1, 0, 9]):
             assert target.call(HEADER, [words])[5] == [refusal]
         (found,) = target.call(HEADER, [["range", G, 1, "s", 0, 9]])[5]

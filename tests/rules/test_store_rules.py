@@ -172,8 +172,8 @@ def test_r9_a_release_that_comes_late_leaves_the_next_epoch_alone(store: OneStor
         (["handover"], "HELD"),
         (["revoked", A, "1"], "HELD"),
         (["dead", A, "1", 0], "OK"),
-        (["carry", A, "1"], "BAD_COMMAND"),
-        (["waited"], "BAD_COMMAND"),
+        (["borrowed", A, "1"], "BAD_COMMAND"),
+        (["idle"], "BAD_COMMAND"),
         ([], "BAD_COMMAND"),
     ],
 )

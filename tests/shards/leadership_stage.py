@@ -162,7 +162,7 @@ class Stage:
     def _look(self, store: int) -> None:
         grant = self.twins[store].state.groups[GROUP].grants.get(SHARD)
         if grant is not None:
-            self.sighted.saw(store, grant.shown(), self.now_ms)
+            self.sighted.saw(store, grant.shown(1), self.now_ms)
 
     def do_deliver(self, *stores: str) -> None:
         for store in _numbers(stores):

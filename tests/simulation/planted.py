@@ -136,8 +136,8 @@ MUTANTS = (
             Edit(
                 "shards/scripts/grants.py",
                 "    if on.grant.pe > e:\n        return on.refused(Code.FENCED)\n"
-                "    frees = on.grant.h == sid and on.grant.he == e\n",
-                "    frees = on.grant.is_held\n",
+                "    frees = on.grant.h == sid and on.grant.he == e and not on.is_inherited\n",
+                "    frees = on.is_held\n",
             ),
         ),
         quick=True,
