@@ -114,8 +114,9 @@ do
   end
 
   -- What is taken of a log: nothing unless it is the greater one, else the first sequence that is
-  -- new, the entries and their blobs; or why it cannot be, as a fourth.
-  local function taken(on, log, from, blobs)
+  -- new, the entries and their blobs; or why it cannot be, as a fourth. Entries that are not given
+  -- have been staged under that key.
+  local function taken(on, log, from, given, parsed, key)
     local r = on.record
     if log.te == r.te and log.ts == r.ts then
       return nil, nil, nil, log.tc ~= r.tc and 'CONFLICT' or nil
@@ -124,7 +125,8 @@ do
     elseif log.ts <= r.cm then
       return nil, nil, nil, 'CONFLICT' -- it would replace what is committed
     end
-    local entries = blobs and lp.parse_entries(blobs)
+    local blobs = given or staged_tail(key, from, log.ts)
+    local entries = parsed or (blobs and lp.parse_entries(blobs))
     if not entries or not end_there(entries, from, log) or not joins(on, from, entries[1]) then
       return nil, nil, nil, 'GAP'
     end
@@ -173,16 +175,15 @@ do
       end
       local on = lp.on_shard(call, group, shard)
       local r = on.record
-      local blobs = given
-        or staged_tail(lp.stage_key(group, tail_name(attempt, shard)), from, ts)
-      local first, entries, all, refusal = taken(on, log, from, blobs)
+      local key = lp.stage_key(group, tail_name(attempt, shard))
+      local first, entries, blobs, refusal = taken(on, log, from, given, parsed, key)
       if refusal == 'GAP' then
         return {'GAP', r.cm, r.ts}
       elseif refusal or cm > (first and ts or r.ts) then
         return {'CONFLICT'}
       end
       if first and first <= ts then
-        lp.store_entries(on, first, from - 1, entries, all)
+        lp.store_entries(on, first, from - 1, entries, blobs)
       end
       if he > r.he then
         local state = h == '' and 'free' or 'held'

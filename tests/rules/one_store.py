@@ -18,6 +18,7 @@ class OneStore:
     def __init__(self, name: str = "s1") -> None:
         self.twin = new_store(name)
         self.incarnation = self.twin.state.incarnation
+        self.version = VERSION
         assert self.do("install", b"one group")[0] == "OK"
 
     def call(self, *commands: list[Any], process: str = "p1", generation: int = 1) -> Reply:
@@ -25,8 +26,8 @@ class OneStore:
         return self.twin.call([FORMAT, self.incarnation, process, generation], list(commands))
 
     def do(self, operation: str, *arguments: Any, process: str = "p1") -> list[Any]:
-        """[code, payload ...] of one command."""
-        reply = self.call([operation, GROUP, VERSION, *arguments], process=process)
+        """[code, payload ...] of one command, of the version that is set."""
+        reply = self.call([operation, GROUP, self.version, *arguments], process=process)
         code, _version, _state, _description, *payload = reply.results[0]
         return [str(code), *payload]
 
