@@ -22,8 +22,16 @@ do
     redis.call('SADD', stage_key(group, 'attempts'), name)
   end
 
+  -- Whether pages of the shard are staged for this copy. What a leader had staged here, while the
+  -- store belonged to it, is not listed.
+  local function has_pages(group, on)
+    local listed = stage_key(group, 'attempts')
+    return redis.call('SISMEMBER', listed, 'pages:' .. on.name) == 1
+  end
+
   local function drop_pages(call, group, on)
-    if on.record.sn ~= 0 then
+    if has_pages(group, on) then
+      lp.write(call)
       on:stage_from(0)
       redis.call('SREM', stage_key(group, 'attempts'), 'pages:' .. on.name)
     end
@@ -145,8 +153,9 @@ do
       if drops then
         drop_pages(call, group, on)
         return {'OK'}
-      elseif on.record.sn ~= STAGED then
+      elseif not has_pages(group, on) then
         lp.list_staged(call, group, 'pages:' .. name)
+        on:stage_from(0)
         on:stage_from(STAGED)
       end
       lp.stage_page(on, part, parsed)
@@ -169,7 +178,7 @@ do
       if bs <= on.record.ap then
         drop_pages(call, group, on)
         return {'LAGGING'}
-      elseif on.record.sn ~= STAGED then
+      elseif not has_pages(group, on) then
         return {'STALE'} -- no page has come: this would empty the shard
       end
       lp.adopt_stage(on, be, bs, bc, upto, 0)

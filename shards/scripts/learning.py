@@ -108,7 +108,8 @@ def _learn_page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     if drops:
         _drop_pages(on)
         return [Code.OK]
-    if on.shard.sn != _STAGED:
+    if name not in group.paged:  # what a leader had staged, while the store was its own, goes
+        on.stage_from(0)
         on.stage_from(_STAGED)
         group.paged.add(name)
     stage_page(on, part, parsed)
@@ -116,8 +117,9 @@ def _learn_page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
 
 
 def _drop_pages(on: OnShard) -> None:
-    on.stage_from(0)
-    on.group.paged.discard(on.name)
+    if on.name in on.group.paged:
+        on.stage_from(0)
+        on.group.paged.discard(on.name)
 
 
 def _learn_data(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
@@ -129,7 +131,7 @@ def _learn_data(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     if bs <= on.shard.ap:
         _drop_pages(on)
         return [Code.LAGGING]
-    if on.shard.sn != _STAGED:
+    if name not in group.paged:
         return [Code.STALE]  # no page has come: this would empty the shard
     adopt_stage(on, (be, bs, bc), upto, 0)
     group.paged.discard(name)
