@@ -98,6 +98,24 @@ async def test_a_full_store_takes_what_was_admitted_and_no_copies(server: Server
     talk.lane.close()
 
 
+async def test_a_full_store_is_sealed_read_out_and_switched_but_takes_no_merge(
+    server: Server,
+) -> None:
+    talk = Talk(server)
+    await talk.become_leader()
+    with server.client() as admin:
+        admin.config_set("maxmemory", 1)
+    ballot, accept = ["ballot", GROUP, 1, 1, "p"], ["accept", GROUP, 1, 1, "p", b"next"]
+    assert await talk.codes(ballot, accept, ["seal", GROUP, 1, b"next"]) == ["OK"] * 3
+    dump, log = ["dump", GROUP, 1, "", 9_999, 1], ["range", GROUP, 1, "a", 0, 9_999]
+    assert await talk.codes(dump, log) == ["OK", "OK"]
+    nothing = ["0", "0", "0", "", 0, 0, 0, b"", 1, [], "0", 0, 0, 0]
+    assert await talk.codes(["merge", GROUP, 2, "a", "1/p", *nothing]) == ["OOM"]
+    assert await talk.codes(["finish_install", GROUP, 2, "1/p", 1, b"next"]) == ["GAP"]
+    assert await talk.codes(["finish_install", GROUP, 2, "1/p", 0, b"next"]) == ["OK"]
+    talk.lane.close()
+
+
 async def test_a_call_that_was_refused_leaves_nothing_to_vouch_for(server: Server) -> None:
     """The append behind a refused one is a gap, and with it goes the mark of freshness."""
     talk = Talk(server)

@@ -6,8 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regions.codec import FORMAT, Code
+from regions.scripts.state import Grant
 from shards.entry import Entry
 from tests.rules.one_store import GROUP, OneStore, chain_of
 
@@ -225,6 +228,37 @@ def test_what_is_merged_late_leaves_a_later_version_alone(store: OneStore) -> No
     store.version = 2
     assert store.do("finish_install", BY, 0, NEXT) == ["OLD_VERSION"]
     assert store.twin.state.groups[GROUP].state == "sealed"
+
+
+COMMON = chain_of(1, "k1", "k2")
+LOGS = (  # of leaders that followed one another: nothing after COMMON was ever committed
+    COMMON,
+    chain_of(1, "k1", "k2", "k3", "k4"),
+    (*COMMON, *chain_of(2, "x3", after=COMMON[-1])),
+    (*COMMON, *chain_of(3, "y3", "y4", "y5", after=COMMON[-1])),
+)
+told = st.tuples(
+    st.sampled_from(LOGS), st.integers(0, 2), *([st.integers(0, 5)] * 2), st.integers(0, 4)
+)
+
+
+@given(st.lists(told, min_size=1, max_size=6))
+def test_in_any_order_the_greatest_of_all_that_was_merged_is_there(records: list[Any]) -> None:
+    one = OneStore()
+    seal(one)
+    greatest: tuple[Any, ...] = ()
+    for number, (log, commit, pe, pf, he) in enumerate(records, 1):
+        answer = merge(one, log, commit, pe=max(pe, he), pf=pf, he=he, h=f"p{he}/1" if he else "")
+        assert answer == ["OK"]
+        heard = records[:number]
+        shard, grant = one.twin.state.groups[GROUP].shards["a"], one.twin.state.groups[GROUP].grants
+        assert grant.get("a", Grant()).pe == max(max(r[2], r[4]) for r in heard)
+        assert grant.get("a", Grant()).pf == max(r[3] for r in heard)
+        assert grant.get("a", Grant()).he == max(r[4] for r in heard)
+        assert shard.cm == shard.ap == max(r[1] for r in heard)
+        last = max((r[0][-1].epoch, r[0][-1].sequence) for r in heard)
+        assert (shard.te, shard.ts) == last >= greatest
+        greatest = last
 
 
 # -- switching
