@@ -116,3 +116,37 @@ def test_an_empty_store_says_only_that_it_is_empty(targets: list[Target]) -> Non
             assert target.call(header, [["observe", G, 1, 0, 9]])[0] == "EMPTY"
         assert target.call([1, "0" * 16, "a", 1], [["mint", "", 0, "s", "n"]])[0] == "EMPTY"
         assert target.dump() == {}
+
+
+def test_a_change_goes_on_where_it_was_after_a_restart(targets: list[Target]) -> None:
+    """Nothing of it is known from earlier calls alone."""
+    steps = [
+        (["accept", G, 1, 3, "p", b"next"], ["OK"]),
+        (["ballot", G, 1, 3, "p"], ["STALE", 3, "p"]),
+        (["ballot", G, 1, 4, "p"], ["OK", 3, "p", "next"]),
+        (["register", G, 1, "a/1", "n", "r", "u"], ["OK"]),
+        (["prepare", G, 1, "s", "1", "a/1", ["free"]], ["OK"]),
+        (["seal", G, 1, b"next"], ["OK"]),
+        (["register", G, 1, "b/1", "n", "r", "u"], ["SEALED"]),
+        (["merge", G, 2, "s", "4/p", *NOTHING], ["OK"]),
+        (["finish_install", G, 2, "4/p", 2, b"next"], ["GAP", 1]),
+        (["finish_install", G, 2, "4/p", 1, b"next"], ["OK"]),
+        (["register", G, 2, "a/1", "n", "r", "u"], ["OK"]),
+        (["prepare", G, 2, "s", "2", "a/1", ["free"]], ["HELD"]),
+        (["prepare", G, 2, "s", "2", "a/1", ["carry", "a/1", "1"]], ["OK"]),
+        (["learn", "new", 5, "1/p", b"old"], ["OK"]),
+        (["learn_page", "new", 5, "s", "1/p", "kv", []], ["OK"]),
+        (["learn_data", "new", 5, "s", "2/p", "1", 1, 7, 1], ["STALE"]),
+        (["learn_data", "new", 5, "s", "1/p", "1", 1, 7, 1], ["OK"]),
+        (["learned", "new", 5, "1/p", "", 9], ["OK", [["s", 1, 7]], 0]),
+    ]
+    for target in targets:
+        show(target, Rule("", ()))
+        for words, answer in steps:
+            if isinstance(target, Remote):
+                target.start_anew()
+            (found,) = target.call(HEADER, [words])[5]
+            assert [found[0], *found[4:]][: len(answer)] == answer, (target.name, words)
+
+
+NOTHING = ["0", "0", "0", "", 0, 0, 0, b"", 1, [], "0", 0, 0, 0]
