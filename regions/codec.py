@@ -34,7 +34,7 @@ class Code(StrEnum):
     SEALED = "SEALED"
     OLD_VERSION = "OLD_VERSION"  # the command's version of the group is lower than the store's
     NEW_VERSION = "NEW_VERSION"  # ... higher
-    UNDECIDED = "UNDECIDED"  # reserved
+    UNDECIDED = "UNDECIDED"  # the store is not sealed, so nothing can be made of it yet
     EXISTS = "EXISTS"
     UNKNOWN = "UNKNOWN"
     DEAD = "DEAD"
