@@ -89,7 +89,12 @@ class StandingDesk:
             self.deadline_ms = min(ms for ms in looks if ms is not None)
 
     def wake(self, now_ms: int) -> None:
-        """Something opened: look as soon as it is time to, not when the next poll is due."""
+        """Something opened: look as soon as it is time to, not when the next poll is due.
+
+        Without a session there is nothing to stand with, nobody looks, and the deadline would stay.
+        """
+        if self._group.session is None:
+            return
         self._woken = True
         self.deadline_ms = now_ms
 

@@ -116,6 +116,7 @@ class Rig:
         shards: tuple[str, ...] = ("a",),
         group: str = GROUP,
         seeds: tuple[ShardSeed, ...] = (),
+        onlookers: tuple[str, ...] = (),
     ) -> None:
         self.now_ms = 1_000_000
         self.step_ms = STEP_MS
@@ -128,6 +129,7 @@ class Rig:
         self.deaf: set[str] = set()  # nodes whose front door does not answer
         self.group = group
         self._seeds = seeds
+        self._onlookers = onlookers  # nodes that stand for nothing in the group
         self._voters = stores
         self.seats: dict[str, Seat] = {}
         for name in names:
@@ -145,7 +147,7 @@ class Rig:
         ]
         group = GroupPlan(
             self.group, VERSION, tuple(plans[: self._voters]), tuple(plans[self._voters :]),
-            self.ttl_ms, True,
+            self.ttl_ms, node not in self._onlookers,
         )  # fmt: skip
         peers = tuple(PeerPlan(name, "eu", f"//{name}") for name in nodes if name != node)
         plan = NodePlan(node, "eu", f"//{node}", f"{node}-{life}", (group,), peers, self._seeds)

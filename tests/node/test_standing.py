@@ -190,3 +190,19 @@ def test_an_idle_leader_keeps_no_entry_that_every_store_has() -> None:
     assert log is not None
     assert log.commit == log.last.sequence == log.floor.sequence
     assert log.last.blob == b""
+
+
+def test_who_stands_for_nothing_in_a_group_sleeps_on_when_a_shard_opens_there() -> None:
+    rig = Rig(("n1", "n2"), onlookers=("n2",))
+    leader, onlooker = rig.seats["n1"], rig.seats["n2"]
+    rig.until(lambda: leader.serves("a"))
+    rig.run(rig.ttl_ms)
+    epoch, holder, _ = rig.grant("s1")
+    leader.asleep = True
+    for store in rig.stores:
+        rig.do(store, "release", "a", str(epoch), holder)
+    rig.run(rig.ttl_ms)
+    assert onlooker.group.sighted("a").holder() == ""
+    for _ in range(50):
+        rig.run(rig.step_ms)
+        assert onlooker.node.deadline_ms > rig.now_ms
