@@ -22,34 +22,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controlplane.node import Node
-from controlplane.requests import (
-    Consistency,
-    Evict,
-    Evicted,
-    Found,
-    Outcome,
-    Put,
-    Read,
-    Refused,
-    Request,
-    Transfer,
-    Transferred,
-    Write,
-    Written,
-)
 from controlplane.simulator.checkers.findings import Findings
+from controlplane.simulator.checkers.reads import check_reads
 from controlplane.simulator.checkers.replay import Replay
+from controlplane.simulator.checkers.writes import check_writes
+from controlplane.simulator.directed_clients import STEP_MS, DirectedClients
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.process import NodeMaker
 from controlplane.simulator.scenario import GroupShape, Scenario
 from controlplane.simulator.witness import Witness
-from controlplane.simulator.workload import PARTITION
 from controlplane.simulator.world import World
+from regions.scripts.state import StoreState
 
 SEPARATOR = "----"
-STEP_MS = 5
 UNTIL_MS_MAX = 60_000
-ANSWER_MS_MAX = 20_000
 
 
 def play(text: str, make_node: NodeMaker = Node) -> str:
@@ -71,24 +57,17 @@ class Stage:
 
     def __init__(self, make_node: NodeMaker) -> None:
         self._make_node = make_node
-        self._answers: list[str] = []
-        self._written = 0
         self._acts: dict[str, Callable[..., list[str]]] = {
             "fleet": self._fleet,
             "run": self._run,
             "until": self._until,
-            "put": self._put,
-            "get": self._get,
-            "transfer": self._transfer,
-            "evict": self._evict,
-            "begin": self._begin,
-            "answers": self._show_answers,
             "cut": self._cut,
             "heal": self._heal,
             "show": self._show,
             "check": self._check,
         }
         self._faults: dict[str, Callable[..., None]] = {}
+        self._copies: dict[str, StoreState] = {}
 
     def do(self, words: list[str]) -> list[str]:
         """One step; returns the lines it shows. Raises ValueError for an unknown step."""
@@ -105,7 +84,7 @@ class Stage:
     # -- the fleet and its time
 
     def _fleet(self, *settings: str) -> list[str]:
-        given = {"nodes": 3, "stores": 3, "shards": 1, "ttl": 1_000, "seed": 1}
+        given = {"nodes": 3, "stores": 3, "shards": 1, "ttl": 1_000, "seed": 1, "clocks": 1}
         for setting in settings:
             name, _, number = setting.partition("=")
             if name not in given:
@@ -120,6 +99,7 @@ class Stage:
             stores=stores,
             groups=(shape,),
             drift_ppm_max=0,
+            trusts_clocks=bool(given["clocks"]),
             jitter=0.0,
             loss=0.0,
         )
@@ -127,6 +107,8 @@ class Stage:
         self.findings = Findings()
         self.fleet = Fleet(self.world, scenario, self._make_node)
         self.witness = Witness(self.world, self.fleet, self.findings)
+        self.clients = DirectedClients(self.fleet)
+        self._acts |= self.clients.acts
         self._faults = {
             "pause": lambda node: self.fleet.processes[node].pause(),
             "freeze": lambda node, _before="", operation="": self.fleet.processes[node].freeze(
@@ -140,6 +122,11 @@ class Stage:
             "break": lambda node, store: self.fleet.processes[node].lines[store].snap("broken"),
             "deafen": self.fleet.deaf.add,
             "fill": lambda store, percent: self.fleet.fill_store(store, int(percent)),
+            "wipe": self.fleet.wipe_store,
+            "copy": self._copy,
+            "restore": self._restore,
+            "slow": self._slow,
+            "step": self._step,
         }
         self.fleet.start_all()
         return []
@@ -171,60 +158,6 @@ class Stage:
                     return name, epoch
         return None
 
-    # -- clients
-
-    def _put(self, node: str, shard: str, key: str, value: str) -> list[str]:
-        return self._await("put", node, self._write(shard, key, value))
-
-    def _get(self, node: str, shard: str, key: str, how: str = "strong") -> list[str]:
-        name, _, number = how.replace("quorum", "strong").partition("=")
-        staleness_ms = int(number) if name == "bounded" else None
-        position = int(number) if name == "session" else 0
-        keys, by_quorum = (f"{shard}/{key}",), how == "quorum"
-        request = Read(shard, keys, Consistency(name), staleness_ms, position, by_quorum)
-        return self._await("get", node, request)
-
-    def _transfer(self, node: str, shard: str, target: str) -> list[str]:
-        return self._await("transfer", node, Transfer(shard, target))
-
-    def _evict(self, node: str, shard: str) -> list[str]:
-        return self._await("evict", node, Evict(shard))
-
-    def _begin(self, *words: str) -> list[str]:
-        """`begin put NODE SHARD KEY VALUE`: the answer is shown by `answers`."""
-        if len(words) != 5 or words[0] != "put":
-            raise ValueError("begin put NODE SHARD KEY VALUE")
-        _, node, shard, key, value = words
-        what = f"put {key}"
-        self._ask(node, self._write(shard, key, value), lambda o: self._answers.append(
-            f"{what}: {_in_words(o)}"
-        ))  # fmt: skip
-        return []
-
-    def _show_answers(self) -> list[str]:
-        answers, self._answers = self._answers, []
-        return answers or ["no answers"]
-
-    def _write(self, shard: str, key: str, value: str) -> Write:
-        self._written += 1
-        put = Put(PARTITION, f"{shard}/{key}", value.encode())
-        return Write(shard, (put,), (), f"op-{self._written}", f"digest-{self._written}")
-
-    def _ask(self, node: str, request: Request, tell: Callable[[Outcome], None]) -> None:
-        process = self.fleet.processes.get(node)
-        if process is None:
-            raise ValueError(f"{node} is not running")
-        process.request(request, lambda outcome, _decided_ms: tell(outcome))
-
-    def _await(self, what: str, node: str, request: Request) -> list[str]:
-        answers: list[Outcome] = []
-        self._ask(node, request, answers.append)
-        for _ in range(ANSWER_MS_MAX // STEP_MS):
-            if answers:
-                return [f"{what}: {_in_words(answers[0])}"]
-            self.world.run_until(self.world.now_ms + STEP_MS)
-        return [f"{what}: no answer"]
-
     # -- links
 
     def _cut(self, a: str, how: str, b: str) -> list[str]:
@@ -245,6 +178,27 @@ class Stage:
             self.fleet.network.heal(b, a)
         return []
 
+    def _slow(self, source: str, _to: str, target: str, duration: str) -> None:
+        """`slow A -> B 300ms`: what goes from A to B takes so much longer from now on"""
+        self.fleet.network.slow(source, target, _milliseconds(duration))
+
+    # -- clocks and memories that fail
+
+    def _step(self, node: str, duration: str) -> None:
+        process = self.fleet.processes[node]
+        process.clock.step(_milliseconds(duration))
+        process.clock_changed()
+
+    def _copy(self, store: str) -> None:
+        self._copies[store] = self.fleet.stores[store].twin.copy()
+
+    def _restore(self, store: str) -> None:
+        """It goes down and comes back with what it was when it was copied."""
+        self.fleet.crash_store(store)
+        self.fleet.stores[store].go_back(self._copies[store])
+        self.witness.forgot(store)
+        self.fleet.restart_store(store)
+
     # -- what there is to see
 
     def _show(self, shard: str) -> list[str]:
@@ -257,28 +211,11 @@ class Stage:
 
     def _check(self) -> list[str]:
         replays = {shard: Replay(log.blobs) for shard, log in self.witness.logs.logs.items()}
+        check_writes(self.clients.history, replays, self.findings)
+        check_reads(self.clients.history, replays, self.findings, self.fleet.scenario.trusts_clocks)
         self.witness.check_copies(replays)
+        self.witness.check_maps()
         return [str(violation) for violation in self.findings.violations] or ["no violations"]
-
-
-def _in_words(outcome: Outcome) -> str:
-    match outcome:
-        case Written():
-            again = ", done before" if outcome.replayed else ""
-            return f"written at {outcome.position} in epoch {outcome.epoch}{again}"
-        case Found():
-            origin = outcome.provenance
-            (value,) = outcome.values
-            shown = "nothing" if value is None else f"{value.data.decode()} of {value.version}"
-            return f"{shown}, at {origin.position}, by the {origin.role}"
-        case Transferred():
-            return f"handed from epoch {outcome.from_epoch} to {outcome.to_node}"
-        case Evicted():
-            return f"{outcome.holder} loses epoch {outcome.epoch}"
-        case Refused():
-            hint = "" if outcome.leader is None else f", ask {outcome.leader.node}"
-            return f"refused, {outcome.problem}{hint}"
-    return type(outcome).__name__
 
 
 def _milliseconds(text: str) -> int:

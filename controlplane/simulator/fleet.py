@@ -34,6 +34,8 @@ class Fleet:
         self.happenings: Counter[str] = Counter()
         self.processes: dict[str, Process] = {}
         self.deaf: set[str] = set()
+        self.drift_ppm_max = scenario.drift_ppm_max
+        self.wiped: set[str] = set()  # stores that forgot everything
         self.on_ran: Callable[[Process], None] | None = None
         self.on_happened: Callable[[Process, Happened], None] | None = None
         self._make_node = make_node
@@ -55,6 +57,7 @@ class Fleet:
             )
             for name, region in scenario.stores
         }
+        self.incarnations = {n: s.twin.state.incarnation for n, s in self.stores.items()}
         self.seeds = _seeds(scenario)
 
     # -- nodes
@@ -69,11 +72,10 @@ class Fleet:
         if name in self.processes:
             return
         self._lives[name] += 1
-        drift_ppm = self.scenario.drift_ppm_max
         clock = SimulatedClock(
             self.world,
             self._chance.randrange(CLOCK_OFFSET_MS_MAX),
-            self._chance.randint(-drift_ppm, drift_ppm),
+            self._chance.randint(-self.drift_ppm_max, self.drift_ppm_max),
         )
         process_id = f"{name}-{self._lives[name]}"
         chance = self.world.chance(f"process/{process_id}")
@@ -99,11 +101,26 @@ class Fleet:
 
     # -- stores
 
-    def crash_store(self, name: str) -> None:
-        """Stop a store; its data stays."""
-        self.stores[name].crash()
+    def crash_store(self, name: str, flushed: int = 0) -> None:
+        """Stop a store; its data stays, and the first `flushed` of its calls in hand are done."""
+        self.stores[name].crash(flushed)
         for process in list(self.processes.values()):
             process.lines[name].snap("the store went down")
+
+    def wipe_store(self, name: str) -> None:
+        """A store goes down and comes back empty at once: it has forgotten everything."""
+        self.world.note("wipe", name)
+        self.crash_store(name)
+        self.stores[name].forget()
+        self.wiped.add(name)
+        self.restart_store(name)
+
+    def can_spare(self, name: str) -> bool:
+        """Whether every group keeps a majority of stores that never forgot, also without this."""
+        return all(
+            len(self.wiped.union([name]).intersection(group.voters)) * 2 < len(group.voters)
+            for group in self.scenario.groups
+        )
 
     def restart_store(self, name: str) -> None:
         """Bring a stopped store back."""
@@ -237,7 +254,7 @@ class Fleet:
 
     def _store_plan(self, name: str) -> StorePlan:
         store = self.stores[name]
-        return StorePlan(name, store.region, f"{store.region}-{name}", store.twin.state.incarnation)
+        return StorePlan(name, store.region, f"{store.region}-{name}", self.incarnations[name])
 
 
 def _members(shape: GroupShape) -> tuple[str, ...]:

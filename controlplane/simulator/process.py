@@ -29,6 +29,7 @@ from controlplane.node_plan import NodePlan
 from controlplane.requests import Outcome, Request
 from controlplane.simulator.lanes import StoreLine
 from controlplane.simulator.world import SimulatedClock, World
+from controlplane.views import ShardView
 
 RUNS_PER_MS_MAX = 1_000  # more batches within one millisecond are a machine running in circles
 LATE_TIMER_SHARE = 0.05
@@ -38,11 +39,15 @@ Claim = tuple[str, int, str]
 
 
 class PureNode(Protocol):
-    """What a driver needs of the core; `lease_claims` is for the checkers alone."""
+    """What a driver needs of the core; claims, views and versions are for the checkers alone."""
 
     @property
     def deadline_ms(self) -> int:
         """When `advance` wants to be called next."""
+
+    @property
+    def map_version(self) -> int:
+        """Of which version of the shard map it knows."""
 
     def step(self, event: Event, now_ms: int) -> None:
         """Something happened."""
@@ -55,6 +60,9 @@ class PureNode(Protocol):
 
     def lease_claims(self, now_ms: int) -> list[Claim]:
         """(shard, epoch, session) for each shard of which strong reads would be answered now."""
+
+    def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
+        """The shard map as it is known here, as routing uses it."""
 
 
 NodeMaker = Callable[[NodePlan, Callable[[], float], int], PureNode]
@@ -149,6 +157,11 @@ class Process:
         unsent, self._unsent = self._unsent, []
         for effects, decided_ms in unsent:
             self._perform(effects, decided_ms)
+        self._wake()
+
+    def clock_changed(self) -> None:
+        """Its clock was bent or stepped: timers are set anew."""
+        self._timer_at_ms = None
         self._wake()
 
     def crash(self) -> None:

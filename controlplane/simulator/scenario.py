@@ -5,15 +5,19 @@ that a virtual minute holds many elections. `busy` is the same with a single sha
 so much that its log is trimmed, and a store that was away needs a snapshot. `bulky` writes values
 so large that entries travel in several calls. `wide` is `zone` over the world: much is always in
 flight. `five` is one group over five stores far apart. `fleet` is the default product: three
-regions, a group in each and one across, stores in several groups.
+regions, a group in each and one across, stores in several groups. In `world`, some regions are
+nearer to each other by way of a third. `clocks` has clocks that keep to nothing: what must hold
+without them is checked. `forgetful` has stores that are wiped, as many as a group can do without.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-REGIONS = ("eu", "us", "ap")
-ROUND_TRIP_MS = {("eu", "us"): 92.0, ("eu", "ap"): 158.0, ("us", "ap"): 222.0}
+from regions.reference import DEFAULT_REGIONS, round_trips_ms
+
+REGIONS = DEFAULT_REGIONS
+FAR_REGIONS = ("af-south-1", "ap-southeast-1", "ap-southeast-2", "eu-central-1", "us-east-1")
 SAME_REGION_MS = 2.0
 
 ALL_FAULTS = (
@@ -21,9 +25,13 @@ ALL_FAULTS = (
     "drain node",
     "pause node",
     "pause node before it sends",
+    "restart all nodes",
+    "bend clock",
     "cut one way",
     "partition",
+    "flap link",
     "crash store",
+    "restart all stores",
     "pause store",
     "slow store",
     "full store",
@@ -65,6 +73,9 @@ class Scenario:
     only_faults: tuple[int, ...] | None = None  # by number, from 1; the others are left out
     fault_ttl: tuple[float, float] = (0.1, 3.0)  # how long one lasts, in leases: least, most
     drift_ppm_max: int = 10_000
+    trusts_clocks: bool = (
+        True  # False: clocks keep to no rate, and nothing that needs them is judged
+    )
     jitter: float = 0.3
     loss: float = 0.01
 
@@ -79,9 +90,9 @@ class Scenario:
 
 
 def round_trips(regions: set[str]) -> dict[tuple[str, str], float]:
-    """Milliseconds there and back, for every ordered pair of regions."""
-    known = ROUND_TRIP_MS | {(b, a): ms for (a, b), ms in ROUND_TRIP_MS.items()}
-    return {(a, b): SAME_REGION_MS if a == b else known[a, b] for a in regions for b in regions}
+    """Milliseconds there and back between all regions, as published for real ones."""
+    apart = round_trips_ms(sorted(regions)) if len(regions) > 1 else {}
+    return {(a, b): SAME_REGION_MS if a == b else apart[a][b] for a in regions for b in regions}
 
 
 def zone() -> Scenario:
@@ -153,11 +164,12 @@ def wide() -> Scenario:
 
 def five() -> Scenario:
     """Five stores and three nodes in three regions: one group, twenty shards."""
-    stores = (("s1", "eu"), ("s2", "eu"), ("s3", "us"), ("s4", "us"), ("s5", "ap"))
+    eu, us, ap = REGIONS
+    stores = (("s1", eu), ("s2", eu), ("s3", us), ("s4", us), ("s5", ap))
     names = tuple(name for name, _ in stores)
     return Scenario(
         name="five",
-        nodes=(("n1", "eu"), ("n2", "us"), ("n3", "ap")),
+        nodes=(("n1", eu), ("n2", us), ("n3", ap)),
         stores=stores,
         groups=(GroupShape("global", names, (), 3_000, REGIONS, 20),),
     )
@@ -183,7 +195,52 @@ def fleet() -> Scenario:
     return Scenario(name="fleet", nodes=nodes, stores=stores, groups=(across, *regional), clients=9)
 
 
-_MAKERS = {"zone": zone, "busy": busy, "bulky": bulky, "wide": wide, "five": five, "fleet": fleet}
+def world() -> Scenario:
+    """Five regions on four continents; from one to another it can be nearer by way of a third."""
+    stores = tuple((f"s{n}", region) for n, region in enumerate(FAR_REGIONS, 1))
+    names = tuple(name for name, _ in stores)
+    nodes = tuple((f"n{n}", region) for n, region in enumerate(FAR_REGIONS[:3], 1))
+    shape = GroupShape("global", names, (), 4_500, FAR_REGIONS[:3], 4)
+    return Scenario(name="world", nodes=nodes, stores=stores, groups=(shape,), clients=12)
+
+
+def clocks() -> Scenario:
+    """Clocks up to 40 % fast or slow, and some that jump ahead."""
+    calm = zone()
+    return replace(
+        calm,
+        name="clocks",
+        faults=(*ALL_FAULTS, "bend clock", "bend clock", "step clock", "step clock", "step clock"),
+        drift_ppm_max=400_000,
+        trusts_clocks=False,
+    )
+
+
+def forgetful() -> Scenario:
+    """Five stores, of which up to two lose everything, one after the other."""
+    calm = zone()
+    stores = tuple((f"s{n}", "eu") for n in range(1, 6))
+    names = tuple(name for name, _ in stores)
+    return replace(
+        calm,
+        name="forgetful",
+        stores=stores,
+        groups=(replace(calm.groups[0], voters=names),),
+        faults=(*ALL_FAULTS, "wipe store", "wipe store"),
+    )
+
+
+_MAKERS = {
+    "zone": zone,
+    "busy": busy,
+    "bulky": bulky,
+    "wide": wide,
+    "five": five,
+    "fleet": fleet,
+    "world": world,
+    "clocks": clocks,
+    "forgetful": forgetful,
+}
 PRESETS = tuple(_MAKERS)
 
 

@@ -4,20 +4,24 @@ The twin decides every answer; this file decides when. Requests and replies trav
 that no list is shared between a node and a store, and all comes out as it would over a socket.
 
 A store does one call after the other. A call is executed at the end of its service time, and
-answered at once, as a store that flushes before it answers looks from outside: what a crash
-interrupts has not happened. A crash keeps the data. A store whose memory is full does what the
-real one does: it refuses calls, but for those that its library has shadows for.
+answered at once, as a store that flushes before it answers looks from outside. Of the calls that a
+crash meets, a prefix may have been flushed, and is executed though nobody is ever told; the rest is
+lost. A crash keeps the data; `forget` and `go_back` do not. A store whose memory is full does what
+the real one does: it refuses calls, but for those that its library has shadows for.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from typing import Any
 
 from controlplane.simulator.world import World
 from regions.codec import Reply, pack_reply, unpack
 from regions.scripts.model import StoreModel
+from regions.scripts.state import StoreState
 from regions.store_functions import CALL, READ, function_of
 
 FULL_PERCENT = 100
@@ -45,7 +49,7 @@ class SimulatedStore:
         self._chance = chance
         self._runs = 1
         self._busy_until_ms = 0
-        self._queued = 0
+        self._queue: deque[tuple[bytes, Callable[[bytes], None]]] = deque()
         self._held_back: list[tuple[bytes, Callable[[bytes], None]]] | None = None
 
     def submit(self, request: bytes, answer: Callable[[bytes], None]) -> None:
@@ -58,19 +62,35 @@ class SimulatedStore:
         now_ms = self._world.now_ms
         done_ms = max(self._busy_until_ms, now_ms) + self._service_ms(len(request))
         self._busy_until_ms = done_ms
-        if done_ms == now_ms and not self._queued:
+        if done_ms == now_ms and not self._queue:
             self._execute(request, answer)
             return
-        self._queued += 1
-        self._world.after(done_ms - now_ms, self._take, self._runs, request, answer)
+        self._queue.append((request, answer))
+        self._world.after(done_ms - now_ms, self._take, self._runs)
 
-    def crash(self) -> None:
-        """Stop at once: queued calls are lost, the data stays. The caller breaks the lanes."""
+    def crash(self, flushed: int = 0) -> int:
+        """Stop at once; the data stays, and the caller breaks the lanes.
+
+        Of the calls in hand the first `flushed` are done, and none is answered. Returns how many
+        were done.
+        """
+        done = min(flushed, len(self._queue))
+        for request, _ in islice(self._queue, done):
+            self._execute(request, _nobody)
         self.up = False
         self._runs += 1
-        self._queued = 0
+        self._queue.clear()
         self._held_back = None
         self._busy_until_ms = 0
+        return done
+
+    def forget(self) -> None:
+        """Lose everything, also who it is: a lost disk, or a flush of all data."""
+        self.twin.restore(StoreState())
+
+    def go_back(self, state: StoreState) -> None:
+        """Hold an older copy again, as a restored disk does, under the same identity."""
+        self.twin.restore(state)
 
     def pause(self) -> None:
         """Execute nothing for a while; what arrives waits, even if its sender gives it up."""
@@ -92,10 +112,9 @@ class SimulatedStore:
         work_ms = 0 if self.bytes_per_ms is None else size_bytes // self.bytes_per_ms
         return self.slowness_ms + work_ms + (self._chance.random() < 0.2)
 
-    def _take(self, run: int, request: bytes, answer: Callable[[bytes], None]) -> None:
+    def _take(self, run: int) -> None:
         if run == self._runs:
-            self._queued -= 1
-            self._execute(request, answer)
+            self._execute(*self._queue.popleft())
 
     def _execute(self, request: bytes, answer: Callable[[bytes], None]) -> None:
         self.calls += 1
@@ -114,3 +133,7 @@ class SimulatedStore:
             self.refused += 1
             return Reply("OOM", "", "", "", 0, [])
         return self.twin.call(header, commands, only_reads=function == READ)
+
+
+def _nobody(reply: bytes) -> None:
+    """Where answers of a store that dies end."""

@@ -13,6 +13,7 @@ from typing import Any
 from controlplane.simulator.checkers.findings import Findings
 from controlplane.simulator.checkers.leases import Claim, LeaseChecker
 from controlplane.simulator.checkers.logs import Accepted, LogChecker
+from controlplane.simulator.checkers.maps import MapChecker, MapRow
 from controlplane.simulator.checkers.promises import PromiseChecker, Promised
 from controlplane.simulator.checkers.replay import Replay
 from controlplane.simulator.fleet import Fleet
@@ -29,6 +30,7 @@ SYSTEM_GROUP = "global"
 GRANTING = frozenset({"prepare", "release", "handover", "revoke", "append"})
 MOVING = frozenset({"append", "read", "scan", "adopt"})
 TOUCHING = GRANTING | MOVING
+MAP_EVERY_MS = 2_000  # so often each node shows how it knows the shard map
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Witness:
         self.promises = PromiseChecker(findings, self.voters)
         self.logs = LogChecker(findings, self.voters)
         self.leases = LeaseChecker(findings, self._all_claims)
+        self.maps = MapChecker(findings)
+        self._looked_ms: dict[str, int] = {}
         for store in fleet.stores.values():
             store.watcher = self._called
         fleet.on_ran = self._ran
@@ -72,10 +76,28 @@ class Witness:
             yield process.plan.process, self.claims_of(process)
 
     def _ran(self, process: Process) -> None:
-        if process.alive:
-            claims = self.claims_of(process)
-            if claims:
-                self.leases.claimed(process.plan.process, claims, self._world.now_ms)
+        if not process.alive:
+            return
+        now_ms = self._world.now_ms
+        if self._fleet.scenario.trusts_clocks and (claims := self.claims_of(process)):
+            self.leases.claimed(process.plan.process, claims, now_ms)
+        if now_ms >= self._looked_ms.get(process.plan.process, 0) + MAP_EVERY_MS:
+            self._looked_ms[process.plan.process] = now_ms
+            self._look_at_map(process)
+
+    def _look_at_map(self, process: Process) -> None:
+        node = process.node
+        if node.map_version:
+            rows = tuple(
+                MapRow(view.shard, view.group, view.first_slot, view.end_slot, view.regions)
+                for view in node.shard_views(process.clock.now_ms())
+            )
+            self.maps.shown(process.plan.process, node.map_version, rows, self._world.now_ms)
+
+    def check_maps(self) -> None:
+        """At the end of a run: every node shows the map once more."""
+        for process in self._fleet.processes.values():
+            self._look_at_map(process)
 
     # -- stores
 
@@ -111,6 +133,11 @@ class Witness:
             append = Accepted(store.name, shard, int(command[4]), command[6], blobs, result[9])
             self.logs.accepted(append, entry_at(record), now_ms)
         self.logs.holds(store.name, shard, record.cm, entry_at(record), now_ms)
+
+    def forgot(self, store: str) -> None:
+        """A store went back to an older copy: it is judged by what it does from now on."""
+        self.promises.forgot(store)
+        self.logs.forgot(store)
 
     def check_copies(self, replays: dict[str, Replay]) -> None:
         """At the end of a run: every store's log and data are what the committed log makes them."""

@@ -68,7 +68,7 @@ class SimulatedClock:
     """A process's clock: it never goes back, its reading means nothing, only its rate is bounded.
 
     `drift_ppm` is how much faster than the world it runs, in millionths; it runs on while the
-    process is paused.
+    process is paused. `bend` and `step` change what a clock should keep to.
     """
 
     __slots__ = ("_born_ms", "_offset_ms", "_rate", "_world")
@@ -83,6 +83,17 @@ class SimulatedClock:
         """The reading at this moment."""
         lived_ms = self._world.now_ms - self._born_ms
         return self._offset_ms + lived_ms * self._rate // PARTS_PER_MILLION
+
+    def bend(self, drift_ppm: int) -> None:
+        """Run at another rate from now on; the reading goes on from where it is."""
+        self.step(0)
+        self._rate = PARTS_PER_MILLION + drift_ppm
+
+    def step(self, ahead_ms: int) -> None:
+        """Jump ahead, which no monotonic clock does; it never jumps back."""
+        assert ahead_ms >= 0, ahead_ms
+        self._offset_ms = self.now_ms() + ahead_ms
+        self._born_ms = self._world.now_ms
 
     def world_delay_ms(self, until_ms: int) -> int:
         """How long the world must go on until this clock shows `until_ms`; 0 if it does."""

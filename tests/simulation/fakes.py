@@ -17,6 +17,7 @@ from controlplane.node_plan import NodePlan
 from controlplane.requests import Found, Problem, Provenance, Read, Refused, Role
 from controlplane.simulator.process import Claim
 from controlplane.simulator.scenario import GroupShape, Scenario
+from controlplane.views import ShardView
 from regions.codec import FORMAT
 
 EVERY_MS = 50
@@ -49,6 +50,7 @@ class FakeNode:
         self.generations: dict[str, int] = {}
         self.sent = 0
         self.claims: list[Claim] = []
+        self.map_version = 0
 
     def step(self, event: Event, now_ms: int) -> None:
         self.events.append((now_ms, event))
@@ -86,6 +88,9 @@ class FakeNode:
 
     def lease_claims(self, now_ms: int) -> list[Claim]:
         return self.claims
+
+    def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
+        return ()
 
     def codes(self, store: str) -> list[str]:
         """Codes of all answers of a store, as they came."""

@@ -1,8 +1,8 @@
 """The bugs to plant: each takes one rule of the protocol away; `rule` says which.
 
-Each of `MUTANTS` is found, by seeds of its scenario or by a directed schedule. The rules behind
-`UNSEEN` matter only in schedules that no search has met yet: they wait here for a simulation that
-shows what they are for, and until then only tests of single stores and machines can hold them.
+Each of `MUTANTS` is found, by seeds of its scenario or by a directed schedule. The rule behind
+`UNSEEN` matters only in schedules that nothing has met yet: it waits here for a simulation that
+shows what it is for, and until then only a test of a single store holds it.
 """
 
 from __future__ import annotations
@@ -275,9 +275,70 @@ MUTANTS = (
             ),
         ),
     ),
-)
-
-UNSEEN = (
+    Mutant(
+        "dead-without-its-counter",
+        "only the very counter that was watched can be declared dead",
+        (
+            Edit(
+                "shards/scripts/grants.py",
+                "            return holder.dead or holder.counter == counter\n",
+                "            return True\n",
+            ),
+        ),
+        schedule="moved_counter",
+    ),
+    Mutant(
+        "grant-renews",
+        "a grant is not a renewal",
+        (
+            Edit(
+                "shards/leadership.py",
+                "            self.held |= 1 << store\n            tail = election.tails[store]\n",
+                "            self.held |= 1 << store\n"
+                '            self.session.renewed(store, now_ms, ["OK"])\n'
+                "            tail = election.tails[store]\n",
+            ),
+        ),
+        schedule="renewed_before",
+    ),
+    Mutant(
+        "late-release-frees",
+        "a release comes too late once somebody else leads",
+        (
+            Edit(
+                "shards/scripts/grants.py",
+                "    if on.grant.pe > e:\n        return on.refused(Code.FENCED)\n"
+                "    frees = on.grant.h == sid and on.grant.he == e\n",
+                "    frees = on.grant.is_held\n",
+            ),
+        ),
+        schedule="late_release",
+    ),
+    Mutant(
+        "vouch-without-lease",
+        "who wakes up after its lease vouches for nothing",
+        (
+            Edit(
+                "controlplane/node/group.py",
+                "        vouch = until is not None and now_ms < until\n"
+                "        unsync = self._unsync(store, now_ms)\n",
+                "        vouch = True\n        unsync: list[str] = []\n",
+            ),
+        ),
+        schedule="lapsed_freshness",
+    ),
+    Mutant(
+        "roll-back-unnoticed",
+        "a store that went back in time is believed by nobody who knew it later",
+        (
+            Edit(
+                "controlplane/node/lane.py",
+                "        if reply.opseq < self.opseq:\n",
+                "        if reply.opseq < 0:\n",
+            ),
+        ),
+        schedule="rolled_back_store",
+    ),
     Mutant(
         "commit-uncapped",
         "a commit index sent is capped by what this call covers",
@@ -288,6 +349,7 @@ UNSEEN = (
                 "on.commit(min(committed, shard.ts))",
             ),
         ),
+        schedule="chunked_commit",
     ),
     Mutant(
         "served-before-opening",
@@ -299,18 +361,7 @@ UNSEEN = (
                 "if reached > self.commit:",
             ),
         ),
-    ),
-    Mutant(
-        "no-generation-guard",
-        "calls of an older connection are refused",
-        (
-            Edit(
-                "regions/scripts/model.py",
-                "            if generation < greatest:\n"
-                "                return Code.OLD_GENERATION\n",
-                "",
-            ),
-        ),
+        schedule="chunked_recovery",
     ),
     Mutant(
         "staleness-off-by-one-poll",
@@ -320,6 +371,22 @@ UNSEEN = (
                 "regions/watch.py",
                 "if opseq < seen:",
                 "if opseq <= seen:",
+            ),
+        ),
+        schedule="seen_in_flight",
+    ),
+)
+
+UNSEEN = (
+    Mutant(
+        "no-generation-guard",
+        "calls of an older connection are refused",
+        (
+            Edit(
+                "regions/scripts/model.py",
+                "            if generation < greatest:\n"
+                "                return Code.OLD_GENERATION\n",
+                "",
             ),
         ),
     ),

@@ -24,6 +24,7 @@ from controlplane.simulator.checkers.findings import Findings
 from controlplane.simulator.checkers.history import Operation
 from controlplane.simulator.checkers.leases import Claim, LeaseChecker
 from controlplane.simulator.checkers.logs import Accepted, LogChecker
+from controlplane.simulator.checkers.maps import MapChecker, MapRow
 from controlplane.simulator.checkers.promises import PromiseChecker, Promised
 from controlplane.simulator.checkers.reads import check_reads
 from controlplane.simulator.checkers.replay import Replay
@@ -348,3 +349,68 @@ def test_findings_keep_the_first_ones_once() -> None:
         findings.add("x", number, str(number))
     assert len(findings.violations) == 20
     assert findings.violations[0].at_ms == 0
+
+
+def test_without_clocks_only_what_needs_none_is_judged() -> None:
+    late = read(2, Value(2, b"one"), started_ms=21)
+    by_quorum = replace(late, request=replace(late.request, quorum=True))  # type: ignore[type-var]
+    young = read(2, Value(2, b"one"), consistency=Consistency.BOUNDED, staleness_ms=1, max_ms=9)
+    wrong = read(3, Value(2, b"one"))
+    acknowledged = write("w2", 3, data=b"two")
+    for operation, invariants in (
+        (late, []),
+        (young, []),
+        (by_quorum, ["strong reads are linearizable"]),
+        (wrong, ["reads show what the log says"]),
+    ):
+        findings = Findings()
+        check_reads([acknowledged, operation], {"s": LOG}, findings, trusts_clocks=False)
+        assert found(findings) == invariants
+
+
+# -- the map
+
+ROWS = (MapRow("a", "g", 0, 100, ("eu",)), MapRow("b", "g", 100, 16_384, ("eu",)))
+
+
+def map_findings(*shown: tuple[str, int, tuple[MapRow, ...]]) -> list[str]:
+    findings = Findings()
+    checker = MapChecker(findings)
+    for at_ms, (process, version, rows) in enumerate(shown):
+        checker.shown(process, version, rows, at_ms)
+    return found(findings)
+
+
+def test_a_map_that_grows_and_is_known_late_is_fine() -> None:
+    later = (ROWS[0], replace(ROWS[1], regions=("us",)))
+    assert map_findings(("p", 2, ROWS), ("p", 3, later), ("q", 2, ROWS[::-1])) == []
+
+
+def test_a_map_that_forks_is_found() -> None:
+    fork = (ROWS[0], replace(ROWS[1], regions=("us",)))
+    assert map_findings(("p", 2, ROWS), ("q", 2, fork)) == ["the map has no forks"]
+    assert map_findings(("p", 2, ROWS), ("q", 2, ROWS[:1])) == ["the map has no forks"]
+
+
+def test_a_map_that_goes_back_is_found() -> None:
+    assert map_findings(("p", 3, ROWS), ("p", 2, ROWS)) == ["map versions never decrease"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (ROWS[0], replace(ROWS[1], first_slot=99)),
+        (ROWS[0], replace(ROWS[1], end_slot=16_385)),
+    ],
+)
+def test_slots_that_two_shards_have_or_nobody_can_are_found(rows: tuple[MapRow, ...]) -> None:
+    assert map_findings(("p", 2, rows)) == ["a slot belongs to one shard"]
+
+
+def test_a_store_that_went_back_is_judged_anew() -> None:
+    findings = Findings()
+    checker = PromiseChecker(findings, VOTERS)
+    checker.saw(GOOD, 1)
+    checker.forgot("a")
+    checker.saw(replace(GOOD, promised=4, granted=4), 2)
+    assert found(findings) == []

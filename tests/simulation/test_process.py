@@ -11,7 +11,7 @@ from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.lanes import LATE_MS
 from controlplane.simulator.process import Process
 from controlplane.simulator.world import World
-from regions.codec import FORMAT
+from regions.codec import FORMAT, pack
 from tests.simulation.fakes import EVERY_MS, FakeNode, small_scenario
 
 
@@ -200,3 +200,22 @@ def test_one_seed_gives_one_trace() -> None:
     traces = {seed: {Stage(seed).world.trace_hash for _ in range(2)} for seed in (1, 2)}
     assert all(len(both) == 1 for both in traces.values())
     assert traces[1] != traces[2]
+
+
+@pytest.mark.parametrize(("flushed", "done"), [(0, 0), (2, 2), (9, 3)])
+def test_a_crash_may_have_flushed_the_first_of_the_calls_in_hand(
+    stage: Stage, flushed: int, done: int
+) -> None:
+    store = stage.fleet.stores["s1"]
+    store.slowness_ms = 100
+    answers: list[bytes] = []
+    incarnation = store.twin.state.incarnation
+    for number in range(3):
+        command = ["register", "global", 1, f"late/{number}", "n", "eu", ""]
+        store.submit(pack([[FORMAT, incarnation, "late", 1], [command]]), answers.append)
+    assert not {sid for sid in stage.sessions() if sid.startswith("late/")}
+    stage.fleet.crash_store("s1", flushed)
+    stage.run(1_000)
+    late = {sid for sid in stage.sessions() if sid.startswith("late/")}
+    assert late == {f"late/{number}" for number in range(done)}
+    assert answers == []

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from controlplane.simulator.network import Network, Pipe
+from controlplane.simulator.scenario import preset, round_trips
 from controlplane.simulator.world import SimulatedClock, World
 
 
@@ -121,3 +122,27 @@ def test_a_closed_pipe_returns_what_was_inside_and_stays_silent() -> None:
     assert pipe.close() == [("two",), ("three",)]
     world.run_until(1_000)
     assert seen == ["one"]
+
+
+def test_a_clock_that_is_bent_or_stepped_goes_on_from_where_it_was() -> None:
+    world = World(1)
+    clock = SimulatedClock(world, 1_000, 0)
+    world.run_until(500)
+    clock.bend(-500_000)
+    assert clock.now_ms() == 1_500
+    world.run_until(700)
+    assert clock.now_ms() == 1_600
+    assert clock.world_delay_ms(1_700) == 200
+    clock.step(5_000)
+    assert clock.now_ms() == 6_600
+    world.run_until(900)
+    assert clock.now_ms() == 6_700
+
+
+def test_the_shortest_way_is_not_always_the_direct_one() -> None:
+    scenario = preset("world")
+    apart = round_trips(set(scenario.region_of().values()))
+    (here, over, there) = scenario.groups[0].stands_in
+    assert apart[here, there] > 1.3 * (apart[here, over] + apart[over, there])
+    network = Network(World(1), scenario.region_of(), apart, 0.0, 0.0)
+    assert network.delay_ms("n1", "s3") == round(apart[here, there] / 2)

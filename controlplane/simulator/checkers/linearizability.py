@@ -29,11 +29,13 @@ EXPLANATION_CONFIGURATIONS_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """How much was searched: keys, their steps, and the configurations of all searches."""
+    """How much was searched: keys, their steps, the configurations of all searches; and how many
+    searches were given up."""
 
     keys: int = 0
     steps: int = 0
     configurations: int = 0
+    unknown: int = 0
 
 
 def check_linearizability(
@@ -48,7 +50,7 @@ def check_linearizability(
     except TwoOutcomes as error:
         findings.add(INVARIANT, 0, str(error))
         return Searched()
-    configurations = searched = 0
+    configurations = searched = unknown = 0
     for key, all_of_key in steps.items():
         of_key = until(all_of_key, steps_max)
         answer = search(of_key, configurations_max)
@@ -59,9 +61,10 @@ def check_linearizability(
             lines = "; ".join(str(step) for step in contradiction)
             findings.add(INVARIANT, _last_ms(contradiction), f"{key}, no order has all of: {lines}")
         elif answer.verdict is Verdict.UNKNOWN:
+            unknown += 1
             detail = f"{key}, not known after {answer.configurations} configurations"
             findings.add(INVARIANT, _last_ms(of_key), detail)
-    return Searched(len(steps), searched, configurations)
+    return Searched(len(steps), searched, configurations, unknown)
 
 
 def until(steps: list[Step], steps_max: int) -> list[Step]:

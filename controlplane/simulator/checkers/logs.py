@@ -59,6 +59,12 @@ class LogChecker:
         self._late: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._indexes: dict[tuple[str, str], int] = {}
 
+    def forgot(self, store: str) -> None:
+        """The store lost what it had: nothing that it said before binds it."""
+        for places in (self._promised, self._indexes):
+            for place in [place for place in places if place[0] == store]:
+                del places[place]
+
     def promised(self, store: str, shard: str, epoch: int) -> None:
         """The store granted a prepare of this epoch."""
         place = (store, shard)

@@ -57,6 +57,11 @@ class PromiseChecker:
         if now.holder and now.store in self._voters[now.shard]:
             self._count(now, at_ms)
 
+    def forgot(self, store: str) -> None:
+        """The store lost what it had: nothing that it said before binds it."""
+        for place in [place for place in self._last if place[0] == store]:
+            del self._last[place]
+
     def _count(self, now: Promised, at_ms: int) -> None:
         sessions = self._grants[now.shard, now.granted]
         sessions.setdefault(now.holder, set()).add(now.store)
