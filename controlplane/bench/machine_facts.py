@@ -34,7 +34,7 @@ def machine_facts(folder: Path | None = None) -> MachineFacts:
     """Look around; `folder` is on the disk that the stores will write to."""
     where = folder or Path(tempfile.gettempdir())
     return MachineFacts(
-        processor=_processor(),
+        processor=processor(),
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         kernel=platform.release(),
@@ -65,7 +65,8 @@ def commit() -> str:
     return said.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The model of this machine's processor."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()

@@ -24,6 +24,7 @@ from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.overwrites import Overwriting, measure_overwrites
 from controlplane.bench.report import Findings, NotMeasured
 from controlplane.bench.resolve import measure_resolve
+from controlplane.bench.simulator import measure_simulator
 from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
 from controlplane.bench.writes import CLIENTS, measure_http_writes, measure_node_writes
 from controlplane.ephemeral import ephemeral_directory
@@ -103,6 +104,10 @@ class Bench:
         """Routing in the table."""
         return (measure_lookups(self.extent.rounds),)
 
+    def simulator(self) -> Sequence[Findings]:
+        """Fleets in virtual time."""
+        return (measure_simulator(self.extent.rounds, self.tell),)
+
     def transfer(self) -> Sequence[Findings]:
         """Planned changes of leader."""
         group, runs = self.extent.group, self.extent.runs
@@ -146,6 +151,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "resolve": Bench.resolve,
     "http-edge": Bench.http_edge,
     "lookups": Bench.lookups,
+    "simulator": Bench.simulator,
     "transfer": Bench.transfer,
     "evict": Bench.evict,
     "failover": Bench.failover,

@@ -20,6 +20,7 @@ NAMES = (
     "resolve",
     "http-edge",
     "lookups",
+    "simulator",
     "transfer",
     "evict",
     "failover",
