@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz format models bench pin clean
+.PHONY: help install demo test check fuzz format models prove mutants bench pin clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ format: install ## rewrite the source in the one format
 
 models: install ## explore the protocol's models exhaustively, and each planted mistake
 	@$(BIN)/python -m tests.models.run_models
+
+prove: install ## a slice of the campaign of simulation (MINUTES=60 at most); ledger in docs/results
+	@$(BIN)/python -m tests.prove.run_prove --minutes $(or $(MINUTES),60) --processes $(WORKERS)
+
+mutants: install ## take every rule away once, in a copy, and keep what noticed; a quarter of an hour
+	@$(BIN)/python -m tests.rules.score
 
 bench: install ## measure, with the peer beside us in the same run
 	@$(BIN)/leadplane bench

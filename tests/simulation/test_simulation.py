@@ -15,7 +15,7 @@ from controlplane.node import Node
 from controlplane.requests import Found
 from controlplane.simulator.checkers.linearizability import INVARIANT
 from controlplane.simulator.runner import Report, run_seeds, simulate
-from controlplane.simulator.scenario import preset
+from controlplane.simulator.scenario import PRESETS, preset
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,32 +39,6 @@ def test_a_seed_that_is_kept(scenario: str, seed: str, minutes: str, why: str) -
     no_violation(simulate(int(seed), preset(scenario, float(minutes))))
 
 
-@pytest.mark.parametrize("seed", range(1, 21))
-def test_one_zone(seed: int) -> None:
-    no_violation(simulate(seed, preset("zone", minutes=0.5)))
-
-
-@pytest.mark.parametrize("seed", range(1, 7))
-def test_five_stores(seed: int) -> None:
-    no_violation(simulate(seed, preset("five", minutes=0.4)))
-
-
-@pytest.mark.parametrize("seed", range(1, 7))
-def test_the_wide_world(seed: int) -> None:
-    no_violation(simulate(seed, preset("wide", minutes=0.4)))
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_much_to_write(seed: int) -> None:
-    no_violation(simulate(seed, preset("busy", minutes=0.25)))
-    no_violation(simulate(seed, preset("bulky", minutes=0.15)))
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_whole_fleet(seed: int) -> None:
-    no_violation(simulate(seed, preset("fleet", minutes=0.25)))
-
-
 def test_a_run_is_not_vacuous() -> None:
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
@@ -86,7 +60,7 @@ def test_a_run_is_not_vacuous() -> None:
     assert happenings["elected"] >= 24
 
 
-@pytest.mark.parametrize("name", ["zone", "wide", "bulky"])
+@pytest.mark.parametrize("name", PRESETS)
 def test_one_seed_gives_one_trace(name: str) -> None:
     scenario = preset(name, minutes=0.1)
     first, second, other = (simulate(seed, scenario) for seed in (7, 7, 8))

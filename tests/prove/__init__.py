@@ -1,0 +1,1 @@
+"""A long campaign of simulation in resumable slices, and the short one of every test run."""
