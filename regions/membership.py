@@ -4,35 +4,60 @@ A voter is its *incarnation*, not its name: a store that forgot what it held is 
 at the same address. The lease must be the same for all: a node that believed in a shorter one would
 take over while the holder may still serve. So both stand in the description, which is decided once
 for each version of a group, and never changed.
+
+A later version also names the voters of the one before it: whoever meets the description on a
+sealed store can then finish the change, though nobody is left who took part in deciding it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from regions.codec import Code, as_text
+from regions.codec import Code, as_bytes, as_text
+from regions.quorum import quorum_of
 
 FIRST_VERSION = 1
-DESCRIPTION_AT = 3  # [code, version, state, description, ...]
+VERSION_AT, STATE_AT, DESCRIPTION_AT = 1, 2, 3  # [code, version, state, description, ...]
+ADDED_MAX = REMOVED_MAX = 2
+
+
+class Member(NamedTuple):
+    """A store as a group knows it. Incarnation "" is whoever answers there."""
+
+    store: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
 class GroupDescription:
-    """One version of a group. Voters and followers map a store's id to its incarnation."""
+    """One version of a group. Voters and followers map a store's id to its incarnation;
+    `before` are the voters of the version before, none of the first one."""
 
     group: str
     version: int
     ttl_ms: int
     voters: Mapping[str, str]
     followers: Mapping[str, str]
+    before: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def incarnations(self) -> dict[str, str]:
         """The incarnation of every store of the group."""
         return {**self.voters, **self.followers}
+
+    @property
+    def quorum(self) -> int:
+        """How many voters decide."""
+        return quorum_of(len(self.voters))
+
+
+def members(stores: Mapping[str, str]) -> list[Member]:
+    """Stores and their incarnations, by name."""
+    return [Member(store, incarnation) for store, incarnation in sorted(stores.items())]
 
 
 def write_description(description: GroupDescription) -> bytes:
@@ -41,14 +66,16 @@ def write_description(description: GroupDescription) -> bytes:
         "group": description.group,
         "version": description.version,
         "ttl_ms": description.ttl_ms,
-        "voters": _members(description.voters),
-        "followers": _members(description.followers),
+        "voters": _written(description.voters),
+        "followers": _written(description.followers),
     }
+    if description.before:
+        document["before"] = _written(description.before)
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _members(stores: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"store": s, "incarnation": i} for s, i in sorted(stores.items())]
+def _written(stores: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"store": m.store, "incarnation": m.incarnation} for m in members(stores)]
 
 
 def read_description(text: bytes | str) -> GroupDescription:
@@ -59,11 +86,16 @@ def read_description(text: bytes | str) -> GroupDescription:
             str(document["group"]),
             int(document["version"]),
             int(document["ttl_ms"]),
-            {m["store"]: m["incarnation"] for m in document["voters"]},
-            {m["store"]: m["incarnation"] for m in document["followers"]},
+            _read(document["voters"]),
+            _read(document["followers"]),
+            _read(document.get("before", [])),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the description of a group: {error!r}") from error
+
+
+def _read(listed: list[dict[str, str]]) -> dict[str, str]:
+    return {m["store"]: m["incarnation"] for m in listed}
 
 
 def ask_for_description(group: str) -> list[Any]:
@@ -76,3 +108,84 @@ def description_in(result: list[Any]) -> GroupDescription | None:
     if result[0] == Code.NOT_MEMBER or not result[DESCRIPTION_AT]:
         return None
     return read_description(result[DESCRIPTION_AT])
+
+
+def later_description(result: list[Any], version: int) -> bytes | None:
+    """What a refusal shows of a version after `version`, None if it shows none: a sealed store
+    and one that has gone on name the description that was decided."""
+    if result[0] not in (Code.SEALED, Code.OLD_VERSION) or not result[DESCRIPTION_AT]:
+        return None
+    text = as_bytes(result[DESCRIPTION_AT])
+    return text if read_description(text).version > version else None
+
+
+def may_follow(
+    old: GroupDescription,
+    new: GroupDescription,
+    caught_up: Collection[Member],
+    answering: Collection[Member],
+) -> str:
+    """Why `new` must not be proposed as the version after `old`; "" if it may.
+
+    `answering` are those that answered within the last TTL, `caught_up` the learners among them
+    that lack next to nothing. What is decided cannot be taken back, so all of this is asked before:
+    too many strangers at once, or stores that are not there, and v+1 might never come into use.
+    """
+    return _malformed(old, new) or _too_much(old, new) or _unready(old, new, caught_up, answering)
+
+
+def _malformed(old: GroupDescription, new: GroupDescription) -> str:
+    if new.group != old.group or new.ttl_ms != old.ttl_ms:
+        return "the group and its lease stay as they are"
+    if new.version != old.version + 1:
+        return f"version {new.version} does not follow on {old.version}"
+    if dict(new.before) != dict(old.voters):
+        return f"it does not name the voters of version {old.version}"
+    if not new.voters:
+        return "nobody would vote"
+    twice = new.voters.keys() & new.followers.keys()
+    if twice:
+        return f"named twice: {', '.join(sorted(twice))}"
+    incarnations = Counter([*new.voters.values(), *new.followers.values()])
+    unminted = sorted(s for s, incarnation in new.incarnations.items() if not incarnation)
+    if unminted:
+        return f"not minted: {', '.join(unminted)}"
+    if max(incarnations.values()) > 1:
+        return "two stores have one incarnation"
+    return ""
+
+
+def _too_much(old: GroupDescription, new: GroupDescription) -> str:
+    """One voter for another, or at most two more, or at most two less."""
+    before, after = set(members(old.voters)), set(members(new.voters))
+    added, removed = len(after - before), len(before - after)
+    if not added and not removed and new.followers == old.followers:
+        return "nothing would change"
+    if (added, removed) == (1, 1) or (not removed and added <= ADDED_MAX):
+        return ""
+    if not added and removed <= REMOVED_MAX:
+        return ""
+    counted = f"adds {added} and removes {removed} voters at once"
+    return f"{counted}: one for one, or two more, or two less"
+
+
+def _unready(
+    old: GroupDescription,
+    new: GroupDescription,
+    caught_up: Collection[Member],
+    answering: Collection[Member],
+) -> str:
+    before, after = members(old.voters), members(new.voters)
+    silent = [m.store for m in after if m not in before and m not in answering]
+    if silent:
+        return f"does not answer: {', '.join(silent)}"
+    behind = [m.store for m in after if m not in before and m not in caught_up]
+    if behind:
+        return f"has not caught up: {', '.join(behind)}"
+    alive = [m for m in before if m in answering]
+    if len(alive) < old.quorum:
+        absent = [m.store for m in before if m not in answering]
+        return f"no quorum of version {old.version} answers: {', '.join(absent)} missing"
+    if sum(m in after for m in alive) < new.quorum:
+        return f"fewer than {new.quorum} of its voters vote now and answer"
+    return ""

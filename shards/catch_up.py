@@ -23,10 +23,10 @@ from enum import Enum
 from typing import Any
 
 from shards.entry import Entry, read_entry
+from shards.pages import Pages
 
 CHUNK_BYTES = 128 * 1024
 SNAPSHOT_FROM_ENTRIES = 50_000
-PARTS = ("kv", "id", "hi")
 
 
 class Phase(Enum):
@@ -45,17 +45,13 @@ class CatchUp:
     """One store (`target`) that lags, one (`source`) that has what it needs."""
 
     __slots__ = (
-        "_after",
         "_attempt",
         "_chunk",
         "_epoch",
         "_group",
-        "_page",
-        "_part",
+        "_pages",
         "_shard",
         "_sid",
-        "_start",
-        "_upto",
         "_version",
         "goal",
         "matched",
@@ -83,11 +79,7 @@ class CatchUp:
         self._attempt = attempt
         self.phase = Phase.READING
         self._chunk: list[Entry] = []
-        self._part = 0
-        self._after: Any = ""
-        self._page: list[list[Any]] = []
-        self._start: tuple[str, int, int] = ("0", 0, 0)
-        self._upto = 0
+        self._pages: Pages | None = None
 
     @property
     def awaits(self) -> int | None:
@@ -100,15 +92,15 @@ class CatchUp:
         head = [self._group, self._version, self._shard]
         if self.phase is Phase.READING:
             return ["range", *head, self.matched + 1, CHUNK_BYTES]
-        if self.phase is Phase.PAGING:
-            return ["page", *head, PARTS[self._part], self._after, CHUNK_BYTES]
+        if self.phase is Phase.PAGING and self._pages is not None:
+            return ["page", *head, *self._pages.next_page()]
         return None
 
     def at_target(self) -> list[Any] | None:
         """What to ask the target now (bulk lane), None if it is not its turn."""
-        if self.phase is not Phase.STAGING:
+        if self.phase is not Phase.STAGING or self._pages is None:
             return None
-        return [*self._of_attempt("stage"), PARTS[self._part], self._page]
+        return [*self._of_attempt("stage"), self._pages.part, self._pages.records]
 
     def _of_attempt(self, operation: str) -> list[Any]:
         """The beginning of a command that belongs to this attempt of this epoch."""
@@ -125,9 +117,9 @@ class CatchUp:
 
     def adoption(self) -> list[Any] | None:
         """The command that switches the target to the staged state (ordered lane)."""
-        if self.phase is not Phase.ADOPTING:
+        if self.phase is not Phase.ADOPTING or self._pages is None:
             return None
-        return [*self._of_attempt("adopt"), *self._start, self._upto]
+        return [*self._of_attempt("adopt"), *self._pages.start, self._pages.upto]
 
     def cleanup(self) -> list[Any]:
         """The command that drops what was staged."""
@@ -147,7 +139,7 @@ class CatchUp:
             known = position if position is not None and position[1] > base else None
             self._begin_snapshot(known or (payload[5], base, payload[7]))
             return
-        if far and position is not None and not self._upto:
+        if far and position is not None and self._pages is None:
             self._begin_snapshot(position)
             return
         entries = [read_entry(seq, blob) for seq, blob in records if seq <= committed]
@@ -158,30 +150,18 @@ class CatchUp:
         self.phase = Phase.APPENDING
 
     def _begin_snapshot(self, position: tuple[str, int, int]) -> None:
-        self._start = position
-        self._part, self._after = 0, ""
+        self._pages = Pages(position)
         self.phase = Phase.PAGING
 
     def page_read(self, payload: list[Any]) -> None:
         """The source answered `page`: [ap, records, more]."""
-        applied, records, more = payload
-        if applied < self._start[1]:
-            self.phase = Phase.FAILED
-            return
-        self._upto = max(self._upto, applied)
-        self._page = records
-        self._after = records[-1][0] if more else None  # None: the last page of this part
-        self.phase = Phase.STAGING
+        walks = self._pages is not None and self._pages.read(payload)
+        self.phase = Phase.STAGING if walks else Phase.FAILED
 
     def staged(self) -> None:
         """The target stored the page."""
-        self._page = []
-        self.phase = Phase.PAGING
-        if self._after is None:
-            self._part += 1
-            self._after = ""
-            if self._part == len(PARTS):
-                self.phase = Phase.ADOPTING
+        assert self._pages is not None, "a page without a walk"
+        self.phase = Phase.ADOPTING if self._pages.stored() else Phase.PAGING
 
     def appended(self) -> Entry:
         """The target acknowledged the chunk; returns its last entry."""
@@ -193,7 +173,8 @@ class CatchUp:
 
     def adopted(self) -> None:
         """The target switched: it stands at the position where the copy began."""
-        self.matched = self._start[1]
+        assert self._pages is not None, "adopted without a walk"
+        self.matched = self._pages.start[1]
         self.phase = Phase.DONE if self.matched >= self.goal else Phase.READING
 
     def failed(self) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shards import catch_up
+from shards import catch_up, pages
 from shards.catch_up import CatchUp, Phase
 from shards.entry import Entry, write_entry
 
@@ -28,7 +28,7 @@ def ranged(first: int, last: int, committed: int = 99, base: int = 0) -> list[An
 
 def copy_nothing(found: CatchUp) -> None:
     """A snapshot of an empty shard: its pages are staged all the same."""
-    for _ in catch_up.PARTS:
+    for _ in pages.PARTS:
         found.page_read([45, [], 0])
         found.staged()
 
@@ -66,7 +66,7 @@ def test_one_thing_is_asked_at_a_time() -> None:
     found.page_read([45, [["x\0k", b"r"]], 1])
     steps.append(asked(found))
     found.staged()
-    for _ in catch_up.PARTS:
+    for _ in pages.PARTS:
         steps.append(asked(found))
         found.page_read([45, [], 0])
         steps.append(asked(found))
