@@ -3,6 +3,8 @@
 -- Why it is right: a learner promises nothing, grants nothing and counts for nothing, and what it
 -- copies is committed where it comes from. A copy belongs to one attempt; a greater one takes over,
 -- begins with nothing staged, and the one before is refused from then on. What was adopted stays.
+-- A sealed store counts for nothing either, and can be copied to: what it loses of its log by that
+-- is not committed, and what it had acknowledged is.
 --
 -- What is staged for a change of the group is listed by name, so that it can be found and deleted.
 
@@ -62,17 +64,21 @@ do
     return names
   end
 
+  local function is_copied_to(group)
+    return group.state == 'learner' or group.state == 'sealed'
+  end
+
   -- Why the group is not made a learner by this attempt, nil if it is; false if it is already.
   local function refused_to_learn(group, version, attempt, description)
-    if group.state == 'absent' or (group.state == 'learner' and group.version < version) then
+    if group.version < version then
       return nil
-    elseif group.state ~= 'learner' or group.version ~= version
+    elseif not is_copied_to(group) or group.version ~= version
       or lp.description(group) ~= description then
       return 'EXISTS'
     elseif group.by == attempt then
       return false
     end
-    return lp.is_later_attempt(group.by, attempt) and 'STALE' or nil
+    return group.by ~= '' and lp.is_later_attempt(group.by, attempt) and 'STALE' or nil
   end
 
   lp.command.learn = {
@@ -88,9 +94,14 @@ do
       end
       lp.write(call)
       lp.sweep(call, group)
-      group.version, group.state, group.by = version, 'learner', attempt
-      redis.call('HSET', group.key, 'version', lp.dec(version), 'state', 'learner', 'by', attempt,
-        'desc', description)
+      group.by = attempt
+      redis.call('HSET', group.key, 'by', attempt)
+      if group.version < version then
+        group.version, group.state = version, 'learner'
+        redis.call('HSET', group.key, 'version', lp.dec(version), 'state', 'learner',
+          'desc', description)
+        redis.call('HDEL', group.key, 'next')
+      end
       redis.call('ZADD', 'lp:groups', 0, group.name)
       return {'OK'}
     end,
@@ -98,7 +109,7 @@ do
 
   -- Why this attempt may not go on, nil if it may.
   local function refused_attempt(group, attempt)
-    if group.state ~= 'learner' then
+    if not is_copied_to(group) then
       return 'EXISTS'
     elseif group.by ~= attempt then
       return 'STALE'
@@ -118,7 +129,7 @@ do
 
   lp.command.learned = {
     arguments = {check.attempt, check.any_text, check.positive}, only_reads = true,
-    of_learner = true,
+    of_learner = true, works_sealed = true,
     run = function(call, group, arguments)
       local attempt, after, limit = unpack(arguments)
       local refusal = refused_attempt(group, attempt)
@@ -137,7 +148,8 @@ do
 
   -- A part "" without records drops what is staged, for a copy that begins again.
   lp.command.learn_page = {
-    arguments = {check.text, check.attempt, check.any_text, check.listed}, of_learner = true,
+    arguments = {check.text, check.attempt, check.any_text, check.listed},
+    of_learner = true, works_sealed = true,
     run = function(call, group, arguments)
       local name, attempt, part, pairs_of = unpack(arguments)
       local drops = part == '' and #pairs_of == 0
@@ -167,7 +179,7 @@ do
     arguments = {
       check.text, check.attempt, check.epoch_or_none, check.count, check.count, check.count,
     },
-    of_learner = true,
+    of_learner = true, works_sealed = true,
     run = function(call, group, arguments)
       local name, attempt, be, bs, bc, upto = unpack(arguments)
       local refusal = refused_attempt(group, attempt)
@@ -201,7 +213,7 @@ do
 
   lp.command.learn_log = {
     arguments = {check.text, check.attempt, check.count, check.count, check.listed},
-    of_learner = true,
+    of_learner = true, works_sealed = true,
     run = function(call, group, arguments)
       local name, attempt, before, before_chain, blobs = unpack(arguments)
       local entries = lp.parse_entries(blobs)

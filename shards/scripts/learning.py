@@ -1,7 +1,8 @@
 """The twin of the commands by which a store copies a group that it does not belong to yet.
 
 A learner promises nothing, grants nothing and counts for nothing; what it copies is committed where
-it comes from. A copy belongs to one attempt, and a greater one takes over with nothing staged.
+it comes from. A copy belongs to one attempt, and a greater one takes over with nothing staged. A
+store that is sealed can be copied to as well: it lost touch with what its peers have trimmed away.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from shards.scripts.on_shard import OnShard
 from shards.scripts.snapshots import adopt_stage, parse_page, stage_page
 
 LISTED_MAX: Final = 500
+_COPIED_TO: Final = ("learner", "sealed")
 _STAGED: Final = 1  # the number of a learner's stage, where there is one
 
 
@@ -57,25 +59,28 @@ def _learn(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     call.write()
     group = call.state.groups.setdefault(name, Group())
     sweep(call, group)
-    group.version, group.state, group.by, group.description = version, "learner", by, told
+    group.by = by
+    if group.version < version:
+        group.version, group.state = version, "learner"
+        group.description, group.next = told, False
     return [Code.OK]
 
 
 def _refused_to_learn(group: Group, version: int, by: str, told: bytes | str) -> Code | None:
     """Why the group is not made a learner by this attempt, None if it is; OK if it is already."""
-    if group.state == "absent" or (group.state == "learner" and group.version < version):
+    if group.version < version:
         return None
-    same = group.state == "learner" and group.version == version
-    if not same or not is_same(group.description, told):
+    same = group.state in _COPIED_TO and group.version == version
+    if not same or not is_same(group.shown_description, told):
         return Code.EXISTS
     if group.by == by:
         return Code.OK
-    return Code.STALE if ballot_of(group.by) > ballot_of(by) else None
+    return Code.STALE if group.by and ballot_of(group.by) > ballot_of(by) else None
 
 
 def _refused_attempt(group: Group, by: str) -> Code | None:
     """Why this attempt may not go on, None if it may."""
-    if group.state != "learner":
+    if group.state not in _COPIED_TO:
         return Code.EXISTS
     return None if group.by == by else Code.STALE
 
@@ -159,16 +164,16 @@ def _learn_log(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     return [Code.OK, shard.cm]
 
 
+_COPIES: Final[dict[str, bool]] = {"of_learner": True, "works_sealed": True}
+
 LEARNER_COMMANDS: Final = MappingProxyType(
     {
         "learn": Command(_learn, (attempt, description), needs_group=False),
-        "learned": Command(
-            _learned, (attempt, any_text, positive), of_learner=True, may_only_read=True
-        ),
-        "learn_page": Command(_learn_page, (text, attempt, any_text, listed), of_learner=True),
+        "learned": Command(_learned, (attempt, any_text, positive), **_COPIES, may_only_read=True),
+        "learn_page": Command(_learn_page, (text, attempt, any_text, listed), **_COPIES),
         "learn_data": Command(
-            _learn_data, (text, attempt, epoch_or_none, count, count, count), of_learner=True
+            _learn_data, (text, attempt, epoch_or_none, count, count, count), **_COPIES
         ),
-        "learn_log": Command(_learn_log, (text, attempt, count, count, listed), of_learner=True),
+        "learn_log": Command(_learn_log, (text, attempt, count, count, listed), **_COPIES),
     }
 )

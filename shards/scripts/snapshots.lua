@@ -70,6 +70,7 @@ do
 
   lp.command.page = {
     arguments = {check.text, check.text, check.any_text, check.count}, only_reads = true,
+    works_sealed = true,
     run = function(call, group, arguments)
       local name, part, after, room = unpack(arguments)
       local list = LISTS[part]

@@ -263,7 +263,9 @@ def adopt_stage(on: OnShard, base: tuple[int, int, int], upto: int, next_attempt
 
 SNAPSHOT_COMMANDS: Final = MappingProxyType(
     {
-        "page": Command(_page, (text, text, any_text, count), may_only_read=True),
+        "page": Command(
+            _page, (text, text, any_text, count), works_sealed=True, may_only_read=True
+        ),
         "digest": Command(_digest, (text, count, text, any_text, positive), may_only_read=True),
         "stage": Command(_stage, (text, epoch, text, positive, text, listed)),
         "unstage": Command(_unstage, (text, epoch, text, positive)),

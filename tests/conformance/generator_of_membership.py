@@ -26,6 +26,7 @@ WEIGHTS = {
     "open": {},
     "sealed": {
         "seal": 2, "dump": 4, "range": 1, "merge": 12, "merge_tail": 5, "finish_install": 4,
+        "learn": 1, "learned": 1, "learn_page": 4, "learn_data": 3, "learn_log": 4, "page": 1,
     },
     "learner": {
         "learn": 2, "learned": 3, "learn_page": 9, "learn_data": 7, "learn_log": 12,
@@ -120,7 +121,7 @@ class MembershipCalls:
 
     def _learn(self) -> list[Any]:
         number, _, process = self.group.by.partition("/")
-        known = self.group.description
+        known = self.group.shown_description
         told = known if known and self.draw.random() < 0.9 else b"description"
         if not number or self.draw.random() < 0.2:
             return [self.of.pick(*ATTEMPTS), told]

@@ -6,7 +6,7 @@ from typing import Any
 
 from regions.codec import pack
 from shards.entry import Entry
-from tests.conformance.rules import ANY, A, Step, ask, grant, rule
+from tests.conformance.rules import ANY, A, Step, append, ask, grant, leading, rule
 from tests.conformance.rules_of_logs import FIVE, OTHER
 from tests.conformance.rules_of_membership import (
     BY,
@@ -16,6 +16,8 @@ from tests.conformance.rules_of_membership import (
     REFUSED_WHEN_SEALED,
     ZERO,
     finish,
+    merge,
+    sealed,
     tail_of,
 )
 
@@ -55,7 +57,7 @@ LEARNER_RULES = [
         [
             learner(*words, is_=["NOT_MEMBER"])
             for words in (
-                *REFUSED_WHEN_SEALED[:-1],
+                *REFUSED_WHEN_SEALED,
                 ("range", "s", 0, 9),
                 ("dump", "", 9, 0),
                 ("seal", NEXT),
@@ -91,6 +93,35 @@ LEARNER_RULES = [
         learner("learn", BY, OLD, is_=["EXISTS"]),
         learner("learned", BY, "", 9, is_=["OLD_VERSION"]),
         learner("learned", "1/p", "", 9, is_=["OK", [["s", 2, FIVE[1].chain]], 0], version=4),
+    ),
+    rule(
+        "a store that is sealed is copied to by the attempt that knows for what, and stays sealed",
+        leading(),
+        append(FIVE[:3], cm=1),
+        ask("learned", BY, "", 9, is_=["EXISTS"]),
+        sealed(),
+        ask("learned", BY, "", 9, is_=["STALE"]),
+        ask("learn", BY, OTHER_NEXT, is_=["EXISTS"]),
+        ask("learn", BY, NEXT, is_=["OK"]),
+        ask("learn", "4/z", NEXT, is_=["STALE"]),
+        ask("learned", BY, "", 9, is_=["OK", [["s", 1, FIVE[0].chain]], 0]),
+        ask("page", "s", "kv", "", 9, is_=["OK", 1, ANY, ANY]),
+        ask("learn_page", "s", BY, "kv", _PAGE, is_=["OK"]),
+        ask("learn_data", "s", BY, "1", 2, FIVE[1].chain, 2, is_=["OK"]),
+        ask("range", "s", 1, 9_999, is_=["OK", ANY, *tail_of(FIVE[2]), 2, ANY, 2, ANY, [[3, ANY]]]),
+        ask("prepare", "s", "2", A, ["mine"], is_=["SEALED"]),
+        sealed(),
+        ask("dump", "", 9_999, 1, is_=["OK", [["s", ANY]], 0]),
+    ),
+    rule(
+        "a store of a version that is long over learns a later one, and keeps its promises",
+        leading(),
+        ask("learn", BY, OLD, version=3, is_=["OK"]),
+        ask("prepare", "s", "2", A, ["mine"], is_=["NOT_MEMBER"]),
+        ask("learned", BY, "", 9, version=3, is_=["OK", [["s", 0, 0]], 0]),
+        merge(FIVE[:2], cm=2, version=4, pe=1),
+        ask("finish_install", BY, 1, NEXT, version=4, is_=["OK"]),
+        ask("range", "s", 9, 0, version=4, is_=["OK", grant(1, 0, 1, A, "inherited"), ANY]),
     ),
     rule(
         "a member is no learner",

@@ -156,7 +156,6 @@ REFUSED_WHEN_SEALED = [
     ("place", "s", 9, b""),
     ("admit", "run"),
     ("trim", "s", "1", A, 1),
-    ("learned", BY, "", 9),
 ]
 SEAL_RULES = [
     *(

@@ -412,6 +412,34 @@ def test_a_copy_that_another_attempt_took_over_goes_on_no_more() -> None:
     assert of_learner(copying, "learn_log", "a", LATER, 0, 0, [entry.blob]) == ["OK", 1]
 
 
+def test_a_sealed_store_is_copied_to_and_stays_sealed(store: OneStore) -> None:
+    mine = chain_of(1, "k1", "k2", "k3")
+    assert store.append("a", 1, A, entries=mine, commit=1)[0] == "OK"
+    assert store.do("seal", NEXT) == ["OK"]
+    assert store.do("learn", BY, b"another") == ["EXISTS"]
+    assert store.do("learn_page", "a", BY, "kv", []) == ["STALE"]
+    assert store.do("learn", BY, NEXT) == ["OK"]
+    assert store.do("learn_page", "a", BY, "kv", [["p\0new", b"2 w"]]) == ["OK"]
+    assert store.do("learn_data", "a", BY, "1", 2, mine[1].chain, 2) == ["OK"]
+    dumped = store.do("dump", "", 9_999, 1)
+    assert dumped[0] == "OK"
+    assert dumped[1][0][10:14] == ["1", 3, mine[2].chain, 2], "of its log it keeps what joins on"
+    assert store.do("renew", A, 1, 0, 0, []) == ["SEALED"]
+    assert store.do("seal", NEXT) == ["OK"]
+
+
+def test_a_member_of_a_version_that_is_over_learns_a_later_one(store: OneStore) -> None:
+    assert store.do("learn", BY, b"first") == ["EXISTS"]
+    store.version = 3
+    assert store.do("learn", BY, b"the third") == ["OK"]
+    store.version = 1
+    assert store.do("renew", A, 1, 0, 0, []) == ["NOT_MEMBER"]
+    store.version = 4
+    assert merge(store, pe=5) == ["OK"]
+    assert store.do("finish_install", BY, 1, NEXT) == ["OK"]
+    assert store.grant("a") == (5, 1, A, "held"), "what it had promised stays"
+
+
 def test_what_the_attempt_before_had_staged_is_gone() -> None:
     copying = learner()
     page = [["p\0old", b"1 v"]]
