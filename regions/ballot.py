@@ -8,6 +8,7 @@ accepted any, the value is the one this process wants. In the second phase each 
 accept the value; a majority has decided it.
 
     PROMISING --a majority promised--> ACCEPTING --a majority accepted--> Decided
+    PROMISING --a majority promised, and there is no value--> Nothing
     any --a majority out of reach--> LostTo (the ballot that some voter promised), NoQuorum
     any --a voter is sealed, or beyond this version--> Decided (it shows what was)
 
@@ -60,7 +61,12 @@ class NoQuorum:
     refusals: tuple[tuple[str, str], ...]
 
 
-Outcome: TypeAlias = Decided | LostTo | NoQuorum
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing was decided, nor will any smaller ballot decide anything: a majority promised."""
+
+
+Outcome: TypeAlias = Decided | LostTo | NoQuorum | Nothing
 
 
 class Ballot:
@@ -71,8 +77,9 @@ class Ballot:
         "phase", "value", "voters",
     )  # fmt: skip
 
-    def __init__(self, old: GroupDescription, number: Number, wanted: bytes) -> None:
-        """`wanted` is decided only if no voter turns out to have accepted anything else."""
+    def __init__(self, old: GroupDescription, number: Number, wanted: bytes | None) -> None:
+        """`wanted` is decided only if no voter turns out to have accepted anything else; None only
+        asks whether something was."""
         self.group = old.group
         self._version = old.version
         self.voters: list[Member] = members(old.voters)
@@ -126,11 +133,13 @@ class Ballot:
 
     def _decide(self) -> None:
         verdict = self._tally.verdict()
-        if verdict is Verdict.WON and self.phase is Phase.PROMISING:
+        if verdict is Verdict.WON and self.value is None:
+            self.outcome = Nothing()
+        elif verdict is Verdict.WON and self.phase is Phase.PROMISING:
             self.phase = Phase.ACCEPTING
             self._refusals = {}
             self._tally = self._new_tally()
-        elif verdict is Verdict.WON:
+        elif verdict is Verdict.WON and self.value is not None:
             self.outcome = Decided(self.value)
         elif verdict is Verdict.LOST and self.greatest > self.number:
             self.outcome = LostTo(self.greatest)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from regions.ballot import Ballot, Decided, LostTo, NoQuorum, Number, Outcome, Phase
+from regions.ballot import Ballot, Decided, LostTo, NoQuorum, Nothing, Number, Outcome, Phase
 from regions.codec import Code
 from regions.membership import GroupDescription, Member, members, write_description
 
@@ -33,10 +33,12 @@ WANTED, OTHER, OLDER = description("wanted"), description("other"), description(
 
 
 def outcome(
-    promises: list[list[Any] | None], accepts: list[list[Any] | None], voters: int = 3
+    promises: list[list[Any] | None],
+    accepts: list[list[Any] | None],
+    wanted: bytes | None = WANTED,
 ) -> Outcome | None:
     """One ballot, answered voter by voter in each phase."""
-    ballot = Ballot(group(voters), (5, "p"), WANTED)
+    ballot = Ballot(group(), (5, "p"), wanted)
     for phase, answers in ((Phase.PROMISING, promises), (Phase.ACCEPTING, accepts)):
         for voter, answer in zip(ballot.voters, answers, strict=False):
             ballot.answered(phase, voter, answer)
@@ -66,6 +68,12 @@ def test_how_a_ballot_ends(
     promises: list[list[Any] | None], accepts: list[list[Any] | None], found: Outcome | None
 ) -> None:
     assert outcome(promises, accepts) == found
+
+
+def test_a_ballot_without_a_wish_finds_out_whether_anything_was_decided() -> None:
+    assert outcome([promise(), promise()], [], None) == Nothing()
+    assert outcome([promise(), promise(3, "q", OTHER)], [OK, OK], None) == Decided(OTHER)
+    assert outcome([promise(), STALE, STALE], [], None) == LostTo((9, "q"))
 
 
 def test_a_promise_that_comes_after_the_second_phase_began_changes_nothing() -> None:
