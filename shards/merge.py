@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from regions.codec import as_bytes
+from regions.membership import Member
 
 
 class Held(NamedTuple):
@@ -50,7 +51,7 @@ class Record:
     grant: Held
     placed: Placed
     tip: Tip
-    sources: frozenset[str]
+    sources: frozenset[Member]
     committed: int
 
 
@@ -68,7 +69,7 @@ def merged(one: Record, other: Record) -> Record:
     )
 
 
-def read_record(fields: list[Any], sources: frozenset[str], version: int) -> Record:
+def read_record(fields: list[Any], sources: frozenset[Member], version: int) -> Record:
     """A record of a dump, after the shard's name:
     [pe, pf, he, h, st, rvk, ver, prev, pref, te, ts, tc, cm, be, bs, bc].
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regions.membership import Member
 from shards.merge import Held, Placed, Record, Tip, merge_command, merged, read_record
 
 small = st.integers(0, 3)
@@ -20,7 +21,9 @@ records = st.builds(
     st.builds(Held, small, names, st.integers(0, 1), small),
     st.builds(Placed, small, st.sampled_from([b"", b"x"])),
     st.builds(Tip, small, small, small),
-    st.frozensets(st.sampled_from(["s1", "s2", "s3"]), min_size=1),
+    st.frozensets(
+        st.sampled_from([Member("s1", "i"), Member("s2", "i"), Member("s2", "j")]), min_size=1
+    ),
     small,
 )
 
@@ -56,12 +59,18 @@ def fields(**changed: Any) -> list[Any]:
 
 
 def of(store: str, **changed: Any) -> Record:
-    return read_record(fields(**changed), frozenset({store}), 3)
+    return read_record(fields(**changed), frozenset({Member(store, "i")}), 3)
 
 
 def test_a_record_is_read_as_it_stands() -> None:
     assert of("s1") == Record(
-        7, 2, Held(6, "p/1", 0, 3), Placed(1, b"x"), Tip(6, 9, 90), frozenset({"s1"}), 8
+        7,
+        2,
+        Held(6, "p/1", 0, 3),
+        Placed(1, b"x"),
+        Tip(6, 9, 90),
+        frozenset({Member("s1", "i")}),
+        8,
     )
 
 

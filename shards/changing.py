@@ -1,0 +1,111 @@
+"""One change of one group's store set at one process: from the wish, or from the decision, to use.
+
+Theory of operation. Two machines, one after the other. The first decides (regions/change), with
+learners being taught meanwhile (shards/learning); it may be left before anything is proposed. The
+second finishes what was decided (shards/install), by whomever; it needs nothing but the description
+and is never left. Whoever meets a sealed store begins there. A wish that finds stores late for the
+version it would change finishes that one as well.
+
+The process that runs it hands in what it may not know itself: a desk that carries calls to stores,
+chance, and a number that this process has used for no other change. It calls `advance` when
+`deadline_ms` has come. After each answer that is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from regions.change import Change, State, Wish
+from regions.membership import GroupDescription, Member, write_description
+from regions.store_calls import Calls, Desk
+from shards.install import Install
+from shards.learning import Learning
+
+
+class Changing:
+    """One group, one change. Made by `wanted` or by `decided`."""
+
+    __slots__ = ("_attempts", "_before", "_draw", "_number", "calls", "change", "install")
+
+    def __init__(self, desk: Desk, number: tuple[int, str], draw: Callable[[], float]) -> None:
+        self._number = number
+        self._attempts = number[0]
+        self._draw = draw
+        self.calls = Calls(desk, self.advance)
+        self.change: Change | None = None
+        self._before: Install | None = None  # of the version that is to be changed
+        self.install: Install | None = None
+
+    @classmethod
+    def wanted(
+        cls, old: GroupDescription, wish: Wish, desk: Desk, number: tuple[int, str],
+        draw: Callable[[], float],
+    ) -> Changing:  # fmt: skip
+        """Begin with a wish for the version after `old`."""
+        found = cls(desk, number, draw)
+
+        def learner(member: Member) -> Learning:
+            return Learning(old, member, found.attempt, found.calls, change.saw, draw)
+
+        change = Change(old, wish, number, found.calls, learner, draw)
+        found.change = change
+        return found
+
+    @classmethod
+    def decided(
+        cls, description: bytes, desk: Desk, number: tuple[int, str], draw: Callable[[], float]
+    ) -> Changing:
+        """Begin with the description of a version that was decided, as a store showed it. Raises
+        ValueError when it is none."""
+        found = cls(desk, number, draw)
+        found.install = found._install(description)
+        return found
+
+    def _install(self, description: bytes) -> Install:
+        return Install(description, self.attempt, self.calls, self._draw)
+
+    def _finish_before(self, change: Change, now_ms: int) -> None:
+        """Stores that are late for this version are brought to it: it may need them to decide."""
+        if change.late and self._before is None and change.old.before:
+            self._before = self._install(write_description(change.old))
+        if self._before is not None:
+            self._before.advance(now_ms)
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        if self.install is not None:
+            return self.install.state
+        return State.WANTED if self.change is None else self.change.state
+
+    def attempt(self) -> str:
+        """A name for what is done to one store, greater than all that this change used before."""
+        self._attempts += 1
+        return f"{self._attempts}/{self._number[1]}"
+
+    @property
+    def why(self) -> str:
+        """What it waits for."""
+        if self.install is not None:
+            return self.install.why
+        return self.change.why if self.change is not None else ""
+
+    def give_up(self) -> bool:
+        """Leave it, if nothing was proposed yet; says whether it was left."""
+        return self.install is None and self.change is not None and self.change.give_up()
+
+    def advance(self, now_ms: int) -> None:
+        """Do what there is to do now."""
+        if self.install is None and self.change is not None:
+            self.change.advance(now_ms)
+            self._finish_before(self.change, now_ms)
+            if self.change.description is not None:
+                self.install = self._install(self.change.description)
+        if self.install is not None:
+            self.install.advance(now_ms)
+
+    def deadline_ms(self, now_ms: int) -> int | None:
+        """When `advance` may have something to do, if no answer comes before."""
+        if self.install is not None:
+            return self.install.deadline_ms(now_ms)
+        return self.change.deadline_ms(now_ms) if self.change is not None else None
