@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from regions.change import Change, State, Wish
-from regions.membership import GroupDescription, Member, write_description
+from regions.membership import Member, read_description
 from regions.store_calls import Calls, Desk
 from shards.install import Install
 from shards.learning import Learning
@@ -25,7 +25,7 @@ from shards.learning import Learning
 class Changing:
     """One group, one change. Made by `wanted` or by `decided`."""
 
-    __slots__ = ("_attempts", "_before", "_draw", "_number", "calls", "change", "install")
+    __slots__ = ("_attempts", "_before", "_draw", "_number", "_old", "calls", "change", "install")
 
     def __init__(self, desk: Desk, number: tuple[int, str], draw: Callable[[], float]) -> None:
         self._number = number
@@ -33,21 +33,24 @@ class Changing:
         self._draw = draw
         self.calls = Calls(desk, self.advance)
         self.change: Change | None = None
-        self._before: Install | None = None  # of the version that is to be changed
+        self._old = b""  # the version that is to be changed
+        self._before: Install | None = None  # of that version
         self.install: Install | None = None
 
     @classmethod
     def wanted(
-        cls, old: GroupDescription, wish: Wish, desk: Desk, number: tuple[int, str],
+        cls, old: bytes, wish: Wish, desk: Desk, number: tuple[int, str],
         draw: Callable[[], float],
     ) -> Changing:  # fmt: skip
-        """Begin with a wish for the version after `old`."""
+        """Begin with a wish for the version after `old`, a description as a store shows it. Raises
+        ValueError when it is none."""
         found = cls(desk, number, draw)
+        found._old = old
 
         def learner(member: Member) -> Learning:
             return Learning(old, member, found.attempt, found.calls, change.saw, draw)
 
-        change = Change(old, wish, number, found.calls, learner, draw)
+        change = Change(read_description(old), wish, number, found.calls, learner, draw)
         found.change = change
         return found
 
@@ -67,7 +70,7 @@ class Changing:
     def _finish_before(self, change: Change, now_ms: int) -> None:
         """Stores that are late for this version are brought to it: it may need them to decide."""
         if change.late and self._before is None and change.old.before:
-            self._before = self._install(write_description(change.old))
+            self._before = self._install(self._old)
         if self._before is not None:
             self._before.advance(now_ms)
 
@@ -79,16 +82,33 @@ class Changing:
         return State.WANTED if self.change is None else self.change.state
 
     def attempt(self) -> str:
-        """A name for what is done to one store, greater than all that this change used before."""
+        """A name for what is done to one store, greater than all that this change used before, and
+        used by no other: what a store has merged is counted under it."""
         self._attempts += 1
-        return f"{self._attempts}/{self._number[1]}"
+        number, process = self._number
+        return f"{self._attempts}/{process}/{number}"
 
     @property
     def why(self) -> str:
         """What it waits for."""
+        if self.broken:
+            return self.broken
         if self.install is not None:
             return self.install.why
         return self.change.why if self.change is not None else ""
+
+    @property
+    def broken(self) -> str:
+        """Which invariant does not hold; "" for none. The group must not be touched any more."""
+        found = [each.broken for each in (self._before, self.install) if each is not None]
+        return next(filter(None, found), "")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has nothing to do any more."""
+        if self.broken or self.state is State.GIVEN_UP:
+            return True
+        return self.install is not None and self.install.is_over
 
     def give_up(self) -> bool:
         """Leave it, if nothing was proposed yet; says whether it was left."""
@@ -96,6 +116,8 @@ class Changing:
 
     def advance(self, now_ms: int) -> None:
         """Do what there is to do now."""
+        if self.is_over:
+            return
         if self.install is None and self.change is not None:
             self.change.advance(now_ms)
             self._finish_before(self.change, now_ms)

@@ -123,7 +123,7 @@ class Install:
     def why(self) -> str:
         """What it waits for, in words."""
         if self.is_over:
-            return self.broken
+            return ""
         if self._table is None:
             unseen = [m.store for m in self.standing if self.standing[m] is Standing.UNSEEN]
             need = quorum_of(len(self.new.before))

@@ -23,7 +23,7 @@ from typing import Any
 
 from regions.backoff import full_jitter_ms
 from regions.codec import Code, Reply
-from regions.membership import GroupDescription, Member, members, write_description
+from regions.membership import Member, members, read_description
 from regions.store_calls import Calls
 from shards.learner_copy import LearnerCopy, Phase
 from shards.listing import Listing
@@ -49,23 +49,24 @@ class Learning:
     __slots__ = (
         "_asked", "_attempt", "_calls", "_carried", "_copies", "_draw", "_failed", "_has", "_holds",
         "_is_spoilt", "_member", "_next_attempt", "_next_ms", "_old", "_overtakings", "_saw",
-        "_short_passes", "_source", "_sources", "_stage", "_todo", "caught_up", "why",
+        "_short_passes", "_source", "_sources", "_stage", "_text", "_todo", "caught_up", "why",
     )  # fmt: skip
 
     def __init__(
-        self, old: GroupDescription, member: Member, attempt: Callable[[], str], calls: Calls,
+        self, old: bytes, member: Member, attempt: Callable[[], str], calls: Calls,
         saw: Callable[[list[Any]], None], draw: Callable[[], float],
     ) -> None:  # fmt: skip
-        """`attempt` names attempts, each greater than the last; `saw` is shown what may be a later
-        version."""
-        self._old = old
+        """`old` is the description that its voters have; `attempt` names attempts, each greater
+        than the last; `saw` is shown what may be a later version."""
+        self._text = old
+        self._old = read_description(old)
         self._member = member
         self._next_attempt = attempt
         self._calls = calls
         self._saw = saw
         self._draw = draw
         self.caught_up = False
-        self._sources = deque(m for m in members(old.voters) if m.store != member.store)
+        self._sources = deque(m for m in members(self._old.voters) if m.store != member.store)
         self._source = self._sources[0] if self._sources else member
         self.why = "" if self._sources else f"nobody is left that {member.store} could learn from"
         self._attempt = attempt()
@@ -101,7 +102,7 @@ class Learning:
             return
         self._asked = True
         old = self._old
-        command = ["learn", old.group, old.version, self._attempt, write_description(old)]
+        command = ["learn", old.group, old.version, self._attempt, self._text]
         self._calls.ask(self._member, [command], self._entered)
 
     def _entered(self, reply: Reply | None, now_ms: int) -> None:

@@ -130,8 +130,7 @@ class Stage:
     def _want(self, process: str, *words: str) -> None:
         at = words.index("forgot") if "forgot" in words else len(words)
         wish = Wish(words[:at], forgot=frozenset(words[at + 1 :]))
-        shown = self._newest()
-        made = Changing.wanted(read_description(shown), wish, *self._resources(process))
+        made = Changing.wanted(self._newest(), wish, *self._resources(process))
         self._begin(process, made)
 
     def _finish(self, process: str) -> None:

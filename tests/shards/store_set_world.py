@@ -161,7 +161,7 @@ class World:
 
     def coordinate(self, name: str, wish: Wish, version: int) -> Changing:
         """A process wants a change of a version."""
-        old = self.description(version)
+        old = self.decided[version]
         desk, number = Desk(self, name), (self._count(), name)
         return self._start(name, Changing.wanted(old, wish, desk, number, self.chance.random))
 
@@ -193,7 +193,7 @@ class World:
         """What a process knows of decisions."""
         if changing.install is not None:
             self.note_decided(write_description(changing.install.new))
-            assert not changing.install.broken, changing.install.broken
+        assert not changing.broken, changing.broken
 
     def note_decided(self, text: bytes) -> None:
         """Two descriptions of one version must never be seen."""

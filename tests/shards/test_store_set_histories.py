@@ -68,9 +68,8 @@ class History:
         """Two processes at most; one that has nothing left to do makes room for another."""
         world, chance = self.world, self.chance
         for name, changing in list(world.changings.items()):
-            over = changing.install is not None and changing.install.is_over
             crashes = self.is_stormy and chance.random() < 0.1
-            if over or crashes or (chance.random() < 0.05 and changing.give_up()):
+            if changing.is_over or crashes or (chance.random() < 0.05 and changing.give_up()):
                 world.crash(name)
         if len(world.changings) < (2 if self.is_stormy else 1):
             self._begin()
