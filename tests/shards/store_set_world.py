@@ -238,7 +238,15 @@ class World:
             assert grant.pe >= before[0], f"{key}: the promise went back"
             assert grant.pf >= before[1], f"{key}: the floor went back"
             assert grant.he <= grant.pe
+            self._check_given(name, shard)
             self._promises[key] = grant.pe, grant.pf
+
+    def _check_given(self, name: str, shard: str) -> None:
+        """A grant that reads as one of this version was given here, to a session known here."""
+        group = self.group(name)
+        grant = group.grants[shard]
+        if group.state == "open" and group.version > 1 and grant.state_in(group.version) == "held":
+            assert grant.h in group.sessions, f"{name}: {shard} is held by {grant.h}"
 
     def _check_quorums(self, version: int) -> None:
         """Whoever would be elected now, by any quorum that can, finds all that was acknowledged."""
