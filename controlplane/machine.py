@@ -126,8 +126,19 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewire:
+    """Keep the ordered lane to this incarnation of `store` from now on, and to no other."""
+
+    store: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
-    """Send on the bulk lane, at most `timeout_ms`; answered by one Fetched with the same token."""
+    """Send on the bulk lane, at most `timeout_ms`; answered by one Fetched with the same token.
+
+    That lane takes a store as it is, whoever it is: the header says for whom the call is meant.
+    """
 
     store: str
     token: int
@@ -178,4 +189,4 @@ class Drained:
     """Nothing is led any more: the process may end."""
 
 
-Effect: TypeAlias = Call | Drop | Fetch | Answer | Tell | Probe | Happened | Drained
+Effect: TypeAlias = Call | Drop | Rewire | Fetch | Answer | Tell | Probe | Happened | Drained

@@ -5,9 +5,11 @@ Made from the topology document and the node's own settings by the process (neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from regions.membership import GroupDescription
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,57 @@ class GroupPlan:
     followers: tuple[StorePlan, ...]
     ttl_ms: int
     stands: bool  # this node keeps a session there and stands for shards; else it only reads
+    before: Mapping[str, str] = field(default_factory=dict)  # voters of the version before
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store is."""
+
+    region: str
+    zone: str
+
+
+def group_plan(
+    description: GroupDescription, places: Mapping[str, Place], region: str
+) -> GroupPlan:
+    """A version of a group for a node of `region`; its stores in the order of `places`.
+
+    Raises ValueError when it has a store of which nobody here knows the place.
+    """
+    unknown = sorted(description.incarnations.keys() - places.keys())
+    if unknown:
+        raise ValueError(f"the topology has no store {', '.join(unknown)}")
+
+    def plans(members: Mapping[str, str]) -> tuple[StorePlan, ...]:
+        return tuple(
+            StorePlan(store, place.region, place.zone, members[store])
+            for store, place in places.items()
+            if store in members
+        )
+
+    voters = plans(description.voters)
+    return GroupPlan(
+        name=description.group,
+        version=description.version,
+        voters=voters,
+        followers=plans(description.followers),
+        ttl_ms=description.ttl_ms,
+        stands=any(store.region == region for store in voters),
+        before=description.before,
+    )
+
+
+def description_of(plan: GroupPlan) -> GroupDescription:
+    """The description that a plan was made from."""
+    return GroupDescription(
+        plan.name,
+        plan.version,
+        plan.ttl_ms,
+        {store.store: store.incarnation for store in plan.voters},
+        {store.store: store.incarnation for store in plan.followers},
+        plan.before,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +122,7 @@ class Limits:
     pending_writes_max: int = 20_000
     write_timeout_ms: int = 5_000
     read_timeout_ms: int = 1_000
+    readmit_after_ms: int | None = 5_000  # a store that lost its data; None: people are to ask
     disk_free_bytes_min: int = 64 * 1024 * 1024  # below it a store's disk counts as full
 
 
@@ -83,5 +137,6 @@ class NodePlan:
     groups: tuple[GroupPlan, ...]
     peers: tuple[PeerPlan, ...]
     seeds: Seeds
+    places: Mapping[str, Place] = field(default_factory=dict)  # of every store there is
     region_rtt_ms: dict[tuple[str, str], float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)

@@ -34,6 +34,9 @@ class Problem(StrEnum):
     INVALID = "invalid"
     UNKNOWN_SHARD = "unknown-shard"
     UNKNOWN_NODE = "unknown-node"
+    UNKNOWN_GROUP = "unknown-group"
+    UNKNOWN_STORE = "unknown-store"
+    NOT_CHANGED = "not-changed"  # a store set cannot be changed so, or not now
     NOT_LEADER = "not-leader"  # `leader` says where to go
     NO_LEADER = "no-leader"  # an election is on
     NO_QUORUM = "no-quorum"  # this leader cannot reach a majority of stores
@@ -147,6 +150,31 @@ class History:
     shard: str
 
 
+class StoreAction(StrEnum):
+    """What is to become of a group's store set."""
+
+    ADD = "add"
+    REMOVE = "remove"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeStores:
+    """Another store set for a group (at a node that stands there).
+
+    `by` comes in the place of a store that is replaced; the store itself, admitted anew, if that
+    is its own name. `follower`: one that is added holds copies, and does not vote.
+    """
+
+    group: str
+    action: StoreAction
+    store: str
+    by: str = ""
+    follower: bool = False
+    principal: str = "operator"
+    reason: str = ""
+
+
 Request: TypeAlias = Write | Read | Scan | Transfer | Evict | History
 
 
@@ -243,6 +271,17 @@ class Refused:
     leader: LeaderHint | None = None
     retry_after_ms: int | None = None
     version: int | None = None  # PRECONDITION_FAILED: the version found
+
+
+@dataclass(frozen=True, slots=True)
+class StoresWanted:
+    """The store set that is wanted as the version after `version`; whether it was begun."""
+
+    group: str
+    version: int
+    voters: tuple[str, ...]
+    followers: tuple[str, ...]
+    begun: bool
 
 
 Outcome: TypeAlias = Written | Found | Scanned | Transferred | Evicted | Tenures | Refused

@@ -47,6 +47,7 @@ class LimitSettings(BaseModel):
     write_timeout_ms: int = Field(default=_DEFAULTS.write_timeout_ms, ge=10, le=600_000)
     read_timeout_ms: int = Field(default=_DEFAULTS.read_timeout_ms, ge=10, le=600_000)
     disk_free_bytes_min: int = Field(default=_DEFAULTS.disk_free_bytes_min, ge=0)
+    readmit_after_ms: int | None = Field(default=_DEFAULTS.readmit_after_ms, ge=0)
 
     def limits(self) -> Limits:
         """Give them as the node takes them."""

@@ -70,6 +70,16 @@ class StoreView:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeView:
+    """A change of a group's store set that the answering node is at."""
+
+    state: str  # wanted | minted | caught up | decided | sealed | dumped | installed
+    why: str  # what it waits for
+    voters: tuple[str, ...]  # of the next version
+    followers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GroupView:
     """One group: how many more stores can be lost before it stops."""
 
@@ -82,6 +92,8 @@ class GroupView:
     ttl_ms: int
     shards: int
     led: int
+    version: int = 1  # of its store set
+    change: ChangeView | None = None
 
 
 @dataclass(frozen=True, slots=True)

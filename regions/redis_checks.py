@@ -18,6 +18,7 @@ from regions.store import StoreIdentity, StoreStatus
 from regions.store_errors import (
     ForeignData,
     LibraryDiffers,
+    OtherIncarnation,
     ServerClustered,
     ServerMisconfigured,
     ServerReplicated,
@@ -184,10 +185,7 @@ def _check_identity(where: str, found: StoreIdentity, expected: StoreIdentity | 
     if expected is None or found == expected:
         return
     if found.store_id != expected.store_id:
-        message = f"{where}: this is store {found.store_id!r}, not {expected.store_id!r}"
-    else:
-        message = (
-            f"{where}: {found.store_id} is incarnation {found.incarnation}, "
-            f"not {expected.incarnation}"
-        )
-    raise WrongStore(message)
+        raise WrongStore(f"{where}: this is store {found.store_id!r}, not {expected.store_id!r}")
+    raise OtherIncarnation(
+        f"{where}: {found.store_id} is incarnation {found.incarnation}, not {expected.incarnation}"
+    )

@@ -55,6 +55,7 @@ class Session:
         "_revision",
         "_until",
         "_voters",
+        "carries",
         "group",
         "renewed_ms",
         "sid",
@@ -64,12 +65,21 @@ class Session:
     )
 
     def __init__(
-        self, sid: str, group: str, version: int, voters: int, stores: int, times: LeaseTimes
+        self,
+        sid: str,
+        group: str,
+        version: int,
+        voters: int,
+        stores: int,
+        times: LeaseTimes,
+        carries: dict[str, int] | None = None,
     ) -> None:
+        """`carries` are leases of the version before: by shard, until when."""
         self.sid = sid
         self.group = group
         self.version = version
         self.times = times
+        self.carries = carries or {}
         self.standing = [Standing.ABSENT] * stores
         self.renewed_ms: list[int | None] = [None] * stores
         self._asked = [0] * stores
@@ -86,6 +96,10 @@ class Session:
     def live_at(self, store: int) -> bool:
         """Whether the store is known to hold this session."""
         return self.standing[store] is Standing.LIVE
+
+    def carries_over(self, shard: str, now_ms: int) -> bool:
+        """Whether this process still has the lease that it had in the version before."""
+        return now_ms < self.carries.get(shard, 0)
 
     def register(self, store: int, node: str, region: str, url: str) -> list[Any]:
         """The command that makes the session known to a store; again after a lost answer."""

@@ -64,6 +64,13 @@ class WrongStore(StoreUnsuitable):
     hint = "correct the address in the topology; a store that lost its data must be admitted anew"
 
 
+class OtherIncarnation(WrongStore):
+    """The store at this address lost its data since, and has begun anew."""
+
+    code = "other-incarnation"
+    hint = "nothing: it is admitted anew by itself; if not, ask `leadplane status` why"
+
+
 class AccessDenied(StoreUnsuitable):
     """The server does not let Leadplane in, or not do what it must."""
 

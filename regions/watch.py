@@ -49,12 +49,15 @@ class Peer:
 class Watch:
     """What one process sees of one group's sessions, store by store."""
 
-    __slots__ = ("_polls", "_upto", "opseq", "polled_ms", "sightings", "times")
+    __slots__ = (
+        "_polls", "_upto", "first_heard_ms", "opseq", "polled_ms", "sightings", "times",
+    )  # fmt: skip
 
     def __init__(self, stores: int, times: LeaseTimes) -> None:
         self.times = times
         self.sightings: list[dict[str, Sighting]] = [{} for _ in range(stores)]
         self.polled_ms: list[int | None] = [None] * stores
+        self.first_heard_ms: int | None = None
         self.opseq = [0] * stores
         self._upto = [0] * stores
         self._polls: list[deque[tuple[int, int]]] = [
@@ -84,6 +87,8 @@ class Watch:
             fresh.pop(sid, None)
         self.sightings[store] = fresh
         self.polled_ms[store] = sent_ms
+        if self.first_heard_ms is None:
+            self.first_heard_ms = now_ms
         self._upto[store] = upto
         self.heard(store, opseq, sent_ms)
         return changed
@@ -105,6 +110,14 @@ class Watch:
         """When `counter_still` will answer, if the counter goes on standing still."""
         sighting = self.sightings[store].get(sid)
         return None if sighting is None else sighting.first_seen_ms + self.times.wait_ms
+
+    def is_version_old(self, now_ms: int) -> bool:
+        """Whether the whole wait has passed since a store first answered in this version.
+
+        No lease of the version before is left then, whoever had it.
+        """
+        heard_ms = self.first_heard_ms
+        return heard_ms is not None and now_ms - heard_ms >= self.times.wait_ms
 
     def answering(self, store: int, now_ms: int) -> bool:
         """Whether the store answered a recent poll: one sent within three poll intervals."""

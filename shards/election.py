@@ -17,6 +17,10 @@ The conditions, and why each is safe:
     handover   the holder gave its own lease up before it named this session
     revoked    an operator or the peers took it away, and the whole wait has passed since it was
     seen
+    carry      a grant of the group's version before, inherited: its holder is this very process,
+               its lease under that version still holds, and it was not revoked
+    waited     inherited as well, and no lease of that version is left: the whole wait has passed
+               since this process first heard a store in the present version
 A condition never travels from one store to another: what was seen at one says nothing of the next.
 """
 
@@ -28,7 +32,7 @@ from typing import Any, TypeAlias
 from regions.quorum import Tally, Verdict, quorum_of
 from regions.session import Session
 from regions.watch import Watch
-from shards.grant import Held, Sighted, process_of
+from shards.grant import Grant, Held, Sighted, process_of
 
 Condition: TypeAlias = list[Any]
 
@@ -42,6 +46,8 @@ def condition_at(
     grant = sighted.grants[store]
     if grant.state == Held.FREE:
         return ["free"]
+    if grant.state == Held.INHERITED:
+        return _condition_for_inherited(sighted, grant, session, watch, now_ms)
     if not grant.is_held:
         return None
     if process_of(grant.holder) == process_of(session.sid) and not grant.revoked:
@@ -58,6 +64,16 @@ def condition_at(
         if seen_ms is not None and now_ms - seen_ms >= watch.times.wait_ms:
             return ["revoked", grant.holder, str(grant.epoch)]
     return None
+
+
+def _condition_for_inherited(
+    sighted: Sighted, grant: Grant, session: Session, watch: Watch, now_ms: int
+) -> Condition | None:
+    """An inherited grant licenses nothing: not that of a minority, nor that it was let go."""
+    is_ours = process_of(grant.holder) == process_of(session.sid) and not grant.revoked
+    if is_ours and session.carries_over(sighted.shard, now_ms):
+        return ["carry", grant.holder, str(grant.epoch)]
+    return ["waited"] if watch.is_version_old(now_ms) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +97,17 @@ def pre_vote(
         elif not session.live_at(store):
             obstacles.append(f"store {store} does not know this session")
         elif (condition := condition_at(sighted, store, session, watch, now_ms)) is None:
-            grant = sighted.grants[store]
-            obstacles.append(f"store {store} is held by {grant.holder} at epoch {grant.epoch}")
+            obstacles.append(f"store {store} {_why_not(sighted.grants[store])}")
         else:
             conditions[store] = condition
     expected = len(conditions) >= quorum_of(voters)
     return Prospect(conditions, expected, "" if expected else "; ".join(obstacles))
+
+
+def _why_not(grant: Grant) -> str:
+    if grant.state == Held.INHERITED:
+        return "has just come to its group's present version: leases of the last one may be left"
+    return f"is held by {grant.holder} at epoch {grant.epoch}"
 
 
 @dataclass(frozen=True, slots=True)

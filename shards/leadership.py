@@ -378,6 +378,29 @@ class Leadership:
             self._desk.saw(self.shard, store, result[4], now_ms)
         self._desk.moved(self, now_ms)
 
+    def go_on_from(self, former: Leadership) -> None:
+        """Take over the log of this process's leadership in the group's version before.
+
+        Of its grants and acknowledgements nothing counts; what it has logged, and knows to be
+        committed, does.
+        """
+        old = former.log
+        assert old is not None, "what led has a log"
+        self.log = Log(
+            self.shard, old.epoch, old.sid, self._desk.voters, self._desk.stores,
+            old.last, old.commit,
+        )  # fmt: skip
+        self.log.inherit(old)
+        self.log.trimming = None  # it counts the stores of the version before
+
+    def retire(self) -> None:
+        """It is over but for its log, without a word to the stores: their version is over."""
+        self.state = State.ENDED
+        self.drop_lease()
+        self._election = None
+        self._recovery = None
+        self.catch_ups = None
+
     @property
     def is_refused(self) -> bool:
         """Whether some store has refused the present epoch."""
@@ -393,7 +416,7 @@ class Leadership:
 
     def lane_lost(self, store: int) -> None:
         """The ordered lane to a store was lost: its stream starts from certain ground again."""
-        if self.log is not None:
+        if self.log is not None and self.log.epoch == self.epoch:
             self.log.lost(store)
 
     # -- the end

@@ -14,7 +14,7 @@ request that was sent there because the old leader said so is held until the suc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -34,7 +34,7 @@ from controlplane.problems import (
     leader_document,
 )
 from controlplane.requests import LeaderHint, Outcome, Problem, Refused, Request
-from controlplane.views import ShardView
+from controlplane.views import NodeView, ShardView
 from shards.routing import (
     Asked,
     Forward,
@@ -74,21 +74,12 @@ REFUSAL_KINDS: Final = {
 
 
 @dataclass(slots=True)
-class Errand:
-    """One request on its way: what the node is asked, and the HTTP request it came as.
+class Passage:
+    """One HTTP request that another node may have to answer."""
 
-    `at_leader` is what to ask of a node that leads the shard and still could not answer `question`
-    from the copy of its region: for a read that may be old, the same read, strong.
-    """
-
-    shard: str
-    question: Request
     incoming: web.Request
     request_id: str
     body: bytes = b""
-    needs_leader: bool = True
-    may_proxy: bool = True
-    at_leader: Request | None = None
 
     @property
     def changes(self) -> bool:
@@ -104,6 +95,22 @@ class Errand:
     def named_epoch(self) -> int:
         """The epoch at which the last of them believes this node to lead. Raises RequestRefused."""
         return _count(self.incoming, NAMED_HEADER, digits_max=16) if self.hops else 0
+
+
+@dataclass(slots=True)
+class Errand:
+    """A request for a shard on its way, with what a node is asked for it.
+
+    `at_leader` is what to ask of a node that leads the shard and still could not answer `question`
+    from the copy of its region: for a read that may be old, the same read, strong.
+    """
+
+    passage: Passage
+    shard: str
+    question: Request
+    needs_leader: bool = True
+    may_proxy: bool = True
+    at_leader: Request | None = None
 
 
 class Dispatch:
@@ -153,7 +160,8 @@ class Dispatch:
 
         Never gives Refused: a refusal is raised as RequestRefused.
         """
-        hops, named_epoch = errand.hops, errand.named_epoch
+        passage = errand.passage
+        hops, named_epoch = passage.hops, passage.named_epoch
         attempts = ATTEMPTS_MAX
         home_refusal: Refused | None = None
         refused_by_leader: web.Response | None = None
@@ -182,14 +190,14 @@ class Dispatch:
                         raise _settled(outcome, view)
                     home_refusal = None if errand.needs_leader else outcome
                 case Forward(target):
-                    reply = await self._forward(errand, target, hops)
+                    reply = await self._forward(passage, target, hops)
                     if reply is None:
                         continue
                     refused_by_leader = _response(reply)
                     if not self._points_elsewhere(errand.shard, reply, target):
                         return refused_by_leader
                 case Redirect(target):
-                    return _redirect(errand.incoming, target)
+                    return _redirect(passage.incoming, target)
                 case Refuse() as refusal if home_refusal is None and refused_by_leader is None:
                     raise _refused(refusal, errand.shard)
                 case _:
@@ -199,6 +207,19 @@ class Dispatch:
         if home_refusal is not None:
             raise _settled(home_refusal, self._view(errand.shard))
         raise RequestRefused("no-leader", "its leader changed while the request looked for it")
+
+    async def pass_on(self, passage: Passage, nodes: Iterable[NodeView]) -> web.Response:
+        """The answer of the first of some nodes that can be reached; one hop, and no further.
+
+        Raises RequestRefused when none can be, or when the request was passed on before.
+        """
+        if passage.hops:
+            raise RequestRefused("no-member", "it was passed on to a node that cannot do it either")
+        for node in nodes:
+            target = Target(node.node, node.region, node.url, 0)
+            if (reply := await self._forward(passage, target, 0)) is not None:
+                return _response(reply)
+        raise RequestRefused("no-member", "no node that could do it can be reached from here")
 
     def _leads(self, shard: str) -> bool:
         """Whether this node leads a shard, as far as it knows; the node itself decides when asked.
@@ -260,7 +281,7 @@ class Dispatch:
         """Whether this node refused for not leading what it is about to take over."""
         if not isinstance(outcome, Refused) or outcome.problem is not Problem.NOT_LEADER:
             return False
-        leader = self._led_by(self._view(errand.shard), errand.named_epoch)
+        leader = self._led_by(self._view(errand.shard), errand.passage.named_epoch)
         if leader is None or leader.node != self._here:
             return False
         return outcome.leader is None or outcome.leader.epoch < leader.epoch
@@ -274,16 +295,16 @@ class Dispatch:
                 return True
         return not errand.needs_leader and refused.problem in HOME_FAILURES
 
-    async def _forward(self, errand: Errand, target: Target, hops: int) -> PeerReply | None:
+    async def _forward(self, passage: Passage, target: Target, hops: int) -> PeerReply | None:
         """The answer of another node, or None when nothing reached it."""
         assert self._client is not None, "the application is not started"
-        incoming = errand.incoming
+        incoming = passage.incoming
         try:
             return await self._client.send(
                 incoming.method,
                 target.url.rstrip("/") + incoming.rel_url.raw_path_qs,
-                headers=_sent_on(errand, hops, target.epoch),
-                body=errand.body,
+                headers=_sent_on(passage, hops, target.epoch),
+                body=passage.body,
                 timeout_ms=self._settings.request_timeout_ms,
             )
         except PeerUnreachable:
@@ -291,7 +312,7 @@ class Dispatch:
             self._failed_until[target.node] = asyncio.get_running_loop().time() + pause_s
             return None
         except PeerLost as failure:
-            raise _overdue(errand.changes, f"{target.node} leads the shard; {failure}") from failure
+            raise _overdue(passage.changes, f"{target.node} was to do it; {failure}") from failure
 
     def _points_elsewhere(self, shard: str, reply: PeerReply, target: Target) -> bool:
         """Whether the answer is a refusal that names a newer leader than the one just asked."""
@@ -367,12 +388,12 @@ def _redirect(request: web.Request, target: Target) -> web.Response:
     )
 
 
-def _sent_on(errand: Errand, hops: int, epoch: int) -> Mapping[str, str]:
-    incoming = errand.incoming.headers
+def _sent_on(passage: Passage, hops: int, epoch: int) -> Mapping[str, str]:
+    incoming = passage.incoming.headers
     headers = {name: incoming[name] for name in SENT_ON if name in incoming}
     headers[HOP_HEADER] = str(hops + 1)
     headers[NAMED_HEADER] = str(epoch)
-    headers["X-Request-Id"] = errand.request_id
+    headers["X-Request-Id"] = passage.request_id
     return headers
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 from typing import Final, TypeAlias
 
 from aiohttp import web
 from multidict import istr
 
-from controlplane.api.dispatch import Dispatch, Errand
+from controlplane.api.dispatch import Dispatch, Errand, Passage
 from controlplane.api.event_feed import EventFeed
 from controlplane.api.kept import Kept
 from controlplane.api.replay import Replays
@@ -19,6 +19,7 @@ from controlplane.api.settings import ApiSettings
 from controlplane.api.table_feed import TableFeed
 from controlplane.problems import RequestRefused
 from controlplane.requests import Outcome, Request
+from controlplane.views import NodeView
 from shards.keyspace import key_slot
 from shards.routing import RoutingTable, SlotRange
 
@@ -87,10 +88,17 @@ class Edge:
         at_leader: Request | None = None,
     ) -> Awaitable[Outcome | web.Response]:
         """Get a question answered, wherever that is possible; see Dispatch.run."""
-        request_id = request[REQUEST_ID]
+        passage = Passage(request, request[REQUEST_ID], body)
         return self.dispatch.run(
-            Errand(shard, question, request, request_id, body, needs_leader, may_proxy, at_leader)
+            Errand(passage, shard, question, needs_leader, may_proxy, at_leader)
         )
+
+    async def pass_on(
+        self, request: web.Request, nodes: Iterable[NodeView], body: bytes
+    ) -> web.Response:
+        """Have one of these nodes answer; see Dispatch.pass_on."""
+        passage = Passage(request, request[REQUEST_ID], body)
+        return await self.dispatch.pass_on(passage, nodes)
 
 
 Handler: TypeAlias = Callable[[Edge, web.Request], Awaitable[web.StreamResponse | Reply]]

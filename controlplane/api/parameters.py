@@ -19,6 +19,7 @@ from controlplane.problems import InputError, invalid
 LIST_ITEMS_MAX: Final = 1_000
 INTEGER_MAX: Final = 2**53 - 1
 TEXT_CHARACTERS_MAX: Final = 8_192
+REASON_CHARACTERS_MAX: Final = 500
 
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
@@ -163,3 +164,12 @@ FROM: Final = Parameter(
     "Go on behind this revision, as Last-Event-ID does; 0 begins with the oldest that is kept.",
     Kind.INTEGER,
 )
+
+
+def reason_in(found: Mapping[str, Any]) -> str:
+    """The reason given among the parameters, "" without one. Raises RequestRefused."""
+    reason = str(found.get("reason", ""))
+    if len(reason) > REASON_CHARACTERS_MAX or not reason.isprintable():
+        complaint = f"must be one line of text, at most {REASON_CHARACTERS_MAX} characters"
+        raise invalid(InputError(complaint, parameter="reason"))
+    return reason

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from controlplane.api import fleet_pages, health, kv, resolve, shard_orders, streams
+from controlplane.api import fleet_pages, group_orders, health, kv, resolve, shard_orders, streams
 from controlplane.api.documents import (
     DryRun,
     Liveness,
@@ -24,8 +24,8 @@ from controlplane.api.documents import (
 )
 from controlplane.api.kv_request import READ_PARAMETERS, SCAN_PARAMETERS, WRITE_PARAMETERS
 from controlplane.api.route import Answer, Endpoint, Header, Needs, Raw
-from controlplane.requests import Evicted, LeaderHint, Transferred
-from controlplane.views import NodeView
+from controlplane.requests import Evicted, LeaderHint, StoresWanted, Transferred
+from controlplane.views import GroupView, NodeView
 
 ROUTED: Final = ("invalid", "no-leader", "no-quorum", "leader-unreachable", "not-leader")
 READ: Final = (*ROUTED, "stale", "overloaded", "not-ready")
@@ -56,6 +56,18 @@ ORDERED: Final = (
     "unsupported-media-type",
     "transferring",
     "overloaded",
+    "unknown-outcome",
+)
+
+CHANGED: Final = (
+    "invalid",
+    "unknown-group",
+    "unknown-store",
+    "not-changed",
+    "no-member",
+    "too-large",
+    "request-timeout",
+    "unsupported-media-type",
     "unknown-outcome",
 )
 
@@ -290,6 +302,33 @@ FLEET: Final = (
     _page("/v1/nodes", fleet_pages.list_nodes, "Every node", "fleet", NodeView),
     _document(
         "/v1/nodes/{node}", fleet_pages.get_node, "One node", "fleet", NodeView, "unknown-node"
+    ),
+    _page(
+        "/v1/regions/groups", group_orders.list_groups, "Every group of stores", "fleet", GroupView
+    ),
+    _document(
+        "/v1/regions/groups/{group}",
+        group_orders.get_group,
+        "One group of stores, and the change that is on",
+        "fleet",
+        GroupView,
+        "unknown-group",
+    ),
+    Endpoint(
+        "POST",
+        "/v1/regions/groups/{group}/changes",
+        group_orders.change_stores,
+        "Change which stores belong to a group",
+        "fleet",
+        Needs.OPERATOR,
+        (
+            Answer(202, "Begun; the group's page says how far it is.", StoresWanted),
+            Answer(200, "With dry_run: what would be wanted.", StoresWanted),
+        ),
+        CHANGED,
+        group_orders.ORDER_PARAMETERS,
+        PASSED_ON,
+        group_orders.StoresOrder,
     ),
     _page("/v1/regions", fleet_pages.list_regions, "Every region", "fleet", RegionSummary),
     _document(

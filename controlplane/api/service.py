@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from controlplane.machine import Happened
 from controlplane.node_plan import Limits
-from controlplane.requests import Outcome, Request
+from controlplane.requests import ChangeStores, Outcome, Refused, Request, StoresWanted
 from controlplane.views import FleetView, ReplicaView, ShardView
 
 
@@ -76,6 +76,13 @@ class Service(Protocol):
         """Put a request to this node and wait for its one answer; time limits are the node's.
 
         Cancelling it leaves nothing behind but the work itself, which may still be done.
+        """
+        ...
+
+    def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
+        """Have the store set of a group changed in which this node stands; answered at once.
+
+        Without `begin` nothing is done. How far a change is, `fleet` shows.
         """
         ...
 

@@ -16,14 +16,13 @@ from controlplane.api.documents import DryRun
 from controlplane.api.edge import Edge
 from controlplane.api.fleet_pages import shard_in_path
 from controlplane.api.kv_request import digest_of, idempotency_key_of
-from controlplane.api.parameters import DRY_RUN, REASON, Parameters
+from controlplane.api.parameters import DRY_RUN, REASON, Parameters, reason_in
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.requests import Evict, Evicted, Request, Transfer, Transferred
 from controlplane.views import FleetView, NodeView, ShardView
 
 ORDER_PARAMETERS: Final = Parameters(REASON, DRY_RUN)
-REASON_CHARACTERS_MAX: Final = 500
 PRINCIPAL: Final = "operator"
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
@@ -135,10 +134,7 @@ async def _read_order(
     edge: Edge, request: web.Request
 ) -> tuple[Mapping[str, Any], bytes, ShardView]:
     found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
-    reason = found.get("reason", "")
-    if len(reason) > REASON_CHARACTERS_MAX or not reason.isprintable():
-        complaint = f"must be one line of text, at most {REASON_CHARACTERS_MAX} characters"
-        raise invalid(InputError(complaint, parameter="reason"))
+    reason_in(found)
     settings = edge.settings
     body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
     return found, body, shard_in_path(edge, request)

@@ -20,7 +20,7 @@ from controlplane.embedded import StoreProcess
 from controlplane.fleet.directory import FleetDirectory, FleetOptions
 from controlplane.fleet.first_start import initialise
 from controlplane.fleet.layout import write_settings
-from controlplane.machine import Call, Drop, Event, Fetch, Happened, Probe, Tell
+from controlplane.machine import Call, Drop, Event, Fetch, Happened, Probe, Rewire, Tell
 from controlplane.node import Node
 from controlplane.node_plan import NodePlan
 from controlplane.runtime.clock import boottime_ms
@@ -71,6 +71,9 @@ class Lanes:
 
     def probe(self, effect: Probe) -> None:
         """There is no other node."""
+
+    def rewire(self, effect: Rewire) -> None:
+        """No store forgets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,7 @@ def _lanes(
         site.id,
         make_lane,
         post=post,
-        refused=lambda name, why: sys.exit(f"store {name} is refused: {why}"),
+        refused=lambda name, error: sys.exit(f"store {name} is refused: {error}"),
         lost=lambda name: None,
         draw=random.random,
     )

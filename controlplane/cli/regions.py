@@ -1,4 +1,4 @@
-"""`leadplane regions`: what each region has, and whether it can lead by itself."""
+"""`leadplane regions`: what each region has, whether it can lead by itself, and its stores."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from controlplane.cli.connection import access_at, fleet_access
 from controlplane.cli.output import format_option, list_unless_more, output_options, show, table
 from controlplane.cli.status import REGIONS
+from controlplane.cli.store_sets import list_groups, stores
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,3 +47,7 @@ def get_region(region: str, output: str) -> None:
         lambda document, wide: table(REGIONS, [document], wide),
         output,
     )
+
+
+regions.add_command(list_groups)
+regions.add_command(stores)

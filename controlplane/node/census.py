@@ -32,8 +32,12 @@ class Census:
         if row is not None:
             return self._node.groups.get(row.group)
         if shard == SYSTEM:
-            return self._node.groups.get(GLOBAL)
+            return self.system_group()
         return next((g for g in self._node.groups.values() if shard in g.shards), None)
+
+    def system_group(self) -> Group | None:
+        """The group of the system shard, in its present version."""
+        return self._node.groups.get(GLOBAL)
 
     def leadership(self, shard: str) -> tuple[Group, Leadership] | None:
         """This node's leadership of a shard."""
@@ -60,7 +64,7 @@ class Census:
 
     def global_leader(self) -> LeaderHint | None:
         """Who leads the system shard."""
-        group = self._node.groups.get(GLOBAL)
+        group = self.system_group()
         return None if group is None else self.leader_hint(group, SYSTEM)
 
     def node_name(self, sid: str) -> str:

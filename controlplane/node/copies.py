@@ -60,6 +60,10 @@ class Copies:
         if source is not None:
             self._begin(group, leadership, log, source, store)
 
+    def forget(self, name: str) -> None:
+        """A group begins anew, with stores numbered anew."""
+        self._rests = {place: rest for place, rest in self._rests.items() if place[0] != name}
+
     def again(self, now_ms: int) -> None:
         """Let those copies be begun again that have rested long enough."""
         for (name, shard, store), rest in list(self._rests.items()):
@@ -68,7 +72,7 @@ class Copies:
             if leadership is None:
                 del self._rests[name, shard, store]
             elif rest.until_ms <= now_ms:
-                group.urgent[store][shard] = leadership
+                group.outgoing[store].urgent[shard] = leadership
 
     def _source(self, group: Group, leadership: Leadership, log: Log, store: int) -> int | None:
         """The nearest store that has everything up to where the leader's memory begins."""
@@ -154,7 +158,7 @@ class Copies:
         if leadership.log is not None and follower is not None:
             if follower.stream is Stream.BEHIND:
                 leadership.log.caught_up(store, copy.matched)
-            group.urgent[store][leadership.shard] = leadership
+            group.outgoing[store].urgent[leadership.shard] = leadership
 
 
 def _position(log: Log | None) -> tuple[str, int, int] | None:

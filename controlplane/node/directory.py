@@ -58,9 +58,8 @@ class MapRow:
 class Directory:
     """What one node knows of the map."""
 
-    def __init__(self, node: Node, system_group: Group | None) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
-        self._group = system_group
         self.rows: dict[str, MapRow] = {}
         self._preferences: dict[tuple[str, ...], tuple[str, ...]] = {}  # few: each is kept once
         self.version = 0
@@ -91,7 +90,7 @@ class Directory:
     # -- following
 
     def _read_on(self, now_ms: int) -> None:
-        group = self._group
+        group = self._node.census.system_group()
         stores = [] if group is None else self._node.nearby.local_stores(group)
         if group is None or not stores:
             return
@@ -204,7 +203,7 @@ class Directory:
                 room -= 1
 
     def _place_system(self) -> None:
-        group = self._group
+        group = self._node.census.system_group()
         if group is None or group.session is None or group.sighted(SYSTEM).placement_rev:
             return
         self._send_place(group, SYSTEM, 1, group.regions)

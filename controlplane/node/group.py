@@ -1,23 +1,22 @@
 """One group of stores at one node: its sessions, its watch, the shards it sees and leads there.
 
 Theory of operation. Every tick the sessions are renewed, one call for each store, after whatever
-entries and commit indexes the store still lacks; a renewal vouches for followers only while the
-lease holds, and names every shard for which it must not be believed. Every shorter tick the stores
-are polled, which shows who else lives, and which grants changed. What follows from that is decided
-elsewhere: controlplane/node/ standing (candidates), serving (requests), upkeep (fences, releases,
-lagging stores).
+entries and commit indexes the store still lacks (controlplane/node/outgoing). Every shorter tick
+the stores are polled, which shows who else lives, and which grants changed. What follows from that
+is decided elsewhere: controlplane/node/ standing (candidates), serving (requests), upkeep (fences,
+releases, lagging stores), store_changes (other versions of the group).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
+from dataclasses import dataclass
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
-from controlplane.machine import Happened
 from controlplane.node.lane import Lane
 from controlplane.node.letting_go import LettingGo
+from controlplane.node.outgoing import Outgoing
 from controlplane.node_plan import GroupPlan
 from regions.codec import Code
 from regions.lease_times import LeaseTimes
@@ -31,15 +30,29 @@ from shards.leadership import Leadership, Reply, State
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
-LAZY_MS = 10  # a commit index waits so long for an append that carries it anyway
-APPEND_BYTES_MAX = 256 * 1024
 OBSERVE_MAX = 1000
 
 
-class Group:
-    """One group at one node; implements shards.leadership.Desk."""
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A shard led in the version before: what was led, and until when its lease holds."""
 
-    def __init__(self, plan: GroupPlan, node: Node, lanes: list[Lane], now_ms: int) -> None:
+    former: Leadership
+    until_ms: int
+
+
+class Group:
+    """One version of a group at one node; implements shards.leadership.Desk."""
+
+    def __init__(
+        self,
+        plan: GroupPlan,
+        node: Node,
+        lanes: list[Lane],
+        now_ms: int,
+        carried: dict[str, Carried] | None = None,
+    ) -> None:
+        """`carried` is what this process led in the version before, by shard."""
         self.plan = plan
         self.node = node
         self.lanes = lanes  # voters first; lanes this node does not use are never up
@@ -58,14 +71,11 @@ class Group:
         self.let_go: dict[str, str] = {}  # free shards: the session that had them last
         self.took_ms: dict[str, int] = {}  # when a holder was last seen with another shard
         self.led: dict[str, Leadership] = {}
+        self.carried = carried or {}
+        self.is_over = False  # a later version is known here: this one says and hears nothing more
         self.standing: dict[str, Leadership] = {}
-        self.urgent: list[dict[str, Leadership]] = [{} for _ in range(self.stores)]
-        self.returning: list[dict[str, None]] = [{} for _ in range(self.stores)]  # streams to begin
-        self.lazy: list[dict[str, int]] = [{} for _ in range(self.stores)]
-        self.unanswered: list[dict[str, None]] = [{} for _ in range(self.stores)]
+        self.outgoing = [Outgoing(self, store) for store in range(self.stores)]
         self.letting_go = LettingGo(self)
-        self.renew_due: set[int] = set()
-        self.unsure: list[set[str]] = [set() for _ in range(self.stores)]
         self.shaky: set[str] = set()  # shards whose lease may end before the session's
         self.next_renew_ms = now_ms
         self.next_poll_ms = now_ms
@@ -80,8 +90,9 @@ class Group:
     def open_session(self) -> Session:
         """A new session of this process; it stands for nothing before a majority renewed it."""
         session = Session(
-            self.node.next_sid(), self.group, self.version, self.voters, self.stores, self.times
-        )
+            self.node.next_sid(), self.group, self.version, self.voters, self.stores, self.times,
+            {shard: carried.until_ms for shard, carried in self.carried.items()},
+        )  # fmt: skip
         self.sessions[session.sid] = session
         self.session = session
         for store, lane in enumerate(self.lanes):
@@ -99,7 +110,7 @@ class Group:
             return
         session.registered(store, result[0])
         if session.live_at(store):
-            self.renew_due.add(store)
+            self.outgoing[store].renew_due = True
             self.begin_anew(store)
 
     def until_ms(self) -> int | None:
@@ -118,11 +129,13 @@ class Group:
 
     def ask(self, store: int, command: list[Any], reply: Reply) -> None:
         """Desk: the ordered lane."""
-        self.lanes[store].ask(command, reply)
+        if not self.is_over:
+            self.lanes[store].ask(command, reply)
 
     def fetch(self, store: int, command: list[Any], reply: Reply) -> None:
         """Desk: the bulk lane."""
-        self.node.fetch(self.lanes[store], command, reply)
+        if not self.is_over:
+            self.node.fetch(self.lanes[store], command, reply)
 
     def connected(self, store: int) -> None:
         """A lane came up: sessions are made known, then everything else goes on."""
@@ -130,36 +143,31 @@ class Group:
             if session.standing[store] is Standing.ABSENT:
                 self._register(session, store)
         self.begin_anew(store)
-        self.unsure[store].update(self.led)  # none is vouched for before its stream is certain
-        self.renew_due.add(store)
+        self.outgoing[store].doubt_all()
         self._poll(store)
 
     def disconnected(self, store: int) -> None:
         """A lane was lost."""
-        self.urgent[store].clear()
-        self.returning[store].clear()
-        self.lazy[store].clear()
-        self.unanswered[store].clear()
+        self.outgoing[store].lost()
         for leadership in self.led.values():
             leadership.lane_lost(store)
 
     def declined(self, store: int) -> None:
         """A store refused a call that the next ones built on: all streams there start anew."""
         self.begin_anew(store)
-        self.unsure[store].update(self.led)
-        self.renew_due.add(store)
+        self.outgoing[store].doubt_all()
 
     def begin_anew(self, store: int) -> None:
         """Every shard led here has something for this store: as fast as renewals there permit."""
-        self.returning[store].update(dict.fromkeys(self.led))
+        self.outgoing[store].begin_anew()
 
     @property
     def room(self) -> int:
         """How many shards may be asked of every store within reach now, by work that can wait."""
         rooms = [
-            lane.pace.room - len(urgent)
-            for lane, urgent in zip(self.lanes, self.urgent, strict=True)
-            if lane.is_up
+            outgoing.lane.pace.room - len(outgoing.urgent)
+            for outgoing in self.outgoing
+            if outgoing.lane.is_up
         ]
         return max(0, min(rooms, default=0))
 
@@ -168,7 +176,8 @@ class Group:
     def advance(self, now_ms: int) -> None:
         """Renew and poll when it is time; early, late and repeated calls are fine."""
         if now_ms >= self.next_renew_ms and self.plan.stands:
-            self.renew_due.update(range(self.stores))
+            for outgoing in self.outgoing:
+                outgoing.renew_due = True
             every = self.times.renew_every_ms
             self.next_renew_ms = now_ms + every - int(self.node.draw() * every / 5)
         if now_ms >= self.next_poll_ms:
@@ -187,13 +196,8 @@ class Group:
     @property
     def lazy_ms(self) -> int | None:
         """When a commit index has waited long enough, at a store that can be told now."""
-        first_ms = None
-        for lane, lazy in zip(self.lanes, self.lazy, strict=True):
-            if lazy and lane.has_room:
-                due_ms = next(iter(lazy.values()))
-                if first_ms is None or due_ms < first_ms:
-                    first_ms = due_ms
-        return first_ms
+        times = [ms for outgoing in self.outgoing if (ms := outgoing.lazy_ms) is not None]
+        return min(times, default=None)
 
     def _poll(self, store: int) -> None:
         lane = self.lanes[store]
@@ -202,8 +206,13 @@ class Group:
         command = ["observe", self.group, self.version, self.watch.since(store), OBSERVE_MAX]
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
-            if result is not None and result[0] == Code.OK:
+            if result is None or self.is_over:
+                return
+            if result[0] == Code.OK:
                 self._polled(store, lane.sent_ms, now_ms, lane.opseq, result[4:])
+                if any(s.standing[store] is Standing.ABSENT for s in self.sessions.values()):
+                    self.connected(store)  # it has only now come to this version
+            self.node.changes.answered(self, store, result, now_ms)
 
         self.ask(store, command, reply)
 
@@ -280,136 +289,20 @@ class Group:
         self.by_holder.setdefault(new, set()).add(shard)
         self.took_ms[new] = now_ms
 
-    # -- appends and renewals, composed when a call leaves
+    # -- what waits to be sent
 
     def dirty(self, leadership: Leadership) -> None:
         """Desk: entries wait."""
-        for store in range(self.stores):
-            self.urgent[store][leadership.shard] = leadership
+        for outgoing in self.outgoing:
+            outgoing.urgent[leadership.shard] = leadership
 
     def lazily(self, leadership: Leadership, now_ms: int) -> None:
-        """A commit index waits; it may wait a little."""
-        for lane, lazy in zip(self.lanes, self.lazy, strict=True):
-            if lane.generation:
-                lazy.setdefault(leadership.shard, now_ms + LAZY_MS)
+        """Desk: a commit index waits."""
+        for outgoing in self.outgoing:
+            if outgoing.lane.generation:
+                outgoing.lazily(leadership.shard, now_ms)
 
-    def compose(self, store: int, now_ms: int) -> None:
-        """Queue appends for a store, then its renewal when that is due: it vouches for them."""
-        lane = self.lanes[store]
-        if not lane.is_up:
-            self.renew_due.discard(store)
-            return
-        renew = store in self.renew_due
-        if renew:
-            self._confirm(store, now_ms)
-        elif not (self.urgent[store] or self.lazy[store] or self.returning[store]):
-            return
-        if renew or lane.has_room:
-            self._append(store, now_ms, everything=renew)
-        if renew:
-            self.renew_due.discard(store)
-            self._renew(store, now_ms)
-
-    def _append(self, store: int, now_ms: int, everything: bool) -> None:
-        urgent, lazy = self.urgent[store], self.lazy[store]
-        if self.returning[store]:
-            self._return(store)
-        for shard, due_ms in list(lazy.items()):
-            if due_ms > now_ms and not everything:
-                break
-            del lazy[shard]
-            if shard in self.led:
-                urgent[shard] = self.led[shard]
-        room = APPEND_BYTES_MAX
-        for shard in list(urgent):
-            if room <= 0:
-                return
-            room -= self._append_one(store, urgent.pop(shard), room, now_ms)
-
-    def _return(self, store: int) -> None:
-        """Take up as many streams that begin anew as the pace of this lane has room for."""
-        returning, urgent = self.returning[store], self.urgent[store]
-        room = self.lanes[store].pace.room - len(urgent)
-        for shard in list(islice(returning, max(0, room))):
-            del returning[shard]
-            if shard in self.led:
-                urgent[shard] = self.led[shard]
-
-    def _confirm(self, store: int, now_ms: int) -> None:
-        """What was sent and is not answered is confirmed in the renewal's own call.
-
-        A store may refuse a single call and take the next. The renewal would then vouch for what
-        was lost with it. It vouches for nothing that is not served, so that is left out: after a
-        mass failure there is much of it.
-        """
-        unanswered = self.unanswered[store]
-        for shard in list(unanswered):
-            leadership = self.led.get(shard)
-            if leadership is not None and not leadership.serves(now_ms):
-                continue
-            found = None if leadership is None else leadership.confirm(store, now_ms)
-            if found is None:
-                del unanswered[shard]
-            else:
-                self.ask(store, *found)
-
-    def _append_one(self, store: int, leadership: Leadership, room: int, now_ms: int) -> int:
-        if leadership.log is not None:
-            follower = leadership.log.followers[store]
-            follower.held_back = self.node.headroom.holds_back(self, store, leadership)
-        found = leadership.next_append(store, room, now_ms)
-        if leadership.log is None or leadership.log.unvouched(store):
-            self.unsure[store].add(leadership.shard)
-        if found is None:
-            self.node.copies.check(self, leadership, store)
-            return 0
-        command, reply = found
-        self.ask(store, command, reply)
-        self.unanswered[store][leadership.shard] = None
-        log = leadership.log
-        if log is not None and log.lacks_entries(store):
-            self.urgent[store][leadership.shard] = leadership
-        return 64 + sum(map(len, command[9]))
-
-    def _renew(self, store: int, now_ms: int) -> None:
-        until = self.until_ms()
-        vouch = until is not None and now_ms < until
-        unsync = self._unsync(store, now_ms)
-        lane = self.lanes[store]
-        seen = lane.opseq if vouch else 0
-        for session in self.sessions.values():
-            if session.live_at(store):
-                command = session.renew(store, seen, unsync)
-                self.ask(store, command, self._renewed(session, store, lane))
-
-    def _unsync(self, store: int, now_ms: int) -> list[str]:
-        """Shards for which this renewal must not vouch at this store."""
-        names = self.letting_go.not_vouched_for
-        for shard in sorted(self._doubtful(store)):
-            leadership = self.led.get(shard)
-            log = None if leadership is None else leadership.log
-            if leadership is None or log is None:
-                names.add(shard)
-                self.unsure[store].discard(shard)
-                continue
-            serves = leadership.serves(now_ms)
-            if not serves or log.unvouched(store):
-                names.add(shard)
-                log.followers[store].synced = False
-                if serves:
-                    self.lazy[store].setdefault(shard, now_ms + LAZY_MS)  # so that it is marked
-            else:
-                self.unsure[store].discard(shard)
-            if self._is_steady(leadership):
-                self.shaky.discard(shard)
-        return sorted(names)
-
-    def _doubtful(self, store: int) -> set[str]:
-        """Shards that may have to be unsynced at a store; all others surely need not be."""
-        waiting = self.urgent[store].keys() | self.lazy[store].keys()
-        return waiting | self.shaky | self.unsure[store]
-
-    def _is_steady(self, leadership: Leadership) -> bool:
+    def is_steady(self, leadership: Leadership) -> bool:
         """Whether its lease is exactly the present session's."""
         whole = (1 << self.voters) - 1
         return (
@@ -418,28 +311,11 @@ class Group:
             and leadership.held & whole == whole
         )
 
-    def _renewed(self, session: Session, store: int, lane: Lane) -> Reply:
-        def reply(result: list[Any] | None, now_ms: int) -> None:
-            if result is None:
-                return
-            revoked = session.renewed(store, lane.sent_ms, result)
-            for shard, epoch in revoked:
-                self.node.upkeep.revoked(self, shard, epoch, now_ms)
-            if result[0] == Code.REVOKED:
-                self.renew_due.add(store)
-            if session.spent and session is self.session:
-                event = {"group": self.group, "sid": session.sid, "store": lane.store}
-                self.node.out.append(Happened("session-dead", "", 0, event))
-                self.open_session()
-                self.shaky.update(self.led)  # all of them must be prepared again
-
-        return reply
-
     # -- Desk: news of a leadership
 
     def moved(self, leadership: Leadership, now_ms: int) -> None:
         """Desk: state, holdings or commit index changed."""
-        if self._is_steady(leadership):
+        if self.is_steady(leadership):
             self.shaky.discard(leadership.shard)
         else:
             self.shaky.add(leadership.shard)

@@ -12,7 +12,7 @@ at the latest.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from controlplane.machine import (
     Answered,
@@ -30,7 +30,7 @@ from controlplane.machine import (
     Requested,
     Told,
 )  # fmt: skip
-from controlplane.node.census import GLOBAL, Census
+from controlplane.node.census import Census
 from controlplane.node.copies import Copies
 from controlplane.node.demand import Demand
 from controlplane.node.digests import Digests
@@ -48,11 +48,14 @@ from controlplane.node.rebalance import Rebalance
 from controlplane.node.requests_open import OpenRequests
 from controlplane.node.serving import Serving
 from controlplane.node.standing import StandingDesk
+from controlplane.node.store_changes import StoreChanges
 from controlplane.node.strong_reads import is_strong
+from controlplane.node.succession import Succession
 from controlplane.node.transfers import Transfers
 from controlplane.node.upkeep import Upkeep
-from controlplane.node_plan import NodePlan, StorePlan
+from controlplane.node_plan import NodePlan
 from controlplane.requests import (
+    ChangeStores,
     Evict,
     History,
     Problem,
@@ -60,11 +63,16 @@ from controlplane.requests import (
     Refused,
     Request,
     Scan,
+    StoresWanted,
     Transfer,
 )  # fmt: skip
 from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.codec import FORMAT, Code
+from regions.codec import Reply as StoreReply
 from shards.leadership import Leadership, Reply, State
+
+TakeFetched: TypeAlias = Callable[[StoreReply | None, int], None]
+FETCH_MS_MAX = 5_000
 
 
 class Node:
@@ -84,7 +92,7 @@ class Node:
         self.leadership_revision = 0
         self._sids = 0
         self._tokens = 0
-        self._fetches: dict[int, Reply] = {}
+        self._fetches: dict[int, TakeFetched] = {}
         self.lanes: dict[str, Lane] = {}
         limits = plan.limits
         self.demand = Demand()
@@ -104,26 +112,12 @@ class Node:
         self.hearsay = Hearsay(self, now_ms)
         self.parking = Parking(self)
         self.groups: dict[str, Group] = {}
-        self._make_groups(now_ms)
-        self.standing = {name: StandingDesk(self, group) for name, group in self.groups.items()}
-        self.directory = Directory(self, self.groups.get(GLOBAL))
-
-    def _make_groups(self, now_ms: int) -> None:
-        for plan in self.plan.groups:
-            lanes = []
-            for store in (*plan.voters, *plan.followers):
-                lane = self._new_lane(store)
-                if plan.stands or store.region == self.plan.region:
-                    lane = self.lanes.setdefault(store.store, lane)
-                    lane.serve(plan.ttl_ms)
-                lanes.append(lane)
-            group = Group(plan, self, lanes, now_ms)
-            group.changed = self._grant_changed
-            self.groups[plan.name] = group
-
-    def _new_lane(self, store: StorePlan) -> Lane:
-        expected_ms = self.plan.region_rtt_ms.get((self.plan.region, store.region), 1.0)
-        return Lane(store.store, store.incarnation, self.plan.process, expected_ms)
+        self.standing: dict[str, StandingDesk] = {}
+        self.succession = Succession(self)
+        self.changes = StoreChanges(self, now_ms)
+        for group_plan in plan.groups:
+            self.succession.begin(group_plan, now_ms)
+        self.directory = Directory(self)
 
     @property
     def store_ids(self) -> list[str]:
@@ -147,8 +141,7 @@ class Node:
             case Fetched(token, fetched):
                 take = self._fetches.pop(token, None)
                 if take is not None:
-                    first = fetched.results[0] if fetched is not None and fetched.results else None
-                    take(first, self.now_ms)
+                    take(fetched, self.now_ms)
             case Told(sender, message):
                 self._told(sender, message)
             case Probed(node, shard, served):
@@ -180,6 +173,7 @@ class Node:
         self.duties.advance(now_ms)
         self.rebalance.advance(now_ms)
         self.probing.advance(now_ms)
+        self.changes.advance(now_ms)
         self.hearsay.advance(now_ms)
         self.serving.sweep(now_ms)
         self.demand.advance(now_ms)
@@ -193,8 +187,8 @@ class Node:
         self.parking.take_up(now_ms)
         self.serving.confirming.ask(now_ms)
         for group in self.groups.values():
-            for store in range(group.stores):
-                group.compose(store, now_ms)
+            for outgoing in group.outgoing:
+                outgoing.compose(now_ms)
         self.digests.ask(now_ms)
         for lane in self.lanes.values():
             if not lane.is_up:
@@ -218,7 +212,7 @@ class Node:
     def _next_deadline_ms(self) -> int:
         times = [
             self.directory.deadline_ms, self.rebalance.deadline_ms, self.probing.deadline_ms,
-            self.hearsay.deadline_ms,
+            self.hearsay.deadline_ms, self.changes.deadline_ms,
             self.nearby.deadline_ms, self.requests.deadline_ms,
         ]  # fmt: skip
         times += [group.deadline_ms for group in self.groups.values()]
@@ -261,6 +255,8 @@ class Node:
             self._declined(lane)
         elif not lane.answered(reply, self.now_ms):
             self.out.append(Drop(store, generation, f"the store refused the call: {reply.code}"))
+            if reply.code in (Code.EMPTY, Code.WRONG_INCARNATION):
+                self.changes.forgot(store, self.now_ms)
             refusal = lane.refusal
             self._disconnected(store, generation)
             lane.refusal = refusal
@@ -275,16 +271,37 @@ class Node:
                 group.declined(number)
 
     def fetch(self, lane: Lane, command: list[Any], reply: Reply) -> None:
-        """Send on the bulk lane."""
-        self._tokens += 1
-        self._fetches[self._tokens] = reply
-        header = [FORMAT, lane.incarnation, self.plan.process, max(1, lane.generation)]
-        self.out.append(Fetch(lane.store, self._tokens, header, [command], 5_000))
+        """Send a command on the bulk lane."""
 
-    def store_refused(self, store: str, why: str) -> None:
-        """The driver could not accept a store; shown in views."""
+        def take(fetched: StoreReply | None, now_ms: int) -> None:
+            reply(fetched.results[0] if fetched is not None and fetched.results else None, now_ms)
+
+        self.fetch_from(lane.store, lane.incarnation, [command], take)
+
+    def fetch_from(
+        self, store: str, incarnation: str, commands: list[list[Any]], take: TakeFetched
+    ) -> None:
+        """Send a call on the bulk lane, meant for this incarnation of a store."""
+        self._tokens += 1
+        self._fetches[self._tokens] = take
+        lane = self.lanes.get(store)
+        generation = 1 if lane is None else max(1, lane.generation)
+        header = [FORMAT, incarnation, self.plan.process, generation]
+        self.out.append(Fetch(store, self._tokens, header, commands, FETCH_MS_MAX))
+
+    def store_refused(self, store: str, why: str, *, forgot: bool) -> None:
+        """The driver could not accept a store; `forgot`: it is not who it was any more."""
         if store in self.lanes:
             self.lanes[store].refusal = why
+            if forgot:
+                self.changes.forgot(store, self.now_ms)
+
+    def change_stores(
+        self, order: ChangeStores, now_ms: int, *, begin: bool
+    ) -> StoresWanted | Refused:
+        """What an operator wants of a group's store set; see StoreChanges.order."""
+        self._pass_to(now_ms)
+        return self.changes.order(order, self.now_ms, begin=begin)
 
     # -- requests
 
@@ -391,7 +408,7 @@ class Node:
         """A row of the shard map was learnt."""
         self.leadership_revision += 1
 
-    def _grant_changed(self, shard: str, now_ms: int) -> None:
+    def grant_changed(self, shard: str, now_ms: int) -> None:
         self.leadership_revision += 1
         self.parking.changed(shard)
 

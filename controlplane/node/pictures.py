@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.node.directory import SYSTEM, MapRow
 from controlplane.node.group import Group
-from controlplane.node_plan import StorePlan
+from controlplane.node_plan import GroupPlan, StorePlan
 from controlplane.views import (
     FleetView,
     GroupView,
@@ -183,17 +183,24 @@ class Pictures:
             ttl_ms=group.times.ttl_ms,
             shards=len(group.shards),
             led=self._count_led(group, now_ms),
+            version=group.version,
+            change=self._node.changes.view(group.group),
         )
 
+    @property
+    def _plans(self) -> list[GroupPlan]:
+        """Of every group, its present version."""
+        return [group.plan for group in self._node.groups.values()]
+
     def _all_stores(self) -> list[StorePlan]:
-        plans = [s for g in self._node.plan.groups for s in (*g.voters, *g.followers)]
+        plans = [s for g in self._plans for s in (*g.voters, *g.followers)]
         return list({plan.store: plan for plan in plans}.values())
 
     def _store(self, plan: StorePlan, now_ms: int) -> StoreView:
         """As this node's own lane shows it, else as another node last said."""
         groups = tuple(
             g.name
-            for g in self._node.plan.groups
+            for g in self._plans
             if any(s.store == plan.store for s in (*g.voters, *g.followers))
         )
         lane = self._node.lanes.get(plan.store)

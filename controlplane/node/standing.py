@@ -10,9 +10,11 @@ a random time that grows with every loss.
 
 A shard is *open* when nobody holds it, when its holder has been silent for the whole wait, when it
 was handed to this process, or when it was revoked and the wait has passed, though its holder goes
-on renewing. Shards are looked at by holder, so that a healthy fleet of any size costs nothing here;
-after a mass failure they are taken in chunks, the busiest first, as many as the stores take without
-keeping a renewal waiting (controlplane/node/pace). Who let a shard go is not waited for.
+on renewing. After a change of the group's version nothing is open at first but to whoever carries
+its lease over; all else has to be waited for. Shards are looked at by holder, so that a healthy
+fleet of any size costs nothing here; after a mass failure they are taken in chunks, the busiest
+first, as many as the stores take without keeping a renewal waiting (controlplane/node/pace). Who
+let a shard go is not waited for.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ LOOK_EVERY_MS = 20
 CHUNK_MAX = 256  # shards stood for in one turn
 STANDING_MAX = 1024  # elections under way at once
 # A store that was not heard of yet counts as free: what the others show says more.
-MOST_TELLING = ("handover", "revoked", "dead", "mine", "free")
+MOST_TELLING = ("handover", "revoked", "carry", "waited", "dead", "mine", "free")
 STUCK_TTLS = 4
 BUSY_TTLS = 4  # one that is taking over shard after shard is waited for so long
 
@@ -79,6 +81,7 @@ class StandingDesk:
             self._alive = alive
             self._alive_version += 1
         self._check_deadlines(now_ms)
+        self._drop_carried(now_ms)
         self.deadline_ms = self._next_gone_ms(now_ms)
         if self._group.session is None or not self._ready(now_ms):
             return
@@ -119,7 +122,7 @@ class StandingDesk:
         until = group.until_ms()
         if until is None or now_ms >= until or self._node.draining:
             return False
-        if now_ms - group.started_ms >= group.times.ttl_ms:
+        if group.carried or now_ms - group.started_ms >= group.times.ttl_ms:
             return True
         expected = self._node.census.nodes_of(group)
         return expected <= {node for node, _ in self._alive}
@@ -243,7 +246,7 @@ class StandingDesk:
 
     def _turn_ms(self, sighted: Sighted, attempt: Attempt) -> int:
         """When it is this node's turn to stand: after a loss, an eviction, better candidates."""
-        if sighted.shard in self.special:
+        if sighted.shard in self.special or sighted.shard in self._group.carried:
             return attempt.backoff_ms  # evicted once, perhaps; but wanted now
         turn_ms = max(attempt.backoff_ms, self._cooling.get(sighted.shard, 0))
         times, ahead = self._group.times, self._ahead(sighted)
@@ -267,6 +270,8 @@ class StandingDesk:
         if why == "handover" and shard in self._taken_away:
             why = "revoked"
         leadership = Leadership(sighted, group, session)
+        if why == "carry":
+            leadership.go_on_from(group.carried.pop(shard).former)
         group.led[shard] = leadership
         attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
         leadership.stand(session, prospect.conditions, why, now_ms)
@@ -323,7 +328,19 @@ class StandingDesk:
             if attempt is not None:
                 leadership.check_standing(attempt.deadline_ms, now_ms)
 
+    def _drop_carried(self, now_ms: int) -> None:
+        """Leases of the version before that have run out carry nothing over any more."""
+        for shard, carried in list(self._group.carried.items()):
+            if carried.until_ms <= now_ms:
+                del self._group.carried[shard]
+                self._node.upkeep.gave_up(self._group, carried.former, "expired", now_ms)
+
     # -- outcomes
+
+    @property
+    def rank(self) -> int:
+        """How many living nodes come before this one where any could do something."""
+        return [node for node, _ in self._alive].index(self._node.plan.node) if self._alive else 0
 
     def again(self, leadership: Leadership, now_ms: int) -> None:
         """A leader whose epoch was passed at some store stands again, while its lease lasts."""

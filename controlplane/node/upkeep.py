@@ -26,6 +26,8 @@ ENDINGS = {
     "handover": "transferred",
     "revoked": "evicted",
     "mine": "renewed",
+    "carry": "renewed",
+    "waited": "expired",
 }
 
 
@@ -96,8 +98,12 @@ class Upkeep:
         self, group: Group, leadership: Leadership, why: str, release: int, now_ms: int
     ) -> None:
         """A leadership is over: release what may be held, answer its requests, back off."""
-        shard, epoch = leadership.shard, leadership.epoch
         group.letting_go.ended(leadership, release)
+        self.gave_up(group, leadership, why, now_ms)
+
+    def gave_up(self, group: Group, leadership: Leadership, why: str, now_ms: int) -> None:
+        """This process leads a shard no more: answer its requests, back off."""
+        shard, epoch = leadership.shard, leadership.epoch
         self._node.serving.ended(group, leadership, why, now_ms)
         self._node.standing[group.group].lost(shard, now_ms)
         if why != "lost":
@@ -116,6 +122,8 @@ class Upkeep:
     def _note_lease(self, group: Group, now_ms: int) -> None:
         """Say when the lease of everything led in a group runs out, and when it is back."""
         until = group.until_ms()
+        if until is None and now_ms - group.started_ms < group.times.ttl_ms:
+            return  # a session is about to be renewed for the first time
         holds = until is not None and now_ms < until
         if holds == (group.group in self._leased):
             return
@@ -161,7 +169,8 @@ class Upkeep:
         log = leadership.log
         if log is None or not log.is_open or leadership.state is not State.LEADING:
             return
-        hold = HOLD_FOR_COPY if leadership.catch_ups else HOLD
+        copied = leadership.catch_ups or self._node.changes.is_at(group.group)
+        hold = HOLD_FOR_COPY if copied else HOLD
         if self._node.headroom.any_low(group):
             hold = HOLD_NOTHING
         if log.trims(hold) is not None:

@@ -30,9 +30,10 @@ from controlplane.machine import (
     Happened,
     Probe,
     Requested,
+    Rewire,
     Tell,
 )
-from controlplane.requests import Outcome, Request
+from controlplane.requests import ChangeStores, Outcome, Refused, Request, StoresWanted
 from controlplane.runtime.clock import Clock, boottime_ms
 from controlplane.views import FleetView, ReplicaView, ShardView
 
@@ -53,7 +54,10 @@ class NodeMachine(Protocol):
     def shard_views(self, now_ms: int) -> tuple[ShardView, ...]: ...
     def shard_view(self, shard: str, now_ms: int) -> ShardView | None: ...
     def replicas(self, shard: str, now_ms: int) -> tuple[ReplicaView, ...]: ...
-    def store_refused(self, store: str, why: str) -> None: ...
+    def store_refused(self, store: str, why: str, *, forgot: bool) -> None: ...
+    def change_stores(
+        self, order: ChangeStores, now_ms: int, *, begin: bool
+    ) -> StoresWanted | Refused: ...
 
 
 class Performer(Protocol):
@@ -61,6 +65,7 @@ class Performer(Protocol):
 
     def call(self, effect: Call) -> None: ...
     def drop(self, effect: Drop) -> None: ...
+    def rewire(self, effect: Rewire) -> None: ...
     def fetch(self, effect: Fetch) -> None: ...
     def tell(self, effect: Tell) -> None: ...
     def probe(self, effect: Probe) -> None: ...
@@ -134,6 +139,13 @@ class Driver:
         """How many requests of clients are waiting for an answer."""
         return len(self._answers)
 
+    def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
+        """Have a group's store set changed, or only say what would be wanted."""
+        answer = self.node.change_stores(order, self.clock(), begin=begin)
+        if not self._turn_scheduled:
+            self._schedule()
+        return answer
+
     def drain(self) -> None:
         """Ask the node to hand over all it leads; `drained` is set when that is done."""
         self.post(Draining())
@@ -191,6 +203,8 @@ class Driver:
                 self._performer.probe(effect)
             case Drop():
                 self._performer.drop(effect)
+            case Rewire():
+                self._performer.rewire(effect)
             case Drained():
                 self.drained.set()
 

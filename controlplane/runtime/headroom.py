@@ -1,4 +1,4 @@
-"""Looks at the room every store has left, and tells the node.
+"""Looks at the room a store has left, and tells the node.
 
 How soon a store is looked at again depends on what it has left: before it could be filled by the
 fastest writers there are. The question goes over the ordered lane, in turn with the calls, and
@@ -8,7 +8,7 @@ costs the store some ten microseconds. A store that is away is not asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from controlplane.machine import Headroom
@@ -26,14 +26,8 @@ class Looks(Protocol):
     def look(self, on_room: Callable[[StoreRoom], None]) -> None: ...
 
 
-async def watch_headroom(lanes: Mapping[str, Looks], tell: Callable[[Headroom], None]) -> None:
-    """Look at all stores until cancelled."""
-    async with asyncio.TaskGroup() as tasks:
-        for store, lane in lanes.items():
-            tasks.create_task(_watch(store, lane, tell))
-
-
-async def _watch(store: str, lane: Looks, tell: Callable[[Headroom], None]) -> None:
+async def watch_headroom(store: str, lane: Looks, tell: Callable[[Headroom], None]) -> None:
+    """Look at a store until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         seen: asyncio.Future[StoreRoom] = loop.create_future()

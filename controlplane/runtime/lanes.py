@@ -9,6 +9,7 @@ be used as it is (wrong settings, another incarnation) is looked at again only n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -51,7 +52,7 @@ class OrderedLane:
         make_lane: MakeLane,
         *,
         post: Post,
-        refused: Callable[[str, str], None],
+        refused: Callable[[str, StoreUnsuitable], None],
         lost: Callable[[str], None],
         draw: Draw,
         renewed: Callable[[str], None] = lambda outcome: None,
@@ -68,6 +69,7 @@ class OrderedLane:
         self._renewing = 0
         self._lane: Lane | None = None
         self._ended: asyncio.Future[str] | None = None
+        self._hurry = asyncio.Event()
 
     def call(self, effect: Call) -> None:
         """Send a call; one of a lane that is gone is dropped."""
@@ -92,6 +94,12 @@ class OrderedLane:
         if effect.generation == self.generation:
             self._end(effect.why)
 
+    def rewire(self, make_lane: MakeLane) -> None:
+        """From now on lanes are made by `make_lane`; the present one ends, the next is due now."""
+        self._make_lane = make_lane
+        self._hurry.set()
+        self._end("the store is another one now")
+
     async def run(self) -> None:
         """Open the lane again and again, until cancelled."""
         loop = asyncio.get_running_loop()
@@ -108,14 +116,19 @@ class OrderedLane:
                 self._close(await ended)
                 failures = 0 if loop.time() - since_s > STEADY_S else failures + 1
             except StoreUnsuitable as error:
-                self._refused(self._store, str(error))
+                self._refused(self._store, error)
                 refusals += 1
             except RegionsError:
                 failures += 1  # the store is down or out of reach: the next try comes later
             finally:
                 lane.close()
                 self._lane = None
-            await asyncio.sleep(self._wait_ms(failures, refusals) / 1_000)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait_ms(failures, refusals) / 1_000):
+                    await self._hurry.wait()
+            if self._hurry.is_set():
+                self._hurry.clear()
+                failures = refusals = 0
 
     def _open(self, lane: Lane) -> None:
         self.generation += 1

@@ -43,7 +43,7 @@ async def learn_memberships(
     """Give the description of every group of the topology, asking until each is known.
 
     Raises StoresNotReady when some group's is not known in time, with what each store said, or
-    when the stores say that other stores belong to a group than the topology does.
+    when the stores say that a store belongs to a group which the topology does not know at all.
     """
     answers = Answers()
     told = ""
@@ -62,7 +62,8 @@ async def learn_memberships(
         raise StoresNotReady(message) from error
     for group in topology.groups:
         found = answers.descriptions[group.name]
-        _require_same_stores(group, found)
+        _require_known_stores(topology, found)
+        _note_other_members(group, found)
         if found.ttl_ms != group.ttl_ms:
             ttls = {"ttl_ms": found.ttl_ms, "in_topology_ms": group.ttl_ms}
             log_line("lease-decided-before", group=group.name, **ttls)
@@ -104,16 +105,19 @@ def _waiting_for(topology: Topology, answers: Answers) -> str:
     return f"no store tells who belongs to {', '.join(unknown)}; " + "; ".join(problems)
 
 
-def _require_same_stores(group: Group, found: GroupDescription) -> None:
-    voters, followers = set(found.voters), set(found.followers)
-    if voters == set(group.stores) and followers == set(group.followers):
+def _require_known_stores(topology: Topology, found: GroupDescription) -> None:
+    unknown = found.incarnations.keys() - {site.id for site in topology.stores}
+    if unknown:
+        message = f"group {found.group}: by its stores, {_listed(unknown)} belong to it"
+        raise StoresNotReady(message, hint="add them to the topology: it says where stores are")
+
+
+def _note_other_members(group: Group, found: GroupDescription) -> None:
+    """The topology says how a group began; its stores say what has become of it."""
+    if (set(found.voters), set(found.followers)) == (set(group.stores), set(group.followers)):
         return
-    message = (
-        f"group {group.name}: by the topology, {_listed(group.stores)} vote and "
-        f"{_listed(group.followers)} follow; by the stores themselves, {_listed(voters)} vote and "
-        f"{_listed(followers)} follow"
-    )
-    raise StoresNotReady(message, hint="correct the topology; members of a group are decided once")
+    members = {"voters": _listed(found.voters), "followers": _listed(found.followers)}
+    log_line("members-changed-since", group=group.name, version=found.version, **members)
 
 
 def _listed(stores: Iterable[str]) -> str:

@@ -25,24 +25,24 @@ from controlplane.api.server import ApiServer
 from controlplane.api.settings import ApiSettings
 from controlplane.errors import AddressRefused, PortInUse
 from controlplane.http_client import HttpClient
-from controlplane.machine import Call, Drop, Fetch, Happened, Headroom, Probe, Tell
+from controlplane.machine import Happened, Headroom
 from controlplane.node import Node
-from controlplane.node_plan import NodePlan, StorePlan
+from controlplane.node_plan import NodePlan
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
-from controlplane.runtime.headroom import watch_headroom
-from controlplane.runtime.lanes import BulkLane, OrderedLane
 from controlplane.runtime.membership import learn_memberships
 from controlplane.runtime.peers import Peers
 from controlplane.runtime.planning import make_plan
 from controlplane.runtime.service import NodeService, Subscribers
+from controlplane.runtime.wiring import Wiring
 from controlplane.settings import NodeSettings
 from controlplane.store_lanes import lane_maker
 from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, log_line
 from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.spans import EventTracer, event_tracer
-from regions.store import StoreIdentity
+from regions.errors import StoreUnsuitable
+from regions.store_errors import OtherIncarnation, StoreForgot
 
 CLOSING_MS_MAX = 2_000
 """How long requests under way may still take when a node stops."""
@@ -81,19 +81,14 @@ class _NodeProcess:
         self._subscribers = Subscribers()
         node = Node(plan, random.random, boottime_ms())
         node.wall_offset_ms = time.time_ns() // 1_000_000 - boottime_ms()
-        self._performer = _Performer(self._metrics)
+        self._node = node
+        self._wiring = Wiring(settings, self._metrics, self._refused, self._looked)
         self._driver = Driver(
             node,
-            self._performer,
+            self._wiring,
             on_happened=self._happened,
             on_table=self._subscribers.table_changed,
         )
-        self._stores = {
-            store.store: store
-            for group in plan.groups
-            for store in (*group.voters, *group.followers)
-            if store.store in node.store_ids
-        }
         self._service = NodeService(
             self._driver, plan, settings.topology, self._subscribers, self._metrics
         )
@@ -102,7 +97,7 @@ class _NodeProcess:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Raises what broke, if something breaks."""
         async with HttpClient(dial=self._settings.dial) as client, asyncio.TaskGroup() as tasks:
-            self._performer.peers = Peers(
+            self._wiring.peers = Peers(
                 client,
                 tasks,
                 node=self._plan.node,
@@ -111,12 +106,11 @@ class _NodeProcess:
                 fleet=self._service.fleet,
                 shard_view=self._service.shard_view,
             )
-            for store in self._stores.values():
-                self._open_lanes(store, tasks)
+            incarnations = {lane.store: lane.incarnation for lane in self._node.lanes.values()}
+            self._wiring.open(incarnations, self._driver.post, tasks)
             running = [
                 tasks.create_task(self._driver.run()),
                 tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
-                tasks.create_task(watch_headroom(self._performer.ordered, self._looked)),
             ]
             server = await self._serve()
             try:
@@ -124,7 +118,8 @@ class _NodeProcess:
                 await self._drain()
             finally:
                 await _within(CLOSING_MS_MAX, server.stop())
-            for task in (*running, *self._performer.tasks):
+            self._wiring.close()
+            for task in running:
                 task.cancel()
 
     async def _serve(self) -> ApiServer:
@@ -136,22 +131,6 @@ class _NodeProcess:
             raise _port_in_use(host, port, error) from error
         log_line("serving", url=self._plan.url, process=self._plan.process)
         return server
-
-    def _open_lanes(self, store: StorePlan, tasks: asyncio.TaskGroup) -> None:
-        site = self._settings.topology.store(store.store)
-        expected = StoreIdentity(store.store, store.incarnation)
-        make_lane = lane_maker(site, self._settings.dial, expected=expected)
-        ordered = OrderedLane(
-            store.store,
-            make_lane,
-            post=self._driver.post,
-            refused=self._refused,
-            lost=self._metrics.lane_lost,
-            draw=random.random,
-            renewed=self._metrics.renewed,
-        )
-        bulk = BulkLane(store.store, make_lane, post=self._driver.post, draw=random.random)
-        self._performer.add(store.store, ordered, bulk, tasks)
 
     async def _drain(self) -> None:
         log_line("draining", ms_max=self._settings.drain_ms_max)
@@ -167,9 +146,10 @@ class _NodeProcess:
         self._metrics.looked(seen)
         self._driver.post(seen)
 
-    def _refused(self, store: str, why: str) -> None:
-        self._driver.node.store_refused(store, why)
-        self._happened(Happened("store-refused", "", 0, {"store": store, "why": why}))
+    def _refused(self, store: str, error: StoreUnsuitable) -> None:
+        forgot = isinstance(error, StoreForgot | OtherIncarnation)
+        self._node.store_refused(store, str(error), forgot=forgot)
+        self._happened(Happened("store-refused", "", 0, {"store": store, "why": str(error)}))
 
     def _happened(self, event: Happened) -> None:
         self._metrics.happened(event)
@@ -177,43 +157,6 @@ class _NodeProcess:
         if self._tracer is not None:
             self._tracer.happened(event)
         self._subscribers.happened(event)
-
-
-class _Performer:
-    """Carries effects to the lane or the peer that they concern."""
-
-    def __init__(self, metrics: NodeMetrics) -> None:
-        self.peers: Peers | None = None
-        self.tasks: list[asyncio.Task[None]] = []
-        self._metrics = metrics
-        self.ordered: dict[str, OrderedLane] = {}
-        self._bulk: dict[str, BulkLane] = {}
-
-    def add(
-        self, store: str, ordered: OrderedLane, bulk: BulkLane, tasks: asyncio.TaskGroup
-    ) -> None:
-        """Take a store's lanes into use."""
-        self.ordered[store] = ordered
-        self._bulk[store] = bulk
-        self.tasks += [tasks.create_task(ordered.run()), tasks.create_task(bulk.run())]
-
-    def call(self, effect: Call) -> None:
-        self._metrics.call_sent(effect.store)
-        self.ordered[effect.store].call(effect)
-
-    def drop(self, effect: Drop) -> None:
-        self.ordered[effect.store].drop(effect)
-
-    def fetch(self, effect: Fetch) -> None:
-        self._bulk[effect.store].fetch(effect)
-
-    def tell(self, effect: Tell) -> None:
-        if self.peers is not None:
-            self.peers.tell(effect)
-
-    def probe(self, effect: Probe) -> None:
-        if self.peers is not None:
-            self.peers.probe(effect)
 
 
 async def _within(ms_max: int, closing: Awaitable[None]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, Told
 from controlplane.node_plan import Limits, NodePlan
-from controlplane.requests import Outcome, Request
+from controlplane.requests import ChangeStores, Outcome, Refused, Request, StoresWanted
 from controlplane.runtime.driver import Driver
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.views import FleetView, ReplicaView, ShardView
@@ -95,6 +95,10 @@ class NodeService:
             return outcome
         finally:
             self._metrics.answered(request, outcome, time.perf_counter() - since)
+
+    def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
+        """Have a group's store set changed, or only say what would be wanted."""
+        return self._driver.change_stores(order, begin=begin)
 
     def told(self, sender: str, message: dict[str, Any]) -> None:
         """Hand over a message of another node."""

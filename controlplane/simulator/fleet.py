@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controlplane.machine import Happened, Headroom, Probe, Probed, Tell, Told
-from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, ShardSeed, StorePlan
+from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, Place, ShardSeed, group_plan
 from controlplane.requests import Found, Outcome, Read, Request
-from controlplane.simulator.bootstrap import new_twin
+from controlplane.simulator.bootstrap import known_description, make_group, new_twin
 from controlplane.simulator.lanes import StoreLine
 from controlplane.simulator.network import Network
 from controlplane.simulator.process import NodeMaker, Process
 from controlplane.simulator.scenario import GroupShape, Scenario, round_trips
 from controlplane.simulator.stores import FULL_PERCENT, SimulatedStore
 from controlplane.simulator.world import SimulatedClock, World
+from regions.scripts.model import StoreModel
 
-VERSION = 1
 SLOTS = 16_384
 CLOCK_OFFSET_MS_MAX = 10_000_000
 START_WITHIN_MS = 300
@@ -52,13 +52,18 @@ class Fleet:
                 world,
                 name,
                 region,
-                new_twin(name, [(g.name, VERSION) for g in scenario.groups if name in _members(g)]),
+                new_twin(name),
                 world.chance(f"store/{name}"),
             )
             for name, region in scenario.stores
         }
-        self.incarnations = {n: s.twin.state.incarnation for n, s in self.stores.items()}
+        for shape in scenario.groups:
+            make_group(shape, self._twins)
         self.seeds = _seeds(scenario)
+
+    @property
+    def _twins(self) -> dict[str, StoreModel]:
+        return {name: store.twin for name, store in self.stores.items()}
 
     # -- nodes
 
@@ -239,26 +244,21 @@ class Fleet:
             groups=tuple(self._group(shape, regions[name]) for shape in self.scenario.groups),
             peers=peers,
             seeds=self.seeds,
+            places=self._places,
             region_rtt_ms=dict(self.round_trip_ms),
         )
 
+    @property
+    def _places(self) -> dict[str, Place]:
+        return {
+            name: Place(store.region, f"{store.region}-{name}")
+            for name, store in self.stores.items()
+        }
+
     def _group(self, shape: GroupShape, region: str) -> GroupPlan:
-        return GroupPlan(
-            name=shape.name,
-            version=VERSION,
-            voters=tuple(self._store_plan(store) for store in shape.voters),
-            followers=tuple(self._store_plan(store) for store in shape.followers),
-            ttl_ms=shape.ttl_ms,
-            stands=region in shape.stands_in,
-        )
-
-    def _store_plan(self, name: str) -> StorePlan:
-        store = self.stores[name]
-        return StorePlan(name, store.region, f"{store.region}-{name}", self.incarnations[name])
-
-
-def _members(shape: GroupShape) -> tuple[str, ...]:
-    return shape.voters + shape.followers
+        description = known_description(shape.name, self._twins)
+        plan = group_plan(description, self._places, region)
+        return replace(plan, stands=region in shape.stands_in)
 
 
 def _seeds(scenario: Scenario) -> tuple[ShardSeed, ...]:

@@ -70,6 +70,13 @@ class StoreLine:
             self._connection.abandon(self._chance)
             self._end(why)
 
+    def redial(self) -> None:
+        """The process wants a new connection: the store is another one now."""
+        if self._connection is not None:
+            self._connection.abandon(self._chance)
+            self._connection = None
+        self.dial()
+
     def snap(self, why: str, silent: bool = False) -> None:
         """The network or the store breaks the connection; if silent, the process is not told."""
         if self._connection is None:

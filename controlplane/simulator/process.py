@@ -23,6 +23,7 @@ from controlplane.machine import (
     Happened,
     Probe,
     Requested,
+    Rewire,
     Tell,
 )
 from controlplane.node_plan import NodePlan
@@ -253,6 +254,8 @@ class Process:
                     caller(effect.outcome, decided_ms)
                 case Drop():
                     self.lines[effect.store].drop(effect.generation, effect.why)
+                case Rewire():
+                    self.lines[effect.store].redial()
                 case Fetch():
                     self.lines[effect.store].fetch(effect)
                 case Tell():

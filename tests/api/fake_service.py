@@ -15,6 +15,7 @@ from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscr
 from controlplane.machine import Happened
 from controlplane.node_plan import Limits
 from controlplane.requests import (
+    ChangeStores,
     Consistency,
     Delete,
     Evict,
@@ -32,6 +33,7 @@ from controlplane.requests import (
     Role,
     Scan,
     Scanned,
+    StoresWanted,
     Tenures,
     Transfer,
     Transferred,
@@ -107,6 +109,8 @@ class FakeService:
         self.answer: Callable[[Request], Outcome | None] | None = None
         self.gate: asyncio.Event | None = None
         self.asked: list[Request] = []
+        self.changes: list[ChangeStores] = []
+        self.refuses_change: Refused | None = None
         self.cancelled = 0
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.subscriptions: list[Subscription] = []
@@ -257,6 +261,12 @@ class FakeService:
                 return Evicted(shard, found.epoch, str(found.leader))
             case History(shard):
                 return Tenures(shard, ({"epoch": 1, "leader": "n1", "why": "expired"},))
+
+    def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
+        self.changes.append(order)
+        if self.refuses_change is not None:
+            return self.refuses_change
+        return StoresWanted(order.group, 1, (*self.voters, order.store), (), begin)
 
     # ---------------------------------------------------------------- data
 

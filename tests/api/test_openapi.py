@@ -64,6 +64,9 @@ def test_only_what_was_fixed_is_there() -> None:
         "/v1/nodes",
         "/v1/nodes/{node}",
         "/v1/regions",
+        "/v1/regions/groups",
+        "/v1/regions/groups/{group}",
+        "/v1/regions/groups/{group}/changes",
         "/v1/regions/{region}",
         "/v1/route",
         "/v1/routes",
@@ -123,6 +126,9 @@ GOOD: tuple[tuple[str, str, str, int], ...] = (
     ("GET", "/v1/nodes/{node}", "/v1/nodes/n1", 200),
     ("GET", "/v1/regions", "/v1/regions", 200),
     ("GET", "/v1/regions/{region}", "/v1/regions/eu", 200),
+    ("GET", "/v1/regions/groups", "/v1/regions/groups", 200),
+    ("GET", "/v1/regions/groups/{group}", "/v1/regions/groups/global", 200),
+    ("GET", "/v1/regions/groups/{group}", "/v1/regions/groups/region%2Fnone", 404),
     ("GET", "/v1/status", "/v1/status", 200),
     ("GET", "/v1/leader", "/v1/leader", 200),
     ("GET", "/v1/events", "/v1/events?from=1", 410),
@@ -157,9 +163,18 @@ async def test_a_transfer_and_a_message_are_as_described(pair: tuple[Node, Node]
     assert_described("POST", "/v1/shards/{shard}/transfer", moved)
 
 
+@pytest.mark.parametrize(("query", "status"), [("", 202), ("?dry_run=true", 200)])
+async def test_a_change_of_stores_is_as_described(node: Node, query: str, status: int) -> None:
+    path = "/v1/regions/groups/global/changes"
+    changed = await node.send("POST", path + query, {"action": "add", "store": "eu-9"})
+    assert changed.status == status
+    assert_described("POST", "/v1/regions/groups/{group}/changes", changed)
+
+
 def test_every_operation_was_tried() -> None:
     tried = {(method.lower(), path) for method, path, *_ in GOOD}
     tried |= {("post", "/internal/v1/peer"), ("post", "/v1/shards/{shard}/transfer")}
+    tried.add(("post", "/v1/regions/groups/{group}/changes"))
     described = {
         (method, path) for path, methods in DOCUMENT["paths"].items() for method in methods
     }

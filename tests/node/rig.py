@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controlplane.machine import (
@@ -27,17 +27,20 @@ from controlplane.machine import (
     Probe,
     Probed,
     Requested,
+    Rewire,
     Tell,
     Told,
 )
 from controlplane.node import Node
 from controlplane.node.group import Group
-from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, ShardSeed, StorePlan
+from controlplane.node_plan import NodePlan, PeerPlan, Place, ShardSeed, group_plan
 from controlplane.requests import Outcome, Put, Read, Request, Write
 from regions.codec import FORMAT, Code, Reply, pack
+from regions.membership import GroupDescription, write_description
 from regions.scripts.model import StoreModel
+from regions.scripts.state import StoreState
 from shards.leadership import Leadership
-from shards.scripts.model import new_store
+from shards.scripts.model import COMMANDS, new_store
 
 GROUP = "g"
 VERSION = 1
@@ -53,6 +56,7 @@ class Wire:
     opened: int = 0
     requests: deque[Call] = field(default_factory=deque)
     replies: deque[Reply] = field(default_factory=deque)
+    is_another: bool = False  # the store answers, but is not who it should be, or nobody yet
     held: bool = False
     muted: bool = False
 
@@ -116,13 +120,18 @@ class Rig:
         shards: tuple[str, ...] = ("a",),
         group: str = GROUP,
         seeds: tuple[ShardSeed, ...] = (),
+        spares: int = 0,
         onlookers: tuple[str, ...] = (),
     ) -> None:
+        """Of the stores, some vote, some follow, and spares belong to no group."""
         self.now_ms = 1_000_000
         self.step_ms = STEP_MS
         self.ttl_ms = ttl_ms
         names = [f"s{n + 1}" for n in range(stores + followers)]
         self.stores: dict[str, StoreModel] = {name: new_store(name) for name in names}
+        for number in range(spares):
+            spare = f"spare{number + 1}"
+            self.stores[spare] = StoreModel(COMMANDS, f"{spare}-run")
         self.on_call: Callable[[str, list[list[Any]]], None] = lambda store, commands: None
         self.full: set[str] = set()  # stores that have no memory for calls, and do nothing of them
         self.untold: set[str] = set()  # nodes that messages of others do not reach
@@ -132,8 +141,12 @@ class Rig:
         self._onlookers = onlookers  # nodes that stand for nothing in the group
         self._voters = stores
         self.seats: dict[str, Seat] = {}
+        members = {name: self.stores[name].state.incarnation for name in names}
+        voters = {name: members[name] for name in names[:stores]}
+        others = {name: members[name] for name in names[stores:]}
+        self._description = GroupDescription(group, VERSION, ttl_ms, voters, others)
         for name in names:
-            self.do(name, "install", b"a group")
+            self.do(name, "install", write_description(self._description))
             for shard in shards:
                 self.do(name, "place", shard, 1, pack([["eu"], nodes[0]]))
         for node in nodes:
@@ -141,16 +154,13 @@ class Rig:
 
     def start(self, node: str, nodes: tuple[str, ...], life: int = 1) -> Seat:
         """A new life of a node, with all lanes up."""
-        plans = [
-            StorePlan(name, "eu", f"eu-{name}", twin.state.incarnation)
-            for name, twin in self.stores.items()
-        ]
-        group = GroupPlan(
-            self.group, VERSION, tuple(plans[: self._voters]), tuple(plans[self._voters :]),
-            self.ttl_ms, node not in self._onlookers,
-        )  # fmt: skip
+        places = {name: Place("eu", f"eu-{name}") for name in self.stores}
+        group = group_plan(self._description, places, "eu")
+        group = replace(group, stands=node not in self._onlookers)
         peers = tuple(PeerPlan(name, "eu", f"//{name}") for name in nodes if name != node)
-        plan = NodePlan(node, "eu", f"//{node}", f"{node}-{life}", (group,), peers, self._seeds)
+        plan = NodePlan(
+            node, "eu", f"//{node}", f"{node}-{life}", (group,), peers, self._seeds, places
+        )
         seat = self.seats[node] = Seat(self, plan)
         for store in self.stores:
             self.connect(node, store)
@@ -164,6 +174,13 @@ class Rig:
         header = [FORMAT, twin.state.incarnation, "", 0]
         result = twin.call(header, [[operation, self.group, VERSION, *arguments]]).results[0]
         return [str(result[0]), *result[4:]]
+
+    def forget(self, store: str) -> None:
+        """The store's data is gone, and it answers again: every lane to it breaks."""
+        self.stores[store].restore(StoreState())
+        for node in self.seats:
+            self.disconnect(node, store)
+            self.connect(node, store)
 
     def grant(self, store: str, shard: str = "a") -> tuple[int, str, str]:
         """(epoch held, holder, state)"""
@@ -186,8 +203,14 @@ class Rig:
         return self.seats[node].wires[store]
 
     def connect(self, node: str, store: str) -> None:
-        """Open a lane that is down, under a greater generation."""
-        wire = self.wire(node, store)
+        """Open a lane that is down, under a greater generation, if the store is who it was."""
+        wire, core = self.wire(node, store), self.seats[node].node
+        lane = core.lanes.get(store)
+        wire.is_another = lane is None
+        if lane is not None and lane.incarnation != self.stores[store].state.incarnation:
+            wire.is_another = True
+            core.store_refused(store, "another incarnation", forgot=True)
+            return
         wire.opened += 1
         wire.generation = wire.opened
         self.seats[node].inbox.append(Connected(store, wire.generation))
@@ -197,6 +220,7 @@ class Rig:
         wire = self.wire(node, store)
         if wire.generation:
             self.seats[node].inbox.append(Disconnected(store, wire.generation, "broken"))
+        wire.is_another = False
         wire.generation = 0
         wire.requests.clear()
         wire.replies.clear()
@@ -302,9 +326,14 @@ class Rig:
                 if effect.generation == seat.wires[effect.store].generation:
                     self.disconnect(seat.plan.node, effect.store)
                     self.connect(seat.plan.node, effect.store)
+            case Rewire():
+                self.disconnect(seat.plan.node, effect.store)
+                if effect.incarnation:
+                    self.connect(seat.plan.node, effect.store)
             case Fetch():
-                up = seat.wires[effect.store].generation > 0
                 twin = self.stores[effect.store]
+                wire = seat.wires[effect.store]
+                up = wire.generation > 0 or wire.is_another
                 reply = twin.call(effect.header, effect.commands) if up else None
                 seat.inbox.append(Fetched(effect.token, reply))
             case Answer():

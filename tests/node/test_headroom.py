@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from controlplane.machine import Headroom
-from controlplane.node.group import LAZY_MS
 from controlplane.node.headroom import Level, judged
+from controlplane.node.outgoing import LAZY_MS
 from controlplane.requests import Delete, Found, Outcome, Problem, Read, Refused, Write, Written
 from regions.codec import Reply
 from regions.scripts.model import StoreModel

@@ -355,10 +355,10 @@ def test_r19_a_store_that_lacks_something_is_not_vouched_for() -> None:
     log = leadership.log
     assert log is not None
     log.followers[2].synced = False  # as after a batch that had no room for it
-    n1.group.unsure[2].add("a")
+    n1.group.outgoing[2].unsure.add("a")
     rig.hold("n1", "s3")
-    assert n1.group._unsync(2, rig.now_ms) == ["a"]
-    assert n1.group._unsync(1, rig.now_ms) == []
+    assert n1.group.outgoing[2]._unsync(rig.now_ms) == ["a"]
+    assert n1.group.outgoing[1]._unsync(rig.now_ms) == []
 
 
 def test_r19_nor_is_one_whose_connection_is_new() -> None:

@@ -52,7 +52,7 @@ class ScriptedNode:
     def replicas(self, shard: str, now_ms: int) -> tuple[ReplicaView, ...]:
         return ()
 
-    def store_refused(self, store: str, why: str) -> None:
+    def store_refused(self, store: str, why: str, *, forgot: bool) -> None:
         self.refused.append((store, why))
 
 

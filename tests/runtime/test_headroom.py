@@ -45,7 +45,10 @@ async def test_a_store_that_does_not_answer_keeps_no_other_waiting(
     monkeypatch.setattr(headroom, "EVERY_S_MAX", 0.02)
     monkeypatch.setattr(headroom, "EVERY_S_MIN", 0.01)
     lanes, told = {"a": Lane(), "b": Lane()}, asyncio.Queue[Headroom]()
-    watching = asyncio.create_task(watch_headroom(lanes, told.put_nowait))
+    watching = [
+        asyncio.create_task(watch_headroom(name, lane, told.put_nowait))
+        for name, lane in lanes.items()
+    ]
     async with asyncio.timeout(10):
         for number in range(1, 4):
             while len(lanes["a"].asked) < number:  # noqa: ASYNC110
@@ -54,5 +57,6 @@ async def test_a_store_that_does_not_answer_keeps_no_other_waiting(
             assert await told.get() == Headroom("a", 1, 2, 3, 4)
         while len(lanes["b"].asked) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-    watching.cancel()
+    for task in watching:
+        task.cancel()
     assert told.empty()

@@ -67,10 +67,27 @@ async def test_all_nodes_have_the_lease_that_the_stores_were_given(
         assert "lease-decided-before group=global ttl_ms=6000 in_topology_ms=1000" in caplog.text
 
 
-async def test_stores_that_were_made_for_other_members_are_not_used() -> None:
+async def test_who_belongs_to_a_group_is_what_its_stores_say(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     stores = made_for(TOPOLOGY)
     (first, *others) = TOPOLOGY.groups
     fewer = first.model_copy(update={"stores": first.stores[:1], "followers": first.stores[1:]})
     edited = TOPOLOGY.model_copy(update={"groups": (fewer, *others)})
-    with pytest.raises(StoresNotReady, match="by the stores themselves"):
+    with caplog.at_level(logging.INFO, "leadplane"):
+        known = await learn_memberships(edited, lambda site: stores[site.id].make_lane, WAIT_MS)
+    assert set(known[first.name].voters) == set(first.stores)
+    assert f"members-changed-since group={first.name} version=1" in caplog.text
+
+
+async def test_a_member_that_the_topology_does_not_know_is_named() -> None:
+    stores = made_for(TOPOLOGY)
+    gone = TOPOLOGY.stores[0].id
+    left = tuple(site for site in TOPOLOGY.stores if site.id != gone)
+    groups = tuple(
+        group.model_copy(update={"stores": tuple(s for s in group.stores if s != gone)})
+        for group in TOPOLOGY.groups
+    )
+    edited = TOPOLOGY.model_copy(update={"stores": left, "groups": groups})
+    with pytest.raises(StoresNotReady, match=f"by its stores, {gone} belong to it"):
         await plan_of(edited, stores)

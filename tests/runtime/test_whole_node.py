@@ -77,7 +77,7 @@ class Fleet:
                 plan.store,
                 make_lane,
                 post=driver.post,
-                refused=lambda store, why: pytest.fail(why),
+                refused=lambda store, error: pytest.fail(str(error)),
                 lost=lambda store: None,
                 draw=random.random,
             )

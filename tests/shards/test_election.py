@@ -62,6 +62,43 @@ def test_conditions_by_what_a_store_showed(fields: list[Any], condition: list[An
     assert scene.condition() == condition
 
 
+INHERITED = [
+    "4",
+    "0",
+    "4",
+    "p/1",
+    "inherited",
+    "",
+    0,
+]  # held here, in the version before
+
+
+@pytest.mark.parametrize(
+    ("fields", "until_ms", "condition"),
+    [
+        (INHERITED, NOW_MS + 1, ["carry", "p/1", "4"]),
+        (INHERITED, NOW_MS, None),  # the lease of the version before is over
+        ([*INHERITED[:6], 1], NOW_MS + 1, None),  # it was revoked
+        (["4", "0", "4", "q/1", "inherited", "", 0], NOW_MS + 1, None),  # another's
+        (["4", "0", "4", "", "inherited", "", 0], NOW_MS + 1, None),  # let go, some store says
+    ],
+)
+def test_an_inherited_grant_is_carried_by_its_holder_within_its_lease(
+    fields: list[Any], until_ms: int, condition: list[Any] | None
+) -> None:
+    scene = Scene()
+    scene.session.carries["a"] = until_ms
+    scene.grant(*fields)
+    assert scene.condition() == condition
+
+
+def test_an_inherited_grant_is_anybodys_after_a_whole_wait_in_the_present_version() -> None:
+    scene = Scene()  # which first heard a store at NOW_MS
+    scene.grant("4", "0", "4", "q/1", "inherited", "", 0)
+    assert scene.condition(NOW_MS + TIMES.wait_ms - 1) is None
+    assert scene.condition(NOW_MS + TIMES.wait_ms) == ["waited"]
+
+
 @pytest.mark.parametrize(
     ("silent_since_ms", "condition"),
     [

@@ -62,7 +62,7 @@ IMPURE_MODULES = (
 ENTRY_POINTS = ("controlplane.cli.main",)
 # Until a command runs simulations, the tests are what the simulator is for; until nodes change
 # store sets, they are what drives the machines of a change.
-USED_BY_TESTS = ("controlplane.simulator", "shards.changing")
+USED_BY_TESTS = ("controlplane.simulator",)
 
 
 def is_pure(path: str) -> bool:

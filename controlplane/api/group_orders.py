@@ -1,0 +1,111 @@
+"""Groups of stores, and orders to change which stores belong to one.
+
+A change takes as long as it takes to copy what a new store lacks. So an order is answered when it
+has been taken up (202); how far it is, the group's own page says. It is carried out by a node that
+stands in the group; any other node passes it on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from controlplane.api.body import parse_model, read_body
+from controlplane.api.edge import Edge
+from controlplane.api.paging import page
+from controlplane.api.parameters import (
+    CONTINUE,
+    DRY_RUN,
+    LIMIT,
+    NO_PARAMETERS,
+    REASON,
+    Parameters,
+    reason_in,
+)
+from controlplane.api.responses import json_response
+from controlplane.problems import InputError, RequestRefused, from_refusal, invalid
+from controlplane.requests import ChangeStores, Refused, StoreAction
+from controlplane.views import FleetView, GroupView, NodeView
+
+LIST_PARAMETERS: Final = Parameters(LIMIT, CONTINUE)
+ORDER_PARAMETERS: Final = Parameters(REASON, DRY_RUN)
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class StoresOrder(BaseModel):
+    """What is to become of a group's store set.
+
+    `by` takes the place of a store that is replaced; a store that lost its data can be replaced by
+    itself. A store that is added votes, unless it shall only follow.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    action: Annotated[StoreAction, Field(strict=False)]
+    store: Name
+    by: Name | None = None
+    follower: bool = False
+
+
+async def list_groups(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """GET /v1/regions/groups: every group, by name."""
+    found = LIST_PARAMETERS.parse(request.rel_url.raw_query_string)
+    groups = edge.service.fleet().groups
+    return json_response(page(groups, lambda g: g.group, "groups", found, lambda g: g))
+
+
+async def get_group(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """GET /v1/regions/groups/{group}: one group, and the change that is on."""
+    NO_PARAMETERS.parse(request.rel_url.raw_query_string)
+    return json_response(_group_in_path(edge.service.fleet(), request))
+
+
+async def change_stores(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/regions/groups/{group}/changes: begin to change its store set."""
+    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
+    reason = reason_in(found)
+    settings = edge.settings
+    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
+    order = parse_model(StoresOrder, request, body)
+    _check(order)
+    fleet = edge.service.fleet()
+    group = _group_in_path(fleet, request)
+    change = ChangeStores(
+        group.group, order.action, order.store, order.by or "", order.follower, reason=reason
+    )
+    standing = _standing_in(fleet, group)
+    if edge.here.node not in [node.node for node in standing]:
+        return await edge.pass_on(request, standing, body)
+    outcome = edge.service.change_stores(change, begin=not found.get("dry_run"))
+    if isinstance(outcome, Refused):
+        raise from_refusal(outcome)
+    return json_response(outcome, status=202 if outcome.begun else 200)
+
+
+def _check(order: StoresOrder) -> None:
+    replaces = order.action is StoreAction.REPLACE
+    meaningless = f"has no meaning with action {order.action}"
+    if replaces and order.by is None:
+        raise invalid(InputError("must name the store that comes instead", pointer="#/by"))
+    if not replaces and order.by is not None:
+        raise invalid(InputError(meaningless, pointer="#/by"))
+    if order.follower and order.action is not StoreAction.ADD:
+        raise invalid(InputError(meaningless, pointer="#/follower"))
+
+
+def _group_in_path(fleet: FleetView, request: web.Request) -> GroupView:
+    name = request.match_info["group"]
+    for group in fleet.groups:
+        if group.group == name:
+            return group
+    known = ", ".join(group.group for group in fleet.groups)
+    raise RequestRefused("unknown-group", f"no group has this name; there are {known}")
+
+
+def _standing_in(fleet: FleetView, group: GroupView) -> list[NodeView]:
+    """Live nodes in the regions of the group's voters."""
+    regions = {store.region for store in fleet.stores if store.store in group.voters}
+    return [node for node in fleet.nodes if node.alive and node.region in regions]

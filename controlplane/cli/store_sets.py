@@ -1,0 +1,150 @@
+"""`leadplane regions groups`, `regions stores`: which stores decide together, and changing that."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+
+from controlplane.cli.connection import CommandFailed, FleetAccess, access_at, fleet_access
+from controlplane.cli.output import Column, format_option, output_options, show, table
+from controlplane.cli.status import GROUPS
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LOOK_S = 0.3
+PATIENCE_S = 600.0
+CHANGES = (
+    *GROUPS,
+    Column("VERSION", lambda g: g["version"], right=True),
+    Column("CHANGE", lambda g: _change_text(g["change"]), sparse=True),
+)
+
+
+def _change_text(change: Any) -> str | None:
+    if not change:
+        return None
+    return f"{change['state']}: {change['why']}" if change["why"] else str(change["state"])
+
+
+@click.command("groups")
+@output_options
+@click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
+def list_groups(output: str, watch: bool, at: str | None) -> None:
+    """List groups of stores: who votes, how many may be lost, and what is being changed."""
+    access = access_at(at)
+    show(
+        lambda: access.items("/v1/regions/groups"),
+        lambda document, wide: table(CHANGES, document["items"], wide),
+        output,
+        watch,
+    )
+
+
+@click.group("stores")
+def stores() -> None:
+    """Change which stores belong to a group, while it serves."""
+
+
+def _order_options(command: Any) -> Any:
+    for option in (
+        format_option,
+        click.option("--no-wait", is_flag=True, help="Do not wait until the new set is in use."),
+        click.option("--dry-run", is_flag=True, help="Say what would be wanted, and do nothing."),
+        click.option("--reason", help="Kept with the change."),
+    ):
+        command = option(command)
+    return command
+
+
+@stores.command("add")
+@click.argument("group")
+@click.argument("store")
+@click.option("--follower", is_flag=True, help="It holds copies and does not vote.")
+@_order_options
+def add_store(group: str, store: str, follower: bool, **how: Any) -> None:
+    """Add a STORE of the topology to GROUP."""
+    _change(group, {"action": "add", "store": store, "follower": follower}, **how)
+
+
+@stores.command("remove")
+@click.argument("group")
+@click.argument("store")
+@_order_options
+def remove_store(group: str, store: str, **how: Any) -> None:
+    """Take STORE out of GROUP; its data stays where it is."""
+    _change(group, {"action": "remove", "store": store}, **how)
+
+
+@stores.command("replace")
+@click.argument("group")
+@click.argument("store")
+@click.option("--by", metavar="STORE", required=True, help="Comes instead; may be the same name.")
+@_order_options
+def replace_store(group: str, store: str, by: str, **how: Any) -> None:
+    """Put another store in the place of STORE in GROUP.
+
+    A store that lost its data is replaced by itself; Leadplane does that without being asked.
+    """
+    _change(group, {"action": "replace", "store": store, "by": by}, **how)
+
+
+def _change(
+    group: str,
+    body: dict[str, Any],
+    reason: str | None,
+    dry_run: bool,
+    no_wait: bool,
+    output: str,
+) -> None:
+    access = fleet_access()
+    path = f"/v1/regions/groups/{quote(group, safe='')}"
+    wanted = access.send(
+        "POST",
+        f"{path}/changes",
+        query={"reason": reason, "dry_run": True if dry_run else None},
+        headers={"Content-Type": "application/json"},
+        body=json.dumps(body).encode(),
+    ).document()
+    if wanted["begun"] and not no_wait:
+        _wait(access, path, wanted)
+    show(lambda: wanted, lambda document, wide: _told(document, waited=not no_wait), output)
+
+
+def _wait(access: FleetAccess, path: str, wanted: dict[str, Any]) -> None:
+    """Look until a later version is in use, and say how far it is whenever that changes."""
+    deadline, told = time.monotonic() + PATIENCE_S, ""
+    while time.monotonic() < deadline:
+        group = access.get(path)
+        if group["version"] > wanted["version"]:
+            if sorted(group["voters"]) == sorted(wanted["voters"]):
+                return
+            voters = ", ".join(group["voters"])
+            raise CommandFailed(
+                f"another change of {wanted['group']} came first: {voters} vote",
+                hint="look at `leadplane regions groups`, then order it again",
+            )
+        now = _change_text(group["change"]) or "waiting for a node to take it up"
+        if now != told:
+            click.echo(f"{wanted['group']}: {now}", err=True)
+            told = now
+        time.sleep(LOOK_S)
+    raise CommandFailed(
+        f"the new store set of {wanted['group']} is not in use after {PATIENCE_S:.0f} s: {told}",
+        hint="it goes on; watch `leadplane regions groups --watch`",
+    )
+
+
+def _told(document: Any, waited: bool) -> RenderableType:
+    from rich.text import Text
+
+    voters = ", ".join(document["voters"])
+    head = f"Group {document['group']}:"
+    if not document["begun"]:
+        return Text(f"{head} {voters} would vote as version {document['version'] + 1}.")
+    done = "vote now" if waited else "are wanted as voters"
+    return Text(f"{head} {voters} {done}.")

@@ -1,0 +1,204 @@
+"""What one node has to say to one store of a group, and when: entries, commit indexes, renewals.
+
+Theory of operation. Entries are urgent. A commit index is lazy: it waits a little for entries that
+carry it anyway. After a lane came up, everything led here begins anew there, at the pace that the
+lane is measured to bear. All of it is composed when a call leaves, so that whatever waited leaves
+together, and a renewal comes last: it vouches for what went before it. It vouches for followers
+only while the lease holds, and names every shard for which it must not be believed.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from controlplane.machine import Happened
+from regions.codec import Code
+from regions.session import Session
+from shards.leadership import Leadership, Reply
+
+if TYPE_CHECKING:
+    from controlplane.node.group import Group
+    from controlplane.node.lane import Lane
+
+LAZY_MS = 10  # a commit index waits so long for an append that carries it anyway
+APPEND_BYTES_MAX = 256 * 1024
+
+
+class Outgoing:
+    """What waits for one store; `store` is its number in the group."""
+
+    __slots__ = (
+        "_group", "lane", "lazy", "renew_due", "returning", "store", "unanswered", "unsure",
+        "urgent",
+    )  # fmt: skip
+
+    def __init__(self, group: Group, store: int) -> None:
+        self._group = group
+        self.store = store
+        self.lane: Lane = group.lanes[store]
+        self.urgent: dict[str, Leadership] = {}
+        self.returning: dict[str, None] = {}  # streams to begin
+        self.lazy: dict[str, int] = {}  # until when a commit index may wait
+        self.unanswered: dict[str, None] = {}
+        self.unsure: set[str] = set()  # not certain to be as this node knows them
+        self.renew_due = False
+
+    def lost(self) -> None:
+        """The lane is gone: what waited for it begins anew on the next one."""
+        self.urgent.clear()
+        self.returning.clear()
+        self.lazy.clear()
+        self.unanswered.clear()
+
+    def begin_anew(self) -> None:
+        """Every shard led here has something for this store: as fast as renewals there permit."""
+        self.returning.update(dict.fromkeys(self._group.led))
+
+    def doubt_all(self) -> None:
+        """No shard is vouched for before its stream is certain again; a renewal says so now."""
+        self.unsure.update(self._group.led)
+        self.renew_due = True
+
+    def lazily(self, shard: str, now_ms: int) -> None:
+        """A commit index waits; it may wait a little."""
+        self.lazy.setdefault(shard, now_ms + LAZY_MS)
+
+    @property
+    def lazy_ms(self) -> int | None:
+        """When a commit index has waited long enough, if it can be told now."""
+        return next(iter(self.lazy.values())) if self.lazy and self.lane.has_room else None
+
+    def compose(self, now_ms: int) -> None:
+        """Queue appends, then the renewal when that is due: it vouches for them."""
+        lane, renew = self.lane, self.renew_due
+        if not lane.is_up:
+            self.renew_due = False
+            return
+        if renew:
+            self._confirm(now_ms)
+        elif not (self.urgent or self.lazy or self.returning):
+            return
+        if renew or lane.has_room:
+            self._append(now_ms, everything=renew)
+        if renew:
+            self.renew_due = False
+            self._renew(now_ms)
+
+    def _append(self, now_ms: int, everything: bool) -> None:
+        urgent, lazy, led = self.urgent, self.lazy, self._group.led
+        if self.returning:
+            self._return()
+        for shard, due_ms in list(lazy.items()):
+            if due_ms > now_ms and not everything:
+                break
+            del lazy[shard]
+            if shard in led:
+                urgent[shard] = led[shard]
+        room = APPEND_BYTES_MAX
+        for shard in list(urgent):
+            if room <= 0:
+                return
+            room -= self._append_one(urgent.pop(shard), room, now_ms)
+
+    def _return(self) -> None:
+        """Take up as many streams that begin anew as the pace of this lane has room for."""
+        room = self.lane.pace.room - len(self.urgent)
+        for shard in list(islice(self.returning, max(0, room))):
+            del self.returning[shard]
+            if shard in self._group.led:
+                self.urgent[shard] = self._group.led[shard]
+
+    def _confirm(self, now_ms: int) -> None:
+        """What was sent and is not answered is confirmed in the renewal's own call.
+
+        A store may refuse a single call and take the next. The renewal would then vouch for what
+        was lost with it. It vouches for nothing that is not served, so that is left out: after a
+        mass failure there is much of it.
+        """
+        for shard in list(self.unanswered):
+            leadership = self._group.led.get(shard)
+            if leadership is not None and not leadership.serves(now_ms):
+                continue
+            found = None if leadership is None else leadership.confirm(self.store, now_ms)
+            if found is None:
+                del self.unanswered[shard]
+            else:
+                self._group.ask(self.store, *found)
+
+    def _append_one(self, leadership: Leadership, room: int, now_ms: int) -> int:
+        group, store, log = self._group, self.store, leadership.log
+        if log is not None:
+            follower = log.followers[store]
+            follower.held_back = group.node.headroom.holds_back(group, store, leadership)
+        found = leadership.next_append(store, room, now_ms)
+        if log is None or log.unvouched(store):
+            self.unsure.add(leadership.shard)
+        if found is None:
+            group.node.copies.check(group, leadership, store)
+            return 0
+        command, reply = found
+        group.ask(store, command, reply)
+        self.unanswered[leadership.shard] = None
+        if log is not None and log.lacks_entries(store):
+            self.urgent[leadership.shard] = leadership
+        return 64 + sum(map(len, command[9]))
+
+    # -- renewals
+
+    def _renew(self, now_ms: int) -> None:
+        group = self._group
+        until = group.until_ms()
+        vouch = until is not None and now_ms < until
+        unsync = self._unsync(now_ms)
+        seen = self.lane.opseq if vouch else 0
+        for session in group.sessions.values():
+            if session.live_at(self.store):
+                command = session.renew(self.store, seen, unsync)
+                group.ask(self.store, command, self._renewed(session))
+
+    def _unsync(self, now_ms: int) -> list[str]:
+        """Shards for which this renewal must not vouch at this store."""
+        group = self._group
+        names = group.letting_go.not_vouched_for
+        for shard in sorted(self._doubtful()):
+            leadership = group.led.get(shard)
+            log = None if leadership is None else leadership.log
+            if leadership is None or log is None:
+                names.add(shard)
+                self.unsure.discard(shard)
+                continue
+            serves = leadership.serves(now_ms)
+            if not serves or log.unvouched(self.store):
+                names.add(shard)
+                log.followers[self.store].synced = False
+                if serves:
+                    self.lazily(shard, now_ms)  # so that it is marked
+            else:
+                self.unsure.discard(shard)
+            if group.is_steady(leadership):
+                group.shaky.discard(shard)
+        return sorted(names)
+
+    def _doubtful(self) -> set[str]:
+        """Shards that may have to be unsynced here; all others surely need not be."""
+        return (self.urgent.keys() | self.lazy.keys()) | self._group.shaky | self.unsure
+
+    def _renewed(self, session: Session) -> Reply:
+        group, lane, store = self._group, self.lane, self.store
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            if result is None or group.is_over:
+                return
+            revoked = session.renewed(store, lane.sent_ms, result)
+            for shard, epoch in revoked:
+                group.node.upkeep.revoked(group, shard, epoch, now_ms)
+            if result[0] == Code.REVOKED:
+                self.renew_due = True
+            if session.spent and session is group.session:
+                event = {"group": group.group, "sid": session.sid, "store": lane.store}
+                group.node.out.append(Happened("session-dead", "", 0, event))
+                group.open_session()
+                group.shaky.update(group.led)  # all of them must be prepared again
+
+        return reply

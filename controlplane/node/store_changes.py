@@ -1,0 +1,305 @@
+"""Changes of the store sets of this node's groups: noticed, followed, begun, and seen through.
+
+Theory of operation. Every poll tells which version of a group a store is at. One that is beyond
+this node's is followed at once (controlplane/node/succession). One that is sealed, or has stayed
+behind, for longer than a lease shows a change that nobody finishes: then this node does. A store
+that answers but is not who it was has lost its data. It is admitted anew, as another one, without
+being asked for, unless people want to be asked.
+
+Any node that stands in a group may do any of that, several at once too; so that they do not all,
+the first of the living begins, the next one a lease later. What is to be done, shards/changing
+says; here its calls are carried, on the bulk lanes, to whatever incarnation they are meant for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from controlplane.node_plan import description_of
+from controlplane.requests import ChangeStores, Problem, Refused, StoreAction, StoresWanted
+from controlplane.views import ChangeView
+from regions.change import Wish
+from regions.codec import Code, Reply, as_bytes
+from regions.membership import (
+    DESCRIPTION_AT,
+    Member,
+    ask_for_description,
+    description_in,
+    read_description,
+    write_description,
+)
+from regions.store_calls import Take
+from shards.changing import Changing
+
+if TYPE_CHECKING:
+    from controlplane.node.group import Group
+    from controlplane.node.node import Node
+
+ATTEND_EVERY_MS = 100
+INQUIRE_EVERY_MS = 1_000
+NUMBERS_APART = 1_000  # ballots and attempts of one change before those of the next
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A change that some store shows to be decided, since when; and its description."""
+
+    since_ms: int
+    description: bytes
+
+
+class StoreChanges:
+    """What one node knows of changes, and does for them; carries their calls (store_calls.Desk)."""
+
+    def __init__(self, node: Node, now_ms: int) -> None:
+        self._node = node
+        self._running: dict[str, Changing] = {}
+        self._unfinished: dict[str, Unfinished] = {}
+        self._forgot: dict[Member, int] = {}  # who is not there any more, and since when
+        self._inquire_ms: dict[str, int] = {}  # by group: not before
+        self._distrusted: list[Take] = []  # calls to stores that went back in time
+        self._begun = 0
+        self._next_ms = now_ms
+
+    @property
+    def deadline_ms(self) -> int:
+        """When `advance` has something to do."""
+        return self._next_ms
+
+    # -- what is noticed
+
+    def answered(self, group: Group, store: int, result: list[Any], now_ms: int) -> None:
+        """A store was polled: is it at another version of the group than this node?"""
+        code, shown = result[0], result[DESCRIPTION_AT]
+        if code == Code.OLD_VERSION and shown:
+            self._node.succession.follow(read_description(shown), now_ms)
+        elif code == Code.SEALED and shown:
+            self._note(group, as_bytes(shown), now_ms)
+        elif code == Code.NEW_VERSION and store < group.voters:
+            self._note(group, write_description(description_of(group.plan)), now_ms)
+
+    def _note(self, group: Group, description: bytes, now_ms: int) -> None:
+        known = self._unfinished.get(group.group)
+        if known is None or known.description != description:
+            self._unfinished[group.group] = Unfinished(now_ms, description)
+
+    def forgot(self, store: str, now_ms: int) -> None:
+        """A store answers, but is not who it was, and the ordered lane is meant for."""
+        member = Member(store, self._node.lanes[store].incarnation)
+        if member not in self._forgot:
+            self._forgot[member] = now_ms
+            self._node.happened("store-forgot", "", 0, {"store": store})
+
+    def _inquire(self, group: Group, store: str, now_ms: int) -> None:
+        """Ask a store that is another one now whether the group has gone on with it."""
+        if now_ms < self._inquire_ms.get(group.group, 0):
+            return
+        self._inquire_ms[group.group] = now_ms + INQUIRE_EVERY_MS
+
+        def told(reply: Reply | None, now_ms: int) -> None:
+            if reply is None or not reply.results:
+                return
+            found = description_in(reply.results[0])
+            if found is not None and found.incarnations.get(store) == reply.incarnation:
+                self._node.succession.follow(found, now_ms)
+
+        def met(reply: Reply | None, now_ms: int) -> None:
+            if reply is not None and reply.incarnation:
+                question = [ask_for_description(group.group)]
+                self._node.fetch_from(store, reply.incarnation, question, told)
+
+        self._node.fetch_from(store, "", [["hello", "", 0]], met)
+
+    # -- Desk of a change
+
+    def fetch(self, member: Member, commands: list[list[Any]], take: Take) -> None:
+        """Desk: a store that went back in time is asked nothing, and answers nothing."""
+        lane = self._node.lanes.get(member.store)
+        if lane is not None and lane.quarantined and lane.incarnation == member.incarnation:
+            self._distrusted.append(take)
+        else:
+            self._node.fetch_from(member.store, member.incarnation, commands, take)
+
+    # -- what is done
+
+    def advance(self, now_ms: int) -> None:
+        """Begin what this node should be at; go on with what it is at."""
+        distrusted, self._distrusted = self._distrusted, []
+        for take in distrusted:
+            take(None, now_ms)
+        if now_ms < self._next_ms and not distrusted:
+            return
+        for group in tuple(self._node.groups.values()):
+            self._attend(group, now_ms)
+        for name, changing in list(self._running.items()):
+            if self._is_needless(self._node.groups[name], changing):
+                del self._running[name]
+                continue
+            changing.advance(now_ms)
+            if changing.is_over:
+                self._ended(name, changing, now_ms)
+        self._next_ms = now_ms + ATTEND_EVERY_MS
+
+    def _attend(self, group: Group, now_ms: int) -> None:
+        gone = self._gone(group)
+        for store, _ in gone:
+            self._inquire(group, store, now_ms)
+        if not group.plan.stands or self._is_busy(group):
+            return
+        late_ms = self._node.standing[group.group].rank * group.times.ttl_ms
+        unfinished = self._unfinished.get(group.group)
+        if unfinished is not None:
+            if now_ms - unfinished.since_ms >= group.times.ttl_ms + late_ms:
+                del self._unfinished[group.group]  # noted anew, if it does not help
+                self._finish(group, unfinished.description)
+            return
+        readmit_ms = self._node.plan.limits.readmit_after_ms
+        for store, since_ms in gone:
+            if readmit_ms is not None and now_ms - since_ms >= readmit_ms + late_ms:
+                members = description_of(group.plan)
+                wish = Wish(tuple(members.voters), tuple(members.followers), frozenset({store}))
+                self._begin(group, wish, f"{store} lost its data")
+                return
+
+    def _is_busy(self, group: Group) -> bool:
+        """Whether this node changes the present version of a group. A store that has not come to
+        that version yet, perhaps because it is down, keeps nobody from changing it further."""
+        changing = self._running.get(group.group)
+        if changing is None:
+            return False
+        install = changing.install
+        return install is None or not install.in_use or install.new.version > group.version
+
+    def _is_needless(self, group: Group, changing: Changing) -> bool:
+        """Whether a change was left, because what was to be admitted anew is there after all."""
+        change = changing.change
+        if changing.install is not None or change is None or not change.wish.forgot:
+            return False
+        back = {lane.store for lane in group.lanes if lane.is_up}
+        return change.wish.forgot <= back and changing.give_up()
+
+    def _gone(self, group: Group) -> list[tuple[str, int]]:
+        """Stores of a group that are not who they were, as the group knows them; since when."""
+        found = []
+        for lane in group.lanes:
+            present = self._node.lanes.get(lane.store)
+            since_ms = self._forgot.get(Member(lane.store, lane.incarnation))
+            if lane.is_up or present is None:
+                continue
+            if since_ms is not None:
+                found.append((lane.store, since_ms))
+            elif present.incarnation != lane.incarnation:
+                found.append((lane.store, 0))  # another group knows it as another one already
+        return found
+
+    def _number(self) -> tuple[int, str]:
+        self._begun += 1
+        return self._begun * NUMBERS_APART, self._node.plan.process
+
+    def _begin(self, group: Group, wish: Wish, why: str) -> None:
+        old = write_description(description_of(group.plan))
+        changing = Changing.wanted(old, wish, self, self._number(), self._node.draw)
+        self._running[group.group] = changing
+        detail = {"group": group.group, "version": group.version, "why": why}
+        self._node.happened("stores-wanted", "", 0, detail)
+
+    def _finish(self, group: Group, description: bytes) -> None:
+        changing = Changing.decided(description, self, self._number(), self._node.draw)
+        self._running[group.group] = changing
+        detail = {"group": group.group, "version": read_description(description).version}
+        self._node.happened("change-taken-up", "", 0, detail)
+
+    def _ended(self, name: str, changing: Changing, now_ms: int) -> None:
+        del self._running[name]
+        install = changing.install
+        if install is None:
+            return
+        if changing.broken:
+            detail = {"group": name, "why": changing.broken}
+            self._node.happened("invariant-broken", "", 0, detail)
+        elif install.overtaken is not None:
+            self._node.succession.follow(read_description(install.overtaken), now_ms)
+        else:
+            finished = {"group": name, "version": str(install.new.version)}
+            self._node.happened("change-finished", "", 0, finished)
+
+    # -- what operators want, and see
+
+    def view(self, group: str) -> ChangeView | None:
+        """The change of a group that this node is at."""
+        changing = self._running.get(group)
+        if changing is None:
+            return None
+        voters, followers = _stores_of(changing)
+        return ChangeView(changing.state.value, changing.why, voters, followers)
+
+    def is_at(self, group: str) -> bool:
+        """Whether this node changes a group: its leaders keep what new stores have yet to copy."""
+        return group in self._running
+
+    def order(self, order: ChangeStores, now_ms: int, *, begin: bool) -> StoresWanted | Refused:
+        """Begin what an operator wants, if it makes sense and nothing else is on."""
+        group = self._node.groups.get(order.group)
+        if group is None:
+            return Refused(Problem.UNKNOWN_GROUP, f"no group is called {order.group!r}")
+        places = self._node.plan.places
+        unknown = [s for s in (order.store, order.by) if s and s not in places]
+        if unknown:
+            return Refused(Problem.UNKNOWN_STORE, f"the topology has no store {unknown[0]!r}")
+        running = self._running.get(order.group)
+        if running is not None and self._is_busy(group):
+            detail = f"a change is on, {running.state.value}: {running.why or 'it goes on'}"
+            return Refused(Problem.NOT_CHANGED, detail, retry_after_ms=1_000)
+        wish = wish_for(order, group)
+        if isinstance(wish, str):
+            return Refused(Problem.NOT_CHANGED, wish)
+        if begin:
+            self._begin(group, wish, order.reason or f"{order.principal} wants it")
+            self._next_ms = now_ms
+        return StoresWanted(order.group, group.version, wish.voters, wish.followers, begin)
+
+
+def _stores_of(changing: Changing) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Voters and followers of the version that a change is about."""
+    if changing.install is not None:
+        new = changing.install.new
+        return tuple(new.voters), tuple(new.followers)
+    assert changing.change is not None, "a change is wanted or decided"
+    return changing.change.wish.voters, changing.change.wish.followers
+
+
+def wish_for(order: ChangeStores, group: Group) -> Wish | str:
+    """The store set that an order asks for; or why it makes no sense."""
+    present = description_of(group.plan)
+    voters, followers = list(present.voters), list(present.followers)
+    store, by = order.store, order.by
+    if order.action is StoreAction.ADD:
+        if store in voters or (store in followers and order.follower):
+            return f"{store} belongs to {group.group} already"
+        (followers if order.follower else voters).append(store)
+        return _wish(voters, followers if order.follower else _without(followers, store))
+    if store not in present.incarnations:
+        return f"{store} does not belong to {group.group}"
+    if order.action is StoreAction.REMOVE:
+        if voters == [store]:
+            return f"{store} is the last that votes in {group.group}"
+        return _wish(_without(voters, store), _without(followers, store))
+    if by == store:
+        lane = group.lanes[[lane.store for lane in group.lanes].index(store)]
+        if lane.is_up:
+            return f"{store} has not lost its data: there is nothing to admit anew"
+        return _wish(voters, followers, store)
+    if by in present.voters or (by in followers and store in followers):
+        return f"{by} belongs to {group.group} already"
+    if store in voters:
+        return _wish([by if s == store else s for s in voters], _without(followers, by))
+    return _wish(voters, [by if s == store else s for s in followers])
+
+
+def _without(stores: list[str], store: str) -> list[str]:
+    return [each for each in stores if each != store]
+
+
+def _wish(voters: list[str], followers: list[str], *forgot: str) -> Wish:
+    return Wish(tuple(voters), tuple(followers), frozenset(forgot))

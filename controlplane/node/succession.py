@@ -1,0 +1,160 @@
+"""A node's way from one version of a group to the next.
+
+Theory of operation. Whatever counts, counts within one version: grants, appends, renewals, the
+silence of a holder. So the next version begins with a group of its own, with a new session, and
+with nothing of the old one but what is true in any version: where shards are placed, and which
+epochs this process has asked for. What it led is carried over, as long as its lease of the old
+version holds: the log, with writes under way, goes on in the next epoch
+(controlplane/node/standing). Nothing is said to the stores of the old version any more; what they
+still answer, the old group hears in vain.
+
+Lanes belong to incarnations. A store that came back as another one gets another lane.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controlplane.machine import Rewire
+from controlplane.node.group import Carried, Group
+from controlplane.node.lane import Lane
+from controlplane.node.standing import StandingDesk
+from controlplane.node_plan import GroupPlan, StorePlan, group_plan
+from regions.membership import GroupDescription
+from shards.leadership import Leadership, State
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+CARRIED = (State.LEADING, State.STANDING, State.RECOVERING)
+
+
+class Succession:
+    """Makes the groups of one node, and replaces them."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._unknown: set[tuple[str, int]] = set()  # versions with stores nobody here knows
+
+    def begin(self, plan: GroupPlan, now_ms: int) -> None:
+        """Take a group up as this process first knows it."""
+        self._put(Group(plan, self._node, self._lanes(plan), now_ms))
+
+    def follow(self, description: GroupDescription, now_ms: int) -> None:
+        """Go over to a version that is in use somewhere; an older one changes nothing."""
+        old = self._node.groups.get(description.group)
+        if old is None or description.version <= old.version:
+            return
+        here = self._node.plan
+        try:
+            plan = group_plan(description, here.places, here.region)
+        except ValueError as error:
+            self._report_unknown(description, str(error))
+            return
+        carried = self._give_up(old, now_ms)
+        old.is_over = True
+        group = Group(plan, self._node, self._rewired(plan), now_ms, carried)
+        _remember(old, group)
+        self._put(group)
+        self._unwire(old)
+        for store, lane in enumerate(group.lanes):
+            if lane.is_up:
+                group.connected(store)
+        self._node.copies.forget(group.group)
+        detail = {"group": group.group, "version": group.version, "carried": len(carried)}
+        self._node.happened("group-changed", "", 0, detail)
+
+    def _put(self, group: Group) -> None:
+        node = self._node
+        group.changed = node.grant_changed
+        node.groups[group.group] = group
+        node.standing[group.group] = StandingDesk(node, group)
+
+    def _give_up(self, old: Group, now_ms: int) -> dict[str, Carried]:
+        """End all that is led; what has a lease to carry over is kept for the next version."""
+        carried = {}
+        for leadership in list(old.led.values()):
+            until_ms = _lease_to_carry(leadership)
+            if until_ms is not None and now_ms < until_ms:
+                carried[leadership.shard] = Carried(leadership, until_ms)
+                leadership.retire()
+            else:
+                leadership.end("group-changed", now_ms)
+        return carried
+
+    # -- lanes
+
+    def _lanes(self, plan: GroupPlan) -> list[Lane]:
+        """One for each store, voters first; those that this node does not use are never up."""
+        lanes = []
+        for store in (*plan.voters, *plan.followers):
+            if plan.stands or store.region == self._node.plan.region:
+                lane = self._node.lanes.get(store.store)
+                if lane is None or lane.incarnation != store.incarnation:
+                    lane = self._node.lanes[store.store] = self._new_lane(store)
+                lane.serve(plan.ttl_ms)
+            else:
+                lane = self._new_lane(store)
+            lanes.append(lane)
+        return lanes
+
+    def _new_lane(self, store: StorePlan) -> Lane:
+        here = self._node.plan
+        expected_ms = here.region_rtt_ms.get((here.region, store.region), 1.0)
+        return Lane(store.store, store.incarnation, here.process, expected_ms)
+
+    def _rewired(self, plan: GroupPlan) -> list[Lane]:
+        """The lanes of a later version; the driver is told of those that are others than before."""
+        before = dict(self._node.lanes)
+        lanes = self._lanes(plan)
+        for store, lane in self._node.lanes.items():
+            old = before.get(store)
+            if old is not lane:
+                if old is not None:
+                    self._lose(old)
+                self._node.out.append(Rewire(store, lane.incarnation))
+        return lanes
+
+    def _unwire(self, old: Group) -> None:
+        """A store that left the last of its groups here needs no lane."""
+        used = {lane.store for group in self._node.groups.values() for lane in group.lanes}
+        for store in [lane.store for lane in old.lanes if lane.store not in used]:
+            lane = self._node.lanes.pop(store, None)
+            if lane is not None:
+                self._lose(lane)
+                self._node.out.append(Rewire(store, ""))
+
+    def _lose(self, lane: Lane) -> None:
+        """Other groups may rest on it still: to them its store is gone."""
+        if not lane.is_up:
+            return
+        lane.lost(self._node.now_ms)
+        for group in self._node.groups.values():
+            if lane in group.lanes and not group.is_over:
+                group.disconnected(group.lanes.index(lane))
+
+    def _report_unknown(self, description: GroupDescription, why: str) -> None:
+        seen = (description.group, description.version)
+        if seen not in self._unknown:
+            self._unknown.add(seen)
+            detail = {"group": description.group, "version": description.version, "why": why}
+            self._node.happened("group-not-followed", "", 0, detail)
+
+
+def _lease_to_carry(leadership: Leadership) -> int | None:
+    """Until when the lease holds of a leadership whose log goes on; None if none does."""
+    if leadership.log is None or leadership.state not in CARRIED:
+        return None
+    if leadership.state is not State.LEADING and leadership.former is None:
+        return None
+    return leadership.until_ms()
+
+
+def _remember(old: Group, group: Group) -> None:
+    """What is true in any version: epochs once asked for, and where shards are placed."""
+    for shard, before in old.shards.items():
+        sighted = group.sighted(shard)
+        sighted.tried = before.greatest_promise()
+        sighted.placement_rev, sighted.regions, sighted.pin = (
+            before.placement_rev, before.regions, before.pin,
+        )  # fmt: skip

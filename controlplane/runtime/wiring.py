@@ -1,0 +1,136 @@
+"""The lanes of a node process to all its stores, and the ways to its peers.
+
+It carries the core's effects to the lane or the peer that they concern. A store of the topology
+always has a bulk lane, which connects when there is something to fetch and takes the store as it
+is: every call on it names the incarnation that it is meant for. It has an ordered lane, to exactly
+one incarnation, as long as the core wants it to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from controlplane.machine import Call, Drop, Event, Fetch, Headroom, Probe, Rewire, Tell
+from controlplane.runtime.headroom import watch_headroom
+from controlplane.runtime.lanes import BulkLane, OrderedLane
+from controlplane.runtime.peers import Peers
+from controlplane.settings import NodeSettings
+from controlplane.store_lanes import lane_maker
+from controlplane.telemetry.metrics import NodeMetrics
+from regions.conversation import MakeLane
+from regions.errors import StoreUnsuitable
+from regions.store import StoreIdentity
+
+Refused = Callable[[str, StoreUnsuitable], None]
+
+
+class Wiring:
+    """Carries effects; every method returns at once and never raises."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        metrics: NodeMetrics,
+        refused: Refused,
+        looked: Callable[[Headroom], None],
+    ) -> None:
+        self.peers: Peers | None = None
+        self._settings = settings
+        self._metrics = metrics
+        self._refused = refused
+        self._looked = looked
+        self._ordered: dict[str, OrderedLane] = {}
+        self._bulk: dict[str, BulkLane] = {}
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._post: Callable[[Event], None] = lambda event: None
+
+    def open(
+        self,
+        incarnations: dict[str, str],
+        post: Callable[[Event], None],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        """Take up lanes to these incarnations of stores, and bulk lanes to all there are."""
+        self._group, self._post = group, post
+        for site in self._settings.topology.stores:
+            make_lane = lane_maker(site, self._settings.dial, may_be_empty=True)
+            bulk = BulkLane(site.id, make_lane, post=post, draw=random.random)
+            self._bulk[site.id] = bulk
+            self._run(f"bulk/{site.id}", bulk.run())
+        for store, incarnation in incarnations.items():
+            self._open_ordered(store, incarnation)
+
+    def close(self) -> None:
+        """End every lane."""
+        for name in tuple(self._tasks):
+            self._cancel(name)
+
+    # -- effects
+
+    def call(self, effect: Call) -> None:
+        """Send on an ordered lane."""
+        self._metrics.call_sent(effect.store)
+        self._ordered[effect.store].call(effect)
+
+    def drop(self, effect: Drop) -> None:
+        """Give an ordered lane up; another one is opened."""
+        if effect.store in self._ordered:
+            self._ordered[effect.store].drop(effect)
+
+    def rewire(self, effect: Rewire) -> None:
+        """Keep the ordered lane to another incarnation, or to none."""
+        store, lane = effect.store, self._ordered.get(effect.store)
+        if not effect.incarnation:
+            self._ordered.pop(store, None)
+            self._cancel(store)
+        elif lane is None:
+            self._open_ordered(store, effect.incarnation)
+        else:
+            lane.rewire(self._maker(store, effect.incarnation))
+
+    def fetch(self, effect: Fetch) -> None:
+        """Send on a bulk lane."""
+        self._bulk[effect.store].fetch(effect)
+
+    def tell(self, effect: Tell) -> None:
+        """Send to another node."""
+        if self.peers is not None:
+            self.peers.tell(effect)
+
+    def probe(self, effect: Probe) -> None:
+        """Ask another node at its front door."""
+        if self.peers is not None:
+            self.peers.probe(effect)
+
+    # -- lanes
+
+    def _maker(self, store: str, incarnation: str) -> MakeLane:
+        site = self._settings.topology.store(store)
+        expected = StoreIdentity(store, incarnation)
+        return lane_maker(site, self._settings.dial, expected=expected)
+
+    def _open_ordered(self, store: str, incarnation: str) -> None:
+        lane = OrderedLane(
+            store,
+            self._maker(store, incarnation),
+            post=self._post,
+            refused=self._refused,
+            lost=self._metrics.lane_lost,
+            draw=random.random,
+            renewed=self._metrics.renewed,
+        )
+        self._ordered[store] = lane
+        self._run(store, lane.run())
+        self._run(store, watch_headroom(store, lane, self._looked))
+
+    def _run(self, name: str, running: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None, "lanes are opened in a task group"
+        self._tasks.setdefault(name, []).append(self._group.create_task(running))
+
+    def _cancel(self, name: str) -> None:
+        for task in self._tasks.pop(name, ()):
+            task.cancel()

@@ -1,0 +1,90 @@
+"""`regions groups` and `regions stores`: what is sent, what is waited for, what is said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from controlplane.cli import store_sets
+from tests.cli.stub_fleet import StubFleet, leadplane
+
+GROUP = "region/eu-central-1"
+PATH = "/v1/regions/groups/region%2Feu-central-1"
+WANTED = {"group": GROUP, "version": 3, "voters": ["a", "b", "d"], "followers": [], "begun": True}
+
+
+def group(version: int, voters: list[str], change: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "group": GROUP, "voters": voters, "followers": [], "quorum": 2, "reachable": 3, "spare": 1,
+        "ttl_ms": 2_000, "shards": 4, "led": 4, "version": version, "change": change,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (("add", GROUP, "d"), {"action": "add", "store": "d", "follower": False}),
+        (("add", GROUP, "d", "--follower"), {"action": "add", "store": "d", "follower": True}),
+        (("remove", GROUP, "c"), {"action": "remove", "store": "c"}),
+        (
+            ("replace", GROUP, "c", "--by", "d"),
+            {"action": "replace", "store": "c", "by": "d"},
+        ),
+    ],
+)
+def test_an_order_is_sent_and_waited_for(
+    fleet: StubFleet, words: tuple[str, ...], body: dict[str, Any]
+) -> None:
+    fleet.document(f"{PATH}/changes", WANTED, "POST", 202)
+    fleet.document(PATH, group(4, ["a", "b", "d"]))
+    done = leadplane("regions", "stores", *words, "--reason", "it is old")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == f"Group {GROUP}: a, b, d vote now.\n"
+    asked = fleet.last("POST", f"{PATH}/changes")
+    assert json.loads(asked.body) == body
+    assert asked.query == {"reason": "it is old"}
+
+
+def test_how_far_it_is_is_told_until_patience_ends(
+    fleet: StubFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_sets, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(store_sets, "LOOK_S", 0.01)
+    fleet.document(f"{PATH}/changes", WANTED, "POST", 202)
+    change = {"state": "minted", "why": "d has not caught up", "voters": [], "followers": []}
+    fleet.document(PATH, group(3, ["a", "b", "c"], change))
+    done = leadplane("regions", "stores", "add", GROUP, "d")
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"{GROUP}: minted: d has not caught up\nerror: ")
+    assert "regions groups --watch" in done.stderr
+
+
+def test_that_another_change_came_first_is_said(fleet: StubFleet) -> None:
+    fleet.document(f"{PATH}/changes", WANTED, "POST", 202)
+    fleet.document(PATH, group(4, ["a", "b", "e"]))
+    done = leadplane("regions", "stores", "replace", GROUP, "c", "--by", "d")
+    assert done.exit_code == 1
+    assert "another change of region/eu-central-1 came first: a, b, e vote" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "begun", "said"),
+    [
+        ("--dry-run", False, f"Group {GROUP}: a, b, d would vote as version 4.\n"),
+        ("--no-wait", True, f"Group {GROUP}: a, b, d are wanted as voters.\n"),
+    ],
+)
+def test_what_is_not_waited_for(fleet: StubFleet, option: str, begun: bool, said: str) -> None:
+    fleet.document(f"{PATH}/changes", WANTED | {"begun": begun}, "POST", 202)
+    done = leadplane("regions", "stores", "replace", GROUP, "c", "--by", "d", option)
+    assert (done.exit_code, done.stdout) == (0, said)
+
+
+def test_groups_show_their_version_and_what_is_on(fleet: StubFleet) -> None:
+    change = {"state": "sealed", "why": "1 of 2 dumps", "voters": [], "followers": []}
+    fleet.document("/v1/regions/groups", {"items": [group(3, ["a", "b", "c"], change)]})
+    shown = leadplane("regions", "groups").stdout
+    assert "VERSION" in shown
+    assert "sealed: 1 of 2 dumps" in shown
