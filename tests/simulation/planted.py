@@ -73,7 +73,7 @@ MUTANTS = (
         "a lease counts from the send time of a renewal",
         (
             Edit(
-                "controlplane/node/group.py",
+                "controlplane/node/outgoing.py",
                 "revoked = session.renewed(store, lane.sent_ms, result)",
                 "revoked = session.renewed(store, now_ms, result)",
             ),
@@ -222,8 +222,8 @@ MUTANTS = (
         "a renewal vouches for a shard only if the store has all of it",
         (
             Edit(
-                "controlplane/node/group.py",
-                "unsync = self._unsync(store, now_ms)",
+                "controlplane/node/outgoing.py",
+                "unsync = self._unsync(now_ms)",
                 "unsync = []",
             ),
         ),
@@ -308,8 +308,8 @@ MUTANTS = (
             Edit(
                 "shards/scripts/grants.py",
                 "    if on.grant.pe > e:\n        return on.refused(Code.FENCED)\n"
-                "    frees = on.grant.h == sid and on.grant.he == e\n",
-                "    frees = on.grant.is_held\n",
+                "    frees = on.grant.h == sid and on.grant.he == e and not on.is_inherited\n",
+                "    frees = on.is_held\n",
             ),
         ),
         schedule="late_release",
@@ -319,9 +319,9 @@ MUTANTS = (
         "who wakes up after its lease vouches for nothing",
         (
             Edit(
-                "controlplane/node/group.py",
+                "controlplane/node/outgoing.py",
                 "        vouch = until is not None and now_ms < until\n"
-                "        unsync = self._unsync(store, now_ms)\n",
+                "        unsync = self._unsync(now_ms)\n",
                 "        vouch = True\n        unsync: list[str] = []\n",
             ),
         ),
