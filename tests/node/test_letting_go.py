@@ -20,10 +20,13 @@ def test_a_grant_at_a_store_that_nobody_reaches_does_not_keep_a_shard_from_being
     rig, _ = led_rig("n1", "n2")
     for node in rig.seats:
         rig.disconnect(node, "s3")
-    rig.run(200)
-    number = rig.seats["n2"].ask(Evict("a"))
+    rig.seats["n2"].asleep = True  # so that nobody is there to whom the shard can be handed
+    rig.run(rig.ttl_ms)
+    number = rig.seats["n1"].ask(Evict("a"))
     rig.run(50)
-    assert isinstance(rig.seats["n2"].answers[number], Evicted)
+    assert isinstance(rig.seats["n1"].answers[number], Evicted)
+    assert rig.grant("s1")[2] == "free"
+    rig.seats["n2"].asleep = False
     rig.until(lambda: rig.seats["n2"].serves("a"), ms_max=3 * rig.ttl_ms)
     assert rig.grant("s3") == (1, "n1-1/1", "held")
 
