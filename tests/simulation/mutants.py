@@ -67,7 +67,10 @@ def hunt(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Caught | None:
         command = [sys.executable, "-m", "controlplane.simulator.__main__", "--until-caught"]
         command += ["--seeds", f"1-{seeds_max}", "--scenario", mutant.scenario]
         command += ["--minutes", str(mutant.minutes)]
-        run = _run(mutant, tree, command)
+        try:
+            run = _run(mutant, tree, command)
+        except subprocess.TimeoutExpired:
+            return None  # not found in time: as good as not found
         invariants = dict.fromkeys(re.findall(r"^  \d+ ms: ([^:]+):", run.stdout, re.MULTILINE))
         seconds = time.monotonic() - began
         seeds = len(re.findall(r"^\w+ seed \d+:", run.stdout, re.MULTILINE))

@@ -174,7 +174,7 @@ MUTANTS = (
                 "key=lambda i: (tails[i].sequence, tails[i].epoch,",
             ),
         ),
-        scenario="busy",
+        schedule="longest_log",
     ),
     Mutant(
         "any-log",
