@@ -14,8 +14,8 @@ from controlplane.simulator.scenario import preset
 from tests.simulation.other_release import Modules, OtherNode, modules_of, unpack_release
 
 OLDER = "42d79bd"
-"""From before elections went at a pace, and before reads went on while a leader stood again. Releases
-have no numbers yet."""
+"""From before elections went at a pace, and before reads went on while a leader stood again.
+Releases have no numbers yet."""
 
 
 @pytest.fixture(scope="module")
