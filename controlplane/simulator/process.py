@@ -245,6 +245,7 @@ class Process:
     # -- doing what the node wants
 
     def _perform(self, effects: list[Effect], decided_ms: int) -> None:
+        ends = False
         for effect in effects:
             match effect:
                 case Call():
@@ -265,4 +266,6 @@ class Process:
                 case Happened():
                     self._surroundings.happened(self, effect)
                 case Drained():
-                    self._surroundings.drained(self)
+                    ends = True  # once the rest of this turn is done, too
+        if ends:
+            self._surroundings.drained(self)

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from controlplane.simulator.checkers.findings import Violation
 from controlplane.simulator.runner import Report, simulate
 from controlplane.simulator.scenario import Scenario, preset
 
@@ -96,8 +97,14 @@ def tally_of(report: Report, processor_s: float) -> Tally:
         tally.failures.append(
             {
                 "again": report.command,
-                "violations": [str(found) for found in report.violations[:VIOLATIONS_KEPT]],
+                "violations": [_in_a_line(found) for found in report.violations[:VIOLATIONS_KEPT]],
                 "trace": report.trace_hash,
             }
         )
     return tally
+
+
+def _in_a_line(found: Violation) -> str:
+    """The first line of a violation and its last: a traceback names files in between."""
+    first, *rest = str(found).splitlines()
+    return f"{first} ... {rest[-1]}" if rest else first

@@ -101,7 +101,7 @@ def _failures(ledger: Ledger) -> Iterator[str]:
     for entry, failure in found:
         yield f"* at {entry.commit}: `{failure['again']}`"
         for violation in failure["violations"]:
-            yield f"  * {violation.splitlines()[-1][:160]}"
+            yield f"  * {violation[:160]}"
 
 
 def _number(value: float) -> str:

@@ -116,6 +116,7 @@ def pool_of_one(*_arguments: Any, **_settings: Any) -> Any:
     return SimpleNamespace(submit=submit, shutdown=lambda **_: None)
 
 
+@pytest.mark.timeout(240)
 def test_an_interrupted_slice_keeps_what_was_finished(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.prove.run_prove", "--minutes", "5"]
     command += ["--processes", "1", "--ledger", str(tmp_path / "l")]

@@ -5,7 +5,16 @@ from typing import cast
 
 import pytest
 
-from controlplane.machine import Answered, Connected, Disconnected, Fetch, Fetched, Probe, Probed
+from controlplane.machine import (
+    Answered,
+    Connected,
+    Disconnected,
+    Drained,
+    Fetch,
+    Fetched,
+    Probe,
+    Probed,
+)
 from controlplane.requests import Found, Outcome, Read, Transfer
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.lanes import LATE_MS
@@ -219,3 +228,13 @@ def test_a_crash_may_have_flushed_the_first_of_the_calls_in_hand(
     late = {sid for sid in stage.sessions() if sid.startswith("late/")}
     assert late == {f"late/{number}" for number in range(done)}
     assert answers == []
+
+
+def test_who_has_drained_ends_when_all_of_its_last_turn_is_done(stage: Stage) -> None:
+    answers: list[Outcome] = []
+    node = stage.node()
+    node.effects = [Drained()]
+    stage.process().request(Read("global-0", ()), lambda outcome, _ms: answers.append(outcome))
+    stage.run(1)
+    assert "n1" not in stage.fleet.processes
+    assert len(answers) == 1
