@@ -9,6 +9,7 @@ No byte of a living connection is ever lost, doubled or moved past another.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ class Way:
 
     delay_ms: float
     cut: bool = False
+    jitter_ms: float = 0.0
+    """Up to so much more, drawn for each piece of data; later ones wait for those before them."""
+    bytes_per_s: float | None = None
+    """How much gets through, None for as much as comes."""
 
 
 class Finish(Enum):
@@ -52,6 +57,7 @@ class LatencyPipe:
         self._loop = asyncio.get_running_loop()
         self._held: deque[tuple[float, bytes | Finish]] = deque()
         self._held_bytes = 0
+        self._free_at_s = 0.0  # when a narrow way has taken all that came before
         self._source_paused = False
         self._target_full = False
         self._timer: asyncio.TimerHandle | None = None
@@ -91,7 +97,13 @@ class LatencyPipe:
             self._timer.cancel()
 
     def _hold(self, item: bytes | Finish) -> None:
-        self._held.append((self._loop.time() + self._way.delay_ms / 1_000, item))
+        way, enters_s = self._way, self._loop.time()
+        if way.bytes_per_s is not None:
+            size = 0 if isinstance(item, Finish) else len(item)
+            enters_s = max(enters_s, self._free_at_s) + size / way.bytes_per_s
+            self._free_at_s = enters_s
+        delay_ms = way.delay_ms + way.jitter_ms * random.random()
+        self._held.append((enters_s + delay_ms / 1_000, item))
         self._turn()
 
     def _turn(self) -> None:

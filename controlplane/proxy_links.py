@@ -36,13 +36,21 @@ class Rule:
     from_region: str | None = None
     to_region: str | None = None
     link_id: str | None = None
+    forward: bool | None = None
+    """True: only what is sent by the one who connected; False: only what is sent back."""
     cut: bool = False
     """Hold everything back until the rule is gone."""
     extra_ms: float = 0.0
     """Delay what arrives by so much more."""
+    jitter_ms: float = 0.0
+    """And by up to so much more, drawn for each piece of data."""
+    bytes_per_s: float | None = None
+    """Let no more through than this, on each connection."""
 
     def __post_init__(self) -> None:
         assert self.extra_ms >= 0, self.extra_ms
+        assert self.jitter_ms >= 0, self.jitter_ms
+        assert self.bytes_per_s is None or self.bytes_per_s > 0, self.bytes_per_s
 
     def touches(self, link: Link, from_region: str, to_region: str) -> bool:
         """Say whether it holds for bytes of this link that travel so."""
@@ -58,9 +66,18 @@ def way_under(rules: Iterable[Rule], link: Link, *, forward: bool) -> Way:
     origin, destination = link.from_region, link.to_region
     if not forward:
         origin, destination = destination, origin
-    touching = [rule for rule in rules if rule.touches(link, origin, destination)]
-    delay_ms = link.delay_ms + sum(rule.extra_ms for rule in touching)
-    return Way(delay_ms, cut=any(rule.cut for rule in touching))
+    touching = [
+        rule
+        for rule in rules
+        if rule.forward in (None, forward) and rule.touches(link, origin, destination)
+    ]
+    narrow = [rule.bytes_per_s for rule in touching if rule.bytes_per_s is not None]
+    return Way(
+        link.delay_ms + sum(rule.extra_ms for rule in touching),
+        cut=any(rule.cut for rule in touching),
+        jitter_ms=sum(rule.jitter_ms for rule in touching),
+        bytes_per_s=min(narrow, default=None),
+    )
 
 
 def links_of(topology: Topology, scale: float = 1.0) -> list[Link]:
