@@ -14,8 +14,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
@@ -32,6 +32,18 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """In what a child runs: a command that turns into it, variables beside those of its parent."""
+
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+NOWHERE_ELSE = Surroundings()
+"""This machine as it is."""
+
+
 class ChildProcess:
     """One child, started at most once at a time, any number of times one after the other.
 
@@ -44,15 +56,15 @@ class ChildProcess:
         argv: Sequence[str],
         directory: Path,
         *,
-        environment: Mapping[str, str] | None = None,
+        within: Surroundings = NOWHERE_ELSE,
         dies_with_parent: bool = True,
     ) -> None:
         self.name = name
         self.directory = directory
         self.log_path = directory / f"{name}.log"
         self.pid_path = directory / f"{name}.pid"
-        self._argv = tuple(argv)
-        self._environment = environment
+        self._argv = (*within.command, *argv)
+        self._environment = {**os.environ, **dict(within.environment)}
         self._dies_with_parent = dies_with_parent
         self._process: asyncio.subprocess.Process | None = None
         self._log_start = 0

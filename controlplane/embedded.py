@@ -52,11 +52,15 @@ class StoreProcess:
         self.spec = spec
         self.wanted = False
         """Whether it is meant to run; `kill` leaves that as it is, `stop` does not."""
+        self.may_rise = asyncio.Event()
+        """Cleared, it stays down once it has died, until this is set again."""
+        self.may_rise.set()
         self._config_path = spec.directory / "store.conf"
         self._child = ChildProcess(
             "store",
             [str(spec.binary), str(self._config_path)],
             spec.directory,
+            within=spec.within,
             dies_with_parent=dies_with_parent,
         )
 
@@ -104,6 +108,10 @@ class StoreProcess:
         """Let a frozen store go on where it stood."""
         self._child.signal(signal.SIGCONT)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        self._child.signal(number)
+
     async def wait(self) -> int:
         """Wait until its process has ended; give the exit status, negative for a signal."""
         return await self._child.wait()
@@ -114,7 +122,7 @@ class StoreProcess:
 
     async def _until_ready(self, ready_ms_max: int) -> None:
         give_up = time.monotonic() + ready_ms_max / 1_000
-        while not await _serves(self.spec.port, self._child.pid):
+        while not await _serves(self.spec.host, self.spec.port, self._child.pid):
             if not self._child.running:
                 raise self._failed(f"ended with status {self._child.exit_status}")
             if time.monotonic() > give_up:
@@ -167,6 +175,7 @@ async def keep_running(store: StoreProcess, report: Callable[[StoreNews], None])
             draw=random.random(),
         )
         await asyncio.sleep(wait_ms / 1_000)
+        await store.may_rise.wait()
         if store.wanted:
             report(await _restarted(store))
 
@@ -179,11 +188,11 @@ async def _restarted(store: StoreProcess) -> StoreNews:
     return StoreNews(store.spec.id, StoreFate.RESTARTED, f"pid {store.pid}")
 
 
-async def _serves(port: int, pid: int | None) -> bool:
-    """Say whether the process `pid` answers on this port and has loaded its data."""
+async def _serves(host: str, port: int, pid: int | None) -> bool:
+    """Say whether the process `pid` answers there and has loaded its data."""
     try:
         async with asyncio.timeout(_PROBE_S_MAX):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(b"INFO server\r\nPING\r\n")
                 size = (await reader.readline()).removeprefix(b"$")

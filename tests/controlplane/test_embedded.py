@@ -209,6 +209,24 @@ async def test_a_store_that_dies_is_started_again_until_it_is_stopped(
     assert len(news) == 2
 
 
+async def test_a_store_that_is_held_stays_down_until_it_is_let_go(make_store: MakeStore) -> None:
+    store = make_store()
+    await store.start()
+    news: list[StoreNews] = []
+    keeper = asyncio.create_task(keep_running(store, news.append))
+    store.may_rise.clear()
+    await store.kill()
+    await until(lambda: len(news) == 1)
+    await until(lambda: len(store.may_rise._waiters) == 1)  # its keeper has come so far
+    assert not store.running
+    assert [item.fate for item in news] == [StoreFate.DIED]
+    store.may_rise.set()
+    await until(lambda: len(news) == 2)
+    assert news[1].fate is StoreFate.RESTARTED
+    await store.stop()
+    await asyncio.wait_for(keeper, 5)
+
+
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path

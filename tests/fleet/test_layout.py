@@ -109,3 +109,14 @@ def test_nodes_can_read_their_settings_and_dial_through_the_proxy(tmp_path: Path
     assert settings.dial == {there.address: "127.0.0.1:12345"}
     assert (settings.first_shards.count, settings.first_shards.survival) == (5, Survival.ZONE)
     assert load_settings(directory.settings_path("us-east-1-n1")).dial == {}
+
+
+def test_a_node_prefers_ways_of_its_own_to_those_of_its_region(tmp_path: Path) -> None:
+    directory = FleetDirectory(tmp_path / "fleet")
+    topology, options = lay_out(None, 0), FleetOptions(5, Survival.ZONE)
+    directory.make(topology, options)
+    here, there = topology.nodes[0], topology.stores_in("us-east-1")[0]
+    ports = {f"{here.region}>{there.id}": 12345, f"{here.id}>{there.id}": 12346}
+    write_settings(directory, topology, options, ports)
+    settings = load_settings(directory.settings_path(here.id))
+    assert settings.dial == {there.address: "127.0.0.1:12346"}
