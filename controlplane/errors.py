@@ -105,6 +105,20 @@ class FleetNotRunning(ControlplaneError):
     hint = "start one with `leadplane up`, or name its directory with --dir"
 
 
+class ScenarioInvalid(ControlplaneError):
+    """A chaos scenario cannot be used; the message has a line for each field at fault."""
+
+    code = "scenario-invalid"
+    hint = "mend every line above; docs/chaos.md says what there is"
+
+
+class ChaosImpossible(ControlplaneError):
+    """A fault cannot be done on this machine, or on this kind of fleet; the message says why."""
+
+    code = "chaos-impossible"
+    hint = "leave that scenario out here, or run it where it can be done"
+
+
 def first_cause(error: BaseException) -> BaseException:
     """Give the first real failure inside a group of failures; any other is its own cause."""
     while isinstance(error, BaseExceptionGroup):

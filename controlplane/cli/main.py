@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),
     "kv": ("controlplane.cli.kv:kv", "Put, get, delete and scan keys."),
     "bench": ("controlplane.cli.bench:bench", "Measure, with the peer beside us."),
+    "chaos": ("controlplane.cli.chaos:chaos", "Break a real fleet, and judge what came of it."),
     "simulate": ("controlplane.cli.simulate:simulate", "Fleets in virtual time, with faults."),
     "check-config": ("controlplane.cli.check_config:check_config", "Check a topology document."),
 }

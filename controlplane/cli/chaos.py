@@ -1,0 +1,130 @@
+"""`leadplane chaos`: break a real fleet on purpose, under load, and have what came of it judged."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from controlplane.cli.connection import CommandFailed
+
+if TYPE_CHECKING:
+    from controlplane.chaos.runner import MakeFleet, Run
+    from controlplane.chaos.scenario import Scenario
+
+ALL = "all"
+REPORTS = Path("chaos-reports")
+
+
+@click.group("chaos")
+def chaos() -> None:
+    """Kill, freeze, cut off and fill up parts of a real fleet, and check what clients saw."""
+
+
+@chaos.command("list")
+def list_scenarios() -> None:
+    """The scenarios that come along, and what each shows."""
+    from controlplane.chaos.local_fleet import why_not
+    from controlplane.chaos.scenario_file import shipped
+
+    scenarios = list(shipped())
+    width = max(len(scenario.name) for scenario in scenarios)
+    for scenario in scenarios:
+        reason = why_not(scenario)
+        cannot = f" (not here: {reason})" if reason else ""
+        click.echo(f"{scenario.name.ljust(width)}  {scenario.shows}{cannot}")
+
+
+@chaos.command("run")
+@click.argument("names", nargs=-1, required=True, metavar="SCENARIO ...")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=REPORTS,
+    show_default=True,
+    help="Where reports go, each into a folder of its scenario's name.",
+)
+@click.option("--seed", help="Repeats what the clients of a run drew, though not their timing.")
+@click.option(
+    "--compose",
+    metavar="PROJECT",
+    help="Break the containers of this compose project instead, through the Docker Engine.",
+)
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write FILE.md and FILE.json about all runs together.",
+)
+def run(
+    names: tuple[str, ...], report: Path, seed: str | None, compose: str | None, record: Path | None
+) -> None:
+    """Run each SCENARIO, by name or from a file, on a fleet of its own; `all` are all that can be.
+
+    With --compose the fleet is a deployment that LEADPLANE_URL leads to, and goes on afterwards.
+    The exit status is 1 when a verdict does not hold: something was not as promised, or the run
+    proved nothing.
+    """
+    from controlplane.chaos.report import write_report
+    from controlplane.chaos.results import record_runs
+    from controlplane.chaos.runner import run_scenario
+
+    scenarios, left_out = _wanted(names)
+    make_fleet = _fleet_maker(compose)
+    runs = []
+    for scenario in scenarios:
+        done = asyncio.run(run_scenario(scenario, make_fleet, _tell, seed))
+        _show(done, write_report(done, report / scenario.name))
+        runs.append(done)
+    if record is not None:
+        command = f"leadplane chaos run {' '.join(names)}"
+        click.echo(f"recorded in {record_runs(runs, left_out, command, record)}", err=True)
+    if not all(done.holds for done in runs):
+        sys.exit(1)
+
+
+def _wanted(names: tuple[str, ...]) -> tuple[list[Scenario], dict[str, str]]:
+    """The scenarios to run; of `all`, those that cannot be run here are left out, and why."""
+    from controlplane.chaos.local_fleet import why_not
+    from controlplane.chaos.scenario_file import load_scenario, shipped
+
+    if ALL not in names:
+        return [load_scenario(name) for name in names], {}
+    scenarios = list(shipped())
+    left_out = {s.name: reason for s in scenarios if (reason := why_not(s))}
+    for name, reason in left_out.items():
+        click.echo(f"{name} is left out: {reason}", err=True)
+    return [s for s in scenarios if s.name not in left_out], left_out
+
+
+def _fleet_maker(compose: str | None) -> MakeFleet:
+    if compose is None:
+        from controlplane.chaos.local_fleet import local_fleet
+
+        return local_fleet
+    try:
+        from controlplane.chaos.docker_fleet import compose_fleet
+    except ModuleNotFoundError as missing:
+        raise CommandFailed(
+            f"the Python package {missing.name!r} is not installed",
+            hint="install leadplane[docker]",
+        ) from missing
+    from controlplane.cli.connection import fleet_access
+
+    status = fleet_access().get("/v1/status")
+    return compose_fleet(compose, status)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _show(done: Run, page: Path) -> None:
+    for verdict in done.verdicts:
+        mark = click.style(" ok ", fg="green", bold=True)
+        if not verdict.holds:
+            mark = click.style(" NO ", fg="red", bold=True)
+        click.echo(f"{mark} {verdict.name}: {verdict.told}")
+    click.echo(f"     {page}")
