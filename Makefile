@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz format models prove mutants bench pin clean
+.PHONY: help install demo test check fuzz format models prove mutants chaos bench pin clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ prove: install ## a slice of the campaign of simulation (MINUTES=60 at most); le
 
 mutants: install ## take every rule away once, in a copy, and keep what noticed; a quarter of an hour
 	@$(BIN)/python -m tests.rules.score
+
+chaos: install ## break real fleets in every way there is, and record it: a quarter of an hour
+	@$(BIN)/leadplane chaos run all --record docs/results/step-2-chaos
 
 bench: install ## measure, with the peer beside us in the same run
 	@$(BIN)/leadplane bench

@@ -26,7 +26,7 @@ def wipe(store: Path) -> str:
 def cut_short(store: Path) -> str:
     """End the file within a command; say what was done."""
     path, content = _newest(store)
-    ends = [end for end in _ends(content) if end <= len(content) * KEPT_SHARE]
+    ends = [end for end in ends_in(content) if end <= len(content) * KEPT_SHARE]
     at = (ends[-1] if ends else 0) + 3
     path.write_bytes(content[:at])
     return f"{path.name} was cut from {len(content):,} to {at:,} bytes, within a command"
@@ -35,7 +35,7 @@ def cut_short(store: Path) -> str:
 def roll_back(store: Path) -> str:
     """End the file early, between two commands; say what was done."""
     path, content = _newest(store)
-    ends = [end for end in _ends(content) if end <= len(content) * KEPT_SHARE]
+    ends = [end for end in ends_in(content) if end <= len(content) * KEPT_SHARE]
     at = ends[-1] if ends else 0
     path.write_bytes(content[:at])
     return f"{path.name} was cut from {len(content):,} to {at:,} bytes, between two commands"
@@ -46,7 +46,7 @@ def _newest(store: Path) -> tuple[Path, bytes]:
     return path, path.read_bytes()
 
 
-def _ends(content: bytes) -> Iterator[int]:
+def ends_in(content: bytes) -> Iterator[int]:
     """Where the file could end without ending within anything."""
     at, within = 0, False
     while at < len(content):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import docker
@@ -34,8 +35,9 @@ class DockerFleet:
 
     def __init__(self, client: DockerClient, project: str, status: Mapping[str, Any]) -> None:
         """`status` is `/v1/status` of any node. Raises ChaosImpossible for a site without one."""
-        self._client = client
         self._project = project
+        platform = client.version().get("Platform") or {}
+        self._engine = platform.get("Name") or "Docker Engine"
         self._held: set[str] = set()
         nodes = [Site(n["node"], Kind.NODE, n["region"], "") for n in status["nodes"]]
         stores = [Site(s["store"], Kind.STORE, s["region"], s["zone"]) for s in status["stores"]]
@@ -46,9 +48,7 @@ class DockerFleet:
 
     def says_of_itself(self) -> str:
         """What the fleet is, and what the Engine calls itself: a stub says that it is one."""
-        version = self._client.version()
-        name = (version.get("Platform") or {}).get("Name") or "Docker Engine"
-        return f"containers of the compose project {self._project}, by {name}"
+        return f"containers of the compose project {self._project}, by {self._engine}"
 
     async def stop(self, site: str) -> None:
         """Pause a container."""
@@ -106,14 +106,14 @@ class _Networks:
         networks = list(container.attrs["NetworkSettings"]["Networks"])
         self._away[name] = (site, networks)
         for network in networks:
-            await asyncio.to_thread(self._network(network).disconnect, container)
+            await asyncio.to_thread(self._take_off, network, container)
 
-    async def mend(self, name: str, *, loses: bool) -> None:
+    async def mend(self, name: str, *, loses: bool) -> str:
         """Put it back, under the name that others know it by."""
         site, networks = self._away.pop(name)
         for network in networks:
-            connect = self._network(network).connect
-            await asyncio.to_thread(connect, self._containers[site], aliases=[site])
+            await asyncio.to_thread(self._put_back, network, site)
+        return f"{site} was off {len(networks)} networks"
 
     async def hamper(self, name: str, sites: Collection[str], how: Hindrance) -> None:
         """Not through the Engine."""
@@ -126,8 +126,11 @@ class _Networks:
         """Not through the Engine."""
         raise _not_through_it("break single connections")
 
-    def _network(self, name: str) -> Any:
-        return self._client.networks.get(name)
+    def _take_off(self, network: str, container: Any) -> None:
+        self._client.networks.get(network).disconnect(container)
+
+    def _put_back(self, network: str, site: str) -> None:
+        self._client.networks.get(network).connect(self._containers[site], aliases=[site])
 
 
 def compose_fleet(
@@ -140,7 +143,8 @@ def compose_fleet(
 
     @asynccontextmanager
     async def make(_: Scenario) -> AsyncIterator[DockerFleet]:
-        client = docker.DockerClient(base_url) if base_url else docker.from_env()
+        connect = partial(DockerClient, base_url) if base_url else docker.from_env
+        client = await asyncio.to_thread(connect)
         try:
             yield await asyncio.to_thread(DockerFleet, client, project, status)
         finally:

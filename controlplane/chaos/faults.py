@@ -65,7 +65,7 @@ class Timeline:
             struck.began_ms = self._clock.now_ms()
             async with asyncio.TaskGroup() as tasks:
                 over = asyncio.Event()
-                tasks.create_task(_look_for(struck, signs, before, over))
+                tasks.create_task(watch_signs(struck, signs, before, over))
                 try:
                     await self._do(name, fault, struck)
                 finally:
@@ -111,7 +111,7 @@ class Timeline:
                 try:
                     await asyncio.sleep(fault.for_s)
                 finally:
-                    await fleet.ways.mend(name, loses=fault.ends == "lost")
+                    struck.notes.append(await fleet.ways.mend(name, loses=fault.ends == "lost"))
             case Hamper():
                 how = Hindrance(fault.delay_ms, fault.jitter_ms, fault.bytes_per_s)
                 await fleet.ways.hamper(name, targets, how)
@@ -190,7 +190,7 @@ def pairs_of(fault: Cut, away: Sequence[str], fleet: FleetOnTrial) -> frozenset[
 
 def said(fault: Fault) -> str:
     """A fault in a few words."""
-    fields = fault.model_dump(exclude_defaults=True, exclude={"do", "at_s"})
+    fields = fault.model_dump(exclude_unset=True, exclude={"do", "at_s"})
     about = ", ".join(f"{name} {value}" for name, value in fields.items())
     return f"{fault.do} {about}"
 
@@ -227,7 +227,7 @@ async def _during(
             await end(site)
 
 
-async def _look_for(
+async def watch_signs(
     struck: Struck, signs: Sequence[Sign], before: Sequence[Any], over: asyncio.Event
 ) -> None:
     """Read the counters until each has shown the fault, at the latest some time after its end."""

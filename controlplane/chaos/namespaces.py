@@ -90,8 +90,6 @@ class Namespaces:
         """Addresses and namespaces, by site."""
         self._addresses = addresses
         self._spaces = spaces
-        self.dropped: dict[str, int] = {}
-        """How many packets each cut that has ended has dropped, by its name."""
 
     def placed(self, topology: Topology) -> Topology:
         """The same topology at these addresses."""
@@ -120,11 +118,12 @@ class Namespaces:
         lines = [f"table ip {name} {{", "chain forward {", chain, *rules, "}", "}"]
         await asyncio.to_thread(_run, "nft", "-f", "-", said="\n".join(lines))
 
-    async def mend(self, name: str, *, loses: bool) -> None:
+    async def mend(self, name: str, *, loses: bool) -> str:
         """Let packets pass. What was lost is sent again by the kernels, unless it is too late."""
         table = await asyncio.to_thread(_run, "nft", "list", "table", "ip", name)
-        self.dropped[name] = sum(int(n) for n in re.findall(r"counter packets (\d+)", table))
         await asyncio.to_thread(_run, "nft", "delete", "table", "ip", name)
+        dropped = sum(int(n) for n in re.findall(r"counter packets (\d+)", table))
+        return f"{dropped:,} packets were dropped by nftables"
 
     async def hamper(self, name: str, sites: Collection[str], how: Hindrance) -> None:
         """Not here: the proxy does that."""

@@ -16,13 +16,15 @@ from controlplane.chaos.timeline_svg import draw
 from controlplane.requests import Read, Refused, Write
 from controlplane.simulator.checkers.history import Operation
 
+DATA_NAME = "report.json"
+
 
 def write_report(run: Run, folder: Path) -> Path:
     """Write the three files of a run; give the one to read."""
     folder.mkdir(parents=True, exist_ok=True)
     document = document_of(run)
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-    (folder / "report.json").write_bytes(data)
+    (folder / DATA_NAME).write_bytes(data)
     (folder / "timeline.svg").write_text(draw(run), encoding="utf-8")
     page = folder / "report.md"
     page.write_text(page_of(run), encoding="utf-8")
@@ -40,7 +42,7 @@ def document_of(run: Run) -> dict[str, Any]:
         "holds": run.holds,
         "verdicts": [asdict(verdict) for verdict in run.verdicts],
         "operations": dict(sorted(counted(seen.history).items())),
-        "faults": [asdict(struck) for struck in seen.struck],
+        "faults": [{**asdict(struck), "was_seen": struck.was_seen} for struck in seen.struck],
         "failovers": [asdict(failover) for failover in seen.failovers],
         "without_leader": asdict(without_leader(run)),
         "whole_after_ms": seen.whole_after_ms,

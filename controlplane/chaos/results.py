@@ -1,83 +1,74 @@
-"""Many runs on one page: which held, how much was checked, how long shards had no leader."""
+"""Many runs on one page: which held, how much was checked, how long shards had no leader.
+
+The page is made of the reports in a folder, so scenarios can be run one at a time; reports of
+another commit than the present one are no part of it.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
+from controlplane.bench.machine_facts import commit
 from controlplane.bench.report import path_title
 from controlplane.bench.spread import spread
-from controlplane.chaos.report import document_of, without_leader
-from controlplane.chaos.runner import Run
-from controlplane.chaos.verdicts import succeeded
+from controlplane.chaos.report import DATA_NAME
+
+Report: TypeAlias = Mapping[str, Any]
 
 TITLES = (
     "| scenario | as promised | operations | faults seen | whole again after | failovers "
     "| without leader p50 | p99 | worst |"
 )
+NEAR_MS = 1_000
+"""A failover belongs to faults that lasted until so long before it began."""
 
 
-def record_runs(runs: Sequence[Run], left_out: dict[str, str], command: str, path: Path) -> Path:
-    """Write FILE.md and FILE.json; give the page."""
+def record_reports(folder: Path, left_out: Mapping[str, str], path: Path) -> Path:
+    """Write FILE.md and FILE.json about the reports of this commit in a folder; give the page."""
+    reports = [r for r in _reports(folder) if r["machine"]["commit"] == commit()]
     page, data = path.with_suffix(".md"), path.with_suffix(".json")
     page.parent.mkdir(parents=True, exist_ok=True)
-    document = {
-        "command": command,
-        "left_out": left_out,
-        "runs": [_without_machine(run) for run in runs],
-        "machine": asdict(runs[0].machine) if runs else None,
-    }
+    document = {"left_out": dict(left_out), "runs": reports}
     data.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
-    page.write_text(_page(runs, left_out, command, data.name), encoding="utf-8")
+    page.write_text(_page(reports, left_out, data.name), encoding="utf-8")
     return page
 
 
-def _without_machine(run: Run) -> dict[str, Any]:
-    return {name: part for name, part in document_of(run).items() if name != "machine"}
+def _reports(folder: Path) -> list[Report]:
+    return [orjson.loads(path.read_bytes()) for path in sorted(folder.glob(f"*/{DATA_NAME}"))]
 
 
-def _page(runs: Sequence[Run], left_out: dict[str, str], command: str, data_name: str) -> str:
-    lines = [f"# {path_title(data_name)}", ""]
-    if runs:
-        machine = runs[0].machine
-        lines += [
-            f"`{command}` at commit {machine.commit}, {machine.at}.",
-            "",
-            f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB;",
-            f"Linux {machine.kernel}, {machine.filesystem}, Python {machine.python};",
-            f"a small fdatasync takes {machine.fsync_p50_ms} ms.",
-            "Clients, nodes and stores share these cores.",
-            "",
-        ]
-    held = sum(run.holds for run in runs)
-    checked = sum(sum(map(succeeded, run.seen.history)) for run in runs)
-    faults = sum(len(run.seen.struck) for run in runs)
+def _page(reports: Sequence[Report], left_out: Mapping[str, str], data_name: str) -> str:
+    lines = [f"# {path_title(data_name)}", "", *_about(reports)]
+    held = sum(report["holds"] for report in reports)
+    faults = sum(len(report["faults"]) for report in reports)
     lines += [
-        f"{held} of {len(runs)} scenarios held every verdict: {checked:,} operations succeeded",
-        f"and were checked, {faults} faults struck.",
+        f"{held} of {len(reports)} scenarios held every verdict:",
+        f"{sum(map(_succeeded, reports)):,} operations succeeded and were checked,",
+        f"{faults} faults struck.",
         "",
         TITLES,
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
-        *map(_row, runs),
+        *map(_row, reports),
         "",
-        "## Time without a leader, by the fault that struck before",
+        "## Time without a leader, by the faults around it",
         "",
         "From the last write that the old epoch acknowledged to the first of the new one, as",
-        "clients saw it. The lease of each scenario is in the data.",
+        "clients saw it. The lease of each scenario is in the data; most have 2 s.",
         "",
-        "| fault | failovers | p50 | p99 | worst |",
+        "| faults | failovers | p50 | p99 | worst |",
         "|---|--:|--:|--:|--:|",
-        *_by_kind(runs),
+        *_by_kind(reports),
     ]
-    wrong = [(run, v) for run in runs for v in run.verdicts if not v.holds]
+    wrong = [(r, v) for r in reports for v in r["verdicts"] if not v["holds"]]
     if wrong:
         lines += ["", "## Not as promised", ""]
-        lines += [f"* {run.scenario.name}: {v.name}: {v.told}" for run, v in wrong]
+        lines += [f"* {r['scenario']['name']}: {v['name']}: {v['told']}" for r, v in wrong]
     if left_out:
         lines += ["", "## Left out", ""]
         lines += [f"* {name}: {why}" for name, why in left_out.items()]
@@ -85,31 +76,60 @@ def _page(runs: Sequence[Run], left_out: dict[str, str], command: str, data_name
     return "\n".join(lines)
 
 
-def _row(run: Run) -> str:
-    summary, seen = without_leader(run), run.seen
-    operations = sum(map(succeeded, seen.history))
-    faults = f"{sum(s.was_seen for s in seen.struck)} of {len(seen.struck)}"
-    whole = "not" if seen.whole_after_ms is None else f"{seen.whole_after_ms / 1_000:.1f} s"
+def _about(reports: Sequence[Report]) -> list[str]:
+    if not reports:
+        return ["Nothing was run at this commit.", ""]
+    machine = reports[-1]["machine"]
+    return [
+        "`leadplane chaos run`, the scenarios below, each on a fleet of its own, at commit",
+        f"{machine['commit']}, until {max(report['machine']['at'] for report in reports)}.",
+        "",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB;",
+        f"Linux {machine['kernel']}, {machine['filesystem']}, Python {machine['python']};",
+        f"a small fdatasync takes {machine['fsync_p50_ms']} ms.",
+        "Clients, nodes and stores share these cores.",
+        "",
+    ]
+
+
+def _succeeded(report: Report) -> int:
+    return sum(n for what, n in report["operations"].items() if what.endswith(": ok"))
+
+
+def _row(report: Report) -> str:
+    summary, took_ms = report["without_leader"], report["whole_after_ms"]
+    faults = f"{sum(f['was_seen'] for f in report['faults'])} of {len(report['faults'])}"
     times = ["", "", ""]
-    if summary.count:
-        times = [f"{t:,.0f} ms" for t in (summary.p50_ms, summary.p99_ms, summary.max_ms)]
-    cells = [run.scenario.name, "yes" if run.holds else "**NO**", f"{operations:,}", faults, whole]
-    return f"| {' | '.join([*cells, str(summary.count), *times])} |"
+    if summary["count"]:
+        times = [f"{summary[which]:,.0f} ms" for which in ("p50_ms", "p99_ms", "max_ms")]
+    cells = [
+        report["scenario"]["name"],
+        "yes" if report["holds"] else "**NO**",
+        f"{_succeeded(report):,}",
+        faults,
+        "not" if took_ms is None else f"{took_ms / 1_000:.1f} s",
+        str(summary["count"]),
+    ]
+    return f"| {' | '.join([*cells, *times])} |"
 
 
-def _by_kind(runs: Sequence[Run]) -> list[str]:
+def _by_kind(reports: Sequence[Report]) -> list[str]:
     times: dict[str, list[float]] = defaultdict(list)
-    for run in runs:
-        for failover in run.seen.failovers:
-            began_ms = failover.at_ms - failover.without_leader_ms
-            before = [s for s in run.seen.struck if s.began_ms <= failover.at_ms]
-            kinds = {s.kind for s in before if (s.ended_ms or 0) >= began_ms - 1_000}
-            times[" and ".join(sorted(kinds)) or "none"].append(failover.without_leader_ms)
+    for report in reports:
+        for failover in report["failovers"]:
+            began_ms = failover["at_ms"] - failover["without_leader_ms"]
+            around = {
+                fault["kind"]
+                for fault in report["faults"]
+                if fault["began_ms"] <= failover["at_ms"]
+                and fault["ended_ms"] >= began_ms - NEAR_MS
+            }
+            times[" and ".join(sorted(around)) or "none"].append(failover["without_leader_ms"])
     rows = []
-    for kind in sorted(times):
-        summary = spread(times[kind])
+    for kinds in sorted(times):
+        summary = spread(times[kinds])
         rows.append(
-            f"| {kind} | {summary.count} | {summary.p50_ms:,.0f} ms | {summary.p99_ms:,.0f} ms | "
-            f"{summary.max_ms:,.0f} ms |"
+            f"| {kinds} | {summary.count} | {summary.p50_ms:,.0f} ms | {summary.p99_ms:,.0f} ms "
+            f"| {summary.max_ms:,.0f} ms |"
         )
     return rows

@@ -31,7 +31,7 @@ class _Drawing:
     """Elements of a picture whose x axis is time."""
 
     def __init__(self, until_ms: int) -> None:
-        self.until_ms = max(until_ms, 1)
+        self.until_ms = (until_ms // BIN_MS + 1) * BIN_MS
         self._parts: list[str] = []
 
     def x(self, at_ms: float) -> float:

@@ -35,8 +35,10 @@ class Ways(Protocol):
 
     async def cut(self, name: str, pairs: Pairs) -> None: ...
 
-    async def mend(self, name: str, *, loses: bool) -> None:
-        """End a cut; `loses`: what was sent meanwhile never arrives, and connections break."""
+    async def mend(self, name: str, *, loses: bool) -> str:
+        """End a cut, and say what it did. `loses`: what was sent meanwhile never arrives, and
+        connections break.
+        """
 
     async def hamper(self, name: str, sites: Collection[str], how: Hindrance) -> None: ...
 
@@ -88,12 +90,14 @@ class ProxiedWays:
                 if pair in pairs:
                     self._impose(name, Rule(link_id=link, forward=forward, cut=True))
 
-    async def mend(self, name: str, *, loses: bool) -> None:
+    async def mend(self, name: str, *, loses: bool) -> str:
         """Let it go on, late; or break off the connections, and lose it."""
+        ways = len(self._rules.get(name, ()))
         if loses:
             for link in {link for _, link in self._rules.get(name, ())}:
                 self._proxy.reset(Rule(link_id=link))
         self._lift(name)
+        return f"{ways} ways were cut in the proxy"
 
     async def hamper(self, name: str, sites: Collection[str], how: Hindrance) -> None:
         """Make the ways of these sites longer, uneven, narrow."""
@@ -136,8 +140,9 @@ class PlainWays:
         """Impossible."""
         raise _nothing_between()
 
-    async def mend(self, name: str, *, loses: bool) -> None:
+    async def mend(self, name: str, *, loses: bool) -> str:
         """Nothing was cut."""
+        return ""
 
     async def hamper(self, name: str, sites: Collection[str], how: Hindrance) -> None:
         """Impossible."""

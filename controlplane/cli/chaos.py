@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +55,7 @@ def list_scenarios() -> None:
 @click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write FILE.md and FILE.json about all runs together.",
+    help="Also write FILE.md and FILE.json about all reports of this commit.",
 )
 def run(
     names: tuple[str, ...], report: Path, seed: str | None, compose: str | None, record: Path | None
@@ -67,21 +66,22 @@ def run(
     The exit status is 1 when a verdict does not hold: something was not as promised, or the run
     proved nothing.
     """
+    import asyncio
+
     from controlplane.chaos.report import write_report
-    from controlplane.chaos.results import record_runs
+    from controlplane.chaos.results import record_reports
     from controlplane.chaos.runner import run_scenario
 
     scenarios, left_out = _wanted(names)
     make_fleet = _fleet_maker(compose)
-    runs = []
+    holds = True
     for scenario in scenarios:
         done = asyncio.run(run_scenario(scenario, make_fleet, _tell, seed))
         _show(done, write_report(done, report / scenario.name))
-        runs.append(done)
+        holds = holds and done.holds
     if record is not None:
-        command = f"leadplane chaos run {' '.join(names)}"
-        click.echo(f"recorded in {record_runs(runs, left_out, command, record)}", err=True)
-    if not all(done.holds for done in runs):
+        click.echo(f"recorded in {record_reports(report, left_out, record)}", err=True)
+    if not holds:
         sys.exit(1)
 
 
