@@ -1,8 +1,9 @@
 """Clients under chaos: they write and read at random through any node, and remember all they saw.
 
 Each client has one request under way. A write is sent again, under its own idempotency key and to
-another node, until its outcome is known or its attempts are used up. A client keeps the position
-that it got last and shows it with the reads of its session. Nobody judges here.
+another node, until its outcome is known or its attempts are used up. A node that gave no answer is
+left alone for a moment. A client keeps the position that it got last and shows it with the reads of
+its session. Nobody judges here.
 
 Times are milliseconds of one monotonic clock since the load began. The moment at which a node took
 its answer cannot be seen from outside, so `decided_ms` is the one that errs on the side of the
@@ -35,10 +36,12 @@ from controlplane.requests import (
 )
 from controlplane.simulator.checkers.history import Operation
 
-ANSWER_MS_MAX = 3_000
+ANSWER_MS_MAX = 1_500
 CONNECT_MS_MAX = 500
 ATTEMPTS_MAX = 3
 AGAIN_S = 0.02
+AVOIDED_MS = 2_000
+"""How long a node is left alone that gave no answer."""
 CONDITIONAL_SHARE = 0.15
 STALENESS_MS = (200, 1_000, 10_000)
 READS = ("strong", "quorum", "bounded", "session", "any")
@@ -81,6 +84,7 @@ class ChaosClient:
         self._number = 0
         self._position = ""
         self._versions: dict[str, int] = {}
+        self._silent_ms: dict[str, int] = {}
 
     async def work(self, load: Load, stop: asyncio.Event) -> None:
         """Do one thing after the other until told to stop."""
@@ -149,9 +153,23 @@ class ChaosClient:
             await asyncio.sleep(AGAIN_S)
         return outcome
 
+    async def write_once(self, shard: str, key: str) -> None:
+        """Put a key of its own, in one attempt, besides whatever else is under way."""
+        self._number += 1
+        op_id = f"{self._name}-{self._number}"
+        put = Put("", key, op_id.encode())
+        operation = self._begin(Write(shard, (put,), (), op_id))
+        headers = {"Idempotency-Key": op_id}
+        answer = await self._ask(operation.node, "PUT", key_path(key), headers, put.value)
+        self._end(operation, write_answer(answer) if isinstance(answer, PeerReply) else answer)
+
     def _begin(self, request: Read | Write) -> Operation:
-        node = self._chance.choice(self._nodes)
-        operation = Operation(self._name, node, request, self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        awake = [
+            n for n in self._nodes if self._silent_ms.get(n, -AVOIDED_MS) + AVOIDED_MS <= now_ms
+        ]
+        node = self._chance.choice(awake or self._nodes)
+        operation = Operation(self._name, node, request, now_ms)
         self.history.append(operation)
         return operation
 
@@ -176,8 +194,10 @@ class ChaosClient:
                 timeout_ms=ANSWER_MS_MAX,
             )
         except PeerUnreachable as error:
+            self._silent_ms[node] = self._clock.now_ms()
             return Refused(Problem.NO_LEADER, str(error))
         except PeerLost:
+            self._silent_ms[node] = self._clock.now_ms()
             return None
 
 

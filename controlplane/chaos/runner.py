@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 from controlplane.bench.machine_facts import MachineFacts, machine_facts
+from controlplane.chaos.beats import Beats
 from controlplane.chaos.clients import ChaosClient, RunClock, clients_of
 from controlplane.chaos.eyes import Eyes, total
 from controlplane.chaos.faults import Timeline
@@ -97,7 +98,9 @@ class _Trial:
         rows = await eyes.rows(next(iter(eyes.urls)))
         clock = RunClock()
         clients = clients_of(scenario.load, self._http, fleet.urls, keys, clock, self._seed)
-        struck = await self._trouble(clients, reader, clock)
+        partitions = {shard: _partition(key) for key, shard in keys.items()}
+        beats = Beats(self._http, fleet.urls, partitions, clock, self._seed)
+        struck = await self._trouble(clients, beats, reader, clock)
         calm_ms = clock.now_ms()
         forgetful = [t for s in struck if s.kind == "forget" for t in s.targets]
         others = dict.fromkeys(forgetful, scenario.expect.store_after)
@@ -111,9 +114,10 @@ class _Trial:
         if reader is not None:
             await reader.look()
         counters = await eyes.all_counters()
+        everybody = (*clients, *beats.clients, last_client)
         seen = Seen(
             scenario=scenario,
-            history=[o for client in (*clients, last_client) for o in client.history],
+            history=[o for client in everybody for o in client.history],
             struck=struck,
             logs=None if reader is None else reader.logs,
             log_findings=findings,
@@ -149,7 +153,11 @@ class _Trial:
         return LogReader(topology, groups_of(rows, shards), findings)
 
     async def _trouble(
-        self, clients: Sequence[ChaosClient], reader: LogReader | None, clock: RunClock
+        self,
+        clients: Sequence[ChaosClient],
+        beats: Beats,
+        reader: LogReader | None,
+        clock: RunClock,
     ) -> list[Struck]:
         """Load, and all faults; return when both are over."""
         scenario, stop, read_on = self._scenario, asyncio.Event(), asyncio.Event()
@@ -160,6 +168,7 @@ class _Trial:
             async with asyncio.TaskGroup() as work:
                 for client in clients:
                     work.create_task(client.work(scenario.load, stop))
+                work.create_task(beats.run(stop))
                 work.create_task(self._tell_progress(clients, timeline, stop))
                 faults = work.create_task(timeline.run(scenario.faults))
                 await asyncio.sleep(scenario.lasts_s)
@@ -184,6 +193,10 @@ class _Trial:
                 self._tell(f"  {at}: {struck.what}; {done:,} operations so far")
             told = len(timeline.struck)
             await asyncio.sleep(AGAIN_S)
+
+
+def _partition(key: str) -> str:
+    return key[1 : key.index("}")]
 
 
 async def _last_operations(client: ChaosClient, keys: list[str]) -> list[Operation]:

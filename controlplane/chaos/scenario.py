@@ -212,6 +212,15 @@ class Scenario(_Part):
                 )
         return self
 
+    def with_load(self, reads: float | None, lasts_s: float | None) -> Scenario:
+        """The same with another share of reads, or longer; None leaves it. Raises ValueError."""
+        changed = self.model_dump()
+        if reads is not None:
+            changed["load"]["reads"] = reads
+        if lasts_s is not None:
+            changed["lasts_s"] = lasts_s
+        return Scenario.model_validate(changed)
+
     @property
     def first_fault_s(self) -> float:
         """When the first fault comes."""

@@ -60,7 +60,8 @@ class Seen:
     @property
     def failovers(self) -> list[Failover]:
         """Every change of leadership while the load lasted."""
-        return failovers_of(reigns_of(self.history).values())
+        found = failovers_of(reigns_of(self.history).values())
+        return [failover for failover in found if failover.at_ms <= self.load_ended_ms]
 
 
 def judge(seen: Seen) -> list[Verdict]:

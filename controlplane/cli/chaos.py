@@ -48,6 +48,10 @@ def list_scenarios() -> None:
 )
 @click.option("--seed", help="Repeats what the clients of a run drew, though not their timing.")
 @click.option(
+    "--reads", type=click.FloatRange(0, 1), help="Another share of reads than the scenario's."
+)
+@click.option("--lasts", type=click.FloatRange(min=1), help="Seconds of load, if not as it says.")
+@click.option(
     "--compose",
     metavar="PROJECT",
     help="Break the containers of this compose project instead, through the Docker Engine.",
@@ -58,7 +62,13 @@ def list_scenarios() -> None:
     help="Also write FILE.md and FILE.json about all reports of this commit.",
 )
 def run(
-    names: tuple[str, ...], report: Path, seed: str | None, compose: str | None, record: Path | None
+    names: tuple[str, ...],
+    report: Path,
+    seed: str | None,
+    reads: float | None,
+    lasts: float | None,
+    compose: str | None,
+    record: Path | None,
 ) -> None:
     """Run each SCENARIO, by name or from a file, on a fleet of its own; `all` are all that can be.
 
@@ -75,7 +85,7 @@ def run(
     scenarios, left_out = _wanted(names)
     make_fleet = _fleet_maker(compose)
     holds = True
-    for scenario in scenarios:
+    for scenario in [each.with_load(reads, lasts) for each in scenarios]:
         done = asyncio.run(run_scenario(scenario, make_fleet, _tell, seed))
         _show(done, write_report(done, report / scenario.name))
         holds = holds and done.holds
