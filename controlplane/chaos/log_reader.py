@@ -75,7 +75,7 @@ class LogReader:
     async def _read(self, talk: Conversation, store: str, shard: str) -> bool:
         """Read on; whether that was all there is."""
         place, group = (store, shard), self._groups[shard]
-        version = next((v for name, v, _ in talk.status.groups if name == group), 0)
+        version = max((v for name, v, _ in talk.status.groups if name == group), default=0)
         since = self._checked.get(place, 0)
         result = await talk.result(["range", group, version, shard, since + 1, BYTES_MAX])
         if result[0] != Code.OK:
