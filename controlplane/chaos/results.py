@@ -21,7 +21,7 @@ from controlplane.chaos.report import DATA_NAME
 Report: TypeAlias = Mapping[str, Any]
 
 TITLES = (
-    "| scenario | as promised | operations | faults seen | whole again after | failovers "
+    "| scenario | as promised | operations | faults seen | whole, after the load | failovers "
     "| without leader p50 | p99 | worst |"
 )
 NEAR_MS = 1_000
