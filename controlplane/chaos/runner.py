@@ -103,7 +103,8 @@ class _Trial:
         struck = await self._trouble(clients, beats, reader, clock)
         calm_ms = clock.now_ms()
         forgetful = [t for s in struck if s.kind == "forget" for t in s.targets]
-        others = dict.fromkeys(forgetful, scenario.expect.store_after)
+        after = scenario.expect.store_after
+        others = dict.fromkeys(forgetful, after) if after != "up" else {}
         missing = await until_whole(
             eyes, Expectation(len(rows), others), scenario.expect.whole_within_s
         )

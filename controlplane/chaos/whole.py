@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from controlplane.chaos.eyes import Eyes
 
@@ -41,6 +42,8 @@ async def _missing(eyes: Eyes, expected: Expectation) -> str:
         wrong = {s: w for s, w in states.items() if w != expected.others.get(s, "up")}
         if wrong:
             return f"{node} sees {_listed(wrong)}"
+        if lame := _lame_groups(status, expected.others):
+            return f"{node} sees {lame}"
         rows = await eyes.rows(node)
         if dark := [row["shard"] for row in rows if row["leader"] is None]:
             return f"{node} knows no leader of {', '.join(dark[:5])}"
@@ -48,6 +51,16 @@ async def _missing(eyes: Eyes, expected: Expectation) -> str:
     if len(led) < expected.shards:
         return f"{len(led)} of {expected.shards} shards are led"
     return ""
+
+
+def _lame_groups(status: Mapping[str, Any], others: Collection[str]) -> str:
+    """Groups in which fewer stores count than could: a store that is up need not have a vote."""
+    found = []
+    for group in status["groups"]:
+        wanted = len([store for store in group["voters"] if store not in others])
+        if group["reachable"] < wanted:
+            found.append(f"{group['reachable']} of {wanted} voters of {group['group']} count")
+    return ", ".join(found)
 
 
 def _listed(states: Mapping[str, str]) -> str:
