@@ -91,8 +91,8 @@ class Change:
 
     __slots__ = (
         "_ballot", "_calls", "_copies", "_counting", "_draw", "_failures", "_given_up",
-        "_make_copying", "_next_ballot_ms", "_nonce", "_number", "_proposed", "description",
-        "incarnations", "late", "old", "why", "wish",
+        "_listened_ms", "_make_copying", "_next_ballot_ms", "_nonce", "_number", "_proposed",
+        "description", "incarnations", "late", "old", "why", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -119,6 +119,7 @@ class Change:
         self._ballot: Ballot | None = None
         self._proposed = False  # a description may be decided already
         self._next_ballot_ms = 0
+        self._listened_ms: dict[Member, int] = {}
         self._failures = 0
         self._given_up = False
         self._counting: set[Member] = set()  # members that answered as such, in this version
@@ -237,13 +238,18 @@ class Change:
             self._copies[member].advance(now_ms)
 
     def _listen(self, now_ms: int) -> None:
-        """Hear from every member concerned, now and then: also what they know of later versions."""
+        """Hear from every member concerned, now and then: also what they know of later versions.
+
+        A question that is not answered keeps nobody from asking again.
+        """
         since_ms = now_ms - self.old.ttl_ms // ROUNDS_OF_TTL
         concerned = {*members(self.old.voters), *members(self.incarnations)}
         for member in sorted(concerned):
-            if self._calls.idle(member, now_ms) and not self._calls.answered_since(
-                member, since_ms
-            ):
+            asked_ms = self._listened_ms.get(member, since_ms)
+            if asked_ms > since_ms or self._calls.answered_since(member, since_ms):
+                continue
+            if self._calls.ready(member, now_ms):
+                self._listened_ms[member] = now_ms
                 question = [ask_for_description(self.old.group)]
                 self._calls.ask(member, question, self._heard(member))
 

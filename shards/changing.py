@@ -81,10 +81,12 @@ class Changing:
             return self.install.state
         return State.WANTED if self.change is None else self.change.state
 
-    def attempt(self) -> str:
-        """A name for what is done to one store, greater than all that this change used before, and
-        used by no other: what a store has merged is counted under it."""
-        self._attempts += 1
+    def attempt(self, above: str = "") -> str:
+        """A name for what is done to one store, greater than all that this change used before and
+        than the one of another, `above`; used by no other: what a store has merged is counted
+        under it."""
+        seen = int(above.partition("/")[0]) if above else 0
+        self._attempts = max(self._attempts, seen) + 1
         number, process = self._number
         return f"{self._attempts}/{process}/{number}"
 

@@ -53,7 +53,7 @@ class Learning:
     )  # fmt: skip
 
     def __init__(
-        self, old: bytes, member: Member, attempt: Callable[[], str], calls: Calls,
+        self, old: bytes, member: Member, attempt: Callable[[str], str], calls: Calls,
         saw: Callable[[list[Any]], None], draw: Callable[[], float],
     ) -> None:  # fmt: skip
         """`old` is the description that its voters have; `attempt` names attempts, each greater
@@ -69,7 +69,7 @@ class Learning:
         self._sources = deque(m for m in members(self._old.voters) if m.store != member.store)
         self._source = self._sources[0] if self._sources else member
         self.why = "" if self._sources else f"nobody is left that {member.store} could learn from"
-        self._attempt = attempt()
+        self._attempt = attempt("")
         self._stage = Stage.ENTERING
         self._asked = False
         self._holds: Listing | None = None
@@ -109,24 +109,26 @@ class Learning:
         self._asked = False
         if reply is None:
             return
-        code = reply.results[0][0]
+        result = reply.results[0]
+        code = result[0]
         if code == Code.OK:
             self._begin_pass()
         elif code == Code.STALE:
-            self._overtaken(now_ms)
+            self._overtaken(now_ms, str(result[4]))
         else:
             self.why = f"{self._member.store} does not learn: {code}"
             self._calls.rest(self._member, now_ms)
 
-    def _overtaken(self, now_ms: int) -> None:
-        """Somebody else teaches it, or taught it: leave that one some time, then take over."""
+    def _overtaken(self, now_ms: int, by: str = "") -> None:
+        """Somebody else (the attempt `by`) teaches it, or taught it: leave that one some time, then
+        take over."""
         if self._stage is Stage.ENTERING and now_ms < self._next_ms:
             return
         ttl_ms = self._old.ttl_ms
         pause_ms = full_jitter_ms(
             self._overtakings, first_ms=2 * ttl_ms, ceiling_ms=64 * ttl_ms, draw=self._draw()
         )
-        self._attempt = self._next_attempt()
+        self._attempt = self._next_attempt(by)
         self._overtakings += 1
         self._stage = Stage.ENTERING
         self._next_ms = now_ms + pause_ms
@@ -227,7 +229,7 @@ class Learning:
         self._turn_to_next_source()
         if self._is_spoilt:
             self._is_spoilt = False
-            self._attempt = self._next_attempt()
+            self._attempt = self._next_attempt("")
             self._stage = Stage.ENTERING
         else:
             self._begin_pass()

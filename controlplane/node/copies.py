@@ -122,6 +122,8 @@ class Copies:
         position = _position(leadership.log)
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
+            if group.is_over:
+                return
             if leadership.log is not None:
                 copy.goal = leadership.log.floor.sequence
             if result is None or result[0] != Code.OK:

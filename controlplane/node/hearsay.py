@@ -59,7 +59,12 @@ class Hearsay:
             for x in self._node.lanes.values()
         ]
         differing = [[store, shard] for shard, store in self._node.digests.diverged]
-        message = {"kind": "stores", "stores": stores, "differing": differing[:STORES_MAX]}
+        message = {
+            "kind": "stores",
+            "stores": stores,
+            "differing": differing[:STORES_MAX],
+            "changing": self._node.changes.at_work,
+        }
         for peer in (peers[start:] + peers[:start])[:LISTENERS_MAX]:
             self._node.out.append(Tell(peer, message))
 

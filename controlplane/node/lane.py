@@ -138,7 +138,12 @@ class Lane:
         return True
 
     def _refusal(self, reply: Reply, asked: int) -> str:
-        """Why nothing of this reply counts; a store that went back in time never counts again."""
+        """Why nothing of this reply counts; a store that went back in time never counts again.
+
+        One that forgot is not that store any more, and counts its changes from the start.
+        """
+        if reply.code in (Code.EMPTY, Code.WRONG_INCARNATION):
+            return str(reply.code)
         if reply.opseq < self.opseq:
             self.quarantined = True
             return f"rolled back: its opseq went from {self.opseq} to {reply.opseq}"

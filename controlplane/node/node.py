@@ -279,7 +279,12 @@ class Node:
         self.fetch_from(lane.store, lane.incarnation, [command], take)
 
     def fetch_from(
-        self, store: str, incarnation: str, commands: list[list[Any]], take: TakeFetched
+        self,
+        store: str,
+        incarnation: str,
+        commands: list[list[Any]],
+        take: TakeFetched,
+        timeout_ms: int = FETCH_MS_MAX,
     ) -> None:
         """Send a call on the bulk lane, meant for this incarnation of a store."""
         self._tokens += 1
@@ -287,7 +292,7 @@ class Node:
         lane = self.lanes.get(store)
         generation = 1 if lane is None else max(1, lane.generation)
         header = [FORMAT, incarnation, self.plan.process, generation]
-        self.out.append(Fetch(store, self._tokens, header, commands, FETCH_MS_MAX))
+        self.out.append(Fetch(store, self._tokens, header, commands, timeout_ms))
 
     def store_refused(self, store: str, why: str, *, forgot: bool) -> None:
         """The driver could not accept a store; `forgot`: it is not who it was any more."""
@@ -366,6 +371,7 @@ class Node:
                 self.duties.acknowledged(message.get("keys"))
             case "stores":
                 self.hearsay.heard(message.get("stores"), message.get("differing"), self.now_ms)
+                self.changes.heard(sender, message.get("changing"), self.now_ms)
             case "draining":
                 self.census.drains(str(message.get("process")))
 

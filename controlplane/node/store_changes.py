@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 ATTEND_EVERY_MS = 100
 INQUIRE_EVERY_MS = 1_000
+CALL_MS_MAX = 1_500
+ORDER_TTLS = 5  # an order that is not proposed by then gives way to a store that forgot
+FORGET_OTHERS_MS = 3_000
 NUMBERS_APART = 1_000  # ballots and attempts of one change before those of the next
 
 
@@ -49,6 +52,14 @@ class Unfinished:
     description: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another node that changes a group, and when it last said so."""
+
+    node: str
+    told_ms: int
+
+
 class StoreChanges:
     """What one node knows of changes, and does for them; carries their calls (store_calls.Desk)."""
 
@@ -57,6 +68,8 @@ class StoreChanges:
         self._running: dict[str, Changing] = {}
         self._unfinished: dict[str, Unfinished] = {}
         self._forgot: dict[Member, int] = {}  # who is not there any more, and since when
+        self._others: dict[str, Other] = {}  # who else changes a group
+        self._ordered_ms: dict[str, int] = {}  # by group: when a change was last ordered here
         self._inquire_ms: dict[str, int] = {}  # by group: not before
         self._distrusted: list[Take] = []  # calls to stores that went back in time
         self._begun = 0
@@ -72,7 +85,10 @@ class StoreChanges:
     def answered(self, group: Group, store: int, result: list[Any], now_ms: int) -> None:
         """A store was polled: is it at another version of the group than this node?"""
         code, shown = result[0], result[DESCRIPTION_AT]
-        if code == Code.OLD_VERSION and shown:
+        if code == Code.OK:
+            lane = group.lanes[store]
+            self._forgot.pop(Member(lane.store, lane.incarnation), None)
+        elif code == Code.OLD_VERSION and shown:
             self._node.succession.follow(read_description(shown), now_ms)
         elif code == Code.SEALED and shown:
             self._note(group, as_bytes(shown), now_ms)
@@ -111,6 +127,17 @@ class StoreChanges:
 
         self._node.fetch_from(store, "", [["hello", "", 0]], met)
 
+    @property
+    def at_work(self) -> list[str]:
+        """Groups that this node is changing, for others to know."""
+        return [name for name, group in self._node.groups.items() if self._is_busy(group)]
+
+    def heard(self, sender: str, groups: Any, now_ms: int) -> None:
+        """Another node says what it is changing: it is left to it, as long as it goes on to say."""
+        for name in groups if isinstance(groups, list) else ():
+            if isinstance(name, str) and name in self._node.groups:
+                self._others[name] = Other(sender, now_ms)
+
     # -- Desk of a change
 
     def fetch(self, member: Member, commands: list[list[Any]], take: Take) -> None:
@@ -119,7 +146,8 @@ class StoreChanges:
         if lane is not None and lane.quarantined and lane.incarnation == member.incarnation:
             self._distrusted.append(take)
         else:
-            self._node.fetch_from(member.store, member.incarnation, commands, take)
+            store, incarnation = member
+            self._node.fetch_from(store, incarnation, commands, take, CALL_MS_MAX)
 
     # -- what is done
 
@@ -130,22 +158,35 @@ class StoreChanges:
             take(None, now_ms)
         if now_ms < self._next_ms and not distrusted:
             return
+        self._forget_the_past()
         for group in tuple(self._node.groups.values()):
             self._attend(group, now_ms)
         for name, changing in list(self._running.items()):
-            if self._is_needless(self._node.groups[name], changing):
+            group = self._node.groups[name]
+            if self._is_needless(group, changing) or self._gives_way(group, changing, now_ms):
                 del self._running[name]
+                self._node.happened("change-left", "", 0, {"group": name, "why": changing.why})
                 continue
             changing.advance(now_ms)
             if changing.is_over:
                 self._ended(name, changing, now_ms)
         self._next_ms = now_ms + ATTEND_EVERY_MS
 
+    def _forget_the_past(self) -> None:
+        """Incarnations that no group knows any more are of no interest."""
+        if self._forgot:
+            lanes = [lane for group in self._node.groups.values() for lane in group.lanes]
+            known = {Member(lane.store, lane.incarnation) for lane in lanes}
+            self._forgot = {m: ms for m, ms in self._forgot.items() if m in known}
+
     def _attend(self, group: Group, now_ms: int) -> None:
         gone = self._gone(group)
         for store, _ in gone:
             self._inquire(group, store, now_ms)
-        if not group.plan.stands or self._is_busy(group):
+        other = self._others.get(group.group)
+        if other is not None and now_ms - other.told_ms > FORGET_OTHERS_MS:
+            del self._others[group.group]
+        if not group.plan.stands or self._is_busy(group) or group.group in self._others:
             return
         late_ms = self._node.standing[group.group].rank * group.times.ttl_ms
         unfinished = self._unfinished.get(group.group)
@@ -172,12 +213,26 @@ class StoreChanges:
         return install is None or not install.in_use or install.new.version > group.version
 
     def _is_needless(self, group: Group, changing: Changing) -> bool:
-        """Whether a change was left, because what was to be admitted anew is there after all."""
+        """Whether a change was left that nobody ordered: because what was to be admitted anew is
+        there after all, or because the node that comes before this one is at it as well."""
         change = changing.change
         if changing.install is not None or change is None or not change.wish.forgot:
             return False
-        back = {lane.store for lane in group.lanes if lane.is_up}
-        return change.wish.forgot <= back and changing.give_up()
+        gone = {store for store, _ in self._gone(group)}
+        other = self._others.get(group.group)
+        yields = other is not None and other.node < self._node.plan.node
+        return (yields or not gone & change.wish.forgot) and changing.give_up()
+
+    def _gives_way(self, group: Group, changing: Changing, now_ms: int) -> bool:
+        """Whether an order was left for now: it does not come on, perhaps for want of a store that
+        forgot; and that one cannot be admitted anew as long as the order is on."""
+        change = changing.change
+        if changing.install is not None or change is None or change.wish.forgot:
+            return False
+        since_ms = self._ordered_ms.get(group.group, now_ms)
+        if not self._gone(group) or now_ms - since_ms < ORDER_TTLS * group.times.ttl_ms:
+            return False
+        return changing.give_up()
 
     def _gone(self, group: Group) -> list[tuple[str, int]]:
         """Stores of a group that are not who they were, as the group knows them; since when."""
@@ -185,11 +240,9 @@ class StoreChanges:
         for lane in group.lanes:
             present = self._node.lanes.get(lane.store)
             since_ms = self._forgot.get(Member(lane.store, lane.incarnation))
-            if lane.is_up or present is None:
-                continue
             if since_ms is not None:
                 found.append((lane.store, since_ms))
-            elif present.incarnation != lane.incarnation:
+            elif present is not None and present.incarnation != lane.incarnation:
                 found.append((lane.store, 0))  # another group knows it as another one already
         return found
 
@@ -256,6 +309,7 @@ class StoreChanges:
             return Refused(Problem.NOT_CHANGED, wish)
         if begin:
             self._begin(group, wish, order.reason or f"{order.principal} wants it")
+            self._ordered_ms[group.group] = now_ms
             self._next_ms = now_ms
         return StoresWanted(order.group, group.version, wish.voters, wish.followers, begin)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controlplane.simulator.scenario import GroupShape
+from controlplane.simulator.world import World
 from regions.codec import FORMAT, Code
 from regions.membership import (
     FIRST_VERSION,
@@ -18,9 +19,14 @@ from regions.scripts.model import StoreModel
 from shards.scripts.model import COMMANDS
 
 
-def new_twin(name: str) -> StoreModel:
+def new_twin(name: str, world: World) -> StoreModel:
     """A store of that name with an identity, and a member of nothing."""
-    twin = StoreModel(COMMANDS, f"{name}-run-0")
+
+    def clock() -> tuple[int, int]:
+        seconds, ms = divmod(world.now_ms, 1_000)
+        return seconds, ms * 1_000
+
+    twin = StoreModel(COMMANDS, f"{name}-run-0", clock)
     _must_work(twin, ["mint", "", 0, name, f"nonce of {name}"])
     return twin
 

@@ -2,7 +2,7 @@
 
 An act chooses where it strikes by the chance it is given, and says where that was: "" when there
 was nothing to break, as where a node is to pause that does not run. What an act did ends by itself;
-only a store that was wiped stays what it is.
+what a store forgot is not given back, but the store is admitted anew.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 
 from controlplane.machine import Draining
+from controlplane.requests import ChangeStores, Refused, StoreAction
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.process import Process
 
@@ -22,6 +23,7 @@ SLOW_STORE_MS = (2, 40)
 SLOW_LINK_MS = (10, 400)
 FLAPS = (3, 8)
 STEP_MS = (1, 3_000)
+VOTERS_MIN = 3  # operators leave a group so many
 # How full a store gets: enough for a warning, so full that it is spared, or up to its limit.
 FULL_PERCENTS = (85, 96, 100, 100)
 # How many of the calls that a crashing store has in hand were flushed, and so are done.
@@ -54,6 +56,7 @@ class Breaker:
             "slow store": self._slow_store,
             "full store": self._fill_store,
             "wipe store": self._wipe_store,
+            "change stores": self._change_stores,
             "slow link": self._slow_link,
             "break connection": self._break_connection,
             "break connection unnoticed": self._sever_connection,
@@ -241,10 +244,25 @@ class Breaker:
 
     def _wipe_store(self, _lasts_ms: int) -> str:
         name = self._chance.choice(self._stores)
-        if name in self._fleet.wiped or not self._fleet.can_spare(name):
+        if not self._fleet.can_spare(name):
             return ""
         self._fleet.wipe_store(name)
         return name
+
+    def _change_stores(self, _lasts_ms: int) -> str:
+        """An operator orders another store set at some node; what makes no sense is refused."""
+        process, group = self._some_process(), self._chance.choice(self._fleet.scenario.groups)
+        action = self._chance.choice(tuple(StoreAction))
+        voters = sorted(self._fleet.sets.latest(group.name).voters)
+        if process is None or (action is StoreAction.REMOVE and len(voters) <= VOTERS_MIN):
+            return ""
+        strangers = [name for name in self._stores if name not in voters]
+        store = self._chance.choice(strangers if action is StoreAction.ADD else voters)
+        by = self._chance.choice(strangers) if action is StoreAction.REPLACE else ""
+        outcome = process.change_stores(ChangeStores(group.name, action, store, by))
+        if isinstance(outcome, Refused):
+            return ""
+        return f"{group.name}: {action} {store} {by}".rstrip()
 
     def _pause_store(self, lasts_ms: int) -> str:
         store = self._fleet.stores[self._chance.choice(self._stores)]

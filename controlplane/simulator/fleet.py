@@ -7,13 +7,22 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controlplane.machine import Happened, Headroom, Probe, Probed, Tell, Told
-from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, Place, ShardSeed, group_plan
+from controlplane.node_plan import (
+    GroupPlan,
+    Limits,
+    NodePlan,
+    PeerPlan,
+    Place,
+    ShardSeed,
+    group_plan,
+)
 from controlplane.requests import Found, Outcome, Read, Request
 from controlplane.simulator.bootstrap import known_description, make_group, new_twin
 from controlplane.simulator.lanes import StoreLine
 from controlplane.simulator.network import Network
 from controlplane.simulator.process import NodeMaker, Process
 from controlplane.simulator.scenario import GroupShape, Scenario, round_trips
+from controlplane.simulator.store_sets import StoreSets
 from controlplane.simulator.stores import FULL_PERCENT, SimulatedStore
 from controlplane.simulator.world import SimulatedClock, World
 from regions.scripts.model import StoreModel
@@ -21,6 +30,7 @@ from regions.scripts.model import StoreModel
 SLOTS = 16_384
 CLOCK_OFFSET_MS_MAX = 10_000_000
 START_WITHIN_MS = 300
+READMIT_AFTER_MS = 1_500
 LOOK_MS = 400
 """So often nodes look at stores that were ever full."""
 
@@ -35,7 +45,7 @@ class Fleet:
         self.processes: dict[str, Process] = {}
         self.deaf: set[str] = set()
         self.drift_ppm_max = scenario.drift_ppm_max
-        self.wiped: set[str] = set()  # stores that forgot everything
+        self.wiped: Counter[str] = Counter()  # how often each store forgot everything
         self.on_ran: Callable[[Process], None] | None = None
         self.on_happened: Callable[[Process, Happened], None] | None = None
         self._make_node = make_node
@@ -52,13 +62,14 @@ class Fleet:
                 world,
                 name,
                 region,
-                new_twin(name),
+                new_twin(name, world),
                 world.chance(f"store/{name}"),
             )
             for name, region in scenario.stores
         }
         for shape in scenario.groups:
             make_group(shape, self._twins)
+        self.sets = StoreSets(self.stores)
         self.seeds = _seeds(scenario)
 
     @property
@@ -117,15 +128,12 @@ class Fleet:
         self.world.note("wipe", name)
         self.crash_store(name)
         self.stores[name].forget()
-        self.wiped.add(name)
+        self.wiped[name] += 1
         self.restart_store(name)
 
     def can_spare(self, name: str) -> bool:
-        """Whether every group keeps a majority of stores that never forgot, also without this."""
-        return all(
-            len(self.wiped.union([name]).intersection(group.voters)) * 2 < len(group.voters)
-            for group in self.scenario.groups
-        )
+        """Whether every group can do without what a store remembers."""
+        return all(self.sets.can_spare(name, group.name) for group in self.scenario.groups)
 
     def restart_store(self, name: str) -> None:
         """Bring a stopped store back."""
@@ -246,6 +254,7 @@ class Fleet:
             seeds=self.seeds,
             places=self._places,
             region_rtt_ms=dict(self.round_trip_ms),
+            limits=Limits(readmit_after_ms=READMIT_AFTER_MS),
         )
 
     @property

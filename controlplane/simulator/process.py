@@ -27,7 +27,14 @@ from controlplane.machine import (
     Tell,
 )
 from controlplane.node_plan import NodePlan
-from controlplane.requests import Outcome, Request
+from controlplane.requests import (
+    ChangeStores,
+    Outcome,
+    Problem,
+    Refused,
+    Request,
+    StoresWanted,
+)  # fmt: skip
 from controlplane.simulator.lanes import StoreLine
 from controlplane.simulator.world import SimulatedClock, World
 from controlplane.views import ShardView
@@ -64,6 +71,11 @@ class PureNode(Protocol):
 
     def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
         """The shard map as it is known here, as routing uses it."""
+
+    def change_stores(
+        self, order: ChangeStores, now_ms: int, *, begin: bool
+    ) -> StoresWanted | Refused:
+        """What an operator wants of a group's store set."""
 
 
 NodeMaker = Callable[[NodePlan, Callable[[], float], int], PureNode]
@@ -139,6 +151,14 @@ class Process:
         self._requests += 1
         self._callers[self._requests] = (caller, self._world.now_ms)
         self.deliver(Requested(self._requests, request))
+
+    def change_stores(self, order: ChangeStores) -> StoresWanted | Refused:
+        """An operator's order at this node's front door, answered at once; paused ones refuse."""
+        if self.paused or not self.alive:
+            return Refused(Problem.OVERLOADED, "nobody answers")
+        answer = self.node.change_stores(order, self.clock.now_ms(), begin=True)
+        self._wake()
+        return answer
 
     def pause(self) -> None:
         """Stop handling anything."""

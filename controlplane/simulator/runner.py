@@ -148,8 +148,11 @@ def _judge(
     for shard, answer in final.missing.items():
         findings.add("a calm fleet takes writes", world.now_ms, f"{shard}: {answer}")
     led = {shard for p in fleet.processes.values() for shard, _, _ in witness.claims_of(p)}
-    for shard in sorted(witness.voters.keys() - led):
+    for shard in sorted(witness.group_of.keys() - led):
         findings.add("a calm fleet has leaders", world.now_ms, shard)
+    for group in fleet.scenario.groups:
+        if not fleet.sets.is_whole(group.name):
+            findings.add("a calm fleet has all its stores", world.now_ms, group.name)
     calm_ms = world.now_ms
     world.run_until(calm_ms + max(PATIENCE_MS, UNANSWERED_AFTER_MS))
     for name, process in fleet.processes.items():

@@ -7,7 +7,8 @@ so large that entries travel in several calls. `wide` is `zone` over the world: 
 flight. `five` is one group over five stores far apart. `fleet` is the default product: three
 regions, a group in each and one across, stores in several groups. In `world`, some regions are
 nearer to each other by way of a third. `clocks` has clocks that keep to nothing: what must hold
-without them is checked. `forgetful` has stores that are wiped, as many as a group can do without.
+without them is checked. `forgetful` has stores that are wiped, as often as their group can do
+without them. In `shifting`, operators change which stores belong to a group all the time, too.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ def clocks() -> Scenario:
 
 
 def forgetful() -> Scenario:
-    """Five stores, of which up to two lose everything, one after the other."""
+    """Five stores that lose everything, one after the other, and come back."""
     calm = zone()
     stores = tuple((f"s{n}", "eu") for n in range(1, 6))
     names = tuple(name for name, _ in stores)
@@ -227,6 +228,19 @@ def forgetful() -> Scenario:
         stores=stores,
         groups=(replace(calm.groups[0], voters=names),),
         faults=(*ALL_FAULTS, "wipe store", "wipe store"),
+    )
+
+
+def shifting() -> Scenario:
+    """Three stores and three to spare: replaced, added, removed, and some of them forget."""
+    calm = zone()
+    spares = tuple((f"s{n}", "eu") for n in (4, 5, 6))
+    return replace(
+        calm,
+        name="shifting",
+        stores=(*calm.stores, *spares),
+        faults=(*ALL_FAULTS, "wipe store", *["change stores"] * 4),
+        faults_per_minute=50.0,
     )
 
 
@@ -240,6 +254,7 @@ _MAKERS = {
     "world": world,
     "clocks": clocks,
     "forgetful": forgetful,
+    "shifting": shifting,
 }
 PRESETS = tuple(_MAKERS)
 

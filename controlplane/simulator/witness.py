@@ -21,14 +21,15 @@ from controlplane.simulator.process import Process
 from controlplane.simulator.stores import SimulatedStore
 from controlplane.simulator.world import World
 from regions.codec import Code, Reply, as_bytes
+from regions.scripts.state import Group
 from shards.scripts.state import Shard
 
 SYSTEM_SHARD = "system"
 SYSTEM_GROUP = "global"
 
 # What a command does to a shard: its grant, its log's commit index, or both.
-GRANTING = frozenset({"prepare", "release", "handover", "revoke", "append"})
-MOVING = frozenset({"append", "read", "scan", "adopt"})
+GRANTING = frozenset({"prepare", "release", "handover", "revoke", "append", "merge"})
+MOVING = frozenset({"append", "read", "scan", "adopt", "merge", "learn_data", "learn_log"})
 TOUCHING = GRANTING | MOVING
 MAP_EVERY_MS = 2_000  # so often each node shows how it knows the shard map
 
@@ -52,18 +53,21 @@ class Witness:
         self._world = world
         self._fleet = fleet
         self._findings = findings
-        shapes = {group.name: group for group in fleet.scenario.groups}
         self.group_of = {seed.shard: seed.group for seed in fleet.seeds}
         self.group_of[SYSTEM_SHARD] = SYSTEM_GROUP
-        self.voters = {shard: shapes[group].voters for shard, group in self.group_of.items()}
-        self.promises = PromiseChecker(findings, self.voters)
-        self.logs = LogChecker(findings, self.voters)
+        self._sets = fleet.sets
+        self._voters: dict[tuple[str, int], tuple[str, ...]] = {}
+        self.promises = PromiseChecker(findings, self._voters_of)
+        self.logs = LogChecker(findings, self._voters_of)
         self.leases = LeaseChecker(findings, self._all_claims)
         self.maps = MapChecker(findings)
         self._looked_ms: dict[str, int] = {}
         for store in fleet.stores.values():
             store.watcher = self._called
         fleet.on_ran = self._ran
+
+    def _voters_of(self, shard: str, version: int) -> tuple[str, ...]:
+        return self._voters[self.group_of[shard], version]
 
     # -- nodes
 
@@ -110,29 +114,38 @@ class Witness:
     def _touched(
         self, store: SimulatedStore, operation: str, command: list[Any], result: list[Any]
     ) -> None:
-        group, shard = command[1], command[3]
-        if shard not in self.voters:
+        name, shard = command[1], command[3]
+        group = store.twin.state.groups.get(name)
+        if shard not in self.group_of or group is None:
             return
-        now_ms = self._world.now_ms
+        now_ms, member = self._world.now_ms, self._sets.member(store)
+        if (name, group.version) not in self._voters:
+            self._voters[name, group.version] = self._sets.voters(name, group)
         if operation in GRANTING:
-            grant = store.twin.state.groups[group].grants.get(shard)
-            if grant is not None:
-                self.promises.saw(
-                    Promised(store.name, shard, grant.pe, grant.pf, grant.he, grant.h), now_ms
-                )
+            self._promised(member, shard, group)
         done = result[0] == Code.OK
         if operation == "prepare" and done:
-            self.logs.promised(store.name, shard, int(command[4]))
-        record = store.twin.state.groups[group].shards.get(shard)
+            self.logs.promised(member, shard, int(command[4]))
+        record = group.shards.get(shard)
         if operation == "append" and result[0] in (Code.GAP, Code.CONFLICT):
-            self.logs.promised(store.name, shard, int(command[4]))  # it adopts all the same
+            self.logs.promised(member, shard, int(command[4]))  # it adopts all the same
         if record is None or operation not in MOVING:
             return
         if operation == "append" and done:
             blobs = [as_bytes(blob) for blob in command[9]]
-            append = Accepted(store.name, shard, int(command[4]), command[6], blobs, result[9])
+            append = Accepted(
+                member, shard, int(command[4]), command[6], blobs, result[9], group.version
+            )
             self.logs.accepted(append, entry_at(record), now_ms)
-        self.logs.holds(store.name, shard, record.cm, entry_at(record), now_ms)
+        self.logs.holds(member, shard, record.cm, entry_at(record), now_ms)
+
+    def _promised(self, member: str, shard: str, group: Group) -> None:
+        """What a store promised; a grant counts in the version in which it was given."""
+        grant = group.grants.get(shard)
+        if grant is not None:
+            holder = grant.h if max(1, grant.ver) == group.version else ""
+            promised = Promised(member, shard, grant.pe, grant.pf, grant.he, holder, group.version)
+            self.promises.saw(promised, self._world.now_ms)
 
     def forgot(self, store: str) -> None:
         """A store went back to an older copy: it is judged by what it does from now on."""

@@ -89,7 +89,9 @@ do
         return nil
       end
       local refusal = refused_to_learn(group, version, attempt, description)
-      if refusal ~= nil then
+      if refusal == 'STALE' then
+        return {'STALE', group.by}
+      elseif refusal ~= nil then
         return {refusal or 'OK'}
       end
       lp.write(call)

@@ -55,7 +55,7 @@ def _learn(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         raise BadArgument(name)
     refusal = _refused_to_learn(group, version, by, told)
     if refusal is not None:
-        return [refusal]
+        return [refusal, group.by] if refusal == Code.STALE else [refusal]
     call.write()
     group = call.state.groups.setdefault(name, Group())
     sweep(call, group)

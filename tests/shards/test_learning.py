@@ -45,8 +45,9 @@ class School:
     def teach(self) -> Learning:
         """Another process begins to teach the new store, with a greater attempt."""
 
-        def attempt() -> str:
-            self.attempts += 1
+        def attempt(above: str) -> str:
+            seen = int(above.partition("/")[0]) if above else 0
+            self.attempts = max(self.attempts, seen) + 1
             return f"{self.attempts}/p"
 
         def go_on(now_ms: int) -> None:
@@ -145,7 +146,12 @@ def test_a_group_of_nobody_else_cannot_be_learnt() -> None:
     alone = GroupDescription(GROUP, 1, TTL_MS, {"d": "another"}, {})
     calls = Calls(school, lambda now_ms: None)
     found = Learning(
-        write_description(alone), school.new, lambda: "1/p", calls, lambda result: None, lambda: 0.5
+        write_description(alone),
+        school.new,
+        lambda above: "1/p",
+        calls,
+        lambda result: None,
+        lambda: 0.5,
     )
     found.advance(0)
     assert found.why == "nobody is left that d could learn from"

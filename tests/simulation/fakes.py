@@ -14,7 +14,7 @@ from controlplane.machine import (
     Requested,
 )
 from controlplane.node_plan import NodePlan
-from controlplane.requests import Found, Problem, Provenance, Read, Refused, Role
+from controlplane.requests import ChangeStores, Found, Problem, Provenance, Read, Refused, Role
 from controlplane.simulator.process import Claim
 from controlplane.simulator.scenario import GroupShape, Scenario
 from controlplane.views import ShardView
@@ -70,6 +70,9 @@ class FakeNode:
         self.deadline_ms = now_ms + EVERY_MS
         for store in self.generations:
             self.register(store)
+
+    def change_stores(self, order: ChangeStores, now_ms: int, *, begin: bool) -> Refused:
+        return Refused(Problem.NOT_CHANGED, "a fake")
 
     def register(self, store: str, incarnation: str | None = None) -> None:
         """Have a session made known to a store with the next effects."""

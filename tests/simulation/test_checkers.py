@@ -31,7 +31,12 @@ from controlplane.simulator.checkers.replay import Replay
 from controlplane.simulator.checkers.writes import check_writes
 from regions.codec import pack
 
-VOTERS = {"s": ("a", "b", "c")}
+STORES = ("a", "b", "c")
+
+
+def voters(shard: str, version: int) -> tuple[str, ...]:
+    """Version 2 has another store in the place of the last one."""
+    return STORES if version == 1 else ("a", "b", "d")
 
 
 def found(findings: Findings) -> list[str]:
@@ -55,7 +60,7 @@ GOOD = Promised("a", "s", promised=5, floor=3, granted=5, holder="p/1")
 )
 def test_promises(later: Promised, invariants: list[str]) -> None:
     findings = Findings()
-    checker = PromiseChecker(findings, VOTERS)
+    checker = PromiseChecker(findings, voters)
     checker.saw(GOOD, 1)
     checker.saw(later, 2)
     assert found(findings) == invariants
@@ -63,12 +68,23 @@ def test_promises(later: Promised, invariants: list[str]) -> None:
 
 def test_an_epoch_won_twice() -> None:
     findings = Findings()
-    checker = PromiseChecker(findings, VOTERS)
+    checker = PromiseChecker(findings, voters)
     for store, holder in (("a", "p/1"), ("b", "p/1"), ("c", "q/1")):
         checker.saw(replace(GOOD, store=store, holder=holder), 1)
     assert (found(findings), checker.epochs_won) == ([], 1)
     checker.saw(replace(GOOD, store="b", holder="q/1"), 2)
     assert found(findings) == ["2 one session an epoch"]
+
+
+def test_grants_of_two_versions_do_not_add_up() -> None:
+    findings = Findings()
+    checker = PromiseChecker(findings, voters)
+    checker.saw(replace(GOOD, store="a", holder="p/1"), 1)
+    checker.saw(replace(GOOD, store="b", holder="q/1", version=2), 1)
+    checker.saw(replace(GOOD, store="c", holder="q/1", version=2), 1)  # votes no more
+    assert checker.epochs_won == 0
+    checker.saw(replace(GOOD, store="d", holder="q/1", version=2), 1)
+    assert checker.epochs_won == 1
 
 
 # -- leases
@@ -115,8 +131,8 @@ class Stores:
 
     def __init__(self) -> None:
         self.findings = Findings()
-        self.checker = LogChecker(self.findings, VOTERS)
-        self.logs: dict[str, dict[int, bytes]] = {store: {} for store in VOTERS["s"]}
+        self.checker = LogChecker(self.findings, voters)
+        self.logs: dict[str, dict[int, bytes]] = {store: {} for store in STORES}
 
     def append(self, store: str, epoch: int, before: int, *blobs: bytes) -> None:
         log = self.logs[store]
@@ -409,7 +425,7 @@ def test_slots_that_two_shards_have_or_nobody_can_are_found(rows: tuple[MapRow, 
 
 def test_a_store_that_went_back_is_judged_anew() -> None:
     findings = Findings()
-    checker = PromiseChecker(findings, VOTERS)
+    checker = PromiseChecker(findings, voters)
     checker.saw(GOOD, 1)
     checker.forgot("a")
     checker.saw(replace(GOOD, promised=4, granted=4), 2)

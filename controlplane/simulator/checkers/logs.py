@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controlplane.simulator.checkers.findings import Findings
+from controlplane.simulator.checkers.promises import Voters
 from regions.codec import unpack
 from regions.quorum import quorum_of, reached_by_quorum
 
@@ -33,6 +34,7 @@ class Accepted:
     before: int
     blobs: list[bytes]
     covered: int
+    version: int = 1  # of the group
 
 
 @dataclass(slots=True)
@@ -49,8 +51,7 @@ class CommittedLog:
 class LogChecker:
     """Fed with accepted appends and with commit indexes as stores hold them."""
 
-    def __init__(self, findings: Findings, voters: dict[str, tuple[str, ...]]) -> None:
-        """`voters` gives the voting stores of each shard."""
+    def __init__(self, findings: Findings, voters: Voters) -> None:
         self.logs: dict[str, CommittedLog] = defaultdict(CommittedLog)
         self._findings = findings
         self._voters = voters
@@ -76,7 +77,7 @@ class LogChecker:
         self.promised(append.store, append.shard, append.epoch)
         if append.blobs:
             self._agrees_with_commits(append, at_ms)
-        if append.store in self._voters[append.shard]:
+        if append.store in self._voters(append.shard, append.version):
             self._commits(append, entry_at, at_ms)
 
     def holds(self, store: str, shard: str, index: int, entry_at: EntryAt, at_ms: int) -> None:
@@ -105,7 +106,7 @@ class LogChecker:
         if append.epoch < promise:
             detail = f"{append.store} took {append.shard} of {append.epoch} after {promise}"
             self._findings.add("4 no append below the promise", at_ms, detail)
-        voters = self._voters[append.shard]
+        voters = self._voters(append.shard, append.version)
         promises = [self._promised.get((store, append.shard), 0) for store in voters]
         quorum = quorum_of(len(voters))
         if append.store in voters and reached_by_quorum(promises, quorum) > append.epoch:
@@ -134,7 +135,8 @@ class LogChecker:
         if covered.get(append.store, -1) >= append.covered:
             return
         covered[append.store] = append.covered
-        reached = reached_by_quorum(list(covered.values()), quorum_of(len(self._voters[shard])))
+        voters = self._voters(shard, append.version)
+        reached = reached_by_quorum(list(covered.values()), quorum_of(len(voters)))
         log = self.logs[shard]
         tip = entry_at(reached) if reached else None
         if tip is None or int(unpack(tip)[0]) != append.epoch:
