@@ -73,6 +73,7 @@ from shards.leadership import Leadership, Reply, State
 
 TakeFetched: TypeAlias = Callable[[StoreReply | None, int], None]
 FETCH_MS_MAX = 5_000
+VISIT_MS_MAX = 1_500
 
 
 class Node:
@@ -271,27 +272,34 @@ class Node:
                 group.declined(number)
 
     def fetch(self, lane: Lane, command: list[Any], reply: Reply) -> None:
-        """Send a command on the bulk lane."""
+        """Send a command on the bulk lane of a store as this process knows it."""
 
         def take(fetched: StoreReply | None, now_ms: int) -> None:
             reply(fetched.results[0] if fetched is not None and fetched.results else None, now_ms)
 
-        self.fetch_from(lane.store, lane.incarnation, [command], take)
+        header = [FORMAT, lane.incarnation, self.plan.process, max(1, lane.generation)]
+        self._fetch(lane.store, header, [command], take, FETCH_MS_MAX)
 
-    def fetch_from(
+    def visit(
+        self, store: str, incarnation: str, commands: list[list[Any]], take: TakeFetched
+    ) -> None:
+        """Send a call on the bulk lane to whatever incarnation, as nobody in particular.
+
+        No order with what went over lanes before is asked for: a store that is another one now may
+        have heard of connections that this process does not count any more.
+        """
+        self._fetch(store, [FORMAT, incarnation, "", 0], commands, take, VISIT_MS_MAX)
+
+    def _fetch(
         self,
         store: str,
-        incarnation: str,
+        header: list[Any],
         commands: list[list[Any]],
         take: TakeFetched,
-        timeout_ms: int = FETCH_MS_MAX,
+        timeout_ms: int,
     ) -> None:
-        """Send a call on the bulk lane, meant for this incarnation of a store."""
         self._tokens += 1
         self._fetches[self._tokens] = take
-        lane = self.lanes.get(store)
-        generation = 1 if lane is None else max(1, lane.generation)
-        header = [FORMAT, incarnation, self.plan.process, generation]
         self.out.append(Fetch(store, self._tokens, header, commands, timeout_ms))
 
     def store_refused(self, store: str, why: str, *, forgot: bool) -> None:

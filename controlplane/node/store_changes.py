@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 ATTEND_EVERY_MS = 100
 INQUIRE_EVERY_MS = 1_000
-CALL_MS_MAX = 1_500
 ORDER_TTLS = 5  # an order that is not proposed by then gives way to a store that forgot
 FORGET_OTHERS_MS = 3_000
 NUMBERS_APART = 1_000  # ballots and attempts of one change before those of the next
@@ -92,7 +91,7 @@ class StoreChanges:
             self._node.succession.follow(read_description(shown), now_ms)
         elif code == Code.SEALED and shown:
             self._note(group, as_bytes(shown), now_ms)
-        elif code == Code.NEW_VERSION and store < group.voters:
+        elif code in (Code.NEW_VERSION, Code.NOT_MEMBER) and store < group.voters:
             self._note(group, write_description(description_of(group.plan)), now_ms)
 
     def _note(self, group: Group, description: bytes, now_ms: int) -> None:
@@ -123,9 +122,9 @@ class StoreChanges:
         def met(reply: Reply | None, now_ms: int) -> None:
             if reply is not None and reply.incarnation:
                 question = [ask_for_description(group.group)]
-                self._node.fetch_from(store, reply.incarnation, question, told)
+                self._node.visit(store, reply.incarnation, question, told)
 
-        self._node.fetch_from(store, "", [["hello", "", 0]], met)
+        self._node.visit(store, "", [["hello", "", 0]], met)
 
     @property
     def at_work(self) -> list[str]:
@@ -146,8 +145,7 @@ class StoreChanges:
         if lane is not None and lane.quarantined and lane.incarnation == member.incarnation:
             self._distrusted.append(take)
         else:
-            store, incarnation = member
-            self._node.fetch_from(store, incarnation, commands, take, CALL_MS_MAX)
+            self._node.visit(*member, commands, take)
 
     # -- what is done
 

@@ -244,7 +244,8 @@ class Breaker:
 
     def _wipe_store(self, _lasts_ms: int) -> str:
         name = self._chance.choice(self._stores)
-        if not self._fleet.can_spare(name):
+        remembers = self._fleet.stores[name].twin.state.incarnation
+        if not remembers or not self._fleet.can_spare(name):
             return ""
         self._fleet.wipe_store(name)
         return name

@@ -24,6 +24,7 @@ from controlplane.simulator.workload import PATIENCE_MS, Workload
 from controlplane.simulator.world import World
 
 CALM_TTLS = 10  # leases: within so long after the last fault everything must work again
+WHOLE_TTLS = 40  # ... and all stores vote again
 UNANSWERED_AFTER_MS = 7_000  # no request stays longer with a node: its own time-outs are shorter
 
 
@@ -150,9 +151,6 @@ def _judge(
     led = {shard for p in fleet.processes.values() for shard, _, _ in witness.claims_of(p)}
     for shard in sorted(witness.group_of.keys() - led):
         findings.add("a calm fleet has leaders", world.now_ms, shard)
-    for group in fleet.scenario.groups:
-        if not fleet.sets.is_whole(group.name):
-            findings.add("a calm fleet has all its stores", world.now_ms, group.name)
     calm_ms = world.now_ms
     world.run_until(calm_ms + max(PATIENCE_MS, UNANSWERED_AFTER_MS))
     for name, process in fleet.processes.items():
@@ -160,6 +158,7 @@ def _judge(
         if owed:
             detail = f"{name} owes {owed} answers"
             findings.add("every request is answered", world.now_ms, detail)
+    _await_stores(world, fleet, findings)
     replays = {shard: Replay(log.blobs) for shard, log in witness.logs.logs.items()}
     history, trusts_clocks = workload.history, fleet.scenario.trusts_clocks
     judged = history if trusts_clocks else [o for o in history if not rests_on_clocks(o)]
@@ -172,6 +171,17 @@ def _judge(
         detail = f"leaders found {differing} copies to differ"
         findings.add("stores that applied the same hold the same", world.now_ms, detail)
     return searched
+
+
+def _await_stores(world: World, fleet: Fleet, findings: Findings) -> None:
+    """Whatever forgot is to vote again, one store after the other."""
+    names = [group.name for group in fleet.scenario.groups]
+    limit_ms = world.now_ms + WHOLE_TTLS * fleet.scenario.ttl_ms
+    while broken := [name for name in names if not fleet.sets.is_whole(name)]:
+        if world.now_ms >= limit_ms:
+            findings.add("a calm fleet has all its stores", world.now_ms, ", ".join(broken))
+            return
+        world.run_until(world.now_ms + fleet.scenario.ttl_ms)
 
 
 def _outcomes(workload: Workload) -> Counter[str]:

@@ -27,6 +27,7 @@ COURSE = (
     ("zone", 2.0),
     ("world", 3.0),
     ("forgetful", 2.0),
+    ("shifting", 2.0),
     ("fleet", 1.0),
     ("zone", 4.0),
     ("bulky", 0.5),

@@ -38,7 +38,7 @@ def is_whole(fleet: Fleet) -> bool:
     )
 
 
-EVERY_FAULT = (*ALL_FAULTS, "step clock", "wipe store")
+EVERY_FAULT = (*ALL_FAULTS, "step clock", "wipe store", "change stores")
 
 
 @pytest.mark.parametrize("kind", ALL_FAULTS)
@@ -156,7 +156,7 @@ def test_a_bent_clock_runs_at_another_rate_and_a_stepped_one_is_ahead() -> None:
         assert max(off) > 3
 
 
-def test_a_wiped_store_refuses_everybody_and_a_majority_never_forgets() -> None:
+def test_a_wiped_store_refuses_everybody_and_a_majority_remembers() -> None:
     world, fleet, faults = fleet_under("wipe store", per_minute=600)
     faults.start()
     world.run_until(3_000)
