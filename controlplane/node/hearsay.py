@@ -1,8 +1,12 @@
-"""What other nodes say of stores that this one has no lane to: shown to people, never acted upon.
+"""What other nodes say of stores: shown to people, and remembered of stores that go back in time.
 
 Every node tells a few random others what it sees of its own stores. So any node can show the whole
 fleet, each line with its age; a line that nobody has repeated for a while is dropped. The same goes
 for stores that a shard's leader found to hold other data than their peers.
+
+Nothing is believed of a store because somebody says it, but one thing: how far it was seen to have
+come. A store that is not so far any more has been rolled back, also for a node that never saw it
+later itself (controlplane/node/lane).
 """
 
 from __future__ import annotations
@@ -55,7 +59,7 @@ class Hearsay:
         start = int(self._node.draw() * len(peers))
         room = self._node.headroom
         stores = [
-            [x.store, x.is_up, x.refusal or room.why(x), x.opseq, x.round_trip_ms]
+            [x.store, x.is_up, x.refusal or room.why(x), x.opseq, x.round_trip_ms, x.incarnation]
             for x in self._node.lanes.values()
         ]
         differing = [[store, shard] for shard, store in self._node.digests.diverged]
@@ -76,8 +80,11 @@ class Hearsay:
                     self._differing[store, shard] = now_ms
         for report in stores[:STORES_MAX] if isinstance(stores, list) else ():
             match report:
-                case [str(store), bool(up), str(why), int(opseq), int(round_trip_ms)]:
-                    self._reports[store] = Report(now_ms, up, why, opseq, round_trip_ms)
+                case [str(store), bool(up), str(why), int(opseq), int(trip_ms), str(incarnation)]:
+                    self._reports[store] = Report(now_ms, up, why, opseq, trip_ms)
+                    lane = self._node.lanes.get(store)
+                    if lane is not None and lane.incarnation == incarnation:
+                        lane.told(opseq, now_ms)
 
     def differing(self, store: str, now_ms: int) -> list[str]:
         """Shards of which a store holds something else than the others, as their leaders say."""

@@ -33,7 +33,8 @@ class Lane:
     """One store's ordered lane; `sent_ms` is when the call now being answered was sent."""
 
     __slots__ = (
-        "_process", "_samples", "_waiting", "away_until_ms", "generation", "heard_ms",
+        "_process", "_samples", "_told_ms", "_told_opseq", "_waiting", "away_until_ms",
+        "generation", "heard_ms",
         "incarnation", "opseq", "pace", "quarantined", "refusal", "round_trip", "round_trip_ms",
         "sent_ms",
         "shortest_ttl_ms", "store", "timeout_ms", "under_way", "window",
@@ -57,6 +58,8 @@ class Lane:
         self._samples = 0
         self._refresh()
         self.opseq = 0
+        self._told_opseq = 0  # another node has seen it so far, as this one knows since
+        self._told_ms = 0
         self.quarantined = False
         self.refusal = ""
 
@@ -126,7 +129,7 @@ class Lane:
         self.heard_ms = now_ms
         self.measured(sent_ms, now_ms - sent_ms)
         self.pace.answered(len(takes), sent_ms, now_ms, self.timeout_ms // 2)
-        refusal = self._refusal(reply, len(takes))
+        refusal = self._refusal(reply, len(takes), sent_ms)
         if refusal:
             self.refusal = refusal
             for take in takes:
@@ -137,16 +140,22 @@ class Lane:
             take(result, now_ms)
         return True
 
-    def _refusal(self, reply: Reply, asked: int) -> str:
+    def told(self, opseq: int, now_ms: int) -> None:
+        """Another node has seen the store at this opseq: calls from now on find it no earlier."""
+        if opseq > self._told_opseq:
+            self._told_opseq, self._told_ms = opseq, now_ms
+
+    def _refusal(self, reply: Reply, asked: int, sent_ms: int) -> str:
         """Why nothing of this reply counts; a store that went back in time never counts again.
 
         One that forgot is not that store any more, and counts its changes from the start.
         """
         if reply.code in (Code.EMPTY, Code.WRONG_INCARNATION):
             return str(reply.code)
-        if reply.opseq < self.opseq:
+        known = max(self.opseq, self._told_opseq if sent_ms > self._told_ms else 0)
+        if reply.opseq < known:
             self.quarantined = True
-            return f"rolled back: its opseq went from {self.opseq} to {reply.opseq}"
+            return f"rolled back: its opseq went from {known} to {reply.opseq}"
         if reply.code != Code.OK or len(reply.results) != asked:
             return str(reply.code)
         return ""

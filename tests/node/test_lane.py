@@ -101,6 +101,27 @@ def test_a_store_that_went_back_in_time_is_never_believed_again() -> None:
     assert not made.is_up or made.quarantined
 
 
+def test_what_another_node_saw_counts_for_calls_from_then_on() -> None:
+    made, taker = lane(), Taker()
+    made.ask(["on its way"], taker)
+    made.call(100)
+    made.told(9, 110)
+    assert made.answered(reply(result("a"), opseq=7), 120)
+    made.ask(["sent since"], taker)
+    made.call(130)
+    assert not made.answered(reply(result("a"), opseq=8), 140)
+    assert made.quarantined
+
+
+def test_a_store_that_is_another_one_has_not_gone_back() -> None:
+    made, taker = lane(), Taker()
+    for opseq, code in ((7, "OK"), (0, Code.EMPTY)):
+        made.ask(["one"], taker)
+        made.call(100)
+        made.answered(reply(result("a"), code=code, opseq=opseq), 120)
+    assert not made.quarantined
+
+
 def test_what_is_unanswered_when_the_lane_breaks_is_unknown_once() -> None:
     made, under_way, waiting = lane(), Taker(), Taker()
     made.ask(["one"], under_way)

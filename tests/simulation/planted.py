@@ -333,11 +333,23 @@ MUTANTS = (
         (
             Edit(
                 "controlplane/node/lane.py",
-                "        if reply.opseq < self.opseq:\n",
+                "        if reply.opseq < known:\n",
                 "        if reply.opseq < 0:\n",
             ),
         ),
         schedule="rolled_back_store",
+    ),
+    Mutant(
+        "roll-back-untold",
+        "nodes remember for each other how far a store had come",
+        (
+            Edit(
+                "controlplane/node/hearsay.py",
+                "                        lane.told(opseq, now_ms)\n",
+                "                        pass\n",
+            ),
+        ),
+        schedule="rolled_back_remembered",
     ),
     Mutant(
         "commit-uncapped",

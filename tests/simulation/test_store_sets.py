@@ -1,4 +1,4 @@
-"""Store sets that change all the time, and stores that forget: nothing is lost, and all vote again."""
+"""Store sets that change all the time, stores that forget: nothing is lost, all vote again."""
 
 from __future__ import annotations
 
