@@ -270,8 +270,9 @@ class StandingDesk:
         if why == "handover" and shard in self._taken_away:
             why = "revoked"
         leadership = Leadership(sighted, group, session)
-        if why == "carry":
-            leadership.go_on_from(group.carried.pop(shard).former)
+        carried = group.carried.pop(shard, None) if why == "carry" else None
+        if carried is not None:  # else an earlier attempt had it, and lost: its log went with it
+            leadership.go_on_from(carried.former)
         group.led[shard] = leadership
         attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
         leadership.stand(session, prospect.conditions, why, now_ms)
