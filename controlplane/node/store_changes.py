@@ -50,6 +50,11 @@ class Unfinished:
     since_ms: int
     description: bytes
 
+    @property
+    def version(self) -> int:
+        """The version that is decided."""
+        return read_description(self.description).version
+
 
 @dataclass(frozen=True, slots=True)
 class Other:
@@ -95,9 +100,11 @@ class StoreChanges:
             self._note(group, write_description(description_of(group.plan)), now_ms)
 
     def _note(self, group: Group, description: bytes, now_ms: int) -> None:
-        known = self._unfinished.get(group.group)
-        if known is None or known.description != description:
-            self._unfinished[group.group] = Unfinished(now_ms, description)
+        """Stores may show different ones: the latest counts, since whoever finishes it brings
+        those along that are still further behind."""
+        known, shown = self._unfinished.get(group.group), Unfinished(now_ms, description)
+        if known is None or known.version < shown.version:
+            self._unfinished[group.group] = shown
 
     def forgot(self, store: str, now_ms: int) -> None:
         """A store answers, but is not who it was, and the ordered lane is meant for."""

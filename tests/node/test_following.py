@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from controlplane.requests import Written
-from tests.node.test_store_changes import led_rig
+from controlplane.node_plan import description_of
+from controlplane.requests import StoreAction, StoresWanted, Written
+from regions.codec import FORMAT, Code
+from regions.membership import GroupDescription, write_description
+from tests.node.test_store_changes import led_rig, order, versions
 
 
 def test_what_could_not_be_carried_over_at_once_is_stood_for_again() -> None:
@@ -19,3 +22,22 @@ def test_what_could_not_be_carried_over_at_once_is_stood_for_again() -> None:
     number = n1.put("a", "y")
     rig.run(300)
     assert isinstance(n1.answers[number], Written)
+
+
+def test_a_change_is_taken_up_though_a_store_is_late_for_the_version_before() -> None:
+    rig = led_rig(stores=5, spares=1)
+    for node in rig.seats:
+        rig.disconnect(node, "s5")
+    assert isinstance(order(rig, StoreAction.REPLACE, "s4", by="spare1"), StoresWanted)
+    rig.until(lambda: versions(rig) == [2, 2])
+    del rig.seats["n1"]  # who was about to bring the fifth store along
+    n2 = rig.seats["n2"]
+    old = description_of(n2.group.plan)
+    left = {store: old.voters[store] for store in old.voters if store != "s3"}
+    new = GroupDescription("g", 3, old.ttl_ms, left, {}, old.voters)
+    header = [FORMAT, old.voters["s1"], "", 0]
+    sealed = rig.stores["s1"].call(header, [["seal", "g", 2, write_description(new)]])
+    assert sealed.results[0][0] == Code.OK  # by a node that is not there any more
+    rig.connect("n2", "s5")
+    rig.until(lambda: versions(rig) == [3])
+    rig.until(lambda: n2.serves("a"))
