@@ -173,6 +173,9 @@ class StoreChanges:
                 self._node.happened("change-left", "", 0, {"group": name, "why": changing.why})
                 continue
             changing.advance(now_ms)
+            if changing.install is not None and changing.install.in_use:
+                # Perhaps no store that this node polls is in that version.
+                self._node.succession.follow(changing.install.new, now_ms)
             if changing.is_over:
                 self._ended(name, changing, now_ms)
         self._next_ms = now_ms + ATTEND_EVERY_MS

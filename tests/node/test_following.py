@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controlplane.node_plan import description_of
-from controlplane.requests import StoreAction, StoresWanted, Written
+from controlplane.requests import Consistency, Found, StoreAction, StoresWanted, Written
 from regions.codec import FORMAT, Code
 from regions.membership import GroupDescription, write_description
 from tests.node.test_store_changes import led_rig, order, versions
@@ -22,6 +22,23 @@ def test_what_could_not_be_carried_over_at_once_is_stood_for_again() -> None:
     number = n1.put("a", "y")
     rig.run(300)
     assert isinstance(n1.answers[number], Written)
+
+
+def test_a_node_that_slept_while_every_store_it_knew_was_replaced_follows_all_the_same() -> None:
+    rig = led_rig(spares=3)
+    n1, n2 = rig.seats["n1"], rig.seats["n2"]
+    n2.asleep = True
+    for number in (1, 2, 3):
+        assert isinstance(
+            order(rig, StoreAction.REPLACE, f"s{number}", by=f"spare{number}"), StoresWanted
+        )
+        rig.until(lambda: n1.group.version == number + 1 and n1.serves("a"))  # noqa: B023
+        rig.run(2_000)
+    n2.asleep = False
+    rig.until(lambda: versions(rig) == [4, 4])
+    found = n2.get("a", "x", consistency=Consistency.ANY)
+    rig.run(300)
+    assert isinstance(n2.answers[found], Found)
 
 
 def test_a_change_is_taken_up_though_a_store_is_late_for_the_version_before() -> None:
