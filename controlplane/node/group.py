@@ -124,8 +124,9 @@ class Group:
     # -- lanes
 
     def store_of(self, lane: Lane) -> int | None:
-        """The number of a lane's store in this group."""
-        return self._lane_of.get(lane.store)
+        """The number of a lane's store in this group; None if it is meant for another one."""
+        number = self._lane_of.get(lane.store)
+        return number if number is not None and self.lanes[number] is lane else None
 
     def ask(self, store: int, command: list[Any], reply: Reply) -> None:
         """Desk: the ordered lane."""

@@ -112,6 +112,11 @@ class StoreChanges:
         if member not in self._forgot:
             self._forgot[member] = now_ms
             self._node.happened("store-forgot", "", 0, {"store": store})
+            self._node.succession.try_another(store)
+
+    def is_gone(self, member: Member) -> bool:
+        """Whether a store was seen to answer as another one, or as nobody."""
+        return member in self._forgot
 
     def _inquire(self, group: Group, store: str, now_ms: int) -> None:
         """Ask a store that is another one now whether the group has gone on with it."""
@@ -250,7 +255,7 @@ class StoreChanges:
             since_ms = self._forgot.get(Member(lane.store, lane.incarnation))
             if since_ms is not None:
                 found.append((lane.store, since_ms))
-            elif present is not None and present.incarnation != lane.incarnation:
+            elif present is not None and present.is_up and present is not lane:
                 found.append((lane.store, 0))  # another group knows it as another one already
         return found
 

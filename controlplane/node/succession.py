@@ -8,7 +8,9 @@ version holds: the log, with writes under way, goes on in the next epoch
 (controlplane/node/standing). Nothing is said to the stores of the old version any more; what they
 still answer, the old group hears in vain.
 
-Lanes belong to incarnations. A store that came back as another one gets another lane.
+Lanes belong to incarnations. A store that came back as another one gets another lane. As long as
+groups know it under different ones, each has a lane of its own; what is connected is that of the
+incarnation which answers, as far as is known here (`Node.lanes`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from controlplane.node.group import Carried, Group
 from controlplane.node.lane import Lane
 from controlplane.node.standing import StandingDesk
 from controlplane.node_plan import GroupPlan, StorePlan, group_plan
-from regions.membership import GroupDescription
+from regions.membership import GroupDescription, Member
 from shards.leadership import Leadership, State
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Succession:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._unknown: set[tuple[str, int]] = set()  # versions with stores nobody here knows
+        self._made: dict[Member, Lane] = {}  # the one lane to each incarnation that groups use
 
     def begin(self, plan: GroupPlan, now_ms: int) -> None:
         """Take a group up as this process first knows it."""
@@ -89,14 +92,33 @@ class Succession:
         lanes = []
         for store in (*plan.voters, *plan.followers):
             if plan.stands or store.region == self._node.plan.region:
-                lane = self._node.lanes.get(store.store)
-                if lane is None or lane.incarnation != store.incarnation:
-                    lane = self._node.lanes[store.store] = self._new_lane(store)
+                lane = self._shared_lane(store)
                 lane.serve(plan.ttl_ms)
             else:
                 lane = self._new_lane(store)
             lanes.append(lane)
         return lanes
+
+    def _shared_lane(self, store: StorePlan) -> Lane:
+        """The lane to an incarnation; connected from now on, unless another one answers."""
+        member = Member(store.store, store.incarnation)
+        lane = self._made.get(member)
+        if lane is None:
+            lane = self._made[member] = self._new_lane(store)
+        present = self._node.lanes.get(store.store)
+        if present is None or not (present.is_up or self._node.changes.is_gone(member)):
+            self._node.lanes[store.store] = lane
+        return lane
+
+    def try_another(self, store: str) -> None:
+        """A store is not who it was: perhaps it is who another group knows it as."""
+        gone = self._node.lanes[store]
+        for member, lane in self._made.items():
+            if member.store == store and not self._node.changes.is_gone(member):
+                self._node.lanes[store] = lane
+                self._lose(gone)
+                self._node.out.append(Rewire(store, lane.incarnation))
+                return
 
     def _new_lane(self, store: StorePlan) -> Lane:
         here = self._node.plan
@@ -117,7 +139,9 @@ class Succession:
 
     def _unwire(self, old: Group) -> None:
         """A store that left the last of its groups here needs no lane."""
-        used = {lane.store for group in self._node.groups.values() for lane in group.lanes}
+        lanes = [lane for group in self._node.groups.values() for lane in group.lanes]
+        self._made = {member: lane for member, lane in self._made.items() if lane in lanes}
+        used = {lane.store for lane in lanes}
         for store in [lane.store for lane in old.lanes if lane.store not in used]:
             lane = self._node.lanes.pop(store, None)
             if lane is not None:
@@ -126,9 +150,10 @@ class Succession:
 
     def _lose(self, lane: Lane) -> None:
         """Other groups may rest on it still: to them its store is gone."""
-        if not lane.is_up:
-            return
+        was_up = lane.is_up
         lane.lost(self._node.now_ms)
+        if not was_up:
+            return
         for group in self._node.groups.values():
             if lane in group.lanes and not group.is_over:
                 group.disconnected(group.lanes.index(lane))

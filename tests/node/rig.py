@@ -144,9 +144,10 @@ class Rig:
         members = {name: self.stores[name].state.incarnation for name in names}
         voters = {name: members[name] for name in names[:stores]}
         others = {name: members[name] for name in names[stores:]}
-        self._description = GroupDescription(group, VERSION, ttl_ms, voters, others)
+        self.also: list[GroupDescription] = []  # groups that nodes started from now on stand in too
+        self.description = GroupDescription(group, VERSION, ttl_ms, voters, others)
         for name in names:
-            self.do(name, "install", write_description(self._description))
+            self.do(name, "install", write_description(self.description))
             for shard in shards:
                 self.do(name, "place", shard, 1, pack([["eu"], nodes[0]]))
         for node in nodes:
@@ -155,11 +156,12 @@ class Rig:
     def start(self, node: str, nodes: tuple[str, ...], life: int = 1) -> Seat:
         """A new life of a node, with all lanes up."""
         places = {name: Place("eu", f"eu-{name}") for name in self.stores}
-        group = group_plan(self._description, places, "eu")
+        group = group_plan(self.description, places, "eu")
         group = replace(group, stands=node not in self._onlookers)
+        also = [group_plan(description, places, "eu") for description in self.also]
         peers = tuple(PeerPlan(name, "eu", f"//{name}") for name in nodes if name != node)
         plan = NodePlan(
-            node, "eu", f"//{node}", f"{node}-{life}", (group,), peers, self._seeds, places
+            node, "eu", f"//{node}", f"{node}-{life}", (group, *also), peers, self._seeds, places
         )
         seat = self.seats[node] = Seat(self, plan)
         for store in self.stores:
