@@ -255,7 +255,7 @@ class StoreChanges:
             since_ms = self._forgot.get(Member(lane.store, lane.incarnation))
             if since_ms is not None:
                 found.append((lane.store, since_ms))
-            elif present is not None and present.is_up and present is not lane:
+            elif present is not None and present.is_up and present.incarnation != lane.incarnation:
                 found.append((lane.store, 0))  # another group knows it as another one already
         return found
 

@@ -58,3 +58,20 @@ def test_a_change_is_taken_up_though_a_store_is_late_for_the_version_before() ->
     rig.connect("n2", "s5")
     rig.until(lambda: versions(rig) == [3])
     rig.until(lambda: n2.serves("a"))
+
+
+def test_a_store_that_was_another_one_for_a_moment_is_not_lost_when_it_is_down() -> None:
+    rig = led_rig()
+    n1 = rig.seats["n1"]
+    state = rig.stores["s3"].state
+    rig.forget("s3")
+    rig.run(100)
+    rig.stores["s3"].restore(state)  # the right disk is mounted again
+    for node in rig.seats:
+        rig.connect(node, "s3")
+    rig.until(lambda: all(seat.group.lanes[2].is_up for seat in rig.seats.values()))
+    rig.run(1_000)
+    for node in rig.seats:
+        rig.disconnect(node, "s3")
+    rig.run(10_000)
+    assert [event.kind for event in n1.happened].count("stores-wanted") == 0
