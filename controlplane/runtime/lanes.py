@@ -116,7 +116,8 @@ class OrderedLane:
                 self._close(await ended)
                 failures = 0 if loop.time() - since_s > STEADY_S else failures + 1
             except StoreUnsuitable as error:
-                self._refused(self._store, error)
+                if not self._hurry.is_set():  # else it was meant for another incarnation
+                    self._refused(self._store, error)
                 refusals += 1
             except RegionsError:
                 failures += 1  # the store is down or out of reach: the next try comes later

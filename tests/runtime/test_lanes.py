@@ -199,6 +199,33 @@ async def test_an_unsuitable_store_is_told_to_the_node_and_tried_again() -> None
         await until(lambda: store.events == [Connected("a", 1)])
 
 
+async def test_what_an_attempt_for_the_last_incarnation_meets_says_nothing_of_the_next() -> None:
+    store, opened = ScriptedStore(), asyncio.Event()
+
+    class SlowLane(ScriptedLane):
+        async def open(self) -> StoreStatus:
+            store.tries += 1
+            await opened.wait()
+            raise StoreUnsuitable("incarnation inc-2, not inc-1")
+
+    async with asyncio.TaskGroup() as tasks:
+        lane = OrderedLane(
+            "a",
+            lambda on_lost: SlowLane(store, on_lost),
+            post=store.events.append,
+            refused=store.refused,
+            lost=store.lost,
+            draw=lambda: 0.0,
+        )
+        run = tasks.create_task(lane.run())
+        await until(lambda: store.tries == 1)
+        lane.rewire(store.make_lane)
+        opened.set()
+        await until(lambda: store.events == [Connected("a", 1)])
+        run.cancel()
+    assert store.refusals == []
+
+
 async def test_a_fetch_opens_the_bulk_lane_and_is_answered() -> None:
     store = ScriptedStore()
     async with bulk(store) as lane:
