@@ -75,7 +75,7 @@ class StoreChanges:
         self._others: dict[str, Other] = {}  # who else changes a group
         self._ordered_ms: dict[str, int] = {}  # by group: when a change was last ordered here
         self._inquire_ms: dict[str, int] = {}  # by group: not before
-        self._distrusted: list[Take] = []  # calls to stores that went back in time
+        self._unasked: list[Take] = []  # of calls that are answered by nobody
         self._begun = 0
         self._next_ms = now_ms
 
@@ -152,10 +152,12 @@ class StoreChanges:
     # -- Desk of a change
 
     def fetch(self, member: Member, commands: list[list[Any]], take: Take) -> None:
-        """Desk: a store that went back in time is asked nothing, and answers nothing."""
+        """Desk: a store that went back in time, or that is in no topology here, is asked nothing,
+        and answers nothing."""
         lane = self._node.lanes.get(member.store)
-        if lane is not None and lane.quarantined and lane.incarnation == member.incarnation:
-            self._distrusted.append(take)
+        went_back = lane is not None and lane.quarantined and lane.incarnation == member.incarnation
+        if went_back or member.store not in self._node.plan.places:
+            self._unasked.append(take)
         else:
             self._node.visit(*member, commands, take)
 
@@ -163,10 +165,10 @@ class StoreChanges:
 
     def advance(self, now_ms: int) -> None:
         """Begin what this node should be at; go on with what it is at."""
-        distrusted, self._distrusted = self._distrusted, []
-        for take in distrusted:
+        unasked, self._unasked = self._unasked, []
+        for take in unasked:
             take(None, now_ms)
-        if now_ms < self._next_ms and not distrusted:
+        if now_ms < self._next_ms and not unasked:
             return
         self._forget_the_past()
         for group in tuple(self._node.groups.values()):

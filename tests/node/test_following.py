@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from controlplane.machine import Fetch
 from controlplane.node_plan import description_of
 from controlplane.requests import Consistency, Found, StoreAction, StoresWanted, Written
 from regions.codec import FORMAT, Code
@@ -75,3 +78,18 @@ def test_a_store_that_was_another_one_for_a_moment_is_not_lost_when_it_is_down()
         rig.disconnect(node, "s3")
     rig.run(10_000)
     assert [event.kind for event in n1.happened].count("stores-wanted") == 0
+
+
+def test_a_change_to_a_store_that_is_in_no_topology_here_is_helped_on_without_it() -> None:
+    rig = led_rig(spares=1)
+    n1, n2 = rig.seats["n1"], rig.seats["n2"]
+    places = {name: place for name, place in n2.plan.places.items() if name != "spare1"}
+    n2.node.plan = replace(n2.plan, places=places)
+    assert isinstance(order(rig, StoreAction.REPLACE, "s2", by="spare1"), StoresWanted)
+    rig.step_until(n1, lambda: rig.stores["s1"].state.groups["g"].state == "sealed")
+    del rig.seats["n1"]
+    rig.until(lambda: "change-taken-up" in [event.kind for event in n2.happened])
+    rig.until(lambda: rig.stores["s3"].state.groups["g"].version == 2)
+    rig.until(lambda: "group-not-followed" in [event.kind for event in n2.happened])
+    asked = {effect.store for effect in n2.effects if isinstance(effect, Fetch)}
+    assert asked == {"s1", "s2", "s3"}
