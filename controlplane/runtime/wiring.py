@@ -43,6 +43,7 @@ class Wiring:
         self._refused = refused
         self._looked = looked
         self._ordered: dict[str, OrderedLane] = {}
+        self._left_at: dict[str, int] = {}  # generations of lanes given up: the next go on there
         self._bulk: dict[str, BulkLane] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -85,8 +86,10 @@ class Wiring:
         """Keep the ordered lane to another incarnation, or to none."""
         store, lane = effect.store, self._ordered.get(effect.store)
         if not effect.incarnation:
-            self._ordered.pop(store, None)
             self._cancel(store)
+            if lane is not None:
+                self._left_at[store] = lane.generation
+                del self._ordered[store]
         elif lane is None:
             self._open_ordered(store, effect.incarnation)
         else:
@@ -123,6 +126,7 @@ class Wiring:
             draw=random.random,
             renewed=self._metrics.renewed,
         )
+        lane.generation = self._left_at.pop(store, 0)
         self._ordered[store] = lane
         self._run(store, lane.run())
         self._run(store, watch_headroom(store, lane, self._looked))

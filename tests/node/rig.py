@@ -330,6 +330,7 @@ class Rig:
                     self.connect(seat.plan.node, effect.store)
             case Rewire():
                 self.disconnect(seat.plan.node, effect.store)
+                seat.wires[effect.store].is_another = True  # within reach of a bulk lane
                 if effect.incarnation:
                     self.connect(seat.plan.node, effect.store)
             case Fetch():

@@ -93,3 +93,18 @@ def test_a_change_to_a_store_that_is_in_no_topology_here_is_helped_on_without_it
     rig.until(lambda: "group-not-followed" in [event.kind for event in n2.happened])
     asked = {effect.store for effect in n2.effects if isinstance(effect, Fetch)}
     assert asked == {"s1", "s2", "s3"}
+
+
+def test_a_store_that_left_its_group_comes_back_to_it() -> None:
+    rig = led_rig(stores=5)
+    n1 = rig.seats["n1"]
+    for node in rig.seats:
+        rig.disconnect(node, "s1")
+        rig.connect(node, "s1")  # it has seen later connections than the first
+    rig.until(lambda: n1.group.lanes[0].is_up)
+    assert isinstance(order(rig, StoreAction.REMOVE, "s1"), StoresWanted)
+    rig.until(lambda: versions(rig) == [2, 2] and n1.serves("a"))
+    rig.run(1_000)
+    assert isinstance(order(rig, StoreAction.ADD, "s1"), StoresWanted)
+    rig.until(lambda: versions(rig) == [3, 3] and n1.serves("a"))
+    rig.until(lambda: all(lane.is_up for lane in n1.group.lanes))
