@@ -29,6 +29,7 @@ from regions.membership import (
     read_description,
     write_description,
 )
+from regions.quorum import quorum_of
 from regions.store_calls import Take
 from shards.changing import Changing
 
@@ -316,10 +317,12 @@ class StoreChanges:
         if unknown:
             return Refused(Problem.UNKNOWN_STORE, f"the topology has no store {unknown[0]!r}")
         running = self._running.get(order.group)
-        if running is not None and self._is_busy(group):
+        if running is not None and self._is_busy(group) and not _gives_way(running, begin):
             detail = f"a change is on, {running.state.value}: {running.why or 'it goes on'}"
             return Refused(Problem.NOT_CHANGED, detail, retry_after_ms=1_000)
         wish = wish_for(order, group)
+        if isinstance(wish, Wish):
+            wish = _refusal(wish, group) or wish
         if isinstance(wish, str):
             return Refused(Problem.NOT_CHANGED, wish)
         if begin:
@@ -336,6 +339,25 @@ def _stores_of(changing: Changing) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return tuple(new.voters), tuple(new.followers)
     assert changing.change is not None, "a change is wanted or decided"
     return changing.change.wish.voters, changing.change.wish.followers
+
+
+def _gives_way(running: Changing, begin: bool) -> bool:
+    """Whether a store that is to be admitted anew may be given up for what an operator orders: it
+    may be gone for good meanwhile, and the order may be to put another in its place."""
+    change = running.change
+    if running.install is not None or change is None or not change.wish.forgot:
+        return False
+    return not begin or running.give_up()
+
+
+def _refusal(wish: Wish, group: Group) -> str:
+    """Why a wish could never be decided, "" if it could."""
+    present = description_of(group.plan).voters
+    kept = sum(store in present and store not in wish.forgot for store in wish.voters)
+    needed = quorum_of(len(wish.voters))
+    if kept >= needed:
+        return ""
+    return f"{kept} of its {len(wish.voters)} voters vote now; {needed} must"
 
 
 def wish_for(order: ChangeStores, group: Group) -> Wish | str:

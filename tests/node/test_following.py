@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from controlplane.machine import Fetch
 from controlplane.node_plan import description_of
-from controlplane.requests import Consistency, Found, StoreAction, StoresWanted, Written
+from controlplane.requests import Consistency, Found, Refused, StoreAction, StoresWanted, Written
 from regions.codec import FORMAT, Code
 from regions.membership import GroupDescription, write_description
+from tests.node.rig import Rig
 from tests.node.test_store_changes import led_rig, order, versions
 
 
@@ -108,3 +109,26 @@ def test_a_store_that_left_its_group_comes_back_to_it() -> None:
     assert isinstance(order(rig, StoreAction.ADD, "s1"), StoresWanted)
     rig.until(lambda: versions(rig) == [3, 3] and n1.serves("a"))
     rig.until(lambda: all(lane.is_up for lane in n1.group.lanes))
+
+
+def test_a_store_that_lost_its_data_and_then_died_can_be_replaced_by_another_one() -> None:
+    rig = led_rig(spares=1)
+    rig.forget("s3")
+    rig.run(500)
+    for node in rig.seats:
+        rig.disconnect(node, "s3")
+    rig.run(10_000)
+    view = rig.seats["n1"].node.changes.view("g")
+    assert view is not None
+    assert view.why == "s3 has not been minted"
+    assert isinstance(order(rig, StoreAction.REPLACE, "s3", by="spare1"), StoresWanted)
+    rig.until(lambda: versions(rig) == [2, 2])
+    rig.until(lambda: rig.seats["n1"].serves("a"))
+
+
+def test_an_order_that_could_never_be_decided_is_refused() -> None:
+    rig = Rig(nodes=("n1", "n2"), stores=1, spares=1)
+    rig.until(lambda: rig.seats["n1"].serves("a"))
+    refused = order(rig, StoreAction.REPLACE, "s1", by="spare1")
+    assert isinstance(refused, Refused)
+    assert refused.detail == "0 of its 1 voters vote now; 1 must"
