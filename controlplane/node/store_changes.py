@@ -206,6 +206,9 @@ class StoreChanges:
             return
         late_ms = self._node.standing[group.group].rank * group.times.ttl_ms
         unfinished = self._unfinished.get(group.group)
+        if unfinished is not None and self._is_seen_to(group, unfinished):
+            del self._unfinished[group.group]  # noted anew, if a store still shows it
+            unfinished = None
         if unfinished is not None:
             if now_ms - unfinished.since_ms >= group.times.ttl_ms + late_ms:
                 del self._unfinished[group.group]  # noted anew, if it does not help
@@ -218,6 +221,15 @@ class StoreChanges:
                 wish = Wish(tuple(members.voters), tuple(members.followers), frozenset({store}))
                 self._begin(group, wish, f"{store} lost its data")
                 return
+
+    def _is_seen_to(self, group: Group, unfinished: Unfinished) -> bool:
+        """Whether the group has come to that version meanwhile, or this node is at it already: to
+        begin once more would take what is copied from those who copy it."""
+        changing = self._running.get(group.group)
+        install = None if changing is None else changing.install
+        is_at_it = install is not None and install.new.version >= unfinished.version
+        was_before = unfinished.since_ms < group.started_ms
+        return is_at_it or (was_before and unfinished.version <= group.version)
 
     def _is_busy(self, group: Group) -> bool:
         """Whether this node changes the present version of a group. A store that has not come to

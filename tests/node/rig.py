@@ -74,6 +74,8 @@ class Seat:
         self.happened: list[Happened] = []
         self.effects: list[Effect] = []
         self.asleep = False
+        self.bulk_ms = 0  # answers on bulk lanes take so long
+        self.late: deque[tuple[int, Event]] = deque()
         self._requests = 0
 
     @property
@@ -286,6 +288,8 @@ class Rig:
         """One batch of events at one node; says whether there was anything to do."""
         if seat.asleep:
             return False
+        while seat.late and seat.late[0][0] <= self.now_ms:
+            seat.inbox.append(seat.late.popleft()[1])
         inbox, seat.inbox = seat.inbox, []
         for event in inbox:
             seat.node.step(event, self.now_ms)
@@ -338,7 +342,7 @@ class Rig:
                 wire = seat.wires[effect.store]
                 up = wire.generation > 0 or wire.is_another
                 reply = twin.call(effect.header, effect.commands) if up else None
-                seat.inbox.append(Fetched(effect.token, reply))
+                seat.late.append((self.now_ms + seat.bulk_ms, Fetched(effect.token, reply)))
             case Answer():
                 seat.answers[effect.id] = effect.outcome
             case Tell():

@@ -132,3 +132,18 @@ def test_an_order_that_could_never_be_decided_is_refused() -> None:
     refused = order(rig, StoreAction.REPLACE, "s1", by="spare1")
     assert isinstance(refused, Refused)
     assert refused.detail == "0 of its 1 voters vote now; 1 must"
+
+
+def test_whoever_brings_a_late_store_along_does_not_begin_again_with_every_lease() -> None:
+    rig = led_rig(stores=5)
+    n2 = rig.seats["n2"]
+    for node in rig.seats:
+        rig.disconnect(node, "s2")
+    rig.forget("s3")
+    rig.until(lambda: versions(rig) == [2, 2])
+    del rig.seats["n1"]
+    n2.bulk_ms = 400  # so that the copy takes longer than a lease
+    rig.connect("n2", "s2")
+    rig.until(lambda: rig.stores["s2"].state.groups["g"].version == 2)
+    rig.run(5_000)
+    assert [event.kind for event in n2.happened].count("change-taken-up") == 1
