@@ -130,12 +130,16 @@ class Group:
 
     def ask(self, store: int, command: list[Any], reply: Reply) -> None:
         """Desk: the ordered lane."""
-        if not self.is_over:
+        if self.is_over:
+            self.node.unsaid.append(reply)
+        else:
             self.lanes[store].ask(command, reply)
 
     def fetch(self, store: int, command: list[Any], reply: Reply) -> None:
         """Desk: the bulk lane."""
-        if not self.is_over:
+        if self.is_over:
+            self.node.unsaid.append(reply)
+        else:
             self.node.fetch(self.lanes[store], command, reply)
 
     def connected(self, store: int) -> None:

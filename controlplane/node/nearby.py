@@ -51,6 +51,7 @@ class Nearby:
         self, group: Group, number: int, request: Read | Scan, attempt: int, last_chance: bool
     ) -> None:
         """Answer from a local store, or say where to go."""
+        group = self._node.groups.get(group.group, group)  # it may have gone on meanwhile
         stores = self.local_stores(group)
         if attempt >= len(stores):
             self._give_up(group, number, request, last_chance)

@@ -89,6 +89,7 @@ class Node:
             0  # set by the driver: for records that people read, never for decisions
         )
         self.out: list[Effect] = []
+        self.unsaid: list[Reply] = []  # of what was to be asked in a version that is over
         self.draining = False
         self.leadership_revision = 0
         self._sids = 0
@@ -184,6 +185,8 @@ class Node:
     def take(self, now_ms: int) -> list[Effect]:
         """Everything to be done since the last call, calls composed and dated `now_ms`."""
         self.now_ms = now_ms = max(self.now_ms, now_ms)
+        while self.unsaid:
+            self.unsaid.pop(0)(None, now_ms)
         self.transfers.advance(now_ms)
         self.parking.take_up(now_ms)
         self.serving.confirming.ask(now_ms)

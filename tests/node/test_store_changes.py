@@ -131,7 +131,7 @@ def test_a_store_that_was_down_meanwhile_comes_to_the_next_version_when_it_is_ba
 
 
 def order(rig: Rig, action: StoreAction, store: str, **more: str) -> StoresWanted | Refused:
-    change = ChangeStores("g", action, store, **more)  # type: ignore[arg-type]
+    change = ChangeStores(rig.group, action, store, **more)  # type: ignore[arg-type]
     return rig.seats["n1"].node.change_stores(change, rig.now_ms, begin=True)
 
 
