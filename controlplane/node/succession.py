@@ -54,7 +54,7 @@ class Succession:
         except ValueError as error:
             self._report_unknown(description, str(error))
             return
-        carried = self._give_up(old, now_ms)
+        carried = self._give_up(old, now_ms, plan.stands)
         old.is_over = True
         group = Group(plan, self._node, self._rewired(plan), now_ms, carried)
         _remember(old, group)
@@ -73,11 +73,15 @@ class Succession:
         node.groups[group.group] = group
         node.standing[group.group] = StandingDesk(node, group)
 
-    def _give_up(self, old: Group, now_ms: int) -> dict[str, Carried]:
-        """End all that is led; what has a lease to carry over is kept for the next version."""
-        carried = {}
+    def _give_up(self, old: Group, now_ms: int, stands: bool) -> dict[str, Carried]:
+        """End all that is led; what has a lease to carry over is kept for the next version, if this
+        node stands there. So is what was not stood for yet in the version that is over."""
+        carried = dict(old.carried) if stands else {}
+        for shard, left in old.carried.items():
+            if shard not in carried:
+                self._node.upkeep.gave_up(old, left.former, "group-changed", now_ms)
         for leadership in list(old.led.values()):
-            until_ms = _lease_to_carry(leadership)
+            until_ms = _lease_to_carry(leadership) if stands else None
             if until_ms is not None and now_ms < until_ms:
                 carried[leadership.shard] = Carried(leadership, until_ms)
                 leadership.retire()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from controlplane.node_plan import ShardSeed, description_of
-from controlplane.requests import Consistency, StoreAction, StoresWanted
+from controlplane.node_plan import Place, ShardSeed, description_of
+from controlplane.requests import Consistency, Problem, Refused, StoreAction, StoresWanted
 from regions import latency
 from regions.membership import GroupDescription
 from tests.node.rig import Rig, Seat
@@ -59,3 +60,33 @@ def test_the_map_is_read_on_though_its_group_changed_between_two_pages(
     assert not n2.node.directory.rows
     rig.let("n2", *scanned)
     rig.until(lambda: len(n2.node.directory.rows) == ROWS)
+
+
+def test_what_is_carried_over_goes_on_when_two_versions_come_one_after_the_other() -> None:
+    rig = led_rig()
+    n1 = rig.seats["n1"]
+    rig.hold("n1", *rig.stores)
+    number = n1.put("a", "y")
+    rig.run(5)
+    n1.node.succession.follow(next_version(n1), rig.now_ms)
+    n1.node.succession.follow(next_version(n1), rig.now_ms)
+    assert set(n1.group.carried) == {"a"}
+    rig.run(2 * rig.ttl_ms)
+    assert isinstance(n1.answers[number], Refused)
+    assert n1.node.serving.pending_writes == 0
+
+
+def test_writes_end_as_unknown_when_a_node_does_not_stand_in_the_next_version() -> None:
+    rig = led_rig()
+    n1 = rig.seats["n1"]
+    rig.hold("n1", *rig.stores)
+    number = n1.put("a", "y")
+    rig.run(5)
+    n1.node.plan = replace(n1.plan, places={s: Place("us", "us-1") for s in rig.stores})
+    n1.node.succession.follow(next_version(n1), rig.now_ms)
+    assert not n1.group.plan.stands
+    rig.run(5)
+    assert n1.node.serving.pending_writes == 0
+    refused = n1.answers[number]
+    assert isinstance(refused, Refused)
+    assert refused.problem is Problem.UNKNOWN_OUTCOME
