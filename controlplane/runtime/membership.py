@@ -1,10 +1,11 @@
 """Asking the stores, at a node's start, which stores belong to each group, and its lease.
 
 The topology says which stores there are and where. Which *incarnation* of each belongs to a group
-was decided when the group was made, and every store of the group holds that decision. So one store
-that answers is enough to know of all of them, and one that is down now, or has forgotten what it
-held, is known by what the others say of it. The lease of a group was decided with it: where the
-topology has come to say otherwise, it is the stores' that holds.
+was decided when the group was made, or changed since, and every store of the group holds that
+decision. So all stores are asked of all groups; one that answers is enough to know of all of them,
+and one that is down now, or has forgotten what it held, is known by what the others say of it. The
+lease of a group was decided with it: where the topology has come to say otherwise, it is the
+stores' that holds.
 """
 
 from __future__ import annotations
@@ -77,10 +78,9 @@ async def _ask_all(
     answers: Answers,
 ) -> None:
     async with asyncio.TaskGroup() as asking:
-        for site in topology.stores:
-            of_store = [g.name for g in groups if site.id in (*g.stores, *g.followers)]
-            if of_store:
-                asking.create_task(_ask(site, of_store, make_lane(site), answers))
+        for site in topology.stores:  # whoever came later: those of the topology may have left
+            names = [group.name for group in groups]
+            asking.create_task(_ask(site, names, make_lane(site), answers))
 
 
 async def _ask(site: StoreSite, groups: list[str], make_lane: MakeLane, answers: Answers) -> None:

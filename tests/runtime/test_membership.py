@@ -91,3 +91,15 @@ async def test_a_member_that_the_topology_does_not_know_is_named() -> None:
     edited = TOPOLOGY.model_copy(update={"stores": left, "groups": groups})
     with pytest.raises(StoresNotReady, match=f"by its stores, {gone} belong to it"):
         await plan_of(edited, stores)
+
+
+async def test_a_group_is_known_by_stores_that_came_to_it_later() -> None:
+    stores = made_for(TOPOLOGY)
+    first = TOPOLOGY.groups[0]
+    left = (*first.stores, *first.followers)[-1]
+    stores[left] = TwinStore(left, [])  # all that the topology names, and not of the group
+    moved = first.model_copy(update={"stores": (left,), "followers": ()})
+    groups = (moved, *TOPOLOGY.groups[1:])
+    edited = TOPOLOGY.model_copy(update={"groups": groups})
+    known = await learn_memberships(edited, lambda site: stores[site.id].make_lane, WAIT_MS)
+    assert set(known[first.name].voters) == set(first.stores)
