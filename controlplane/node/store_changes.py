@@ -41,6 +41,7 @@ ATTEND_EVERY_MS = 100
 INQUIRE_EVERY_MS = 1_000
 ORDER_TTLS = 5  # an order that is not proposed by then gives way to a store that forgot
 FORGET_OTHERS_MS = 3_000
+LOOK_AROUND_EVERY_MS = 2_000
 NUMBERS_APART = 1_000  # ballots and attempts of one change before those of the next
 
 
@@ -76,6 +77,8 @@ class StoreChanges:
         self._others: dict[str, Other] = {}  # who else changes a group
         self._ordered_ms: dict[str, int] = {}  # by group: when a change was last ordered here
         self._inquire_ms: dict[str, int] = {}  # by group: not before
+        self._look_around_ms: dict[str, int] = {}
+        self._looked_at: dict[str, int] = {}  # which voter of a group is asked what it has become
         self._unasked: list[Take] = []  # of calls that are answered by nobody
         self._begun = 0
         self._next_ms = now_ms
@@ -97,7 +100,7 @@ class StoreChanges:
             self._node.succession.follow(read_description(shown), now_ms)
         elif code == Code.SEALED and shown:
             self._note(group, as_bytes(shown), now_ms)
-        elif code in (Code.NEW_VERSION, Code.NOT_MEMBER) and store < group.voters:
+        elif code in (Code.NEW_VERSION, Code.NOT_MEMBER):
             self._note(group, write_description(description_of(group.plan)), now_ms)
 
     def _note(self, group: Group, description: bytes, now_ms: int) -> None:
@@ -149,6 +152,26 @@ class StoreChanges:
         for name in groups if isinstance(groups, list) else ():
             if isinstance(name, str) and name in self._node.groups:
                 self._others[name] = Other(sender, now_ms)
+
+    def _look_around(self, group: Group, now_ms: int) -> None:
+        """Ask a voter what has become of a group in which this node does not stand: of its stores
+        it polls few or none, and they may have left."""
+        if now_ms < self._look_around_ms.get(group.group, 0):
+            return
+        self._look_around_ms[group.group] = now_ms + LOOK_AROUND_EVERY_MS
+        at = self._looked_at.get(group.group, 0)
+        voter = group.plan.voters[at % len(group.plan.voters)]
+
+        def told(reply: Reply | None, now_ms: int) -> None:
+            result = reply.results[0] if reply is not None and reply.results else [Code.UNKNOWN]
+            found = description_in(result) if result[0] == Code.OLD_VERSION else None
+            if found is None:
+                self._looked_at[group.group] = at + 1  # the next one may tell
+            else:
+                self._node.succession.follow(found, now_ms)
+
+        question = [ask_for_description(group.group)]
+        self._node.visit(voter.store, voter.incarnation, question, told)
 
     # -- Desk of a change
 
@@ -202,6 +225,8 @@ class StoreChanges:
         other = self._others.get(group.group)
         if other is not None and now_ms - other.told_ms > FORGET_OTHERS_MS:
             del self._others[group.group]
+        if not group.plan.stands:
+            self._look_around(group, now_ms)
         if not group.plan.stands or self._is_busy(group) or group.group in self._others:
             return
         late_ms = self._node.standing[group.group].rank * group.times.ttl_ms

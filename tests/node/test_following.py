@@ -147,3 +147,26 @@ def test_whoever_brings_a_late_store_along_does_not_begin_again_with_every_lease
     rig.until(lambda: rig.stores["s2"].state.groups["g"].version == 2)
     rig.run(5_000)
     assert [event.kind for event in n2.happened].count("change-taken-up") == 1
+
+
+def test_a_follower_that_was_down_is_brought_along_though_its_change_is_nobodys_any_more() -> None:
+    rig = led_rig(followers=1)
+    for node in rig.seats:
+        rig.disconnect(node, "s4")
+    rig.forget("s3")
+    rig.until(lambda: versions(rig) == [2, 2])
+    del rig.seats["n1"]
+    rig.connect("n2", "s4")
+    rig.until(lambda: rig.stores["s4"].state.groups["g"].version == 2)
+
+
+def test_an_onlooker_follows_though_the_only_store_it_reads_has_left_the_group() -> None:
+    rig = Rig(nodes=("n1", "n2"), followers=1, spares=1, onlookers=("n2",))
+    n1, n2 = rig.seats["n1"], rig.seats["n2"]
+    rig.until(lambda: n1.serves("a"))
+    for store in ("s1", "s2", "s3"):
+        rig.disconnect("n2", store)  # those of other regions
+        rig.wire("n2", store).is_another = True  # ... which its bulk lanes reach
+    assert isinstance(order(rig, StoreAction.REPLACE, "s4", by="spare1"), StoresWanted)
+    rig.until(lambda: n1.group.version == 2)
+    rig.until(lambda: n2.group.version == 2)
