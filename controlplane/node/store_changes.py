@@ -35,6 +35,7 @@ from shards.changing import Changing
 
 if TYPE_CHECKING:
     from controlplane.node.group import Group
+    from controlplane.node.lane import Lane
     from controlplane.node.node import Node
 
 ATTEND_EVERY_MS = 100
@@ -77,7 +78,7 @@ class StoreChanges:
         self._others: dict[str, Other] = {}  # who else changes a group
         self._ordered_ms: dict[str, int] = {}  # by group: when a change was last ordered here
         self._inquire_ms: dict[str, int] = {}  # by group: not before
-        self._look_around_ms: dict[str, int] = {}
+        self._look_around_ms: dict[str, int] = {}  # by group, or store: not before
         self._looked_at: dict[str, int] = {}  # which voter of a group is asked what it has become
         self._unasked: list[Take] = []  # of calls that are answered by nobody
         self._begun = 0
@@ -173,6 +174,19 @@ class StoreChanges:
         question = [ask_for_description(group.group)]
         self._node.visit(voter.store, voter.incarnation, question, told)
 
+    def _look_in(self, lane: Lane, now_ms: int) -> None:
+        """Ask a store in quarantine, to which nothing else is sent, whether it was emptied."""
+        if now_ms < self._look_around_ms.get(lane.store, 0):
+            return
+        self._look_around_ms[lane.store] = now_ms + LOOK_AROUND_EVERY_MS
+
+        def told(reply: Reply | None, now_ms: int) -> None:
+            is_another = reply is not None and reply.code in (Code.EMPTY, Code.WRONG_INCARNATION)
+            if is_another and self._node.lanes.get(lane.store) is lane:
+                self.forgot(lane.store, now_ms)
+
+        self._node.visit(lane.store, lane.incarnation, [["hello", "", 0]], told)
+
     # -- Desk of a change
 
     def fetch(self, member: Member, commands: list[list[Any]], take: Take) -> None:
@@ -222,6 +236,9 @@ class StoreChanges:
         gone = self._gone(group)
         for store, _ in gone:
             self._inquire(group, store, now_ms)
+        for lane in group.lanes:
+            if lane.quarantined and self._node.lanes.get(lane.store) is lane:
+                self._look_in(lane, now_ms)
         other = self._others.get(group.group)
         if other is not None and now_ms - other.told_ms > FORGET_OTHERS_MS:
             del self._others[group.group]

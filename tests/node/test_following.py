@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 from controlplane.machine import Fetch
@@ -9,6 +10,7 @@ from controlplane.node_plan import description_of
 from controlplane.requests import Consistency, Found, Refused, StoreAction, StoresWanted, Written
 from regions.codec import FORMAT, Code
 from regions.membership import GroupDescription, write_description
+from regions.scripts.state import StoreState
 from tests.node.rig import Rig
 from tests.node.test_store_changes import led_rig, order, versions
 
@@ -170,3 +172,16 @@ def test_an_onlooker_follows_though_the_only_store_it_reads_has_left_the_group()
     assert isinstance(order(rig, StoreAction.REPLACE, "s4", by="spare1"), StoresWanted)
     rig.until(lambda: n1.group.version == 2)
     rig.until(lambda: n2.group.version == 2)
+
+
+def test_a_store_in_quarantine_that_is_emptied_is_admitted_anew() -> None:
+    rig = led_rig()
+    past = deepcopy(rig.stores["s3"].state)
+    number = rig.seats["n1"].put("a", "y")
+    rig.run(500)
+    assert isinstance(rig.seats["n1"].answers[number], Written)
+    rig.stores["s3"].restore(past)
+    rig.until(lambda: all(seat.group.lanes[2].quarantined for seat in rig.seats.values()))
+    rig.run(1_000)
+    rig.stores["s3"].restore(StoreState())  # FLUSHALL: no connection breaks
+    rig.until(lambda: versions(rig) == [2, 2])
