@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from regions.membership import GroupDescription
+from regions.membership import Forced, GroupDescription
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class GroupPlan:
     ttl_ms: int
     stands: bool  # this node keeps a session there and stands for shards; else it only reads
     before: Mapping[str, str] = field(default_factory=dict)  # voters of the version before
+    floor: int = 0  # no epoch up to it is asked for
+    forced: Forced | None = None  # an operator's act made this version
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ def group_plan(
         ttl_ms=description.ttl_ms,
         stands=any(store.region == region for store in voters),
         before=description.before,
+        floor=description.floor,
+        forced=description.forced,
     )
 
 
@@ -82,6 +86,8 @@ def description_of(plan: GroupPlan) -> GroupDescription:
         {store.store: store.incarnation for store in plan.voters},
         {store.store: store.incarnation for store in plan.followers},
         plan.before,
+        plan.floor,
+        plan.forced,
     )
 
 

@@ -32,7 +32,7 @@ from typing import Any, Protocol, TypeAlias
 
 from regions.backoff import full_jitter_ms
 from regions.ballot import Ballot, Decided, LostTo, NoQuorum, Nothing, Number, Outcome, Phase
-from regions.codec import Code, Reply
+from regions.codec import Reply
 from regions.membership import (
     STATE_AT,
     VERSION_AT,
@@ -44,6 +44,7 @@ from regions.membership import (
     members,
     write_description,
 )
+from regions.minting import Minting
 from regions.store_calls import Calls
 
 ROUNDS_OF_TTL = 3  # every member is heard so often within a TTL, or it is asked
@@ -91,7 +92,7 @@ class Change:
 
     __slots__ = (
         "_ballot", "_calls", "_copies", "_counting", "_draw", "_failures", "_given_up",
-        "_listened_ms", "_make_copying", "_next_ballot_ms", "_nonce", "_number", "_proposed",
+        "_listened_ms", "_make_copying", "_minting", "_next_ballot_ms", "_number", "_proposed",
         "description", "incarnations", "late", "old", "why", "wish",
     )  # fmt: skip
 
@@ -105,7 +106,7 @@ class Change:
         self.wish = wish
         self.description: bytes | None = None  # what was decided
         self.why = ""  # what it waits for
-        self.incarnations: dict[str, str] = {
+        known = {
             store: incarnation
             for store, incarnation in old.incarnations.items()
             if store in (*wish.voters, *wish.followers) and store not in wish.forgot
@@ -115,7 +116,9 @@ class Change:
         self._copies: dict[Member, Copying] = {}
         self._draw = draw
         self._number = number
-        self._nonce = f"{number[1]}/{number[0]}"
+        nonce = f"{number[1]}/{number[0]}"
+        self._minting = Minting(old.incarnations, known, nonce, calls, self._say)
+        self.incarnations = self._minting.incarnations
         self._ballot: Ballot | None = None
         self._proposed = False  # a description may be decided already
         self._next_ballot_ms = 0
@@ -151,7 +154,7 @@ class Change:
             return
         self._forget_the_gone()
         for store in self._unminted:
-            self._mint(store, now_ms)
+            self._minting.mint(store, now_ms)
         self._copy(now_ms)
         self._listen(now_ms)
         if self._ballot is None and now_ms >= self._next_ballot_ms:
@@ -180,40 +183,8 @@ class Change:
                 del self.incarnations[store]
                 self._copies.pop(member, None)
 
-    def _mint(self, store: str, now_ms: int) -> None:
-        nobody = Member(store, "")
-        if self._calls.idle(nobody, now_ms):
-            self.why = f"{store} has not been minted"
-            self._calls.ask(nobody, [["mint", "", 0, store, self._nonce]], self._minted(store))
-
-    def _minted(self, store: str) -> Callable[[Reply | None, int], None]:
-        def take(reply: Reply | None, now_ms: int) -> None:
-            if reply is None:
-                return
-            if reply.results[0][0] == Code.EXISTS:  # by another coordinator, or it never forgot
-                self._calls.ask(Member(store, ""), [["hello", "", 0]], self._met(store))
-            else:
-                self._met(store)(reply, now_ms)
-
-        return take
-
-    def _met(self, store: str) -> Callable[[Reply | None, int], None]:
-        def take(reply: Reply | None, now_ms: int) -> None:
-            if reply is None or reply.results[0][0] != Code.OK:
-                return
-            found = Member(reply.store_id, reply.incarnation)
-            if found.store != store:
-                self.why = f"what answers for {store} is {found.store}"
-            elif self.old.incarnations.get(store) == found.incarnation:
-                self.why = f"{store} has not forgotten its incarnation"
-            elif found in self._calls.unfit:
-                self.why = f"{store}: {self._calls.unfit[found]}"
-            else:
-                self.incarnations[store] = found.incarnation
-                return
-            self._calls.rest(Member(store, ""), now_ms)
-
-        return take
+    def _say(self, why: str) -> None:
+        self.why = why
 
     # -- catching up
 
@@ -286,6 +257,7 @@ class Change:
             {store: self.incarnations.get(store, "") for store in self.wish.voters},
             {store: self.incarnations.get(store, "") for store in self.wish.followers},
             dict(self.old.voters),
+            self.old.floor,
         )
 
     def _propose(self, now_ms: int) -> None:

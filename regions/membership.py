@@ -7,6 +7,9 @@ for each version of a group, and never changed.
 
 A later version also names the voters of the one before it: whoever meets the description on a
 sealed store can then finish the change, though nobody is left who took part in deciding it.
+
+A version that an operator forced was decided by nobody (regions/forcing). It says so, and `before`
+are then not voters of whom a majority is enough, but all that was left: every one is needed.
 """
 
 from __future__ import annotations
@@ -33,9 +36,20 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Forced:
+    """That a version was forced: from which one, without which of its stores, by whom and why."""
+
+    of: int
+    gone: Mapping[str, str]
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupDescription:
     """One version of a group. Voters and followers map a store's id to its incarnation;
-    `before` are the voters of the version before, none of the first one."""
+    `before` are the voters of the version before, none of the first one. No epoch up to `floor`
+    is asked for in this version and in later ones."""
 
     group: str
     version: int
@@ -43,6 +57,18 @@ class GroupDescription:
     voters: Mapping[str, str]
     followers: Mapping[str, str]
     before: Mapping[str, str] = field(default_factory=dict)
+    floor: int = 0
+    forced: Forced | None = None
+
+    @property
+    def previous(self) -> int:
+        """The version that this one was made of."""
+        return self.version - 1 if self.forced is None else self.forced.of
+
+    @property
+    def dumps_needed(self) -> int:
+        """How many of `before` must be read: a majority; all, where one is not left."""
+        return quorum_of(len(self.before)) if self.forced is None else len(self.before)
 
     @property
     def incarnations(self) -> dict[str, str]:
@@ -62,7 +88,7 @@ def members(stores: Mapping[str, str]) -> list[Member]:
 
 def write_description(description: GroupDescription) -> bytes:
     """The description as stores keep it; equal descriptions give equal bytes."""
-    document = {
+    document: dict[str, Any] = {
         "group": description.group,
         "version": description.version,
         "ttl_ms": description.ttl_ms,
@@ -71,6 +97,13 @@ def write_description(description: GroupDescription) -> bytes:
     }
     if description.before:
         document["before"] = _written(description.before)
+    if description.floor:
+        document["floor"] = description.floor
+    if description.forced is not None:
+        forced = description.forced
+        document["forced"] = {
+            "of": forced.of, "gone": _written(forced.gone), "by": forced.by, "why": forced.why,
+        }  # fmt: skip
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -89,9 +122,18 @@ def read_description(text: bytes | str) -> GroupDescription:
             _read(document["voters"]),
             _read(document["followers"]),
             _read(document.get("before", [])),
+            int(document.get("floor", 0)),
+            _read_forced(document.get("forced")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the description of a group: {error!r}") from error
+
+
+def _read_forced(document: dict[str, Any] | None) -> Forced | None:
+    if document is None:
+        return None
+    gone = _read(document["gone"])
+    return Forced(int(document["of"]), gone, str(document["by"]), str(document["why"]))
 
 
 def _read(listed: list[dict[str, str]]) -> dict[str, str]:
@@ -135,8 +177,10 @@ def may_follow(
 
 
 def _malformed(old: GroupDescription, new: GroupDescription) -> str:
-    if new.group != old.group or new.ttl_ms != old.ttl_ms:
-        return "the group and its lease stay as they are"
+    if (new.group, new.ttl_ms, new.floor) != (old.group, old.ttl_ms, old.floor):
+        return "the group, its lease and its floor of epochs stay as they are"
+    if new.forced is not None:
+        return "what is forced is not put to the vote"
     if new.version != old.version + 1:
         return f"version {new.version} does not follow on {old.version}"
     if dict(new.before) != dict(old.voters):

@@ -6,6 +6,8 @@ second finishes what was decided (shards/install), by whomever; it needs nothing
 and is never left. Whoever meets a sealed store begins there. A wish that finds stores late for the
 version it would change finishes that one as well.
 
+What an operator forces (regions/forcing) takes the place of the first one.
+
 The process that runs it hands in what it may not know itself: a desk that carries calls to stores,
 chance, and a number that this process has used for no other change. It calls `advance` when
 `deadline_ms` has come. After each answer that is done here.
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from regions.change import Change, State, Wish
+from regions.forcing import Act, Forcing
 from regions.membership import Member, read_description
 from regions.store_calls import Calls, Desk
 from shards.install import Install
@@ -23,9 +26,11 @@ from shards.learning import Learning
 
 
 class Changing:
-    """One group, one change. Made by `wanted` or by `decided`."""
+    """One group, one change. Made by `wanted`, `decided` or `forced`."""
 
-    __slots__ = ("_attempts", "_before", "_draw", "_number", "_old", "calls", "change", "install")
+    __slots__ = (
+        "_attempts", "_before", "_draw", "_number", "_old", "calls", "change", "forcing", "install",
+    )  # fmt: skip
 
     def __init__(self, desk: Desk, number: tuple[int, str], draw: Callable[[], float]) -> None:
         self._number = number
@@ -33,6 +38,7 @@ class Changing:
         self._draw = draw
         self.calls = Calls(desk, self.advance)
         self.change: Change | None = None
+        self.forcing: Forcing | None = None
         self._old = b""  # the version that is to be changed
         self._before: Install | None = None  # of that version
         self.install: Install | None = None
@@ -64,12 +70,24 @@ class Changing:
         found.install = found._install(description)
         return found
 
+    @classmethod
+    def forced(
+        cls, old: bytes, act: Act, desk: Desk, number: tuple[int, str], draw: Callable[[], float]
+    ) -> Changing:
+        """Begin with what an operator wants of `old`, a description as a store shows it. Raises
+        ValueError when it is none."""
+        found = cls(desk, number, draw)
+        nonce = f"{number[1]}/{number[0]}"
+        found.forcing = Forcing(read_description(old), act, nonce, found.calls, draw)
+        return found
+
     def _install(self, description: bytes) -> Install:
         return Install(description, self.attempt, self.calls, self._draw)
 
     def _finish_before(self, change: Change, now_ms: int) -> None:
         """Stores that are late for this version are brought to it: it may need them to decide."""
-        if change.late and self._before is None and change.old.before:
+        has_before = change.old.before or change.old.forced
+        if change.late and self._before is None and has_before:
             self._before = self._install(self._old)
         if self._before is not None:
             self._before.advance(now_ms)
@@ -79,6 +97,8 @@ class Changing:
         """How far it is."""
         if self.install is not None:
             return self.install.state
+        if self.forcing is not None and self.forcing.refused:
+            return State.GIVEN_UP
         return State.WANTED if self.change is None else self.change.state
 
     def attempt(self, above: str = "") -> str:
@@ -97,6 +117,8 @@ class Changing:
             return self.broken
         if self.install is not None:
             return self.install.why
+        if self.forcing is not None:
+            return self.forcing.refused or self.forcing.why
         return self.change.why if self.change is not None else ""
 
     @property
@@ -120,6 +142,10 @@ class Changing:
         """Do what there is to do now."""
         if self.is_over:
             return
+        if self.install is None and self.forcing is not None:
+            self.forcing.advance(now_ms)
+            if self.forcing.description is not None:
+                self.install = self._install(self.forcing.description)
         if self.install is None and self.change is not None:
             self.change.advance(now_ms)
             self._finish_before(self.change, now_ms)
@@ -132,4 +158,6 @@ class Changing:
         """When `advance` may have something to do, if no answer comes before."""
         if self.install is not None:
             return self.install.deadline_ms(now_ms)
+        if self.forcing is not None:
+            return self.forcing.deadline_ms(now_ms)
         return self.change.deadline_ms(now_ms) if self.change is not None else None

@@ -71,20 +71,21 @@ class Filling:
 
     __slots__ = (
         "_asked", "_attempt", "_calls", "_calls_out", "_copies", "_is_taught", "_lacking",
-        "_learns_as", "_member", "_merged", "_new", "_sources", "_table", "_text", "_todo", "stage",
-        "why",
+        "_learns_as", "_learns_at", "_member", "_merged", "_new", "_sources", "_table", "_text",
+        "_todo", "stage", "why",
     )  # fmt: skip
 
     def __init__(
         self, member: Member, new: GroupDescription, text: bytes, learns_as: bytes, attempt: str,
-        table: Mapping[str, Record], calls: Calls, sources: Sources, enters: bool,
+        table: Mapping[str, Record], calls: Calls, sources: Sources, enters: bool, learns_at: int,
     ) -> None:  # fmt: skip
         """`text` is the description as it was decided, `learns_as` what the store is told when it
-        must learn; `enters`: it must, before anything else."""
+        must learn, in the version `learns_at`; `enters`: it must, before anything else."""
         self._member = member
         self._new = new
         self._text = text
         self._learns_as = learns_as
+        self._learns_at = learns_at
         self._attempt = attempt
         self._table = table
         self._calls = calls
@@ -105,8 +106,8 @@ class Filling:
             return
         match self.stage:
             case Stage.ENTERING if not self._calls_out and not self._copies:
-                version = self._new.version - 1
-                self._ask_once("learn", version, [self._attempt, self._learns_as], self._entered)
+                arguments: list[Any] = [self._attempt, self._learns_as]
+                self._ask_once("learn", self._learns_at, arguments, self._entered)
             case Stage.MERGING:
                 self._merge(now_ms)
             case Stage.SWITCHING:
@@ -234,7 +235,7 @@ class Filling:
             self.stage = Stage.ENTERING
             return
         new = self._new
-        copy = LearnerCopy(shard, new.group, version, new.version - 1, self._attempt, committed)
+        copy = LearnerCopy(shard, new.group, version, self._learns_at, self._attempt, committed)
 
         def ended(result: list[Any] | None, now_ms: int) -> None:
             if copy.phase is CopyPhase.DONE:

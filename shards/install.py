@@ -7,6 +7,10 @@ and every store of v+1 is given that merge and switched (shards/filling). A stor
 v+1 holds such a merge: its own state, read anew, takes the place of all dumps. So a voter that
 comes late, when v is long gone, is brought along in the same way.
 
+A version that was forced is made of less: of all that was left of v, each sealed and dumped. Then
+no majority of v stands behind the merge, so it must be seen to be of one log (shards/agreement);
+and every floor of epochs is raised beyond what the stores that are gone may have promised.
+
 What each store is known to be:
 
     UNSEEN  --seal: OK--> SEALED
@@ -37,8 +41,8 @@ from regions.membership import (
     members,
     read_description,
 )
-from regions.quorum import quorum_of
 from regions.store_calls import Calls
+from shards.agreement import Agreement
 from shards.filling import Filling, Stage
 from shards.listing import Listing
 from shards.merge import Record, merged, read_record
@@ -63,8 +67,9 @@ class Install:
     """One group, from v to v+1, at one process; implements shards.filling.Sources."""
 
     __slots__ = (
-        "_asked", "_calls", "_draw", "_dumps", "_fillings", "_learns_as", "_next_attempt",
-        "_next_ms", "_table", "_text", "_version", "broken", "new", "overtaken", "standing",
+        "_agreement", "_asked", "_calls", "_draw", "_dumps", "_fillings", "_learns_as",
+        "_next_attempt", "_next_ms", "_table", "_text", "_version", "broken", "new", "overtaken",
+        "standing", "superseded",
     )  # fmt: skip
 
     def __init__(
@@ -74,7 +79,7 @@ class Install:
         """`attempt` names attempts, each greater than the last."""
         self.new = read_description(description)
         self._text = description
-        self._version = self.new.version - 1
+        self._version = self.new.previous
         self._next_attempt = attempt
         self._calls = calls
         self._draw = draw
@@ -83,12 +88,14 @@ class Install:
         )
         self._asked: set[Member] = set()
         self._dumps: dict[tuple[Member, Standing], Listing] = {}
+        self._agreement: Agreement | None = None
         self._table: dict[str, Record] | None = None
         self._fillings: dict[Member, Filling] = {}
         self._learns_as: dict[Member, bytes] = {}  # the description that a learner was given
         self._next_ms: dict[Member, int] = {}
         self.broken = ""  # an invariant does not hold: this group must not be touched any more
         self.overtaken: bytes | None = None  # the description of a version after v+1
+        self.superseded = False  # a voter of v is sealed for a version that was forced
 
     # -- how far it is
 
@@ -108,6 +115,7 @@ class Install:
         return (
             bool(self.broken)
             or self.overtaken is not None
+            or self.superseded
             or all(
                 self.standing[m] is Standing.OPEN or m in self._calls.unfit
                 for m in members(self.new.incarnations)
@@ -126,7 +134,7 @@ class Install:
             return ""
         if self._table is None:
             unseen = [m.store for m in self.standing if self.standing[m] is Standing.UNSEEN]
-            need = quorum_of(len(self.new.before))
+            need = self.new.dumps_needed
             silent = f"; not answering: {', '.join(sorted(set(unseen)))}" if unseen else ""
             return f"{self.dumps_held} of {need} dumps of version {self._version}{silent}"
         return "; ".join(f.why for f in self._fillings.values() if f.why)
@@ -141,7 +149,7 @@ class Install:
         if self._table is not None:
             return State.MERGED
         sealed = sum(self._is_sealed(m) for m in self.standing)
-        return State.SEALED if sealed >= quorum_of(len(self.new.before)) else State.DECIDED
+        return State.SEALED if sealed >= self.new.dumps_needed else State.DECIDED
 
     def advance(self, now_ms: int) -> None:
         """Ask for whatever can be asked now; early, late and repeated calls are fine."""
@@ -168,7 +176,7 @@ class Install:
                 continue
             if self._calls.ready(member, now_ms):
                 self._asked.add(member)
-                command = ["seal", self.new.group, self._version, self._text]
+                command = ["seal", self.new.group, self._version, self._text, self.new.version]
                 self._calls.ask(member, [command], self._answered(member))
 
     def _concerned(self) -> list[Member]:
@@ -197,6 +205,8 @@ class Install:
                 self.standing[member] = Standing.OUTSIDE
             case Code.OLD_VERSION:
                 self._went_on(member, result)
+            case Code.STALE:  # somebody has forced a version beyond this one
+                self.superseded = True
             case Code.CONFLICT:
                 self.broken = f"{member.store} is sealed for another version {self.new.version}"
             case _:
@@ -204,7 +214,7 @@ class Install:
 
     def _outside(self, member: Member, result: list[Any]) -> None:
         """A store that is no member of v, but for what it learns."""
-        learns = result[STATE_AT] == "learner" and result[VERSION_AT] == self._version
+        learns = result[STATE_AT] == "learner" and result[VERSION_AT] == self.new.version - 1
         self.standing[member] = Standing.LEARNER if learns else Standing.OUTSIDE
         if learns and result[DESCRIPTION_AT]:
             self._learns_as[member] = as_bytes(result[DESCRIPTION_AT])
@@ -240,7 +250,7 @@ class Install:
             if dump.refusal is not None:
                 del self._dumps[key]
                 self.doubt(key[0], now_ms)
-        self._merge_dumps()
+        self._merge_dumps(now_ms)
 
     def _new_dump(self, member: Member, standing: Standing) -> Listing:
         sealed = standing is Standing.SEALED
@@ -248,12 +258,12 @@ class Install:
         head = ["dump", self.new.group, version]
         return Listing(self._calls, member, lambda after: [*head, after, DUMP_BYTES, int(sealed)])
 
-    def _merge_dumps(self) -> None:
+    def _merge_dumps(self, now_ms: int) -> None:
         opened = self._whole_dumps(Standing.OPEN)
         sealed = self._whole_dumps(Standing.SEALED)
         if opened:
             chosen = opened[:1]
-        elif len(sealed) >= quorum_of(len(self.new.before)):
+        elif len(sealed) >= self.new.dumps_needed and self._agree(sealed, now_ms):
             chosen = sealed
         else:
             return
@@ -261,10 +271,27 @@ class Install:
         for member, dump in chosen:
             sources = frozenset({member})
             for shard, fields in dump.records.items():
-                record = read_record(fields, sources, self._version)
+                record = read_record(fields, sources, self._version, self.new.floor)
                 table[shard] = merged(table[shard], record) if shard in table else record
         self._table = table
         self._dumps = {}
+
+    def _agree(self, sealed: list[tuple[Member, Listing]], now_ms: int) -> bool:
+        """Whether these dumps can be merged: those of a majority always can."""
+        if self.new.forced is None:
+            return True
+        if self._agreement is None:
+            records = {member: dump.records for member, dump in sealed}
+            self._agreement = Agreement(records, self.new.group, self._version, self._calls)
+        agreement = self._agreement
+        agreement.advance(now_ms)
+        self.broken = agreement.broken
+        if agreement.refused is not None:
+            self._agreement = None
+            del self._dumps[agreement.refused, Standing.SEALED]
+            self.doubt(agreement.refused, now_ms)
+            return False
+        return agreement.complete and not agreement.broken
 
     def _whole_dumps(self, standing: Standing) -> list[tuple[Member, Listing]]:
         """Dumps read to the end, of stores that were known to be that when they were begun."""
@@ -296,6 +323,7 @@ class Install:
                 member, self.new, self._text, self._learns_as.get(member, self._text),
                 self._next_attempt(), self._table, self._calls, self,
                 enters=self.standing[member] is Standing.OUTSIDE,
+                learns_at=self._learns_at(member),
             )  # fmt: skip
         filling.advance(now_ms)
         match filling.stage:
@@ -315,6 +343,11 @@ class Install:
             case _:
                 return
         self._fillings.pop(member, None)
+
+    def _learns_at(self, member: Member) -> int:
+        """The version in which a store is copied to: a sealed one stays what it is."""
+        sealed = self.standing[member] is Standing.SEALED
+        return self._version if sealed else self.new.version - 1
 
     def _leave(self, member: Member, now_ms: int) -> None:
         """Others may be at it: let them, for a while."""

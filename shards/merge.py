@@ -69,17 +69,20 @@ def merged(one: Record, other: Record) -> Record:
     )
 
 
-def read_record(fields: list[Any], sources: frozenset[Member], version: int) -> Record:
+def read_record(
+    fields: list[Any], sources: frozenset[Member], version: int, floor: int = 0
+) -> Record:
     """A record of a dump, after the shard's name:
     [pe, pf, he, h, st, rvk, ver, prev, pref, te, ts, tc, cm, be, bs, bc].
 
     A grant counts as one of `version` at most, that before the one that is installed: at the store
     that gets the merge it was not given in the new version, so it must read as inherited there.
+    `floor`: no epoch up to it is prepared any more.
     """
     pe, pf, he, h, _st, rvk, ver, prev, pref, te, ts, tc, cm = fields[:13]
     return Record(
         int(pe),
-        int(pf),
+        max(int(pf), floor),
         Held(int(he), h, rvk, min(ver, version)),
         Placed(prev, as_bytes(pref)),
         Tip(int(te), ts, tc),

@@ -240,6 +240,7 @@ class Group:
         if found is None:
             shard = intern(shard)
             found = self.shards[shard] = Sighted(shard, self.voters, self.stores)
+            found.tried = self.plan.floor
             self.by_holder.setdefault("", set()).add(shard)
         return found
 

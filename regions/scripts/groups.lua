@@ -14,10 +14,11 @@ do
     local group = call.groups[name]
     if not group then
       local key = 'lp:g:' .. name
-      local found = redis.call('HMGET', key, 'version', 'state', 'by')
+      local found = redis.call('HMGET', key, 'version', 'state', 'by', 'to')
       group = {
         name = name, key = key, version = tonumber(found[1] or 0), state = found[2] or 'absent',
-        by = found[3] or '', sessions = {}, shards = {}, known = call.known,
+        by = found[3] or '', to = tonumber(found[4] or 0), sessions = {}, shards = {},
+        known = call.known,
       }
       call.groups[name] = group
       call.known.count = call.known.count + 1
@@ -30,12 +31,17 @@ do
     return redis.call('HGET', group.key, group.state == 'sealed' and 'next' or 'desc')
   end
 
+  -- The version that is made of this one: the one after it, if no seal named another.
+  function lp.next_version(group)
+    return group.to > 0 and group.to or group.version + 1
+  end
+
   -- The same for what makes the next version of a group that is sealed or a learner. `switches`:
   -- it may come again when that version is in use.
   local function refused_as_next(command, group, version)
-    if version > group.version + 1 then
+    if version > lp.next_version(group) then
       return 'NEW_VERSION'
-    elseif version == group.version + 1 then
+    elseif version == lp.next_version(group) then
       return group.state == 'open' and 'UNDECIDED' or nil
     elseif version ~= group.version or group.state ~= 'open' or not command.switches then
       return 'OLD_VERSION'

@@ -3,8 +3,9 @@
 -- Why it is right: a register is of one version, promises only greater ballots, and accepts
 -- nothing below its promise, so that whoever wins a later ballot finds what an earlier one
 -- decided. A seal is never taken back: from then on the group refuses everything of its version
--- but what reads it out, and each refusal shows what comes next. That a description was decided
--- is known to the caller alone; two of them for one version show that a rule was broken.
+-- but what reads it out, and each refusal shows what comes next. What comes next gives way to a
+-- greater version alone, which somebody has forced. That a description was decided is known to the
+-- caller alone; two of them for one version show that a rule was broken.
 
 do
   local check = lp.check
@@ -76,15 +77,20 @@ do
   }
 
   lp.command.seal = {
-    arguments = {check.text}, works_sealed = true,
+    arguments = {check.text, check.positive}, works_sealed = true,
     run = function(call, group, arguments)
-      local description = arguments[1]
-      if group.state == 'sealed' then
+      local description, to = unpack(arguments)
+      local next_version = lp.next_version(group)
+      if to <= group.version then
+        return nil
+      elseif group.state == 'sealed' and to < next_version then
+        return {'STALE', next_version}
+      elseif group.state == 'sealed' and to == next_version then
         return {lp.description(group) == description and 'OK' or 'CONFLICT'}
       end
       lp.write(call)
-      group.state = 'sealed'
-      redis.call('HSET', group.key, 'state', 'sealed', 'next', description)
+      group.state, group.to = 'sealed', to
+      redis.call('HSET', group.key, 'state', 'sealed', 'next', description, 'to', lp.dec(to))
       return {'OK'}
     end,
   }

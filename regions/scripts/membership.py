@@ -1,7 +1,8 @@
 """The twin of the commands that decide what the next version of a group is, and end the present.
 
 A register promises only greater ballots and accepts nothing below its promise. A seal is never
-taken back. That a description was decided is known to the caller alone.
+taken back; what it leads to gives way to a greater version alone, which somebody has forced. That
+a description was decided is known to the caller alone.
 """
 
 from __future__ import annotations
@@ -65,10 +66,15 @@ def _accept(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
 
 
 def _seal(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
-    if group.state == "sealed":
-        return [_same(group.next, arguments[0])]
+    told, to = arguments
+    if to <= group.version:
+        raise BadArgument(to)
+    if group.state == "sealed" and to < group.next_version:
+        return [Code.STALE, group.next_version]
+    if group.state == "sealed" and to == group.next_version:
+        return [_same(group.next, told)]
     call.write()
-    group.state, group.next = "sealed", arguments[0]
+    group.state, group.next, group.to = "sealed", told, to
     return [Code.OK]
 
 
@@ -85,6 +91,6 @@ MEMBERSHIP_COMMANDS: Final = MappingProxyType(
     {
         "ballot": Command(_ballot, (positive, text)),
         "accept": Command(_accept, (positive, text, description)),
-        "seal": Command(_seal, (description,), works_sealed=True),
+        "seal": Command(_seal, (description, positive), works_sealed=True),
     }
 )

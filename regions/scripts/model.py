@@ -221,9 +221,9 @@ def _refused_by_group(command: Command, group: Group, version: int) -> Code | No
 
 def _refused_as_next(command: Command, group: Group, version: int) -> Code | None:
     """The same for what makes the next version."""
-    if version > group.version + 1:
+    if version > group.next_version:
         return Code.NEW_VERSION
-    if version == group.version + 1:
+    if version == group.next_version:
         return Code.UNDECIDED if group.state == "open" else None
     if version == group.version and group.state == "open" and command.switches:
         return None

@@ -89,6 +89,7 @@ class Group:
     state: str = "absent"
     description: bytes | str | bool = False
     next: bytes | str | bool = False  # what a sealed group becomes
+    to: int = 0  # the version of `next`
     by: str = ""  # the attempt that copies to a learner
     register: Register = Register()
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -119,6 +120,11 @@ class Group:
     def shown_description(self) -> bytes | str | bool:
         """What the group is, and of a sealed one what it becomes; False when it was never told."""
         return self.next if self.state == "sealed" else self.description
+
+    @property
+    def next_version(self) -> int:
+        """The version that is made of this one: the one after it, if no seal named another."""
+        return self.to or self.version + 1
 
     def shard_names(self) -> list[str]:
         """Every shard of which there is a record, by the bytes of its name."""

@@ -102,7 +102,8 @@ do
         group.version, group.state = version, 'learner'
         redis.call('HSET', group.key, 'version', lp.dec(version), 'state', 'learner',
           'desc', description)
-        redis.call('HDEL', group.key, 'next')
+        group.to = 0
+        redis.call('HDEL', group.key, 'next', 'to')
       end
       redis.call('ZADD', 'lp:groups', 0, group.name)
       return {'OK'}

@@ -62,7 +62,7 @@ def _learn(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     group.by = by
     if group.version < version:
         group.version, group.state = version, "learner"
-        group.description, group.next = told, False
+        group.description, group.next, group.to = told, False, 0
     return [Code.OK]
 
 

@@ -217,9 +217,10 @@ do
       local opseq = lp.write(call)
       lp.sweep(call, group)
       group.version, group.state, group.by, group.sessions = version, 'open', '', {}
+      group.to = 0
       redis.call('HSET', group.key, 'version', lp.dec(version), 'state', 'open',
         'desc', description)
-      redis.call('HDEL', group.key, 'next', 'by')
+      redis.call('HDEL', group.key, 'next', 'to', 'by')
       redis.call('UNLINK', 'lp:reg:' .. group.name, group.key .. ':ss', group.key .. ':live')
       -- Each shard has changed, under the opseq of this call; no death of a session has.
       redis.call('ZUNIONSTORE', group.key .. ':chg', 1, group.key .. ':all', 'WEIGHTS',

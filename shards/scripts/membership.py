@@ -84,7 +84,7 @@ def _merge(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         parsed = [parse_entry(binary(blob)) for blob in given]
         if parsed and not _end_there(parsed, first, log):
             raise BadArgument(given)
-    if he > pe or ver > group.version + 1 or cm > ts:
+    if he > pe or ver > group.next_version or cm > ts:
         raise BadArgument(arguments)
     on = OnShard(call, group, name)
     shard = on.shard
@@ -168,7 +168,7 @@ def _finish_install(call: Call, group: Group, arguments: list[Any]) -> list[Any]
         return [Code.GAP, merged]
     opseq = call.write()
     sweep(call, group)
-    group.version, group.state, group.by = group.version + 1, "open", ""
+    group.version, group.state, group.by, group.to = group.next_version, "open", "", 0
     group.description, group.next, group.register = told, False, Register()
     group.sessions, group.live = {}, set()
     group.changes = {f"s/{name}": opseq for name in group.shard_names()}

@@ -78,7 +78,7 @@ class MembershipCalls:
         """The version that the command is of, if it is to fit."""
         group = self.group
         if op in OF_NEXT or (op == "finish_install" and group.state != "open"):
-            return group.version + 1
+            return group.next_version
         seldom = self.draw.random() < 0.1
         if (op == "finish_install" and seldom) or (op == "learn" and (not group.version or seldom)):
             return group.version + 1
@@ -110,10 +110,10 @@ class MembershipCalls:
         return [*self._ballot(), description]
 
     def _seal(self) -> list[Any]:
-        known = self.group.next
+        known, to = self.group.next, self.group.next_version
         if known and self.draw.random() < 0.8:
-            return [known]
-        return [self.of.pick(b"next", b"next", b"\xffother")]
+            return [known, max(0, to + self.of.pick(0, 0, 0, 0, -1, -1, 1, 1))]
+        return [self.of.pick(b"next", b"next", b"\xffother"), to]
 
     def _dump(self) -> list[Any]:
         after = self.of.pick("", "", "s", "s1", self.of.chosen)

@@ -60,7 +60,7 @@ LEARNER_RULES = [
                 *REFUSED_WHEN_SEALED,
                 ("range", "s", 0, 9),
                 ("dump", "", 9, 0),
-                ("seal", NEXT),
+                ("seal", NEXT, 2),
                 ("page", "s", "kv", "", 9),
                 ("history", "s"),
             )

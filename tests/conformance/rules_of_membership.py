@@ -27,8 +27,8 @@ BY = "5/p"
 ZERO = Entry(0, 0, 0, b"")
 
 
-def sealed(is_: Any = ("OK",), description: bytes = NEXT) -> Step:
-    return ask("seal", description, is_=list(is_))
+def sealed(is_: Any = ("OK",), description: bytes = NEXT, to: int = 2) -> Step:
+    return ask("seal", description, to, is_=list(is_))
 
 
 def merge(
@@ -129,7 +129,7 @@ BALLOT_RULES = [
         ask("ballot", 0, "p", is_=["BAD_COMMAND"]),
         ask("ballot", 1, "", is_=["BAD_COMMAND"]),
         ask("accept", 1, "p", b"", is_=["BAD_COMMAND"]),
-        ask("seal", b"", is_=["BAD_COMMAND"]),
+        ask("seal", b"", 2, is_=["BAD_COMMAND"]),
     ),
     rule(
         "ballots of one version say nothing of the next",
@@ -173,9 +173,21 @@ SEAL_RULES = [
     ),
     rule(
         "a seal is of the present version",
-        ask("seal", NEXT, version=2, is_=["NEW_VERSION"]),
+        ask("seal", NEXT, 3, version=2, is_=["NEW_VERSION"]),
         switched(),
         sealed(["OLD_VERSION"]),
+    ),
+    rule(
+        "a seal leads to a later version, and gives way to one that leads further",
+        sealed(["BAD_COMMAND"], to=1),
+        sealed(),
+        sealed(description=OTHER_NEXT, to=7),
+        sealed(["STALE", 7]),
+        sealed(["STALE", 7], OTHER_NEXT, 6),
+        sealed(["CONFLICT"], to=7),
+        sealed(["BAD_COMMAND"], to=1),
+        sealed(description=OTHER_NEXT, to=7),
+        ask("dump", "", 9_999, 1, is_=["OK", [], 0]),
     ),
 ]
 

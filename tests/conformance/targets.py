@@ -116,6 +116,7 @@ class Twin:
             "state": group.state,
             "desc": group.description,
             "next": group.next,
+            "to": str(group.to) if group.to else False,
             "by": group.by or False,
         }
         dump[key] = {field: value for field, value in head.items() if value is not False}

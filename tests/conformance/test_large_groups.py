@@ -38,7 +38,7 @@ def test_many_shards_are_dumped_and_switched(targets: list[Target]) -> None:
         for first in range(0, MANY, 100):
             place = [["place", G, 1, name, 1, b"eu"] for name in NAMES[first : first + 100]]
             assert all(result[0] == "OK" for result in target.call(HEADER, place)[5])
-        assert one(target, "seal", G, 1, b"next") == ["OK"]
+        assert one(target, "seal", G, 1, b"next", 2) == ["OK"]
         found = pages(target, "dump", G, after=(10_000_000, 1))
         assert [record[0] for record in found] == NAMES
         assert one(target, "finish_install", G, 2, BY, 0, b"next") == ["OK"]

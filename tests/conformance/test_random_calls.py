@@ -138,7 +138,7 @@ def _expected() -> set[tuple[str, str]]:
         "versions": "0 1 2 3 4",
         "ballot": "OK STALE SEALED",
         "accept": "OK STALE CONFLICT SEALED",
-        "seal": "OK CONFLICT",
+        "seal": "OK CONFLICT STALE BAD_COMMAND",
         "dump": "OK UNDECIDED",
         "merge_tail": "OK UNDECIDED BAD_COMMAND",
         "merge": "OK UNDECIDED GAP CONFLICT OLD_VERSION NEW_VERSION BAD_COMMAND",

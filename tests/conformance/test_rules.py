@@ -41,7 +41,7 @@ def test_a_sealed_group_shows_what_comes_next_and_its_log_and_refuses_all_else(
 ) -> None:
     for target in targets:
         show(target, Rule("", ()))
-        (done,) = target.call(HEADER, [["seal", G, 1, b"what comes next"]])[5]
+        (done,) = target.call(HEADER, [["seal", G, 1, b"what comes next", 2]])[5]
         assert done == ["OK", 1, "sealed", False]
         refusal = ["SEALED", 1, "sealed", "what comes next"]
         for words in (["register", G, 1, "a/1", "n", "r", "u"], ["observe", G, 1, 0, 9]):
@@ -126,7 +126,7 @@ def test_a_change_goes_on_where_it_was_after_a_restart(targets: list[Target]) ->
         (["ballot", G, 1, 4, "p"], ["OK", 3, "p", "next"]),
         (["register", G, 1, "a/1", "n", "r", "u"], ["OK"]),
         (["prepare", G, 1, "s", "1", "a/1", ["free"]], ["OK"]),
-        (["seal", G, 1, b"next"], ["OK"]),
+        (["seal", G, 1, b"next", 2], ["OK"]),
         (["register", G, 1, "b/1", "n", "r", "u"], ["SEALED"]),
         (["merge", G, 2, "s", "4/p", *NOTHING], ["OK"]),
         (["finish_install", G, 2, "4/p", 2, b"next"], ["GAP", 1]),

@@ -106,7 +106,7 @@ async def test_a_full_store_is_sealed_read_out_and_switched_but_takes_no_merge(
     with server.client() as admin:
         admin.config_set("maxmemory", 1)
     ballot, accept = ["ballot", GROUP, 1, 1, "p"], ["accept", GROUP, 1, 1, "p", b"next"]
-    assert await talk.codes(ballot, accept, ["seal", GROUP, 1, b"next"]) == ["OK"] * 3
+    assert await talk.codes(ballot, accept, ["seal", GROUP, 1, b"next", 2]) == ["OK"] * 3
     dump, log = ["dump", GROUP, 1, "", 9_999, 1], ["range", GROUP, 1, "a", 0, 9_999]
     assert await talk.codes(dump, log) == ["OK", "OK"]
     nothing = ["0", "0", "0", "", 0, 0, 0, b"", 1, [], "0", 0, 0, 0]

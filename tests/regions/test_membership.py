@@ -8,6 +8,7 @@ import pytest
 
 from regions.codec import Code
 from regions.membership import (
+    Forced,
     GroupDescription,
     Member,
     later_description,
@@ -98,8 +99,10 @@ def test_followers_may_change_alone() -> None:
     [
         ({"version": 3}, "version 3 does not follow on 1"),
         ({"version": 1}, "version 1 does not follow on 1"),
-        ({"ttl_ms": 999}, "the group and its lease"),
-        ({"group": "h"}, "the group and its lease"),
+        ({"ttl_ms": 999}, "the group, its lease"),
+        ({"group": "h"}, "the group, its lease"),
+        ({"floor": 7}, "and its floor of epochs"),
+        ({"forced": Forced(1, {}, "ada", "")}, "what is forced is not put to the vote"),
         ({"before": {}}, "does not name the voters of version 1"),
         ({"voters": named("a b") | {"c": ""}}, "not minted: c"),
         ({"followers": named("c")}, "named twice: c"),

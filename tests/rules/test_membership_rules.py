@@ -44,7 +44,7 @@ def merge(
 
 def seal(store: OneStore) -> None:
     """Seal the store; what follows is said in the next version."""
-    assert store.do("seal", NEXT) == ["OK"]
+    assert store.do("seal", NEXT, store.version + 1) == ["OK"]
     store.version += 1
 
 
@@ -118,7 +118,7 @@ def test_a_sealed_store_takes_nothing_of_its_version(store: OneStore, op: str) -
     other.register(A, B)
     other.prepare("a", 1, A)
     assert other.do(op, *REFUSED[op])[0] == "OK"  # it is the seal, and nothing else
-    assert store.do("seal", NEXT) == ["OK"]
+    assert store.do("seal", NEXT, 2) == ["OK"]
     before = store.twin.copy()
     assert store.do(op, *REFUSED[op]) == ["SEALED"]
     assert store.twin.state == before
@@ -134,27 +134,37 @@ def test_whatever_a_sealed_store_answers_is_on_a_short_list() -> None:
 
 
 def test_a_sealed_store_shows_what_comes_next(store: OneStore) -> None:
-    assert store.do("seal", NEXT) == ["OK"]
+    assert store.do("seal", NEXT, 2) == ["OK"]
     found = store.call(["renew", GROUP, 1, A, 1, 0, 0, []]).results[0]
     assert found == [Code.SEALED, 1, "sealed", NEXT]
 
 
 def test_a_seal_is_of_one_description(store: OneStore) -> None:
-    assert store.do("seal", NEXT) == ["OK"]
-    assert store.do("seal", b"another") == ["CONFLICT"]
+    assert store.do("seal", NEXT, 2) == ["OK"]
+    assert store.do("seal", b"another", 2) == ["CONFLICT"]
     store.version = 2
     assert store.do("finish_install", BY, 0, b"another") == ["CONFLICT"]
 
 
+def test_a_seal_gives_way_to_a_greater_version_and_to_no_smaller_one(store: OneStore) -> None:
+    assert store.do("seal", NEXT, 2) == ["OK"]
+    assert store.do("seal", b"forced", 9) == ["OK"]
+    assert store.do("seal", NEXT, 2) == ["STALE", 9]
+    store.version = 2
+    assert store.do("finish_install", BY, 0, NEXT) == ["OLD_VERSION"]
+    store.version = 9
+    assert store.do("finish_install", BY, 0, b"forced") == ["OK"]
+
+
 def test_a_dump_before_the_seal_counts_for_nothing(store: OneStore) -> None:
     assert store.do("dump", "", 9_999, 1) == ["UNDECIDED"]
-    assert store.do("seal", NEXT) == ["OK"]
+    assert store.do("seal", NEXT, 2) == ["OK"]
     assert store.do("dump", "", 9_999, 1)[0] == "OK"
 
 
 def test_a_shard_of_which_only_a_floor_is_known_is_dumped(store: OneStore) -> None:
     assert store.do("release", "b", "7", B) == ["OK", 0]
-    assert store.do("seal", NEXT) == ["OK"]
+    assert store.do("seal", NEXT, 2) == ["OK"]
     assert [record[:3] for record in store.do("dump", "", 9_999, 1)[1]] == [
         ["a", "1", "0"],
         ["b", "0", "7"],
@@ -399,7 +409,7 @@ def test_a_learner_promises_nothing_and_counts_for_nothing() -> None:
     assert of_learner(copying, "register", A, "n", "eu", "u") == ["NOT_MEMBER"]
     assert of_learner(copying, "append", "a", "1", A, 0, "0", 0, [], 0, 0) == ["NOT_MEMBER"]
     assert of_learner(copying, "dump", "", 9, 0) == ["NOT_MEMBER"]
-    assert of_learner(copying, "seal", NEXT) == ["NOT_MEMBER"]
+    assert of_learner(copying, "seal", NEXT, 2) == ["NOT_MEMBER"]
     assert of_learner(copying, "install", b"first") == ["EXISTS"]
 
 
@@ -407,7 +417,7 @@ def test_a_copy_that_another_attempt_took_over_goes_on_no_more() -> None:
     copying = learner()
     (entry,) = chain_of(1, "k1")
     assert of_learner(copying, "learn", LATER, b"first") == ["OK"]
-    assert of_learner(copying, "learn", BY, b"first") == ["STALE"]
+    assert of_learner(copying, "learn", BY, b"first") == ["STALE", LATER]
     assert of_learner(copying, "learn_log", "a", BY, 0, 0, [entry.blob]) == ["STALE"]
     assert of_learner(copying, "learn_log", "a", LATER, 0, 0, [entry.blob]) == ["OK", 1]
 
@@ -415,7 +425,7 @@ def test_a_copy_that_another_attempt_took_over_goes_on_no_more() -> None:
 def test_a_sealed_store_is_copied_to_and_stays_sealed(store: OneStore) -> None:
     mine = chain_of(1, "k1", "k2", "k3")
     assert store.append("a", 1, A, entries=mine, commit=1)[0] == "OK"
-    assert store.do("seal", NEXT) == ["OK"]
+    assert store.do("seal", NEXT, 2) == ["OK"]
     assert store.do("learn", BY, b"another") == ["EXISTS"]
     assert store.do("learn_page", "a", BY, "kv", []) == ["STALE"]
     assert store.do("learn", BY, NEXT) == ["OK"]
@@ -425,7 +435,7 @@ def test_a_sealed_store_is_copied_to_and_stays_sealed(store: OneStore) -> None:
     assert dumped[0] == "OK"
     assert dumped[1][0][10:14] == ["1", 3, mine[2].chain, 2], "of its log it keeps what joins on"
     assert store.do("renew", A, 1, 0, 0, []) == ["SEALED"]
-    assert store.do("seal", NEXT) == ["OK"]
+    assert store.do("seal", NEXT, 2) == ["OK"]
 
 
 def test_a_member_of_a_version_that_is_over_learns_a_later_one(store: OneStore) -> None:

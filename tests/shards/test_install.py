@@ -169,7 +169,7 @@ def test_a_removed_store_keeps_its_seal_and_shows_what_was_decided() -> None:
 def test_two_descriptions_of_one_version_stop_everything() -> None:
     stores = Stores()
     other = GroupDescription(GROUP, 2, TTL_MS, {"a": "x"}, {}, stores.old.voters)
-    stores.do("b", "seal", 1, write_description(other))
+    stores.do("b", "seal", 1, write_description(other), 2)
     stores.settle()
     assert stores.changing.install is not None
     assert stores.changing.install.broken == "b is sealed for another version 2"
@@ -182,13 +182,13 @@ def test_a_group_that_has_gone_further_is_left_alone() -> None:
         if name == "d":
             stores.do("d", "learn", 1, "1/q", write_description(stores.old))
         else:
-            stores.do(name, "seal", 1, write_description(stores.new))
+            stores.do(name, "seal", 1, write_description(stores.new), 2)
         for shard in stores.stores["a"].state.groups[GROUP].grants:
             merge = ["1/q", "1", "0", "0", "", 0, 0, 0, b"", 1, [], "0", 0, 0, 0]
             assert stores.do(name, "merge", 2, shard, *merge)[0] == Code.OK
         stores.do(name, "finish_install", 2, "1/q", 1, write_description(stores.new))
     later = GroupDescription(GROUP, 3, TTL_MS, stores.new.voters, {}, stores.new.voters)
-    stores.do("a", "seal", 2, write_description(later))
+    stores.do("a", "seal", 2, write_description(later), 3)
     stores.settle()
     assert stores.changing.install is not None
     assert stores.changing.install.overtaken == write_description(later)
