@@ -175,6 +175,16 @@ class ChangeStores:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ForceRecover:
+    """Make a group go on with what is left of it, when most of its stores are lost."""
+
+    group: str
+    accept_loss: bool = False
+    principal: str = "operator"
+    reason: str = ""
+
+
 Request: TypeAlias = Write | Read | Scan | Transfer | Evict | History
 
 
@@ -282,6 +292,27 @@ class StoresWanted:
     voters: tuple[str, ...]
     followers: tuple[str, ...]
     begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoresForced:
+    """What a group goes on with after `version`, whether it was begun, and what is lost with it.
+
+    `left` have their data, `emptied` lost it and are admitted anew, `silent` do not answer and are
+    left out. `dumps` voters are read instead of `dumps_needed`; `lost` says in words what of.
+    """
+
+    group: str
+    version: int
+    voters: tuple[str, ...]
+    followers: tuple[str, ...]
+    begun: bool
+    left: tuple[str, ...]
+    emptied: tuple[str, ...]
+    silent: tuple[str, ...]
+    dumps: int
+    dumps_needed: int
+    lost: str
 
 
 Outcome: TypeAlias = Written | Found | Scanned | Transferred | Evicted | Tenures | Refused

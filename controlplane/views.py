@@ -80,6 +80,16 @@ class ChangeView:
 
 
 @dataclass(frozen=True, slots=True)
+class ForcedView:
+    """That an operator made a group go on with what was left of it."""
+
+    of: int  # the version that was lost
+    without: tuple[str, ...]  # its stores that counted as gone
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupView:
     """One group: how many more stores can be lost before it stops."""
 
@@ -94,6 +104,8 @@ class GroupView:
     led: int
     version: int = 1  # of its store set
     change: ChangeView | None = None
+    lost: tuple[str, ...] = ()  # voters that forgot, when too few are left to go on
+    forced: ForcedView | None = None  # this version was made by force
 
 
 @dataclass(frozen=True, slots=True)

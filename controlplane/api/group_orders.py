@@ -26,7 +26,7 @@ from controlplane.api.parameters import (
 )
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, from_refusal, invalid
-from controlplane.requests import ChangeStores, Refused, StoreAction
+from controlplane.requests import ChangeStores, ForceRecover, Refused, StoreAction
 from controlplane.views import FleetView, GroupView, NodeView
 
 LIST_PARAMETERS: Final = Parameters(LIMIT, CONTINUE)
@@ -48,6 +48,17 @@ class StoresOrder(BaseModel):
     store: Name
     by: Name | None = None
     follower: bool = False
+
+
+class ForceOrder(BaseModel):
+    """That a group shall go on with what is left of it.
+
+    `accept_loss`: whatever was acknowledged by the stores that are gone, and by no other, is lost.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    accept_loss: bool = False
 
 
 async def list_groups(edge: Edge, request: web.Request) -> web.StreamResponse:
@@ -80,6 +91,24 @@ async def change_stores(edge: Edge, request: web.Request) -> web.StreamResponse:
     if edge.here.node not in [node.node for node in standing]:
         return await edge.pass_on(request, standing, body)
     outcome = edge.service.change_stores(change, begin=not found.get("dry_run"))
+    if isinstance(outcome, Refused):
+        raise from_refusal(outcome)
+    return json_response(outcome, status=202 if outcome.begun else 200)
+
+
+async def force_recover(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/regions/groups/{group}/force-recover: go on with what is left of a lost group."""
+    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
+    settings = edge.settings
+    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
+    order = parse_model(ForceOrder, request, body)
+    fleet = edge.service.fleet()
+    group = _group_in_path(fleet, request)
+    force = ForceRecover(group.group, order.accept_loss, reason=reason_in(found))
+    standing = _standing_in(fleet, group)
+    if edge.here.node not in [node.node for node in standing]:
+        return await edge.pass_on(request, standing, body)
+    outcome = edge.service.force_recover(force, begin=not found.get("dry_run"))
     if isinstance(outcome, Refused):
         raise from_refusal(outcome)
     return json_response(outcome, status=202 if outcome.begun else 200)

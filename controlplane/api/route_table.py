@@ -24,7 +24,7 @@ from controlplane.api.documents import (
 )
 from controlplane.api.kv_request import READ_PARAMETERS, SCAN_PARAMETERS, WRITE_PARAMETERS
 from controlplane.api.route import Answer, Endpoint, Header, Needs, Raw
-from controlplane.requests import Evicted, LeaderHint, StoresWanted, Transferred
+from controlplane.requests import Evicted, LeaderHint, StoresForced, StoresWanted, Transferred
 from controlplane.views import GroupView, NodeView
 
 ROUTED: Final = ("invalid", "no-leader", "no-quorum", "leader-unreachable", "not-leader")
@@ -329,6 +329,22 @@ FLEET: Final = (
         group_orders.ORDER_PARAMETERS,
         PASSED_ON,
         group_orders.StoresOrder,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/regions/groups/{group}/force-recover",
+        group_orders.force_recover,
+        "Make a group go on with what is left of it, when most of its stores are lost",
+        "fleet",
+        Needs.OPERATOR,
+        (
+            Answer(202, "Begun; the group's page says how far it is.", StoresForced),
+            Answer(200, "With dry_run: what would be kept, and what lost.", StoresForced),
+        ),
+        CHANGED,
+        group_orders.ORDER_PARAMETERS,
+        PASSED_ON,
+        group_orders.ForceOrder,
     ),
     _page("/v1/regions", fleet_pages.list_regions, "Every region", "fleet", RegionSummary),
     _document(

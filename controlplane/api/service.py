@@ -13,7 +13,15 @@ from typing import Any, Protocol
 
 from controlplane.machine import Happened
 from controlplane.node_plan import Limits
-from controlplane.requests import ChangeStores, Outcome, Refused, Request, StoresWanted
+from controlplane.requests import (
+    ChangeStores,
+    ForceRecover,
+    Outcome,
+    Refused,
+    Request,
+    StoresForced,
+    StoresWanted,
+)
 from controlplane.views import FleetView, ReplicaView, ShardView
 
 
@@ -83,6 +91,13 @@ class Service(Protocol):
         """Have the store set of a group changed in which this node stands; answered at once.
 
         Without `begin` nothing is done. How far a change is, `fleet` shows.
+        """
+        ...
+
+    def force_recover(self, order: ForceRecover, *, begin: bool) -> StoresForced | Refused:
+        """Make a group that is lost go on with what is left of it; answered at once.
+
+        Without `begin` nothing is done, and what would be lost is told.
         """
         ...
 

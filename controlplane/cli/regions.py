@@ -9,7 +9,7 @@ import click
 from controlplane.cli.connection import access_at, fleet_access
 from controlplane.cli.output import format_option, list_unless_more, output_options, show, table
 from controlplane.cli.status import REGIONS
-from controlplane.cli.store_sets import list_groups, stores
+from controlplane.cli.store_sets import force_recover, list_groups, stores
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,3 +51,4 @@ def get_region(region: str, output: str) -> None:
 
 regions.add_command(list_groups)
 regions.add_command(stores)
+regions.add_command(force_recover)

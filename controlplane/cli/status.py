@@ -60,6 +60,19 @@ def region_style(region: Row) -> str:
     return GOOD if region["nodes_alive"] == region["nodes"] else POOR
 
 
+def note_of(group: Row) -> str | None:
+    """What an operator has to know of a group: that it is lost, or was, and what came of it."""
+    if group.get("lost"):
+        return f"lost: {', '.join(group['lost'])} forgot"
+    forced = group.get("forced")
+    return f"forced by {forced['by']}, without {', '.join(forced['without'])}" if forced else None
+
+
+def note_style(group: Row) -> str:
+    """Red while a group cannot go on by itself."""
+    return BAD if group.get("lost") else POOR
+
+
 GROUPS = (
     Column("GROUP", lambda g: g["group"]),
     Column("STORES", _stores_text, right=True),
@@ -69,6 +82,7 @@ GROUPS = (
     Column("LED", lambda g: f"{g['led']}/{g['shards']}", led_style, right=True),
     Column("VOTERS", lambda g: g["voters"], wide=True),
     Column("FOLLOWERS", lambda g: g["followers"], wide=True),
+    Column("NOTE", note_of, note_style, sparse=True),
 )
 REGIONS = (
     Column("REGION", lambda r: r["region"]),
@@ -104,6 +118,11 @@ def verdict(fleet: Row) -> tuple[str, str]:
     seen = [group for group in fleet["groups"] if is_seen(group)]
     stopped = [g["group"] for g in seen if g["reachable"] < g["quorum"]]
     on_the_edge = [g["group"] for g in seen if g["spare"] <= 0]
+    lost = [group["group"] for group in fleet["groups"] if group.get("lost")]
+    if lost:
+        forgotten = f"Lost: too few stores remember {', '.join(lost)}."
+        next_step = f"see `leadplane regions force-recover {lost[0]} --dry-run`"
+        return f"{forgotten} If none has its data any more, {next_step}.", BAD
     if stopped:
         return f"Unavailable: no quorum in {', '.join(stopped)}.", BAD
     if unled:

@@ -1,4 +1,4 @@
-"""`leadplane regions groups`, `regions stores`: which stores decide together, and changing that."""
+"""`leadplane regions groups`, `stores`, `force-recover`: which stores decide together."""
 
 from __future__ import annotations
 
@@ -115,6 +115,41 @@ def _change(
     show(lambda: wanted, lambda document, wide: _told(document, waited=not no_wait), output)
 
 
+@click.command("force-recover")
+@click.argument("group")
+@click.option("--accept-loss", is_flag=True, help="What only the lost stores knew may be gone.")
+@_order_options
+def force_recover(
+    group: str, accept_loss: bool, reason: str | None, dry_run: bool, no_wait: bool, output: str
+) -> None:
+    """Make GROUP go on with what is left of it, when most of its stores lost their data.
+
+    Nothing else brings such a group back, and WRITES THAT WERE ACKNOWLEDGED MAY BE LOST by it. See
+    with --dry-run what is left, and bring back first whatever store still has its data.
+    """
+    access = fleet_access()
+    path = f"/v1/regions/groups/{quote(group, safe='')}"
+    wanted = access.send(
+        "POST",
+        f"{path}/force-recover",
+        query={"reason": reason, "dry_run": True if dry_run else None},
+        headers={"Content-Type": "application/json"},
+        body=json.dumps({"accept_loss": accept_loss}).encode(),
+    ).document()
+    if wanted["begun"] and not no_wait:
+        _wait(access, path, wanted)
+    show(lambda: wanted, lambda document, wide: _force_told(document, not no_wait), output)
+
+
+def _force_told(document: Any, waited: bool) -> RenderableType:
+    from rich.text import Text
+
+    done = "vote now" if waited else "are wanted as voters"
+    done = done if document["begun"] else "would vote"
+    voters = ", ".join(document["voters"])
+    return Text(f"Group {document['group']}: {voters} {done}.\n{document['lost']}")
+
+
 def _wait(access: FleetAccess, path: str, wanted: dict[str, Any]) -> None:
     """Look until a later version is in use, and say how far it is whenever that changes."""
     deadline, told = time.monotonic() + PATIENCE_S, ""
@@ -128,7 +163,10 @@ def _wait(access: FleetAccess, path: str, wanted: dict[str, Any]) -> None:
                 f"another change of {wanted['group']} came first: {voters} vote",
                 hint="look at `leadplane regions groups`, then order it again",
             )
-        now = _change_text(group["change"]) or "waiting for a node to take it up"
+        change = group["change"]
+        if change and change["state"] == "given up":
+            raise CommandFailed(f"nothing was done to {wanted['group']}: {change['why']}")
+        now = _change_text(change) or "waiting for a node to take it up"
         if now != told:
             click.echo(f"{wanted['group']}: {now}", err=True)
             told = now

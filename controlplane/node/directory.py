@@ -87,6 +87,10 @@ class Directory:
             self._place_after_ms = now_ms + 400 + int(self._node.draw() * 400)
             self._place(now_ms)
 
+    def begin_anew(self) -> None:
+        """Stores may know less of the map, and of placements, than they did: read it all again."""
+        self._applied = None
+
     # -- following
 
     def _read_on(self, now_ms: int) -> None:

@@ -40,6 +40,7 @@ from controlplane.node.group import Group
 from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
 from controlplane.node.lane import AWAY_MS, Lane
+from controlplane.node.losses import Losses
 from controlplane.node.nearby import Nearby
 from controlplane.node.parking import Parking
 from controlplane.node.pictures import Pictures
@@ -57,12 +58,14 @@ from controlplane.node_plan import NodePlan
 from controlplane.requests import (
     ChangeStores,
     Evict,
+    ForceRecover,
     History,
     Problem,
     Read,
     Refused,
     Request,
     Scan,
+    StoresForced,
     StoresWanted,
     Transfer,
 )  # fmt: skip
@@ -117,6 +120,7 @@ class Node:
         self.standing: dict[str, StandingDesk] = {}
         self.succession = Succession(self)
         self.changes = StoreChanges(self, now_ms)
+        self.losses = Losses(self)
         for group_plan in plan.groups:
             self.succession.begin(group_plan, now_ms)
         self.directory = Directory(self)
@@ -318,6 +322,13 @@ class Node:
         """What an operator wants of a group's store set; see StoreChanges.order."""
         self._pass_to(now_ms)
         return self.changes.order(order, self.now_ms, begin=begin)
+
+    def force_recover(
+        self, order: ForceRecover, now_ms: int, *, begin: bool
+    ) -> StoresForced | Refused:
+        """What an operator does about a group that is lost; see StoreChanges.force."""
+        self._pass_to(now_ms)
+        return self.changes.force(order, self.now_ms, begin=begin)
 
     # -- requests
 

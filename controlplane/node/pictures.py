@@ -9,6 +9,7 @@ from controlplane.node.group import Group
 from controlplane.node_plan import GroupPlan, StorePlan
 from controlplane.views import (
     FleetView,
+    ForcedView,
     GroupView,
     NodeView,
     ReplicaView,
@@ -185,6 +186,8 @@ class Pictures:
             led=self._count_led(group, now_ms),
             version=group.version,
             change=self._node.changes.view(group.group),
+            lost=self._node.losses.of(group),
+            forced=_forced(group.plan),
         )
 
     @property
@@ -244,3 +247,10 @@ class Pictures:
             )
             for name, (region, url) in sorted(place.items())
         ]  # fmt: skip
+
+
+def _forced(plan: GroupPlan) -> ForcedView | None:
+    """How a version came to be that nobody voted for."""
+    if plan.forced is None:
+        return None
+    return ForcedView(plan.forced.of, tuple(plan.forced.gone), plan.forced.by, plan.forced.why)

@@ -16,11 +16,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from controlplane.node.wishes import refusal_of, wish_for
 from controlplane.node_plan import description_of
-from controlplane.requests import ChangeStores, Problem, Refused, StoreAction, StoresWanted
+from controlplane.requests import (
+    ChangeStores,
+    ForceRecover,
+    Problem,
+    Refused,
+    StoresForced,
+    StoresWanted,
+)
 from controlplane.views import ChangeView
 from regions.change import Wish
 from regions.codec import Code, Reply, as_bytes
+from regions.forcing import Act
 from regions.membership import (
     DESCRIPTION_AT,
     Member,
@@ -29,7 +38,6 @@ from regions.membership import (
     read_description,
     write_description,
 )
-from regions.quorum import quorum_of
 from regions.store_calls import Take
 from shards.changing import Changing
 
@@ -73,6 +81,7 @@ class StoreChanges:
     def __init__(self, node: Node, now_ms: int) -> None:
         self._node = node
         self._running: dict[str, Changing] = {}
+        self._given_up: dict[str, ChangeView] = {}  # an operator's act that came to nothing
         self._unfinished: dict[str, Unfinished] = {}
         self._forgot: dict[Member, int] = {}  # who is not there any more, and since when
         self._others: dict[str, Other] = {}  # who else changes a group
@@ -233,7 +242,8 @@ class StoreChanges:
             self._forgot = {m: ms for m, ms in self._forgot.items() if m in known}
 
     def _attend(self, group: Group, now_ms: int) -> None:
-        gone = self._gone(group)
+        gone = self.gone(group)
+        self._node.losses.attend(group, [store for store, _ in gone], now_ms)
         for store, _ in gone:
             self._inquire(group, store, now_ms)
         for lane in group.lanes:
@@ -288,7 +298,7 @@ class StoreChanges:
         change = changing.change
         if changing.install is not None or change is None or not change.wish.forgot:
             return False
-        gone = {store for store, _ in self._gone(group)}
+        gone = {store for store, _ in self.gone(group)}
         other = self._others.get(group.group)
         yields = other is not None and other.node < self._node.plan.node
         return (yields or not gone & change.wish.forgot) and changing.give_up()
@@ -300,11 +310,11 @@ class StoreChanges:
         if changing.install is not None or change is None or change.wish.forgot:
             return False
         since_ms = self._ordered_ms.get(group.group, now_ms)
-        if not self._gone(group) or now_ms - since_ms < ORDER_TTLS * group.times.ttl_ms:
+        if not self.gone(group) or now_ms - since_ms < ORDER_TTLS * group.times.ttl_ms:
             return False
         return changing.give_up()
 
-    def _gone(self, group: Group) -> list[tuple[str, int]]:
+    def gone(self, group: Group) -> list[tuple[str, int]]:
         """Stores of a group that are not who they were, as the group knows them; since when."""
         found = []
         for lane in group.lanes:
@@ -320,16 +330,20 @@ class StoreChanges:
         self._begun += 1
         return self._begun * NUMBERS_APART, self._node.plan.process
 
+    def _run(self, group: Group, changing: Changing) -> None:
+        self._running[group.group] = changing
+        self._given_up.pop(group.group, None)
+
     def _begin(self, group: Group, wish: Wish, why: str) -> None:
         old = write_description(description_of(group.plan))
         changing = Changing.wanted(old, wish, self, self._number(), self._node.draw)
-        self._running[group.group] = changing
+        self._run(group, changing)
         detail = {"group": group.group, "version": group.version, "why": why}
         self._node.happened("stores-wanted", "", 0, detail)
 
     def _finish(self, group: Group, description: bytes) -> None:
         changing = Changing.decided(description, self, self._number(), self._node.draw)
-        self._running[group.group] = changing
+        self._run(group, changing)
         detail = {"group": group.group, "version": read_description(description).version}
         self._node.happened("change-taken-up", "", 0, detail)
 
@@ -337,12 +351,19 @@ class StoreChanges:
         del self._running[name]
         install = changing.install
         if install is None:
+            if changing.forcing is not None:
+                self._given_up[name] = _view(changing)
+                detail = {"group": name, "why": changing.why}
+                self._node.happened("force-recover-refused", "", 0, detail)
             return
         if changing.broken:
             detail = {"group": name, "why": changing.broken}
             self._node.happened("invariant-broken", "", 0, detail)
         elif install.overtaken is not None:
             self._node.succession.follow(read_description(install.overtaken), now_ms)
+        elif install.superseded:
+            detail = {"group": name, "why": "a version beyond it was forced"}
+            self._node.happened("change-left", "", 0, detail)
         else:
             finished = {"group": name, "version": str(install.new.version)}
             self._node.happened("change-finished", "", 0, finished)
@@ -352,10 +373,7 @@ class StoreChanges:
     def view(self, group: str) -> ChangeView | None:
         """The change of a group that this node is at."""
         changing = self._running.get(group)
-        if changing is None:
-            return None
-        voters, followers = _stores_of(changing)
-        return ChangeView(changing.state.value, changing.why, voters, followers)
+        return self._given_up.get(group) if changing is None else _view(changing)
 
     def is_at(self, group: str) -> bool:
         """Whether this node changes a group: its leaders keep what new stores have yet to copy."""
@@ -376,7 +394,7 @@ class StoreChanges:
             return Refused(Problem.NOT_CHANGED, detail, retry_after_ms=1_000)
         wish = wish_for(order, group)
         if isinstance(wish, Wish):
-            wish = _refusal(wish, group) or wish
+            wish = refusal_of(wish, group) or wish
         if isinstance(wish, str):
             return Refused(Problem.NOT_CHANGED, wish)
         if begin:
@@ -385,13 +403,47 @@ class StoreChanges:
             self._next_ms = now_ms
         return StoresWanted(order.group, group.version, wish.voters, wish.followers, begin)
 
+    def force(self, order: ForceRecover, now_ms: int, *, begin: bool) -> StoresForced | Refused:
+        """Make a group go on with what is left of it, if that is what is called for."""
+        group = self._node.groups.get(order.group)
+        if group is None or not group.plan.stands:
+            return Refused(Problem.UNKNOWN_GROUP, f"{order.group!r} is no group of this node")
+        running = self._running.get(order.group)
+        if running is not None and running.forcing is not None and self._is_busy(group):
+            detail = f"it is being forced, {running.state.value}: {running.why or 'it goes on'}"
+            return Refused(Problem.NOT_CHANGED, detail, retry_after_ms=1_000)
+        found = self._node.losses.account(order, group, begin=begin)
+        if begin and isinstance(found, StoresForced):
+            self._begin_force(group, order, found)
+            self._next_ms = now_ms
+        return found
+
+    def _begin_force(self, group: Group, order: ForceRecover, found: StoresForced) -> None:
+        """What was being changed is left: without a majority it comes to nothing."""
+        act = Act(found.left, found.emptied, order.principal, order.reason)
+        old = write_description(description_of(group.plan))
+        self._run(group, Changing.forced(old, act, self, self._number(), self._node.draw))
+        detail = {
+            "group": group.group, "version": group.version, "by": order.principal,
+            "why": order.reason, "left": ",".join(found.left), "emptied": ",".join(found.emptied),
+            "silent": ",".join(found.silent),
+        }  # fmt: skip
+        self._node.happened("force-recover", "", 0, detail)
+
+
+def _view(changing: Changing) -> ChangeView:
+    voters, followers = _stores_of(changing)
+    return ChangeView(changing.state.value, changing.why, voters, followers)
+
 
 def _stores_of(changing: Changing) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Voters and followers of the version that a change is about."""
     if changing.install is not None:
         new = changing.install.new
         return tuple(new.voters), tuple(new.followers)
-    assert changing.change is not None, "a change is wanted or decided"
+    if changing.forcing is not None:
+        return changing.forcing.voters, changing.forcing.followers
+    assert changing.change is not None, "a change is wanted, decided or forced"
     return changing.change.wish.voters, changing.change.wish.followers
 
 
@@ -402,49 +454,3 @@ def _gives_way(running: Changing, begin: bool) -> bool:
     if running.install is not None or change is None or not change.wish.forgot:
         return False
     return not begin or running.give_up()
-
-
-def _refusal(wish: Wish, group: Group) -> str:
-    """Why a wish could never be decided, "" if it could."""
-    present = description_of(group.plan).voters
-    kept = sum(store in present and store not in wish.forgot for store in wish.voters)
-    needed = quorum_of(len(wish.voters))
-    if kept >= needed:
-        return ""
-    return f"{kept} of its {len(wish.voters)} voters vote now; {needed} must"
-
-
-def wish_for(order: ChangeStores, group: Group) -> Wish | str:
-    """The store set that an order asks for; or why it makes no sense."""
-    present = description_of(group.plan)
-    voters, followers = list(present.voters), list(present.followers)
-    store, by = order.store, order.by
-    if order.action is StoreAction.ADD:
-        if store in voters or (store in followers and order.follower):
-            return f"{store} belongs to {group.group} already"
-        (followers if order.follower else voters).append(store)
-        return _wish(voters, followers if order.follower else _without(followers, store))
-    if store not in present.incarnations:
-        return f"{store} does not belong to {group.group}"
-    if order.action is StoreAction.REMOVE:
-        if voters == [store]:
-            return f"{store} is the last that votes in {group.group}"
-        return _wish(_without(voters, store), _without(followers, store))
-    if by == store:
-        lane = group.lanes[[lane.store for lane in group.lanes].index(store)]
-        if lane.is_up:
-            return f"{store} has not lost its data: there is nothing to admit anew"
-        return _wish(voters, followers, store)
-    if by in present.voters or (by in followers and store in followers):
-        return f"{by} belongs to {group.group} already"
-    if store in voters:
-        return _wish([by if s == store else s for s in voters], _without(followers, by))
-    return _wish(voters, [by if s == store else s for s in followers])
-
-
-def _without(stores: list[str], store: str) -> list[str]:
-    return [each for each in stores if each != store]
-
-
-def _wish(voters: list[str], followers: list[str], *forgot: str) -> Wish:
-    return Wish(tuple(voters), tuple(followers), frozenset(forgot))

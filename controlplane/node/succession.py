@@ -66,6 +66,12 @@ class Succession:
         self._node.copies.forget(group.group)
         detail = {"group": group.group, "version": group.version, "carried": len(carried)}
         self._node.happened("group-changed", "", 0, detail)
+        if plan.forced is not None:
+            self._node.directory.begin_anew()
+            forced = plan.forced
+            acts = {"by": forced.by, "why": forced.why, "without": ",".join(forced.gone)}
+            detail = {"group": group.group, "version": group.version, "of": forced.of, **acts}
+            self._node.happened("group-forced", "", 0, detail)
 
     def _put(self, group: Group) -> None:
         node = self._node
@@ -183,7 +189,7 @@ def _remember(old: Group, group: Group) -> None:
     """What is true in any version: epochs once asked for, and where shards are placed."""
     for shard, before in old.shards.items():
         sighted = group.sighted(shard)
-        sighted.tried = before.greatest_promise()
-        sighted.placement_rev, sighted.regions, sighted.pin = (
-            before.placement_rev, before.regions, before.pin,
-        )  # fmt: skip
+        sighted.tried = max(sighted.tried, before.greatest_promise())
+        sighted.regions, sighted.pin = before.regions, before.pin
+        if group.plan.forced is None:  # else stores may know of none, and are told again
+            sighted.placement_rev = before.placement_rev

@@ -33,7 +33,15 @@ from controlplane.machine import (
     Rewire,
     Tell,
 )
-from controlplane.requests import ChangeStores, Outcome, Refused, Request, StoresWanted
+from controlplane.requests import (
+    ChangeStores,
+    ForceRecover,
+    Outcome,
+    Refused,
+    Request,
+    StoresForced,
+    StoresWanted,
+)
 from controlplane.runtime.clock import Clock, boottime_ms
 from controlplane.views import FleetView, ReplicaView, ShardView
 
@@ -58,6 +66,9 @@ class NodeMachine(Protocol):
     def change_stores(
         self, order: ChangeStores, now_ms: int, *, begin: bool
     ) -> StoresWanted | Refused: ...
+    def force_recover(
+        self, order: ForceRecover, now_ms: int, *, begin: bool
+    ) -> StoresForced | Refused: ...
 
 
 class Performer(Protocol):
@@ -142,6 +153,13 @@ class Driver:
     def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
         """Have a group's store set changed, or only say what would be wanted."""
         answer = self.node.change_stores(order, self.clock(), begin=begin)
+        if not self._turn_scheduled:
+            self._schedule()
+        return answer
+
+    def force_recover(self, order: ForceRecover, *, begin: bool) -> StoresForced | Refused:
+        """Make a lost group go on with what is left of it, or only say what would be lost."""
+        answer = self.node.force_recover(order, self.clock(), begin=begin)
         if not self._turn_scheduled:
             self._schedule()
         return answer

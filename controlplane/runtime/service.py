@@ -14,7 +14,15 @@ from typing import Any
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, Told
 from controlplane.node_plan import Limits, NodePlan
-from controlplane.requests import ChangeStores, Outcome, Refused, Request, StoresWanted
+from controlplane.requests import (
+    ChangeStores,
+    ForceRecover,
+    Outcome,
+    Refused,
+    Request,
+    StoresForced,
+    StoresWanted,
+)
 from controlplane.runtime.driver import Driver
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.views import FleetView, ReplicaView, ShardView
@@ -99,6 +107,10 @@ class NodeService:
     def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
         """Have a group's store set changed, or only say what would be wanted."""
         return self._driver.change_stores(order, begin=begin)
+
+    def force_recover(self, order: ForceRecover, *, begin: bool) -> StoresForced | Refused:
+        """Make a lost group go on with what is left of it, or only say what would be lost."""
+        return self._driver.force_recover(order, begin=begin)
 
     def told(self, sender: str, message: dict[str, Any]) -> None:
         """Hand over a message of another node."""

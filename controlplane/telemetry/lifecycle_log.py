@@ -30,6 +30,10 @@ LOUD_KINDS = frozenset(
         "low-headroom",
         "unsafe-ttl",
         "diverged",
+        "group-lost",
+        "force-recover",
+        "force-recover-refused",
+        "group-forced",
     }
 )
 """What an operator may have to look after."""

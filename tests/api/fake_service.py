@@ -20,6 +20,7 @@ from controlplane.requests import (
     Delete,
     Evict,
     Evicted,
+    ForceRecover,
     Found,
     History,
     LeaderHint,
@@ -33,6 +34,7 @@ from controlplane.requests import (
     Role,
     Scan,
     Scanned,
+    StoresForced,
     StoresWanted,
     Tenures,
     Transfer,
@@ -111,6 +113,7 @@ class FakeService:
         self.asked: list[Request] = []
         self.changes: list[ChangeStores] = []
         self.refuses_change: Refused | None = None
+        self.forced: list[ForceRecover] = []
         self.cancelled = 0
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.subscriptions: list[Subscription] = []
@@ -267,6 +270,15 @@ class FakeService:
         if self.refuses_change is not None:
             return self.refuses_change
         return StoresWanted(order.group, 1, (*self.voters, order.store), (), begin)
+
+    def force_recover(self, order: ForceRecover, *, begin: bool) -> StoresForced | Refused:
+        self.forced.append(order)
+        if self.refuses_change is not None:
+            return self.refuses_change
+        lost = "1 of the 2 dumps that would tell all"
+        return StoresForced(
+            order.group, 1, self.voters, (), begin, self.voters[:1], self.voters[1:], (), 1, 2, lost
+        )
 
     # ---------------------------------------------------------------- data
 

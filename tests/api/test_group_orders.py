@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.requests import ChangeStores, Problem, Refused, StoreAction
+from controlplane.requests import ChangeStores, ForceRecover, Problem, Refused, StoreAction
 from tests.api.listening import Node, document, kind
 
 Pair = tuple[Node, Node]
@@ -74,3 +74,40 @@ async def test_what_the_node_refuses_is_a_problem(node: Node) -> None:
     reply = await node.send("POST", CHANGES, ADD)
     assert (reply.status, kind(reply)) == (409, "not-changed")
     assert "waits for eu-1" in document(reply)["detail"]
+
+
+# -- force-recover
+
+FORCE = "/v1/regions/groups/global/force-recover"
+
+
+async def test_a_lost_group_is_forced_by_a_node_that_stands_in_it(pair: Pair) -> None:
+    here, other = pair
+    reply = await here.send("POST", FORCE + "?reason=fire", {"accept_loss": True})
+    assert reply.status == 202
+    assert document(reply)["lost"].startswith("1 of the 2 dumps")
+    assert here.service.forced == [ForceRecover("global", accept_loss=True, reason="fire")]
+    for node in pair:
+        node.service.voters = ("us-1",)
+    assert (await here.send("POST", FORCE, {"accept_loss": True})).status == 202
+    assert (len(here.service.forced), len(other.service.forced)) == (1, 1)
+
+
+async def test_a_dry_run_of_it_needs_no_acceptance_and_begins_nothing(pair: Pair) -> None:
+    reply = await pair[0].send("POST", FORCE + "?dry_run=true", {})
+    assert (reply.status, document(reply)["begun"]) == (200, False)
+
+
+async def test_what_accepts_a_loss_is_said_as_such(node: Node) -> None:
+    for body in ({"accept_loss": "yes"}, {"accept_loss": 1}):
+        reply = await node.send("POST", FORCE, body)
+        assert (reply.status, kind(reply)) == (400, "invalid")
+        assert [error["pointer"] for error in document(reply)["errors"]] == ["#/accept_loss"]
+    assert node.service.forced == []
+
+
+async def test_a_refusal_to_force_is_a_problem(node: Node) -> None:
+    node.service.refuses_change = Refused(Problem.NOT_CHANGED, "only with accept_loss. 1 of 2")
+    reply = await node.send("POST", FORCE, {})
+    assert (reply.status, kind(reply)) == (409, "not-changed")
+    assert "only with accept_loss" in document(reply)["detail"]
