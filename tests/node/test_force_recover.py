@@ -162,8 +162,10 @@ def test_a_group_of_which_all_is_lost_begins_empty_and_says_so() -> None:
     wanted = order(rig, "global")
     assert isinstance(wanted, StoresForced)
     assert wanted.lost.startswith("Nothing is left: global begins empty, and all that it held")
-    until_forced(rig)
+    version = until_forced(rig)
     rig.until(lambda: leads(rig, "a") and leads(rig, "system"))
+    epochs = [e for s in rig.seats.values() for _, e, _ in s.node.lease_claims(rig.now_ms)]
+    assert min(epochs) > version * EPOCHS_PER_VERSION
     assert value_of(rig, "x") == []
     rig.until(lambda: all("a" in seat.node.directory.rows for seat in rig.seats.values()))
 
