@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from controlplane.node.wishes import refusal_of, wish_for
+from controlplane.node.wishes import may_be_replaced, refusal_of, wish_for
 from controlplane.node_plan import description_of
 from controlplane.requests import (
     ChangeStores,
@@ -154,8 +154,13 @@ class StoreChanges:
 
     @property
     def at_work(self) -> list[str]:
-        """Groups that this node is changing, for others to know."""
-        return [name for name, group in self._node.groups.items() if self._is_busy(group)]
+        """Groups that this node is changing, for others to know. One whose next version is in use
+        is not left to it: perhaps it cannot follow there."""
+        return [
+            name
+            for name, changing in self._running.items()
+            if changing.install is None or not changing.install.in_use
+        ]
 
     def heard(self, sender: str, groups: Any, now_ms: int) -> None:
         """Another node says what it is changing: it is left to it, as long as it goes on to say."""
@@ -389,7 +394,7 @@ class StoreChanges:
         if unknown:
             return Refused(Problem.UNKNOWN_STORE, f"the topology has no store {unknown[0]!r}")
         running = self._running.get(order.group)
-        if running is not None and self._is_busy(group) and not _gives_way(running, begin):
+        if running is not None and self._is_busy(group) and not may_be_replaced(running, begin):
             detail = f"a change is on, {running.state.value}: {running.why or 'it goes on'}"
             return Refused(Problem.NOT_CHANGED, detail, retry_after_ms=1_000)
         wish = wish_for(order, group)
@@ -445,12 +450,3 @@ def _stores_of(changing: Changing) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return changing.forcing.voters, changing.forcing.followers
     assert changing.change is not None, "a change is wanted, decided or forced"
     return changing.change.wish.voters, changing.change.wish.followers
-
-
-def _gives_way(running: Changing, begin: bool) -> bool:
-    """Whether a store that is to be admitted anew may be given up for what an operator orders: it
-    may be gone for good meanwhile, and the order may be to put another in its place."""
-    change = running.change
-    if running.install is not None or change is None or not change.wish.forgot:
-        return False
-    return not begin or running.give_up()

@@ -7,6 +7,16 @@ from controlplane.node_plan import description_of
 from controlplane.requests import ChangeStores, StoreAction
 from regions.change import Wish
 from regions.quorum import quorum_of
+from shards.changing import Changing
+
+
+def may_be_replaced(running: Changing, begin: bool) -> bool:
+    """Whether a store that is to be admitted anew may be given up for what an operator orders: it
+    may be gone for good meanwhile, and the order may be to put another in its place."""
+    change = running.change
+    if running.install is not None or change is None or not change.wish.forgot:
+        return False
+    return not begin or running.give_up()
 
 
 def refusal_of(wish: Wish, group: Group) -> str:

@@ -185,3 +185,19 @@ def test_a_store_in_quarantine_that_is_emptied_is_admitted_anew() -> None:
     rig.run(1_000)
     rig.stores["s3"].restore(StoreState())  # FLUSHALL: no connection breaks
     rig.until(lambda: versions(rig) == [2, 2])
+
+
+def test_a_node_that_cannot_follow_keeps_no_other_from_the_next_change() -> None:
+    rig = led_rig(spares=1)
+    n1, n2 = rig.seats["n1"], rig.seats["n2"]
+    places = {name: place for name, place in n2.plan.places.items() if name != "spare1"}
+    n2.node.plan = replace(n2.plan, places=places)
+    assert isinstance(order(rig, StoreAction.REPLACE, "s2", by="spare1"), StoresWanted)
+    rig.step_until(n1, lambda: rig.stores["s1"].state.groups["g"].state == "sealed")
+    n1.asleep = True
+    rig.until(lambda: "group-not-followed" in [event.kind for event in n2.happened])
+    n1.asleep = False
+    rig.until(lambda: n1.group.version == 2)
+    rig.run(5_000)
+    rig.forget("s3")
+    rig.until(lambda: n1.group.version == 3)
