@@ -156,11 +156,12 @@ def _wait(access: FleetAccess, path: str, wanted: dict[str, Any]) -> None:
     while time.monotonic() < deadline:
         group = access.get(path)
         if group["version"] > wanted["version"]:
-            if sorted(group["voters"]) == sorted(wanted["voters"]):
+            if all(sorted(group[of]) == sorted(wanted[of]) for of in ("voters", "followers")):
                 return
-            voters = ", ".join(group["voters"])
+            voters, followers = ", ".join(group["voters"]), ", ".join(group["followers"])
+            follow = f", {followers} follow" if followers else ""
             raise CommandFailed(
-                f"another change of {wanted['group']} came first: {voters} vote",
+                f"another change of {wanted['group']} came first: {voters} vote{follow}",
                 hint="look at `leadplane regions groups`, then order it again",
             )
         change = group["change"]

@@ -69,6 +69,14 @@ def test_that_another_change_came_first_is_said(fleet: StubFleet) -> None:
     assert "another change of region/eu-central-1 came first: a, b, e vote" in done.stderr
 
 
+def test_that_another_change_came_before_a_followers_is_said(fleet: StubFleet) -> None:
+    fleet.document(f"{PATH}/changes", {**WANTED, "followers": ["f"]}, "POST", 202)
+    fleet.document(PATH, {**group(4, ["a", "b", "d"]), "followers": ["e"]})
+    done = leadplane("regions", "stores", "add", GROUP, "f", "--follower")
+    assert done.exit_code == 1
+    assert "came first: a, b, d vote, e follow" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("option", "begun", "said"),
     [
