@@ -59,7 +59,7 @@ def test_a_change_is_taken_up_though_a_store_is_late_for_the_version_before() ->
     left = {store: old.voters[store] for store in old.voters if store != "s3"}
     new = GroupDescription("g", 3, old.ttl_ms, left, {}, old.voters)
     header = [FORMAT, old.voters["s1"], "", 0]
-    sealed = rig.stores["s1"].call(header, [["seal", "g", 2, write_description(new)]])
+    sealed = rig.stores["s1"].call(header, [["seal", "g", 2, write_description(new), 3]])
     assert sealed.results[0][0] == Code.OK  # by a node that is not there any more
     rig.connect("n2", "s5")
     rig.until(lambda: versions(rig) == [3])
