@@ -61,7 +61,8 @@ class Losses:
 
     def _seal_behind(self, group: Group, forced: Forced, now_ms: int) -> None:
         version = group.group, group.version
-        behind = self._behind.setdefault(version, set(members(forced.gone)))
+        known = [m for m in members(forced.gone) if m.store in self._node.plan.places]
+        behind = self._behind.setdefault(version, set(known))
         if not behind or now_ms < self._seal_ms.get(group.group, 0):
             return
         self._seal_ms[group.group] = now_ms + SEAL_EVERY_MS
