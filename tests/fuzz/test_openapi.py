@@ -42,7 +42,14 @@ OPERATIONS = {
     found.ok().label: found.ok()
     for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()
 }
-KNOWN = {"key": "a", "shard": "s0", "role": "leader", "node": "n1", "region": "eu"}
+KNOWN = {
+    "key": "a",
+    "shard": "s0",
+    "role": "leader",
+    "node": "n1",
+    "region": "eu",
+    "group": "global",
+}
 ALWAYS_THE_SAME = frozenset(
     {
         "GET /v1/status",
