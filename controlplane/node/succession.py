@@ -102,20 +102,24 @@ class Succession:
         lanes = []
         for store in (*plan.voters, *plan.followers):
             if plan.stands or store.region == self._node.plan.region:
-                lane = self._shared_lane(store)
+                lane = self._shared_lane(plan.name, store)
                 lane.serve(plan.ttl_ms)
             else:
                 lane = self._new_lane(store)
             lanes.append(lane)
         return lanes
 
-    def _shared_lane(self, store: StorePlan) -> Lane:
-        """The lane to an incarnation; connected from now on, unless another one answers."""
+    def _shared_lane(self, name: str, store: StorePlan) -> Lane:
+        """The lane to an incarnation; connected from now on, unless another one answers to a group
+        that needs it. A lane on which nobody asks anything would seem to be up for ever."""
         member = Member(store.store, store.incarnation)
         lane = self._made.get(member)
         if lane is None:
             lane = self._made[member] = self._new_lane(store)
         present = self._node.lanes.get(store.store)
+        others = [group for group in self._node.groups.values() if group.group != name]
+        if present is not None and not any(present in group.lanes for group in others):
+            present = None
         if present is None or not (present.is_up or self._node.changes.is_gone(member)):
             self._node.lanes[store.store] = lane
         return lane

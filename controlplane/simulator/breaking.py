@@ -258,6 +258,8 @@ class Breaker:
         if process is None or (action is StoreAction.REMOVE and len(voters) <= VOTERS_MIN):
             return ""
         strangers = [name for name in self._stores if name not in voters]
+        if action is not StoreAction.REMOVE and not strangers:
+            return ""
         store = self._chance.choice(strangers if action is StoreAction.ADD else voters)
         by = self._chance.choice(strangers) if action is StoreAction.REPLACE else ""
         outcome = process.change_stores(ChangeStores(group.name, action, store, by))
