@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
@@ -47,6 +47,10 @@ class Code(StrEnum):
     LAGGING = "LAGGING"
     BUSY = "BUSY"
     OOM = "OOM"  # the server's own: its memory is full, and it did nothing of the call
+
+
+ANOTHER_STORE: Final = frozenset((Code.EMPTY, Code.WRONG_INCARNATION))
+"""Answers of a store that is not who it was: what it once held and promised is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from regions.codec import Code, Reply
+from regions.codec import ANOTHER_STORE, Code, Reply
 from regions.membership import Member
 
 Take: TypeAlias = Callable[[Reply | None, int], None]
@@ -108,7 +108,7 @@ class Calls:
         return reply
 
     def _judge(self, member: Member, known: int, reply: Reply) -> None:
-        if reply.code in (Code.EMPTY, Code.WRONG_INCARNATION):
+        if reply.code in ANOTHER_STORE:
             self.unfit[member] = f"it forgot: incarnation {member.incarnation} is gone"
         elif reply.incarnation == member.incarnation and reply.opseq < known:
             self.unfit[member] = f"rolled back: its opseq went from {known} to {reply.opseq}"

@@ -18,7 +18,7 @@ from typing import Any
 
 from controlplane.machine import Call
 from controlplane.node.pace import Pace
-from regions.codec import FORMAT, Code, Reply
+from regions.codec import ANOTHER_STORE, FORMAT, Code, Reply
 from regions.latency import TTL_FLOOR_MS, TTL_ROUND_TRIPS, RoundTrip, timeouts_for
 
 Take = Callable[[list[Any] | None, int], None]
@@ -150,7 +150,7 @@ class Lane:
 
         One that forgot is not that store any more, and counts its changes from the start.
         """
-        if reply.code in (Code.EMPTY, Code.WRONG_INCARNATION):
+        if reply.code in ANOTHER_STORE:
             return str(reply.code)
         known = max(self.opseq, self._told_opseq if sent_ms > self._told_ms else 0)
         if reply.opseq < known:

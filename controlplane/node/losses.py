@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from controlplane.node.now_and_then import NowAndThen
 from controlplane.node_plan import description_of
 from controlplane.requests import ForceRecover, Problem, Refused, StoresForced
-from regions.codec import Code, Reply
+from regions.codec import ANOTHER_STORE, Code, Reply
 from regions.membership import Forced, Member, members, write_description
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 SEAL_EVERY_MS = 1_000
-OVER = (Code.EMPTY, Code.WRONG_INCARNATION)  # its data is gone: there is nothing to seal
 
 
 class Losses:
@@ -34,7 +34,7 @@ class Losses:
         self._node = node
         self._lost: dict[tuple[str, int], tuple[str, ...]] = {}
         self._behind: dict[tuple[str, int], set[Member]] = {}  # left behind, and not sealed yet
-        self._seal_ms: dict[str, int] = {}  # by group: not before
+        self._seals = NowAndThen(SEAL_EVERY_MS)
 
     def attend(self, group: Group, forgot: list[str], now_ms: int) -> None:
         """Look after one group, of whose stores these are not who they were."""
@@ -63,9 +63,8 @@ class Losses:
         version = group.group, group.version
         known = [m for m in members(forced.gone) if m.store in self._node.plan.places]
         behind = self._behind.setdefault(version, set(known))
-        if not behind or now_ms < self._seal_ms.get(group.group, 0):
+        if not behind or not self._seals.allows(group.group, now_ms):
             return
-        self._seal_ms[group.group] = now_ms + SEAL_EVERY_MS
         text = write_description(description_of(group.plan))
         command = ["seal", group.group, forced.of, text, group.version]
         for member in sorted(behind):
@@ -75,7 +74,7 @@ class Losses:
 
     def _sealed(self, behind: set[Member], member: Member) -> Callable[[Reply | None, int], None]:
         def take(reply: Reply | None, now_ms: int) -> None:
-            if reply is not None and (reply.code in OVER or reply.code == Code.OK):
+            if reply is not None and (reply.code == Code.OK or reply.code in ANOTHER_STORE):
                 behind.discard(member)
 
         return take

@@ -70,7 +70,7 @@ from controlplane.requests import (
     Transfer,
 )  # fmt: skip
 from controlplane.views import FleetView, ReplicaView, ShardView
-from regions.codec import FORMAT, Code
+from regions.codec import ANOTHER_STORE, FORMAT, Code
 from regions.codec import Reply as StoreReply
 from shards.leadership import Leadership, Reply, State
 
@@ -263,7 +263,7 @@ class Node:
             self._declined(lane)
         elif not lane.answered(reply, self.now_ms):
             self.out.append(Drop(store, generation, f"the store refused the call: {reply.code}"))
-            if reply.code in (Code.EMPTY, Code.WRONG_INCARNATION):
+            if reply.code in ANOTHER_STORE:
                 self.changes.forgot(store, self.now_ms)
             refusal = lane.refusal
             self._disconnected(store, generation)

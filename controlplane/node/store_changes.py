@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from controlplane.node.inquiries import Inquiries
 from controlplane.node.wishes import may_be_replaced, refusal_of, wish_for
 from controlplane.node_plan import description_of
 from controlplane.requests import (
@@ -28,13 +29,11 @@ from controlplane.requests import (
 )
 from controlplane.views import ChangeView
 from regions.change import Wish
-from regions.codec import Code, Reply, as_bytes
+from regions.codec import Code, as_bytes
 from regions.forcing import Act
 from regions.membership import (
     DESCRIPTION_AT,
     Member,
-    ask_for_description,
-    description_in,
     read_description,
     write_description,
 )
@@ -43,28 +42,21 @@ from shards.changing import Changing
 
 if TYPE_CHECKING:
     from controlplane.node.group import Group
-    from controlplane.node.lane import Lane
     from controlplane.node.node import Node
 
 ATTEND_EVERY_MS = 100
-INQUIRE_EVERY_MS = 1_000
 ORDER_TTLS = 5  # an order that is not proposed by then gives way to a store that forgot
 FORGET_OTHERS_MS = 3_000
-LOOK_AROUND_EVERY_MS = 2_000
 NUMBERS_APART = 1_000  # ballots and attempts of one change before those of the next
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A change that some store shows to be decided, since when; and its description."""
+    """A change that some store shows to be decided, since when; and the version that it makes."""
 
     since_ms: int
+    version: int
     description: bytes
-
-    @property
-    def version(self) -> int:
-        """The version that is decided."""
-        return read_description(self.description).version
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +78,7 @@ class StoreChanges:
         self._forgot: dict[Member, int] = {}  # who is not there any more, and since when
         self._others: dict[str, Other] = {}  # who else changes a group
         self._ordered_ms: dict[str, int] = {}  # by group: when a change was last ordered here
-        self._inquire_ms: dict[str, int] = {}  # by group: not before
-        self._look_around_ms: dict[str, int] = {}  # by group, or store: not before
-        self._looked_at: dict[str, int] = {}  # which voter of a group is asked what it has become
+        self._inquiries = Inquiries(node, self.forgot)
         self._unasked: list[Take] = []  # of calls that are answered by nobody
         self._begun = 0
         self._next_ms = now_ms
@@ -116,9 +106,9 @@ class StoreChanges:
     def _note(self, group: Group, description: bytes, now_ms: int) -> None:
         """Stores may show different ones: the latest counts, since whoever finishes it brings
         those along that are still further behind."""
-        known, shown = self._unfinished.get(group.group), Unfinished(now_ms, description)
-        if known is None or known.version < shown.version:
-            self._unfinished[group.group] = shown
+        known, version = self._unfinished.get(group.group), read_description(description).version
+        if known is None or known.version < version:
+            self._unfinished[group.group] = Unfinished(now_ms, version, description)
 
     def forgot(self, store: str, now_ms: int) -> None:
         """A store answers, but is not who it was, and the ordered lane is meant for."""
@@ -131,26 +121,6 @@ class StoreChanges:
     def is_gone(self, member: Member) -> bool:
         """Whether a store was seen to answer as another one, or as nobody."""
         return member in self._forgot
-
-    def _inquire(self, group: Group, store: str, now_ms: int) -> None:
-        """Ask a store that is another one now whether the group has gone on with it."""
-        if now_ms < self._inquire_ms.get(group.group, 0):
-            return
-        self._inquire_ms[group.group] = now_ms + INQUIRE_EVERY_MS
-
-        def told(reply: Reply | None, now_ms: int) -> None:
-            if reply is None or not reply.results:
-                return
-            found = description_in(reply.results[0])
-            if found is not None and found.incarnations.get(store) == reply.incarnation:
-                self._node.succession.follow(found, now_ms)
-
-        def met(reply: Reply | None, now_ms: int) -> None:
-            if reply is not None and reply.incarnation:
-                question = [ask_for_description(group.group)]
-                self._node.visit(store, reply.incarnation, question, told)
-
-        self._node.visit(store, "", [["hello", "", 0]], met)
 
     @property
     def at_work(self) -> list[str]:
@@ -167,39 +137,6 @@ class StoreChanges:
         for name in groups if isinstance(groups, list) else ():
             if isinstance(name, str) and name in self._node.groups:
                 self._others[name] = Other(sender, now_ms)
-
-    def _look_around(self, group: Group, now_ms: int) -> None:
-        """Ask a voter what has become of a group in which this node does not stand: of its stores
-        it polls few or none, and they may have left."""
-        if now_ms < self._look_around_ms.get(group.group, 0):
-            return
-        self._look_around_ms[group.group] = now_ms + LOOK_AROUND_EVERY_MS
-        at = self._looked_at.get(group.group, 0)
-        voter = group.plan.voters[at % len(group.plan.voters)]
-
-        def told(reply: Reply | None, now_ms: int) -> None:
-            result = reply.results[0] if reply is not None and reply.results else [Code.UNKNOWN]
-            found = description_in(result) if result[0] == Code.OLD_VERSION else None
-            if found is None:
-                self._looked_at[group.group] = at + 1  # the next one may tell
-            else:
-                self._node.succession.follow(found, now_ms)
-
-        question = [ask_for_description(group.group)]
-        self._node.visit(voter.store, voter.incarnation, question, told)
-
-    def _look_in(self, lane: Lane, now_ms: int) -> None:
-        """Ask a store in quarantine, to which nothing else is sent, whether it was emptied."""
-        if now_ms < self._look_around_ms.get(lane.store, 0):
-            return
-        self._look_around_ms[lane.store] = now_ms + LOOK_AROUND_EVERY_MS
-
-        def told(reply: Reply | None, now_ms: int) -> None:
-            is_another = reply is not None and reply.code in (Code.EMPTY, Code.WRONG_INCARNATION)
-            if is_another and self._node.lanes.get(lane.store) is lane:
-                self.forgot(lane.store, now_ms)
-
-        self._node.visit(lane.store, lane.incarnation, [["hello", "", 0]], told)
 
     # -- Desk of a change
 
@@ -249,16 +186,10 @@ class StoreChanges:
     def _attend(self, group: Group, now_ms: int) -> None:
         gone = self.gone(group)
         self._node.losses.attend(group, [store for store, _ in gone], now_ms)
-        for store, _ in gone:
-            self._inquire(group, store, now_ms)
-        for lane in group.lanes:
-            if lane.quarantined and self._node.lanes.get(lane.store) is lane:
-                self._look_in(lane, now_ms)
+        self._inquiries.attend(group, gone, now_ms)
         other = self._others.get(group.group)
         if other is not None and now_ms - other.told_ms > FORGET_OTHERS_MS:
             del self._others[group.group]
-        if not group.plan.stands:
-            self._look_around(group, now_ms)
         if not group.plan.stands or self._is_busy(group) or group.group in self._others:
             return
         late_ms = self._node.standing[group.group].rank * group.times.ttl_ms
