@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import orjson
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from controlplane.problems import InputError, RequestRefused, invalid
 
 JSON_TYPES: Final = ("application/json", "text/json")
 
 Model = TypeVar("Model", bound=BaseModel)
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+"""A node, a region, a store, as orders call it."""
 
 
 async def read_body(request: web.Request, bytes_max: int, timeout_ms: int) -> bytes:

@@ -7,7 +7,7 @@ names the node.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
@@ -20,13 +20,11 @@ from controlplane.api.documents import (
 )
 from controlplane.api.edge import Edge
 from controlplane.api.paging import page, read_continue
-from controlplane.api.parameters import CONTINUE, LIMIT, NO_PARAMETERS, Parameters
+from controlplane.api.parameters import LIST_PARAMETERS, NO_PARAMETERS
 from controlplane.api.responses import json_response
 from controlplane.problems import RequestRefused
 from controlplane.requests import History, Tenures
 from controlplane.views import ShardView
-
-LIST_PARAMETERS: Final = Parameters(LIMIT, CONTINUE)
 
 
 async def list_shards(edge: Edge, request: web.Request) -> web.StreamResponse:

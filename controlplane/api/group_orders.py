@@ -7,32 +7,27 @@ stands in the group; any other node passes it on.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from controlplane.api.body import parse_model, read_body
+from controlplane.api.body import Model, Name, parse_model, read_body
 from controlplane.api.edge import Edge
 from controlplane.api.paging import page
-from controlplane.api.parameters import (
-    CONTINUE,
-    DRY_RUN,
-    LIMIT,
-    NO_PARAMETERS,
-    REASON,
-    Parameters,
-    reason_in,
-)
+from controlplane.api.parameters import LIST_PARAMETERS, NO_PARAMETERS, ORDER_PARAMETERS, reason_in
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, from_refusal, invalid
-from controlplane.requests import ChangeStores, ForceRecover, Refused, StoreAction
+from controlplane.requests import (
+    ChangeStores,
+    ForceRecover,
+    Refused,
+    StoreAction,
+    StoresForced,
+    StoresWanted,
+)
 from controlplane.views import FleetView, GroupView, NodeView
-
-LIST_PARAMETERS: Final = Parameters(LIMIT, CONTINUE)
-ORDER_PARAMETERS: Final = Parameters(REASON, DRY_RUN)
-
-Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class StoresOrder(BaseModel):
@@ -76,39 +71,60 @@ async def get_group(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def change_stores(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/regions/groups/{group}/changes: begin to change its store set."""
-    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
-    reason = reason_in(found)
-    settings = edge.settings
-    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
-    order = parse_model(StoresOrder, request, body)
+    order, read = await _read_order(edge, request, StoresOrder)
     _check(order)
-    fleet = edge.service.fleet()
-    group = _group_in_path(fleet, request)
     change = ChangeStores(
-        group.group, order.action, order.store, order.by or "", order.follower, reason=reason
+        _group_in_path(edge.service.fleet(), request).group,
+        order.action,
+        order.store,
+        order.by or "",
+        order.follower,
+        reason=read.reason,
     )
-    standing = _standing_in(fleet, group)
-    if edge.here.node not in [node.node for node in standing]:
-        return await edge.pass_on(request, standing, body)
-    outcome = edge.service.change_stores(change, begin=not found.get("dry_run"))
-    if isinstance(outcome, Refused):
-        raise from_refusal(outcome)
-    return json_response(outcome, status=202 if outcome.begun else 200)
+    return await _carry_out(
+        edge, request, read, lambda begin: edge.service.change_stores(change, begin=begin)
+    )
 
 
 async def force_recover(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/regions/groups/{group}/force-recover: go on with what is left of a lost group."""
+    order, read = await _read_order(edge, request, ForceOrder)
+    group = _group_in_path(edge.service.fleet(), request).group
+    force = ForceRecover(group, order.accept_loss, reason=read.reason)
+    return await _carry_out(
+        edge, request, read, lambda begin: edge.service.force_recover(force, begin=begin)
+    )
+
+
+class _Read(NamedTuple):
+    """What came with an order: its body as it was sent, and how it is to be taken."""
+
+    body: bytes
+    reason: str
+    dry_run: bool
+
+
+async def _read_order(edge: Edge, request: web.Request, model: type[Model]) -> tuple[Model, _Read]:
     found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
+    reason = reason_in(found)
     settings = edge.settings
     body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
-    order = parse_model(ForceOrder, request, body)
+    order = parse_model(model, request, body)
+    return order, _Read(body, reason, found.get("dry_run", False))
+
+
+async def _carry_out(
+    edge: Edge,
+    request: web.Request,
+    read: _Read,
+    order: Callable[[bool], Refused | StoresWanted | StoresForced],
+) -> web.StreamResponse:
+    """Here, if this node stands in the group; else at a node that does."""
     fleet = edge.service.fleet()
-    group = _group_in_path(fleet, request)
-    force = ForceRecover(group.group, order.accept_loss, reason=reason_in(found))
-    standing = _standing_in(fleet, group)
+    standing = _standing_in(fleet, _group_in_path(fleet, request))
     if edge.here.node not in [node.node for node in standing]:
-        return await edge.pass_on(request, standing, body)
-    outcome = edge.service.force_recover(force, begin=not found.get("dry_run"))
+        return await edge.pass_on(request, standing, read.body)
+    outcome = order(not read.dry_run)
     if isinstance(outcome, Refused):
         raise from_refusal(outcome)
     return json_response(outcome, status=202 if outcome.begun else 200)

@@ -164,6 +164,8 @@ FROM: Final = Parameter(
     "Go on behind this revision, as Last-Event-ID does; 0 begins with the oldest that is kept.",
     Kind.INTEGER,
 )
+LIST_PARAMETERS: Final = Parameters(LIMIT, CONTINUE)
+ORDER_PARAMETERS: Final = Parameters(REASON, DRY_RUN)
 
 
 def reason_in(found: Mapping[str, Any]) -> str:

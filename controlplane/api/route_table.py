@@ -22,8 +22,22 @@ from controlplane.api.documents import (
     Status,
     WrittenDocument,
 )
+from controlplane.api.headers import (
+    CREATE,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    LAST_EVENT_ID,
+    LOCATION,
+    PASSED_ON,
+    PROVENANCE,
+    REPLAYED,
+    TAGGED,
+    VERSION,
+)
 from controlplane.api.kv_request import READ_PARAMETERS, SCAN_PARAMETERS, WRITE_PARAMETERS
-from controlplane.api.route import Answer, Endpoint, Header, Needs, Raw
+from controlplane.api.parameters import LIST_PARAMETERS, ORDER_PARAMETERS
+from controlplane.api.route import Answer, Endpoint, Needs, Raw
 from controlplane.requests import Evicted, LeaderHint, StoresForced, StoresWanted, Transferred
 from controlplane.views import GroupView, NodeView
 
@@ -71,50 +85,6 @@ CHANGED: Final = (
     "unknown-outcome",
 )
 
-IDEMPOTENCY_KEY: Final = Header(
-    "Idempotency-Key",
-    "A name for this operation: repeated under it, it is done once.",
-    pattern="^[ -~]{1,255}$",
-)
-IF_MATCH: Final = Header(
-    "If-Match",
-    'Only if the key has this version: "17"; any version: *.',
-    pattern=r'^("[1-9][0-9]{0,15}"|\*)$',
-)
-PASSED_ON: Final = (
-    Header(
-        "Leadplane-Hop",
-        "How many nodes have passed the request on; set by nodes.",
-        pattern="^[0-9]{1,2}$",
-    ),
-    Header(
-        "Leadplane-Named-Epoch",
-        "At which epoch the receiver is said to lead; set by nodes.",
-        pattern="^[0-9]{1,16}$",
-    ),
-)
-LAST_EVENT_ID: Final = Header("Last-Event-ID", "Go on behind this event.", pattern="^[0-9]{1,16}$")
-IF_NONE_MATCH: Final = Header("If-None-Match", "Answer 304 if this is still what there is.")
-CREATE: Final = Header("If-None-Match", "*: only if the key has no value yet.", pattern=r"^\*$")
-
-PROVENANCE: Final = (
-    Header("Leadplane-Shard", "The shard of the key.", required=True),
-    Header("Leadplane-Epoch", "The epoch in which it was led.", required=True),
-    Header("Leadplane-Position", "What the client has seen now; to be echoed.", required=True),
-    Header(
-        "Leadplane-Staleness-Ms",
-        "How old the answer is at most; 0 is current, `unknown` is without a bound.",
-        required=True,
-    ),
-    Header("Leadplane-Served-By", "The node that answered.", required=True),
-    Header("Leadplane-Role", "In which role: leader or follower.", required=True),
-)
-VERSION: Final = (
-    Header("Leadplane-Version", "The version of the value.", required=True),
-    Header("ETag", "The version in quotes, as If-Match takes it.", required=True),
-)
-REPLAYED: Final = Header("Idempotency-Replayed", "true: an earlier attempt had done it.")
-LOCATION: Final = (Header("Location", "The same request at the leader.", required=True),)
 REDIRECT: Final = Answer(307, "With proxy=false: ask there.", headers=LOCATION)
 DONE: Final = Answer(
     200,
@@ -122,7 +92,6 @@ DONE: Final = Answer(
     WrittenDocument,
     headers=(*PROVENANCE, *VERSION, REPLAYED),
 )
-TAGGED: Final = (Header("ETag", "Map version, leadership revision and process.", required=True),)
 
 
 def _page(path: str, handler: Any, summary: str, tag: str, model: Any) -> Endpoint:
@@ -136,7 +105,7 @@ def _page(path: str, handler: Any, summary: str, tag: str, model: Any) -> Endpoi
         Needs.READER,
         (Answer(200, "One page, by name.", model, listed=True),),
         ("invalid",),
-        fleet_pages.LIST_PARAMETERS,
+        LIST_PARAMETERS,
     )
 
 
@@ -147,6 +116,28 @@ def _document(
     answers = (Answer(200, "As the answering node sees it.", model),)
     return Endpoint(
         "GET", path, handler, summary, tag, Needs.READER, answers, ("invalid", *problems)
+    )
+
+
+def _group_order(
+    what: str, handler: Any, summary: str, tried: str, outcome: Any, order: Any
+) -> Endpoint:
+    """An order to a group of stores, which goes on after it was answered."""
+    return Endpoint(
+        "POST",
+        f"/v1/regions/groups/{{group}}/{what}",
+        handler,
+        summary,
+        "fleet",
+        Needs.OPERATOR,
+        (
+            Answer(202, "Begun; the group's page says how far it is.", outcome),
+            Answer(200, f"With dry_run: {tried}", outcome),
+        ),
+        CHANGED,
+        ORDER_PARAMETERS,
+        PASSED_ON,
+        order,
     )
 
 
@@ -256,7 +247,7 @@ SHARDS: Final = (
         Needs.READER,
         (Answer(200, "The tenures as their leaders wrote them.", dict[str, Any], listed=True),),
         ("unknown-shard", *READ),
-        fleet_pages.LIST_PARAMETERS,
+        LIST_PARAMETERS,
         PASSED_ON,
     ),
     Endpoint(
@@ -268,7 +259,7 @@ SHARDS: Final = (
         Needs.OPERATOR,
         (Answer(200, "Handed over; or what would be.", Transferred | DryRun, headers=(REPLAYED,)),),
         ORDERED,
-        shard_orders.ORDER_PARAMETERS,
+        ORDER_PARAMETERS,
         (IDEMPOTENCY_KEY, *PASSED_ON),
         shard_orders.TransferOrder,
     ),
@@ -281,7 +272,7 @@ SHARDS: Final = (
         Needs.OPERATOR,
         (Answer(200, "Taken away; or what would be.", Evicted | DryRun, headers=(REPLAYED,)),),
         ORDERED,
-        shard_orders.ORDER_PARAMETERS,
+        ORDER_PARAMETERS,
         (IDEMPOTENCY_KEY, *PASSED_ON),
         shard_orders.EvictOrder,
     ),
@@ -314,36 +305,20 @@ FLEET: Final = (
         GroupView,
         "unknown-group",
     ),
-    Endpoint(
-        "POST",
-        "/v1/regions/groups/{group}/changes",
+    _group_order(
+        "changes",
         group_orders.change_stores,
         "Change which stores belong to a group",
-        "fleet",
-        Needs.OPERATOR,
-        (
-            Answer(202, "Begun; the group's page says how far it is.", StoresWanted),
-            Answer(200, "With dry_run: what would be wanted.", StoresWanted),
-        ),
-        CHANGED,
-        group_orders.ORDER_PARAMETERS,
-        PASSED_ON,
+        "what would be wanted.",
+        StoresWanted,
         group_orders.StoresOrder,
     ),
-    Endpoint(
-        "POST",
-        "/v1/regions/groups/{group}/force-recover",
+    _group_order(
+        "force-recover",
         group_orders.force_recover,
         "Make a group go on with what is left of it, when most of its stores are lost",
-        "fleet",
-        Needs.OPERATOR,
-        (
-            Answer(202, "Begun; the group's page says how far it is.", StoresForced),
-            Answer(200, "With dry_run: what would be kept, and what lost.", StoresForced),
-        ),
-        CHANGED,
-        group_orders.ORDER_PARAMETERS,
-        PASSED_ON,
+        "what would be kept, and what lost.",
+        StoresForced,
         group_orders.ForceOrder,
     ),
     _page("/v1/regions", fleet_pages.list_regions, "Every region", "fleet", RegionSummary),

@@ -6,26 +6,23 @@ An order can be tried out (`dry_run`), given a reason, and repeated under its id
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from controlplane.api.body import parse_model, read_body
+from controlplane.api.body import Name, parse_model, read_body
 from controlplane.api.documents import DryRun
 from controlplane.api.edge import Edge
 from controlplane.api.fleet_pages import shard_in_path
 from controlplane.api.kv_request import digest_of, idempotency_key_of
-from controlplane.api.parameters import DRY_RUN, REASON, Parameters, reason_in
+from controlplane.api.parameters import ORDER_PARAMETERS, reason_in
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.requests import Evict, Evicted, Request, Transfer, Transferred
 from controlplane.views import FleetView, NodeView, ShardView
 
-ORDER_PARAMETERS: Final = Parameters(REASON, DRY_RUN)
 PRINCIPAL: Final = "operator"
-
-Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class TransferOrder(BaseModel):

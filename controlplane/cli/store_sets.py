@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -93,52 +94,46 @@ def replace_store(group: str, store: str, by: str, **how: Any) -> None:
     _change(group, {"action": "replace", "store": store, "by": by}, **how)
 
 
-def _change(
-    group: str,
-    body: dict[str, Any],
-    reason: str | None,
-    dry_run: bool,
-    no_wait: bool,
-    output: str,
-) -> None:
-    access = fleet_access()
-    path = f"/v1/regions/groups/{quote(group, safe='')}"
-    wanted = access.send(
-        "POST",
-        f"{path}/changes",
-        query={"reason": reason, "dry_run": True if dry_run else None},
-        headers={"Content-Type": "application/json"},
-        body=json.dumps(body).encode(),
-    ).document()
-    if wanted["begun"] and not no_wait:
-        _wait(access, path, wanted)
-    show(lambda: wanted, lambda document, wide: _told(document, waited=not no_wait), output)
+def _change(group: str, body: dict[str, Any], **how: Any) -> None:
+    _order(group, "changes", body, _told, **how)
 
 
 @click.command("force-recover")
 @click.argument("group")
 @click.option("--accept-loss", is_flag=True, help="What only the lost stores knew may be gone.")
 @_order_options
-def force_recover(
-    group: str, accept_loss: bool, reason: str | None, dry_run: bool, no_wait: bool, output: str
-) -> None:
+def force_recover(group: str, accept_loss: bool, **how: Any) -> None:
     """Make GROUP go on with what is left of it, when most of its stores lost their data.
 
     Nothing else brings such a group back, and WRITES THAT WERE ACKNOWLEDGED MAY BE LOST by it. See
     with --dry-run what is left, and bring back first whatever store still has its data.
     """
+    _order(group, "force-recover", {"accept_loss": accept_loss}, _force_told, **how)
+
+
+def _order(
+    group: str,
+    what: str,
+    body: dict[str, Any],
+    told: Callable[[Any, bool], RenderableType],
+    reason: str | None,
+    dry_run: bool,
+    no_wait: bool,
+    output: str,
+) -> None:
+    """Send an order, wait until it is carried out unless nobody wants to, and tell what it did."""
     access = fleet_access()
     path = f"/v1/regions/groups/{quote(group, safe='')}"
     wanted = access.send(
         "POST",
-        f"{path}/force-recover",
+        f"{path}/{what}",
         query={"reason": reason, "dry_run": True if dry_run else None},
         headers={"Content-Type": "application/json"},
-        body=json.dumps({"accept_loss": accept_loss}).encode(),
+        body=json.dumps(body).encode(),
     ).document()
     if wanted["begun"] and not no_wait:
         _wait(access, path, wanted)
-    show(lambda: wanted, lambda document, wide: _force_told(document, not no_wait), output)
+    show(lambda: wanted, lambda document, wide: told(document, not no_wait), output)
 
 
 def _force_told(document: Any, waited: bool) -> RenderableType:
