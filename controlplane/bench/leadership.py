@@ -192,7 +192,8 @@ def wait_until_settled(fleet: BenchFleet) -> list[Mapping[str, Any]]:
         if status is not None:
             alive = [node["node"] for node in status["nodes"] if node["alive"]]
             led = [row for row in rows if row["leader"]]
-            if len(alive) == len(fleet.nodes) and len(led) == len(rows):
+            knows_map = any(_has_keys(row) for row in rows)  # a node that just started does not
+            if knows_map and len(alive) == len(fleet.nodes) and len(led) == len(rows):
                 return rows
             why = f"{len(alive)} of {len(fleet.nodes)} nodes renew, {len(led)} of {len(rows)} led"
         if monotonic() > deadline:
@@ -203,7 +204,7 @@ def wait_until_settled(fleet: BenchFleet) -> list[Mapping[str, Any]]:
 def _settled_place(fleet: BenchFleet, group: str, number: int) -> Place:
     """Wait until the fleet has settled; then choose a shard of the group, each in its turn."""
     rows = wait_until_settled(fleet)
-    usable = [r for r in rows if r["group"] == group and r["end_slot"] > r["first_slot"]]
+    usable = [r for r in rows if r["group"] == group and _has_keys(r)]
     if not usable:
         raise ChangeFailed(f"no shard is in group {group}")
     row = usable[number % len(usable)]
@@ -213,6 +214,10 @@ def _settled_place(fleet: BenchFleet, group: str, number: int) -> Place:
     witness = (same_region or witnesses)[0]
     led = sum(r["leader"]["node"] == leader["node"] for r in rows)
     return Place(row["shard"], group, row["epoch"], leader["node"], led, _key_of(row), witness)
+
+
+def _has_keys(row: Mapping[str, Any]) -> bool:
+    return bool(row["end_slot"] > row["first_slot"])
 
 
 def _key_of(row: Mapping[str, Any]) -> str:
