@@ -56,7 +56,9 @@ class BenchFleet:
 
 
 @contextlib.contextmanager
-def bench_fleet(shards: int, topology: str | None = None) -> Iterator[BenchFleet]:
+def bench_fleet(
+    shards: int, topology: str | None = None, start_s_max: float = START_S_MAX
+) -> Iterator[BenchFleet]:
     """Run a fleet for as long as the block lasts; `topology` is a document, None the default one.
 
     Raises FleetFailed when it does not start.
@@ -71,7 +73,7 @@ def bench_fleet(shards: int, topology: str | None = None) -> Iterator[BenchFleet
             command += ["--regions", str(document)]
         down = [*LEADPLANE, "down", "--dir", str(folder / "fleet")]
         try:
-            state = _run(command, START_S_MAX)
+            state = _run(command, start_s_max)
         except FleetFailed:
             subprocess.run(down, check=False, capture_output=True, timeout=STOP_S_MAX)
             raise

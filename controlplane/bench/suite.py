@@ -24,6 +24,7 @@ from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.overwrites import Overwriting, measure_overwrites
 from controlplane.bench.report import Findings, NotMeasured
 from controlplane.bench.resolve import measure_resolve
+from controlplane.bench.scale import measure_scale
 from controlplane.bench.simulator import measure_simulator
 from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
 from controlplane.bench.writes import CLIENTS, measure_http_writes, measure_node_writes
@@ -136,6 +137,10 @@ class Bench:
         """A node that leads many shards which nobody uses."""
         return (measure_memory(self.tell),)
 
+    def scale(self) -> Sequence[Findings]:
+        """A hundred thousand shards."""
+        return (measure_scale(self.tell),)
+
     def overwrites(self) -> Sequence[Findings]:
         """Few keys, written over and over."""
         return (measure_overwrites(self.extent.overwriting, self.tell),)
@@ -160,6 +165,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "memory": Bench.memory,
     "overwrites": Bench.overwrites,
     "catch-up": Bench.catch_up,
+    "scale": Bench.scale,
 }
 """By name, in the order in which `all` runs them: undisturbed ones first, killing ones last."""
 

@@ -29,6 +29,7 @@ NAMES = (
     "memory",
     "overwrites",
     "catch-up",
+    "scale",
 )
 """As in the suite, which is imported only when it runs."""
 

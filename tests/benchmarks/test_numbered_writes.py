@@ -36,6 +36,7 @@ class Fickle(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b": alive\n\nevent: snapshot\nid: 1\ndata: " + SNAPSHOT + b"\n\n")
         self.wfile.write(b"event: change\nid: 2\ndata: " + CHANGE + b"\n\n")
+        self.wfile.write(b"event: change\nid: 3\ndata: " + MOVED_ON + b"\n\n")
         self.wfile.flush()
         self.rfile.read(1)
         self.close_connection = True
@@ -46,6 +47,8 @@ class Fickle(BaseHTTPRequestHandler):
 
 SNAPSHOT = b"""{"shards": [{"shard": "s0", "epoch": 1, "leader": {"node": "n1"}}]}"""
 CHANGE = b"""{"shards": [{"shard": "s0", "epoch": 2, "leader": {"node": "n2"}}]}"""
+
+MOVED_ON = b"""{"shards": [{"shard": "s0", "epoch": 3, "leader": {"node": "n3"}}]}"""
 
 
 @pytest.fixture
@@ -81,6 +84,6 @@ def test_waiting_ends_when_nothing_comes(server: str) -> None:
 def test_the_table_is_watched_as_it_changes(server: str) -> None:
     with TableWatch(server) as watch:
         assert watch.wait_for_rows(PATIENCE_S)
-        assert watch.wait_for_later({"s0": 1}, PATIENCE_S)
-        assert watch.led["s0"].epoch == 2
-        assert not watch.wait_for_later({"s0": 2}, 0.01)
+        assert watch.wait_for_later({"s0": 2}, PATIENCE_S)
+        assert watch.led_again_s("s0", 1) < watch.led_again_s("s0", 2)
+        assert not watch.wait_for_later({"s0": 3}, 0.01)
