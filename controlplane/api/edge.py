@@ -21,7 +21,7 @@ from controlplane.problems import RequestRefused
 from controlplane.requests import Outcome, Request
 from controlplane.views import NodeView
 from shards.keyspace import key_slot
-from shards.routing import RoutingTable, SlotRange
+from shards.routing import RoutingTable
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 REQUEST_ID_NAME: Final = istr("X-Request-Id")
@@ -52,11 +52,7 @@ class Edge:
         """Shards by slot; made anew only when the shard map has another version."""
         version = self.service.map_version
         if self._table.map_version != version:
-            ranges = [
-                SlotRange(view.first_slot, view.end_slot, view.shard)
-                for view in self.service.shard_views()
-            ]
-            self._table = RoutingTable(ranges, version)
+            self._table = RoutingTable(self.service.slot_ranges(), version)
         return self._table
 
     def shard_of(self, key: str) -> str:

@@ -7,7 +7,7 @@ cheap for one shard, proportional to the number of shards where all are returned
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from controlplane.requests import (
     StoresWanted,
 )
 from controlplane.views import FleetView, ReplicaView, ShardView
+from shards.routing import SlotRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,10 @@ class Service(Protocol):
         ...
 
     def fleet(self) -> FleetView: ...
+
+    def slot_ranges(self) -> Iterable[SlotRange]:
+        """The shard map alone: it says nothing of leaders, and costs little."""
+        ...
 
     def shard_views(self) -> tuple[ShardView, ...]: ...
 

@@ -5,7 +5,8 @@ stood at: acknowledged, adopted by an append, or given with the answer lost. Eac
 until that store has answered its release. As long as one is left, no renewal vouches for the shard:
 a store that is still marked by the old epoch would go on calling its copy fresh while somebody else
 leads. Debts outlive the next leadership of the same shard, since its appends do not reach a store
-that is down.
+that is down. A release that was asked for is not asked for again before it was answered, or lost
+with its lane: else a store would have the more to do, the slower it is.
 
 What is owed to a store that forgets a grant nobody remembers (a debt paid under a session that had
 been replaced, say) is found by looking: a shard at which some store shows a grant of this process.
@@ -38,6 +39,7 @@ class LettingGo:
     def __init__(self, group: Group) -> None:
         self._group = group
         self._debts: dict[str, set[Debt]] = {}
+        self._asked: set[tuple[str, Debt]] = set()  # and not answered yet
         self._seen: set[str] = set()  # not led; some store showed a grant of ours, or may
 
     @property
@@ -93,12 +95,14 @@ class LettingGo:
             self._pay(shard, debt)
 
     def _pay(self, shard: str, debt: Debt) -> None:
-        group = self._group
-        if not group.lanes[debt.store].is_up:
+        group, asked = self._group, (shard, debt)
+        if not group.lanes[debt.store].is_up or asked in self._asked:
             return
+        self._asked.add(asked)
         command = ["release", group.group, group.version, shard, str(debt.epoch), debt.sid]
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
+            self._asked.discard(asked)
             debts = self._debts.get(shard)
             if result is None or debts is None:
                 return

@@ -73,6 +73,7 @@ from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.codec import ANOTHER_STORE, FORMAT, Code
 from regions.codec import Reply as StoreReply
 from shards.leadership import Leadership, Reply, State
+from shards.routing import SlotRange
 
 TakeFetched: TypeAlias = Callable[[StoreReply | None, int], None]
 FETCH_MS_MAX = 5_000
@@ -459,6 +460,11 @@ class Node:
     def fleet(self, now_ms: int) -> FleetView:
         """Everything this node knows, on one page."""
         return self.pictures.fleet(now_ms)
+
+    def slot_ranges(self) -> list[SlotRange]:
+        """Which shard of the map has which slots, in no order."""
+        rows = self.directory.rows.values()
+        return [SlotRange(row.first_slot, row.end_slot, row.shard) for row in rows]
 
     def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
         """The routing table, by first slot, the system shard last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controlplane.node.directory import SYSTEM, MapRow
@@ -22,20 +23,29 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A group at one moment: its live sessions, and how many voters are up."""
+
+    at_ms: int
+    peers: dict[str, Peer]
+    reachable: int
+
+
 class Pictures:
     """Makes the views of one node."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._peers: dict[str, tuple[int, dict[str, Peer]]] = {}
+        self._glances: dict[str, Glance] = {}
 
-    def _peers_of(self, group: Group, now_ms: int) -> dict[str, Peer]:
-        """The live sessions of a group, found once for one moment."""
-        at_ms, peers = self._peers.get(group.group, (-1, {}))
-        if at_ms != now_ms:
-            peers = group.watch.peers(now_ms)
-            self._peers[group.group] = (now_ms, peers)
-        return peers
+    def _glance(self, group: Group, now_ms: int) -> Glance:
+        """A group at one moment, looked at once for all its shards."""
+        found = self._glances.get(group.group)
+        if found is None or found.at_ms != now_ms:
+            peers, up = group.watch.peers(now_ms), self._reachable(group, now_ms)
+            found = self._glances[group.group] = Glance(now_ms, peers, up)
+        return found
 
     # -- shards
 
@@ -89,9 +99,10 @@ class Pictures:
         if group.is_mine(leading.holder):
             led = group.led.get(shard)
             return led is not None and led.serves(now_ms)
-        peer = self._peers_of(group, now_ms).get(leading.holder)
+        glance = self._glance(group, now_ms)
+        peer = glance.peers.get(leading.holder)
         alive = peer is not None and peer.silent_ms < group.times.wait_ms
-        return alive and self._reachable(group, now_ms) >= group.quorum
+        return alive and glance.reachable >= group.quorum
 
     def _reachable(self, group: Group, now_ms: int) -> int:
         """Voters that are up, as far as is known here: one that nobody told of counts as up.
@@ -111,7 +122,7 @@ class Pictures:
     ) -> tuple[str, str]:
         if serves or alive:
             return "led", ""
-        up = self._reachable(group, now_ms)
+        up = self._glance(group, now_ms).reachable
         if up < group.quorum:
             return "unavailable", f"{up} of {group.voters} stores reachable, {group.quorum} needed"
         return "electing", self._node.standing[group.group].why.get(shard, "no live leader seen")
@@ -164,10 +175,11 @@ class Pictures:
     def _count_led(self, group: Group, now_ms: int) -> int:
         """Shards of a group with a live leader: by holders, of whom there are few."""
         count = sum(led.serves(now_ms) for led in group.led.values())
-        if self._reachable(group, now_ms) < group.quorum:
+        glance = self._glance(group, now_ms)
+        if glance.reachable < group.quorum:
             return count
         known = self._all_shards()
-        for sid, peer in self._peers_of(group, now_ms).items():
+        for sid, peer in glance.peers.items():
             if not group.is_mine(sid) and peer.silent_ms < group.times.wait_ms:
                 count += len(group.by_holder.get(sid, set()) & known)
         return count

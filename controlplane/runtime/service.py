@@ -7,7 +7,7 @@ asked and how long it took is known here and nowhere else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from controlplane.runtime.driver import Driver
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.topology import Topology
+from shards.routing import SlotRange
 
 
 class Subscribers:
@@ -123,6 +124,10 @@ class NodeService:
     def fleet(self) -> FleetView:
         """Everything this node knows."""
         return self._node.fleet(self._driver.clock())
+
+    def slot_ranges(self) -> Iterable[SlotRange]:
+        """The shard map alone."""
+        return self._node.slot_ranges()
 
     def shard_views(self) -> tuple[ShardView, ...]:
         """Every row of the routing table."""

@@ -45,6 +45,7 @@ from controlplane.requests import (
 )
 from controlplane.views import FleetView, GroupView, NodeView, ReplicaView, ShardView, StoreView
 from shards.keyspace import SLOTS
+from shards.routing import SlotRange
 
 REGIONS = ("eu", "us")
 SHARDS = ("s0", "s1", "s2", "s3")
@@ -191,6 +192,10 @@ class FakeService:
             position=found.sequence if here else None,
             size_bytes=found.size_bytes if here else None,
         )
+
+    def slot_ranges(self) -> list[SlotRange]:
+        found = [self.fleet_of.shards[shard] for shard in self.known]
+        return [SlotRange(each.first_slot, each.end_slot, each.shard) for each in found]
 
     def shard_views(self) -> tuple[ShardView, ...]:
         views = [self.shard_view(shard) for shard in self.known]

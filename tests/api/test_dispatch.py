@@ -13,7 +13,7 @@ from controlplane.http_client import PeerReply
 from controlplane.requests import LeaderHint, Problem, Read, Refused, Request, Scan
 from shards.keyspace import key_slot
 from shards.position import encode
-from shards.routing import RoutingTable, SlotRange
+from shards.routing import RoutingTable
 from tests.api.listening import Fleet, Node, document, kind, until
 from tests.api.raw_peer import raw_peer
 
@@ -23,7 +23,7 @@ Pair = tuple[Node, Node]
 
 def shard_of_a(node: Node) -> str:
     """The shard of the key that these tests use."""
-    ranges = (SlotRange(v.first_slot, v.end_slot, v.shard) for v in node.service.shard_views())
+    ranges = node.service.slot_ranges()
     shard = RoutingTable(ranges, 1).shard_of_slot(key_slot("a"))
     assert shard is not None
     return shard

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from controlplane.machine import Answer, Effect, Event, Requested
 from controlplane.requests import Evicted
 from controlplane.views import FleetView, ReplicaView, ShardView
+from shards.routing import SlotRange
 
 FAR_MS = 1 << 50
 FLEET = FleetView("n1", "here", None, 1, 0, (), (), (), 0, 0, 0)
@@ -42,6 +43,9 @@ class ScriptedNode:
 
     def fleet(self, now_ms: int) -> FleetView:
         return FLEET
+
+    def slot_ranges(self) -> list[SlotRange]:
+        return []
 
     def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
         return ()
