@@ -33,7 +33,7 @@ from shards.trimming import STEP_BYTES, STEP_ENTRIES, Hold, Trimming
 
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
-YOUNG_ENTRIES = 4  # so many from the opening one on are kept for stores that were not asked yet
+YOUNG_ENTRIES = 4  # so many from the opening one on are kept for stores that have none of them
 NOWHERE = Entry(0, 0, 0, b"")
 
 
@@ -376,15 +376,16 @@ class Log:
         """Drop entries that every store within reach has, and more when there is no room for them.
 
         A store whose probe is under way will need them in a moment: without them, the farthest
-        store of a group would have to be copied to after every election, and so would one that has
-        not been asked yet when many elections are on. And so will one to which entries are copied:
+        store of a group would have to be copied to after every election. So would one that has not
+        acknowledged anything of a young epoch, because it was not asked yet when many elections
+        are on, or because its lane was lost meanwhile. And so will one to which entries are copied:
         without them, the copy would never get to the end while others write.
         """
         is_young = self.last.sequence - self.opening <= YOUNG_ENTRIES
         near = [
             f.covered
             for f in self.followers
-            if f.stream is Stream.FLOWING or f.probing or (is_young and f.round == 0)
+            if f.stream is Stream.FLOWING or f.probing or (is_young and self._awaits(f))
         ]
         near += [f.awaited for f in self.followers if f.awaited is not None]
         upto = min([self.commit, *near])
@@ -402,6 +403,10 @@ class Log:
         for store, f in enumerate(self.followers):
             if f.stream is Stream.FLOWING and f.sent < self.floor.sequence:
                 self.restart(store, f.committed)
+
+    def _awaits(self, f: Follower) -> bool:
+        """Whether a store has yet to acknowledge the entry that opens this epoch, and may do so."""
+        return f.covered < self.opening and f.stream not in (Stream.BEHIND, Stream.REFUSED)
 
     def _settle(self) -> None:
         applied = [f.committed for f in self.followers if f.stream is Stream.FLOWING]

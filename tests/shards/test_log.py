@@ -264,6 +264,30 @@ def test_entries_are_kept_for_a_store_whose_first_answer_is_under_way() -> None:
     assert log.floor.sequence == 1
 
 
+def test_a_young_epoch_needs_no_copy_for_a_store_whose_lane_was_lost() -> None:
+    log = Log("a", 3, "p/1", 3, 3, START, 0)
+    log.open_epoch([])
+    for store in (0, 1, 2):
+        log.matches(store, 0, 0, 0, 0)
+        send(log, store)
+    log.lost(2)
+    for store in (0, 1):
+        ack(log, store, 1)
+    log.forget()
+    assert (log.is_open, log.floor.sequence) == (True, 0)
+    _, number = send(log, 2)
+    ack(log, 2, 0, number)
+    assert sent_entries(send(log, 2)[0]) == 1
+    for _ in range(log_file.YOUNG_ENTRIES + 1):
+        log.write([])
+    log.lost(2)
+    for store in (0, 1):
+        send(log, store)
+        ack(log, store, log.last.sequence)
+    log.forget()
+    assert log.floor.sequence == log.last.sequence  # it has kept the others waiting long enough
+
+
 def test_a_store_out_of_reach_holds_nothing_back_and_needs_a_copy_then() -> None:
     log = opened()
     settle(log)
