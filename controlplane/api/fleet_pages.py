@@ -7,12 +7,14 @@ names the node.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from controlplane.api.documents import (
     RoleDocument,
+    ShardDocument,
     region_summaries,
     replica_document,
     shard_document,
@@ -30,8 +32,14 @@ from controlplane.views import ShardView
 async def list_shards(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /v1/shards: every shard, by name."""
     found = LIST_PARAMETERS.parse(request.rel_url.raw_query_string)
-    views = edge.service.shard_views()
-    return json_response(page(views, lambda v: v.shard, "shards", found, shard_document))
+    names = edge.service.shard_names()
+    return json_response(page(names, str, "shards", found, partial(_shard_listed, edge)))
+
+
+def _shard_listed(edge: Edge, shard: str) -> ShardDocument:
+    view = edge.service.shard_view(shard)
+    assert view is not None, "the map does not change while it is listed"
+    return shard_document(view)
 
 
 async def get_shard(edge: Edge, request: web.Request) -> web.StreamResponse:

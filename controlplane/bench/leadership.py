@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from controlplane.bench.report import Figure, Findings, NotMeasured
 from controlplane.bench.spread import spread
 from controlplane.cli.connection import CommandFailed
 from controlplane.process_identity import identity_of
-from shards.keyspace import key_slot
+from shards.key_in_slot import key_in_slot
 
 SYSTEM = "system"
 SETTLE_S = 0.2
@@ -213,20 +212,19 @@ def _settled_place(fleet: BenchFleet, group: str, number: int) -> Place:
     same_region = [n for n in witnesses if n["region"] == leader["region"]]
     witness = (same_region or witnesses)[0]
     led = sum(r["leader"]["node"] == leader["node"] for r in rows)
-    return Place(row["shard"], group, row["epoch"], leader["node"], led, _key_of(row), witness)
+    return Place(
+        row["shard"],
+        group,
+        row["epoch"],
+        leader["node"],
+        led,
+        key_in_slot(row["first_slot"]),
+        witness,
+    )
 
 
 def _has_keys(row: Mapping[str, Any]) -> bool:
     return bool(row["end_slot"] > row["first_slot"])
-
-
-def _key_of(row: Mapping[str, Any]) -> str:
-    """A key that this shard has."""
-    return next(
-        key
-        for key in map("probe-{}".format, itertools.count())
-        if row["first_slot"] <= key_slot(key) < row["end_slot"]
-    )
 
 
 def round_trip_ms(fleet: BenchFleet, group: str, p99: bool = False) -> float:

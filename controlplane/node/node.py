@@ -11,7 +11,7 @@ at the latest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, TypeAlias
 
 from controlplane.machine import (
@@ -465,6 +465,10 @@ class Node:
         """Which shard of the map has which slots, in no order."""
         rows = self.directory.rows.values()
         return [SlotRange(row.first_slot, row.end_slot, row.shard) for row in rows]
+
+    def shard_names(self) -> Set[str]:
+        """Every shard of the map, and the system shard."""
+        return self.pictures.shard_names()
 
     def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
         """The routing table, by first slot, the system shard last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -153,38 +154,39 @@ class Pictures:
 
     def fleet(self, now_ms: int) -> FleetView:
         """The page behind /v1/status."""
-        node = self._node
+        node, known = self._node, self.shard_names()
+        groups = tuple(self._group(group, known, now_ms) for group in node.groups.values())
         return FleetView(
             node=node.plan.node,
             region=node.plan.region,
             global_leader=node.census.global_leader(),
             map_version=node.map_version,
             leadership_revision=node.leadership_revision,
-            groups=tuple(self._group(g, now_ms) for g in node.groups.values()),
+            groups=groups,
             stores=tuple(self._store(plan, now_ms) for plan in self._all_stores()),
             nodes=tuple(self._nodes(now_ms)),
-            shards_total=len(self._all_shards()),
-            shards_led=sum(self._count_led(g, now_ms) for g in node.groups.values()),
-            shards_here=sum(len(group.led) for group in node.groups.values()),
+            shards_total=len(known),
+            shards_led=sum(group.led for group in groups),
+            shards_here=sum(_count_serving(g, now_ms) for g in node.groups.values()),
         )
 
-    def _all_shards(self) -> set[str]:
+    def shard_names(self) -> Set[str]:
+        """Every shard of the map, and the system shard."""
         system = {SYSTEM} if self._node.census.group_of(SYSTEM) is not None else set()
         return self._node.directory.rows.keys() | system
 
-    def _count_led(self, group: Group, now_ms: int) -> int:
+    def _count_led(self, group: Group, known: Set[str], now_ms: int) -> int:
         """Shards of a group with a live leader: by holders, of whom there are few."""
-        count = sum(led.serves(now_ms) for led in group.led.values())
+        count = _count_serving(group, now_ms)
         glance = self._glance(group, now_ms)
         if glance.reachable < group.quorum:
             return count
-        known = self._all_shards()
         for sid, peer in glance.peers.items():
             if not group.is_mine(sid) and peer.silent_ms < group.times.wait_ms:
                 count += len(group.by_holder.get(sid, set()) & known)
         return count
 
-    def _group(self, group: Group, now_ms: int) -> GroupView:
+    def _group(self, group: Group, known: Set[str], now_ms: int) -> GroupView:
         up = sum(self._store(store, now_ms).state == "up" for store in group.plan.voters)
         return GroupView(
             group=group.group,
@@ -195,7 +197,7 @@ class Pictures:
             spare=max(0, up - group.quorum),
             ttl_ms=group.times.ttl_ms,
             shards=len(group.shards),
-            led=self._count_led(group, now_ms),
+            led=self._count_led(group, known, now_ms),
             version=group.version,
             change=self._node.changes.view(group.group),
             lost=self._node.losses.of(group),
@@ -259,6 +261,11 @@ class Pictures:
             )
             for name, (region, url) in sorted(place.items())
         ]  # fmt: skip
+
+
+def _count_serving(group: Group, now_ms: int) -> int:
+    """Shards of a group that this node leads, with a lease in its hand."""
+    return sum(led.serves(now_ms) for led in group.led.values())
 
 
 def _forced(plan: GroupPlan) -> ForcedView | None:

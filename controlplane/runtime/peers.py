@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from itertools import count
 from urllib.parse import quote
 
 import orjson
@@ -19,14 +18,13 @@ from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
 from controlplane.machine import Event, Probe, Probed, Tell
 from controlplane.telemetry.lifecycle_log import LOGGER
 from controlplane.views import FleetView, ShardView
-from shards.keyspace import slot_of
+from shards.key_in_slot import key_in_slot
 
 PEER_PATH = "/internal/v1/peer"
 TELL_TIMEOUT_MS = 5_000
 TELLS_MAX = 256
 """Messages under way at once; one more is dropped, as the network might."""
 PROBES_MAX = 64
-PROBE_KEYS_MAX = 10_000
 NOT_PASSED_ON: Mapping[str, str] = {"Leadplane-Hop": "1"}
 
 
@@ -53,7 +51,6 @@ class Peers:
         self._shard_view = shard_view
         self._telling = 0
         self._probing = 0
-        self._probe_keys: dict[str, str] = {}
 
     def tell(self, effect: Tell) -> None:
         """Send a message on its way."""
@@ -112,22 +109,4 @@ class Peers:
         view = self._shard_view(shard)
         if view is None or view.first_slot >= view.end_slot:
             return f"/v1/shards/{quote(shard)}/role/leader"
-        key = self._probe_keys.get(shard)
-        if key is None or not view.first_slot <= slot_of(key) < view.end_slot:
-            if len(self._probe_keys) >= PROBE_KEYS_MAX:
-                self._probe_keys.clear()
-            key = self._probe_keys[shard] = probe_key(view.first_slot, view.end_slot)
-        return f"/v1/kv/{key}?consistency=strong"
-
-
-def probe_key(first_slot: int, end_slot: int) -> str:
-    """Find a key, never written, whose slot is in [first_slot, end_slot). The range must have one.
-
-    Keys are tried in turn; a shard of one slot in ten thousand is hit after ten thousand tries.
-    """
-    assert first_slot < end_slot, (first_slot, end_slot)
-    return next(
-        key
-        for number in count()
-        if first_slot <= slot_of(key := f"leadplane-probe-{number}") < end_slot
-    )
+        return f"/v1/kv/{key_in_slot(view.first_slot)}?consistency=strong"

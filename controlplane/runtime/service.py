@@ -129,6 +129,10 @@ class NodeService:
         """The shard map alone."""
         return self._node.slot_ranges()
 
+    def shard_names(self) -> Iterable[str]:
+        """Every shard there is a view of."""
+        return self._node.shard_names()
+
     def shard_views(self) -> tuple[ShardView, ...]:
         """Every row of the routing table."""
         return self._node.shard_views(self._driver.clock())

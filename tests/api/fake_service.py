@@ -197,6 +197,9 @@ class FakeService:
         found = [self.fleet_of.shards[shard] for shard in self.known]
         return [SlotRange(each.first_slot, each.end_slot, each.shard) for each in found]
 
+    def shard_names(self) -> list[str]:
+        return list(self.known)
+
     def shard_views(self) -> tuple[ShardView, ...]:
         views = [self.shard_view(shard) for shard in self.known]
         return tuple(view for view in views if view is not None)

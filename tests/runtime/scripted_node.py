@@ -47,6 +47,9 @@ class ScriptedNode:
     def slot_ranges(self) -> list[SlotRange]:
         return []
 
+    def shard_names(self) -> set[str]:
+        return set()
+
     def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
         return ()
 

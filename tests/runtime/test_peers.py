@@ -12,7 +12,7 @@ import pytest
 from controlplane.http_client import HttpClient, PeerLost, PeerReply, PeerUnreachable
 from controlplane.machine import Event, Probe, Probed, Tell
 from controlplane.runtime import peers
-from controlplane.runtime.peers import Peers, probe_key
+from controlplane.runtime.peers import Peers
 from controlplane.views import FleetView, NodeView, ShardView
 from shards.keyspace import SLOTS, slot_of
 from tests.runtime.scripted_node import FLEET
@@ -140,11 +140,6 @@ async def test_a_probe_follows_a_shard_whose_slots_changed() -> None:
         await others.probed("s1")
         key = others.client.asked[1][1].removeprefix("http://two/v1/kv/").partition("?")[0]
         assert slot_of(key) < SLOTS // 8
-
-
-def test_a_key_is_found_for_a_small_range() -> None:
-    first = SLOTS // 3
-    assert first <= slot_of(probe_key(first, first + SLOTS // 1000)) < first + SLOTS // 1000
 
 
 async def test_a_message_is_sent_once_to_where_the_node_is() -> None:
