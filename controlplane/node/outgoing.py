@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from controlplane.node.lane import Lane
 
 LAZY_MS = 10  # a commit index waits so long for an append that carries it anyway
+LAZY_MIN = 64  # so many are told at a time, however slow the store
+LATEST_MS = 1 << 62
 APPEND_BYTES_MAX = 256 * 1024
 
 
@@ -67,7 +69,9 @@ class Outgoing:
     @property
     def lazy_ms(self) -> int | None:
         """When a commit index has waited long enough, if it can be told now."""
-        return next(iter(self.lazy.values())) if self.lazy and self.lane.has_room else None
+        lane = self.lane
+        can_be_told = self.lazy and lane.has_room and lane.pace.room > 0
+        return next(iter(self.lazy.values())) if can_be_told else None
 
     def compose(self, now_ms: int) -> None:
         """Queue appends, then the renewal when that is due: it vouches for them."""
@@ -86,15 +90,10 @@ class Outgoing:
             self._renew(now_ms)
 
     def _append(self, now_ms: int, everything: bool) -> None:
-        urgent, lazy, led = self.urgent, self.lazy, self._group.led
+        urgent = self.urgent
         if self.returning:
             self._return()
-        for shard, due_ms in list(lazy.items()):
-            if due_ms > now_ms and not everything:
-                break
-            del lazy[shard]
-            if shard in led:
-                urgent[shard] = led[shard]
+        self._hurry(LATEST_MS if everything else now_ms)
         room = APPEND_BYTES_MAX
         for shard in list(urgent):
             if room <= 0:
@@ -106,6 +105,19 @@ class Outgoing:
         room = self.lane.pace.room - len(self.urgent)
         for shard in list(islice(self.returning, max(0, room))):
             del self.returning[shard]
+            if shard in self._group.led:
+                self.urgent[shard] = self._group.led[shard]
+
+    def _hurry(self, until_ms: int) -> None:
+        """Have those commit indexes told that may wait until then, as many as the lane bears.
+
+        After a lease was lost there is one for every shard. What is left out is not vouched for.
+        """
+        room = max(LAZY_MIN, self.lane.pace.room - len(self.urgent))
+        for shard, due_ms in list(islice(self.lazy.items(), room)):
+            if due_ms > until_ms:
+                return
+            del self.lazy[shard]
             if shard in self._group.led:
                 self.urgent[shard] = self._group.led[shard]
 
