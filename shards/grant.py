@@ -22,6 +22,9 @@ class Held(StrEnum):
     INHERITED = "inherited"
 
 
+_AUTHORITY = frozenset((Held.HELD.value, Held.HANDOVER.value))
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """One store's word on one shard; epochs as integers, `holder` a session id or ""."""
@@ -43,7 +46,7 @@ class Grant:
     @property
     def is_held(self) -> bool:
         """Whether some session has authority here, even one about to hand over."""
-        return self.state in (Held.HELD, Held.HANDOVER)
+        return self.state in _AUTHORITY
 
 
 def process_of(sid: str) -> str:

@@ -169,12 +169,20 @@ class Group:
     @property
     def room(self) -> int:
         """How many shards may be asked of every store within reach now, by work that can wait."""
+        if self.node.is_pressed(self.times.ttl_ms):
+            return 0
         rooms = [
             outgoing.lane.pace.room - len(outgoing.urgent)
             for outgoing in self.outgoing
             if outgoing.lane.is_up
         ]
         return max(0, min(rooms, default=0))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the lease is held, and half of it has gone without a majority of renewals."""
+        until = self.until_ms()
+        return until is not None and 0 < until - self.node.now_ms < self.times.hold_ms // 2
 
     # -- ticks
 

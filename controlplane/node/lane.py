@@ -2,7 +2,7 @@
 
 Theory of operation. Whatever is asked of a store waits here until the driver takes it; everything
 that waits leaves as one call, so that one disk flush at the store pays for all of it. Answers come
-in the order of the calls. When the lane breaks or an answer is overdue, everything unanswered is
+in the order of the calls. When the lane breaks or is silent for too long, everything unanswered is
 unknown, once.
 
     any --an opseq below one it answered before--> quarantined, for the life of this process
@@ -186,5 +186,10 @@ class Lane:
 
     @property
     def overdue_ms(self) -> int | None:
-        """When the oldest unanswered call will be overdue."""
-        return self.under_way[0][0] + self.timeout_ms if self.under_way else None
+        """When the lane will have been silent too long, with a call under way all that time.
+
+        While answers come, one by one, another connection would be no faster.
+        """
+        if not self.under_way:
+            return None
+        return max(self.under_way[0][0], self.heard_ms or 0) + self.timeout_ms

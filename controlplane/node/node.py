@@ -165,7 +165,8 @@ class Node:
         now_ms = self.now_ms
         for lane in self.lanes.values():
             due_ms = lane.overdue_ms
-            if due_ms is not None and due_ms <= now_ms:
+            # What came while this process was away is heard before its next turn.
+            if due_ms is not None and due_ms <= now_ms and lane.away_until_ms < now_ms:
                 self.out.append(Drop(lane.store, lane.generation, "no answer in time"))
                 lane.overdue()
                 self._disconnected(lane.store, lane.generation)
@@ -229,6 +230,11 @@ class Node:
         times += [group.lazy_ms for group in self.groups.values()]
         times += [lane.overdue_ms for lane in self.lanes.values()]
         return min(t for t in times if t is not None)
+
+    def is_pressed(self, ttl_ms: int) -> bool:
+        """Whether renewals come late here, of leases as long as this or shorter: then nothing is
+        begun that can wait, for it might be what makes them late."""
+        return any(g.is_short for g in self.groups.values() if g.times.ttl_ms <= ttl_ms)
 
     # -- lanes
 

@@ -39,3 +39,18 @@ def test_stores_that_are_slow_make_a_lease_unsafe() -> None:
         rig.let("n1", *rig.stores)
         rig.run(100)
     assert warnings(n1) == ["unsafe-ttl"]
+
+
+def test_a_lane_is_not_given_up_before_what_came_meanwhile_was_heard() -> None:
+    rig, n1 = led_rig()
+    generations = {store: lane.generation for store, lane in n1.node.lanes.items()}
+    asked = sum(len(wire.requests) for wire in n1.wires.values())
+    rig.hold("n1", *rig.stores)
+    rig.until(lambda: sum(len(wire.requests) for wire in n1.wires.values()) > asked)
+    n1.asleep = True
+    rig.now_ms += 600
+    n1.asleep = False
+    rig.turn(n1)  # it wakes up before anything that waits for it was read
+    rig.let("n1", *rig.stores)
+    rig.run(10)
+    assert {store: lane.generation for store, lane in n1.node.lanes.items()} == generations

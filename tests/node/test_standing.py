@@ -64,6 +64,19 @@ def test_while_a_leader_renews_nobody_disturbs_it() -> None:
     assert {rig.grant(store)[0] for store in rig.stores} == {1}
 
 
+def test_while_renewals_come_late_nothing_is_begun_that_can_wait() -> None:
+    rig, n1 = led_rig("n1")
+    assert n1.group.room > 0
+    rig.mute("n1", *rig.stores)
+    lanes = n1.node.lanes.values()
+    rig.until(lambda: n1.group.is_short and all(lane.is_up for lane in lanes))
+    assert n1.group.room == 0
+    assert n1.serves("a")
+    rig.let("n1", *rig.stores)
+    rig.run(rig.ttl_ms // 2)
+    assert n1.group.room > 0
+
+
 def test_a_candidate_that_reaches_no_majority_asks_nobody() -> None:
     rig, _ = led_rig("n1", "n2")
     rig.disconnect("n2", "s1")
