@@ -306,9 +306,10 @@ class Group:
     # -- what waits to be sent
 
     def dirty(self, leadership: Leadership) -> None:
-        """Desk: entries wait."""
+        """Desk: entries wait. Where no lane is up they need not: everything begins anew there."""
         for outgoing in self.outgoing:
-            outgoing.urgent[leadership.shard] = leadership
+            if outgoing.lane.is_up:
+                outgoing.urgent[leadership.shard] = leadership
 
     def lazily(self, leadership: Leadership, now_ms: int) -> None:
         """Desk: a commit index waits."""

@@ -6,7 +6,8 @@ until that store has answered its release. As long as one is left, no renewal vo
 a store that is still marked by the old epoch would go on calling its copy fresh while somebody else
 leads. Debts outlive the next leadership of the same shard, since its appends do not reach a store
 that is down. A release that was asked for is not asked for again before it was answered, or lost
-with its lane: else a store would have the more to do, the slower it is.
+with its lane, and a lane is given no more of them than it bears: else a store would have the more
+to do, the slower it is.
 
 What is owed to a store that forgets a grant nobody remembers (a debt paid under a session that had
 been replaced, say) is found by looking: a shard at which some store shows a grant of this process.
@@ -96,7 +97,8 @@ class LettingGo:
 
     def _pay(self, shard: str, debt: Debt) -> None:
         group, asked = self._group, (shard, debt)
-        if not group.lanes[debt.store].is_up or asked in self._asked:
+        lane = group.lanes[debt.store]
+        if not lane.is_up or asked in self._asked or lane.pace.room <= 0:
             return
         self._asked.add(asked)
         command = ["release", group.group, group.version, shard, str(debt.epoch), debt.sid]

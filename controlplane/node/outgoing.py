@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LAZY_MS = 10  # a commit index waits so long for an append that carries it anyway
 LAZY_MIN = 64  # so many are told at a time, however slow the store
 LATEST_MS = 1 << 62
+CONFIRM_MIN = 256  # shards that may have something under way, and still be vouched for
 APPEND_BYTES_MAX = 256 * 1024
 
 
@@ -79,15 +80,16 @@ class Outgoing:
         if not lane.is_up:
             self.renew_due = False
             return
-        if renew:
+        vouches = renew and self._may_vouch(now_ms)
+        if vouches:
             self._confirm(now_ms)
-        elif not (self.urgent or self.lazy or self.returning):
+        elif not renew and not (self.urgent or self.lazy or self.returning):
             return
         if renew or lane.has_room:
             self._append(now_ms, everything=renew)
         if renew:
             self.renew_due = False
-            self._renew(now_ms)
+            self._renew(now_ms, vouches)
 
     def _append(self, now_ms: int, everything: bool) -> None:
         urgent = self.urgent
@@ -158,12 +160,20 @@ class Outgoing:
 
     # -- renewals
 
-    def _renew(self, now_ms: int) -> None:
+    def _may_vouch(self, now_ms: int) -> bool:
+        """Whether the lease holds, and what is under way can be confirmed as fast as it goes.
+
+        To confirm more than the lane bears would make it slower, and the next renewal confirm yet
+        more. A renewal that vouches for nothing is as good for the lease; copies only grow older.
+        """
+        until = self._group.until_ms()
+        bears = max(CONFIRM_MIN, self.lane.pace.allowance)
+        return until is not None and now_ms < until and len(self.unanswered) <= bears
+
+    def _renew(self, now_ms: int, vouches: bool) -> None:
         group = self._group
-        until = group.until_ms()
-        vouch = until is not None and now_ms < until
         unsync = self._unsync(now_ms)
-        seen = self.lane.opseq if vouch else 0
+        seen = self.lane.opseq if vouches else 0
         for session in group.sessions.values():
             if session.live_at(self.store):
                 command = session.renew(self.store, seen, unsync)

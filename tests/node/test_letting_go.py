@@ -133,3 +133,25 @@ def test_an_epoch_is_never_asked_for_twice() -> None:
     ]
     assert len(asked) > len(rig.stores) * 3
     assert len(asked) == len(set(asked))
+
+
+def test_a_slow_store_is_asked_to_release_no_more_than_it_bears_and_once() -> None:
+    rig, n1 = led_rig("n1")
+    asked: list[str] = []
+    rig.on_call = lambda store, commands: asked.extend(
+        command[0] for command in commands if store == "s3" and command[0] == "release"
+    )
+    n1.node.draining = True  # so that it does not stand again
+    n1.node.lanes["s3"].pace.allowance = -1_000
+    n1.led("a").end("resigned", rig.now_ms)
+    rig.run(rig.ttl_ms)
+    assert asked == []
+    n1.node.lanes["s3"].pace.allowance = 64
+    rig.mute("n1", "s3")
+    rig.run(rig.ttl_ms // 5)
+    rig.run(5)
+    assert n1.group.letting_go.owes("a")
+    rig.let("n1", "s3")
+    rig.run(rig.ttl_ms)
+    assert asked == ["release"]
+    assert not n1.group.letting_go.owes("a")
