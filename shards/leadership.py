@@ -317,10 +317,17 @@ class Leadership:
         command, number = found
         return command, self._appended(log, store, number)
 
+    def has_answered(self, store: int) -> bool:
+        """Whether nothing of this epoch is under way to a store."""
+        log = self.log
+        if log is None or log.epoch != self.epoch or self.state is State.HANDED:
+            return True
+        return log.has_answered(store)
+
     def confirm(self, store: int, now_ms: int) -> tuple[list[Any], Reply] | None:
         """Say once more where a store must stand, in the call of a renewal; see Log.confirm."""
         log = self.log
-        if log is None or log.epoch != self.epoch or self.state is State.HANDED:
+        if log is None or self.has_answered(store):
             return None
         found = log.confirm(store, self._desk.group, self._desk.version, self.serves(now_ms))
         return None if found is None else (found[0], self._appended(log, store, found[1]))

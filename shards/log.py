@@ -220,6 +220,12 @@ class Log:
             int(f.synced)
         ), f.round  # fmt: skip
 
+    def has_answered(self, store: int) -> bool:
+        """Whether nothing is under way to a store whose stream flows."""
+        f = self.followers[store]
+        answered = f.covered >= f.sent and f.committed >= min(f.commit_sent, f.sent)
+        return answered or f.stream is not Stream.FLOWING
+
     def confirm(
         self, store: int, group: str, version: int, vouch: bool
     ) -> tuple[list[Any], int] | None:
@@ -229,8 +235,7 @@ class Log:
         with it ends its freshness.
         """
         f = self.followers[store]
-        answered = f.covered >= f.sent and f.committed >= min(f.commit_sent, f.sent)
-        if f.stream is not Stream.FLOWING or answered:
+        if self.has_answered(store):
             return None
         before, _ = self._batch(f.sent, 0)
         f.commit_sent = self.commit

@@ -130,14 +130,11 @@ class Outgoing:
         was lost with it. It vouches for nothing that is not served, so that is left out: after a
         mass failure there is much of it.
         """
-        for shard in list(self.unanswered):
-            leadership = self._group.led.get(shard)
-            if leadership is not None and not leadership.serves(now_ms):
-                continue
-            found = None if leadership is None else leadership.confirm(self.store, now_ms)
-            if found is None:
-                del self.unanswered[shard]
-            else:
+        for shard in self.unanswered:
+            leadership = self._group.led[shard]
+            if leadership.serves(now_ms):
+                found = leadership.confirm(self.store, now_ms)
+                assert found is not None, "what has answered was left out"
                 self._group.ask(self.store, *found)
 
     def _append_one(self, leadership: Leadership, room: int, now_ms: int) -> int:
@@ -166,7 +163,10 @@ class Outgoing:
         To confirm more than the lane bears would make it slower, and the next renewal confirm yet
         more. A renewal that vouches for nothing is as good for the lease; copies only grow older.
         """
-        until = self._group.until_ms()
+        until, led = self._group.until_ms(), self._group.led
+        for shard in list(self.unanswered):
+            if shard not in led or led[shard].has_answered(self.store):
+                del self.unanswered[shard]
         bears = max(CONFIRM_MIN, self.lane.pace.allowance)
         return until is not None and now_ms < until and len(self.unanswered) <= bears
 

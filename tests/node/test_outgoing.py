@@ -58,6 +58,10 @@ def test_with_more_under_way_than_a_lane_bears_it_vouches_for_nothing_and_repeat
     rig.run(0)
     assert rig.is_fresh("s3")[1] <= max(seen, n1.node.lanes["s3"].opseq)
     assert all(n1.serves(shard) for shard in SHARDS)
+    rig.let("n1", "s3")
+    rig.run(rig.ttl_ms // 2)
+    assert n1.group.outgoing[2].unanswered == {}
+    assert rig.is_fresh("s3")[1] > seen  # it vouches again
 
 
 def test_nothing_is_kept_for_a_lane_that_is_down() -> None:
