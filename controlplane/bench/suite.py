@@ -44,6 +44,7 @@ class Extent:
     runs: int = 100
     mass_runs: int = 5
     shards: int = 12
+    many_shards: int = 100_000
     group: str = "region/eu-central-1"
     etcd: str = "etcd"
     overwriting: Overwriting = field(default_factory=Overwriting)
@@ -138,8 +139,8 @@ class Bench:
         return (measure_memory(self.tell),)
 
     def scale(self) -> Sequence[Findings]:
-        """A hundred thousand shards."""
-        return (measure_scale(self.tell),)
+        """As many shards as one machine bears."""
+        return (measure_scale(self.tell, self.extent.many_shards),)
 
     def overwrites(self) -> Sequence[Findings]:
         """Few keys, written over and over."""

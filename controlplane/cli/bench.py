@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.output import Column, Row, format_option, print_document, table
+from controlplane.survival import SHARDS_MAX
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -117,6 +118,13 @@ def draw_report(report: Any, wide: bool) -> RenderableType:
     help="Shards of the fleet in which leaders change.",
 )
 @click.option(
+    "--many",
+    default=100_000,
+    show_default=True,
+    type=click.IntRange(min=100, max=SHARDS_MAX),
+    help="Shards of the fleet of `scale`.",
+)
+@click.option(
     "--etcd", default="etcd", show_default=True, metavar="PROGRAM", help="The etcd to compare with."
 )
 @click.option(
@@ -132,6 +140,7 @@ def bench(
     seconds: float,
     group: str,
     shards: int,
+    many: int,
     etcd: str,
     record: Path | None,
     output: str,
@@ -147,10 +156,16 @@ def bench(
 
     names = set(NAMES) if not what or ALL in what else set(what)
     extent = Extent(
-        rounds=rounds, seconds=seconds, runs=runs, group=group, shards=shards, etcd=etcd
+        rounds=rounds,
+        seconds=seconds,
+        runs=runs,
+        group=group,
+        shards=shards,
+        many_shards=many,
+        etcd=etcd,
     )
     found = run_benchmarks(sorted(names), extent, lambda line: click.echo(line, err=True))
-    command = " ".join(["leadplane bench", *what, f"--runs {runs} --shards {shards}"])
+    command = " ".join(["leadplane bench", *what, f"--runs {runs} --shards {shards} --many {many}"])
     report = reports.Report(command, machine_facts(), found)
     print_document(report.document(), draw_report, output)
     if record is not None:

@@ -27,7 +27,7 @@ SYSTEM = "system"
 MAP = "map"
 MAP_PREFIX = "{map}/"
 SCAN_BYTES = 256 * 1024
-PLACE_MAX = 1_000  # shards looked at in one turn
+PLACE_MAX = 250  # shards looked at in one turn: some milliseconds
 PLACE_AGAIN_MS = 50
 PLACE_PATIENCE_MS = 3_000
 
@@ -202,7 +202,7 @@ class Directory:
             if row is None or sighted.placement_rev >= row.revision:
                 continue
             self._awaited[shard] = now_ms + PLACE_PATIENCE_MS
-            if anyhow or desk.order(sighted)[:1] == [self._node.plan.node]:
+            if anyhow or desk.comes_first(sighted):
                 self._send_place(group, shard, row.revision, row.regions)
                 room -= 1
 

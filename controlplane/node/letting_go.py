@@ -16,6 +16,7 @@ been replaced, say) is found by looking: a shard at which some store shows a gra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from regions.quorum import bits
@@ -23,6 +24,9 @@ from shards.leadership import Leadership, State
 
 if TYPE_CHECKING:
     from controlplane.node.group import Group
+
+
+SWEPT_MAX = 1_000  # shards with debts, looked at in one sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class LettingGo:
 
     def sweep(self) -> None:
         """Ask again where no answer came; release what was forgotten."""
-        for shard, debts in list(self._debts.items()):
+        for shard in list(islice(self._debts, SWEPT_MAX)):
+            debts = self._debts[shard] = self._debts.pop(shard)  # the others come first next time
             leadership = self._group.led.get(shard)
             if leadership is None or leadership.state is State.LEADING:
                 for debt in sorted(debts, key=lambda d: (d.epoch, d.store)):

@@ -20,6 +20,7 @@ let a shard go is not waited for.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 LOOK_EVERY_MS = 20
-CHUNK_MAX = 256  # shards stood for in one turn
+LOOKED_AT_PER_MS = 25  # open shards: to look at all of them takes time, too
+CHUNK_MAX = 512  # shards stood for in one turn
 STANDING_MAX = 1024  # elections under way at once
 # A store that was not heard of yet counts as free: what the others show says more.
 MOST_TELLING = ("handover", "revoked", "carry", "waited", "dead", "mine", "free")
@@ -109,7 +111,7 @@ class StandingDesk:
             return
         open_now = self._open_shards(now_ms)
         self._woken = False
-        self._next_look_ms = now_ms + max(LOOK_EVERY_MS, len(open_now) // 100)
+        self._next_look_ms = now_ms + max(LOOK_EVERY_MS, len(open_now) // LOOKED_AT_PER_MS)
         for shard in open_now:
             if budget <= 0:
                 return
@@ -221,14 +223,12 @@ class StandingDesk:
 
     def order(self, sighted: Sighted) -> list[str]:
         """Nodes that may lead a shard, the best first, as every node computes it."""
-        regions = sighted.regions
+        return [node for node, _ in sorted(self._alive, key=partial(_rank, sighted))]
 
-        def rank(candidate: tuple[str, str]) -> tuple[bool, int, int]:
-            node, region = candidate
-            place = regions.index(region) if region in regions else len(regions)
-            return node != sighted.pin, place, crc32(f"{sighted.shard}|{node}".encode())
-
-        return [node for node, _ in sorted(self._alive, key=rank)]
+    def comes_first(self, sighted: Sighted) -> bool:
+        """Whether this node is the best that may lead a shard."""
+        best = min(self._alive, key=partial(_rank, sighted), default=None)
+        return best is not None and best[0] == self._node.plan.node
 
     def _consider(self, shard: str, now_ms: int) -> bool:
         attempt = self._attempts.get(shard)
@@ -383,3 +383,11 @@ class StandingDesk:
         """State of this node's leadership, None without one."""
         leadership = self._group.led.get(shard)
         return None if leadership is None else leadership.state
+
+
+def _rank(sighted: Sighted, candidate: tuple[str, str]) -> tuple[bool, int, int]:
+    """Lower is better: the pinned node, then by region, then by chance, alike everywhere."""
+    node, region = candidate
+    regions = sighted.regions
+    place = regions.index(region) if region in regions else len(regions)
+    return node != sighted.pin, place, crc32(f"{sighted.shard}|{node}".encode())
