@@ -23,7 +23,7 @@ class Parking:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._waiting: dict[str, list[tuple[int, Request]]] = {}
-        self._news: set[str] = set()
+        self._news: dict[str, None] = {}  # shards, the first that was heard of first
         self._count = 0
 
     def park(self, number: int, request: Request, refusal: Refused) -> None:
@@ -39,12 +39,13 @@ class Parking:
     def changed(self, shard: str) -> None:
         """Something was seen of a shard."""
         if shard in self._waiting:
-            self._news.add(shard)
+            self._news[shard] = None
 
     def take_up(self, now_ms: int) -> None:
         """Ask again for what there is news of; called once a turn."""
         while self._news:
-            shard = self._news.pop()
+            shard = next(iter(self._news))
+            del self._news[shard]
             waiting = self._waiting.pop(shard, [])
             self._count -= len(waiting)
             for number, request in waiting:

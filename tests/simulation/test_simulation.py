@@ -70,7 +70,7 @@ def test_one_seed_gives_one_trace(name: str) -> None:
 
 def test_a_trace_depends_on_no_order_of_sets() -> None:
     """Names hash differently in every process; the trace must not show it."""
-    command = [sys.executable, "-m", "controlplane.simulator", "--seeds", "3-4", "--minutes", "0.3"]
+    command = [sys.executable, "-m", "controlplane.simulator", "--seeds", "1-2", "--minutes", "0.3"]
     shown = [
         subprocess.run(
             command,
