@@ -123,12 +123,12 @@ def unpack_reply(data: bytes) -> Reply:
     """The reply in `data`. Raises ValueError when it does not have the shape of one."""
     match unpack(data):
         case [
-            str(code),
-            str(store_id),
-            str(incarnation),
-            str(run_id),
-            int(opseq),
-            list(results),
+            str() as code,
+            str() as store_id,
+            str() as incarnation,
+            str() as run_id,
+            int() as opseq,
+            list() as results,
         ] if _are_results(results):
             return Reply(code, store_id, incarnation, run_id, opseq, results)
     raise ValueError("a store's reply has another shape than expected")

@@ -145,9 +145,11 @@ class Session:
         The Q-th largest send time of acknowledged renewals over the voters in `held`, plus
         TTL(1-rho) - epsilon.
         """
-        if held not in self._until:
-            self._until[held] = self._compute_until_ms(held)
-        return self._until[held]
+        try:
+            return self._until[held]
+        except KeyError:
+            until = self._until[held] = self._compute_until_ms(held)
+            return until
 
     def _compute_until_ms(self, held: int) -> int | None:
         voters = held & ((1 << self._voters) - 1)

@@ -34,7 +34,7 @@ class Sighting:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Peer:
     """A live session seen at some store, with the shortest silence over the stores."""
 
@@ -106,10 +106,11 @@ class Watch:
             return None
         return sighting.counter
 
-    def still_at_ms(self, store: int, sid: str) -> int | None:
-        """When `counter_still` will answer, if the counter goes on standing still."""
-        sighting = self.sightings[store].get(sid)
-        return None if sighting is None else sighting.first_seen_ms + self.times.wait_ms
+    def still_at_ms(self, sid: str, stores: int, quorum: int) -> int | None:
+        """When `counter_still` will answer at so many of the first stores, if it goes on so."""
+        known = [sightings.get(sid) for sightings in self.sightings[:stores]]
+        seen_ms = sorted([sighting.first_seen_ms for sighting in known if sighting is not None])
+        return None if len(seen_ms) < quorum else seen_ms[quorum - 1] + self.times.wait_ms
 
     def is_version_old(self, now_ms: int) -> bool:
         """Whether the whole wait has passed since a store first answered in this version.
@@ -133,11 +134,13 @@ class Watch:
 
     def peers(self, now_ms: int) -> dict[str, Peer]:
         """Sessions shown alive by some store, by session id."""
-        found: dict[str, Peer] = {}
+        newest: dict[str, Sighting] = {}
         for sightings in self.sightings:
-            for sid, s in sightings.items():
-                silent_ms = now_ms - s.first_seen_ms
-                old = found.get(sid)
-                if old is None or silent_ms < old.silent_ms:
-                    found[sid] = Peer(sid, s.node, s.region, s.url, silent_ms, s.appeared_ms)
-        return found
+            for sid, sighting in sightings.items():
+                old = newest.get(sid)
+                if old is None or sighting.first_seen_ms > old.first_seen_ms:
+                    newest[sid] = sighting
+        return {
+            sid: Peer(sid, s.node, s.region, s.url, now_ms - s.first_seen_ms, s.appeared_ms)
+            for sid, s in newest.items()
+        }

@@ -209,8 +209,8 @@ class Group:
     @property
     def lazy_ms(self) -> int | None:
         """When a commit index has waited long enough, at a store that can be told now."""
-        times = [ms for outgoing in self.outgoing if (ms := outgoing.lazy_ms) is not None]
-        return min(times, default=None)
+        waiting = [outgoing.lazy_ms for outgoing in self.outgoing if outgoing.lazy]
+        return min([ms for ms in waiting if ms is not None], default=None)
 
     def _poll(self, store: int) -> None:
         lane = self.lanes[store]

@@ -80,7 +80,10 @@ class Hearsay:
                     self._differing[store, shard] = now_ms
         for report in stores[:STORES_MAX] if isinstance(stores, list) else ():
             match report:
-                case [str(store), bool(up), str(why), int(opseq), int(trip_ms), str(incarnation)]:
+                case [
+                    str() as store, bool() as up, str() as why,
+                    int() as opseq, int() as trip_ms, str() as incarnation,
+                ]:  # fmt: skip
                     self._reports[store] = Report(now_ms, up, why, opseq, trip_ms)
                     lane = self._node.lanes.get(store)
                     if lane is not None and lane.incarnation == incarnation:

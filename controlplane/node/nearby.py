@@ -118,7 +118,7 @@ class Nearby:
     @property
     def deadline_ms(self) -> int | None:
         """When `advance` has something to do."""
-        return min((later[0] for later in self._later), default=None)
+        return min([later[0] for later in self._later]) if self._later else None
 
     def history(self, group: Group, number: int, request: History, attempt: int) -> None:
         """Answer a shard's history from a local store."""

@@ -201,11 +201,11 @@ class Node:
                 outgoing.compose(now_ms)
         self.digests.ask(now_ms)
         for lane in self.lanes.values():
-            if not lane.is_up:
-                if lane.waits:
-                    lane.lost(now_ms)
+            if not lane.waits:
                 continue
-            while lane.waits and (call := lane.call(now_ms)) is not None:
+            if not lane.is_up:
+                lane.lost(now_ms)
+            while (call := lane.call(now_ms)) is not None:
                 self.out.append(call)
         effects = list(self.out)
         self.out.clear()
@@ -225,11 +225,10 @@ class Node:
             self.hearsay.deadline_ms, self.changes.deadline_ms,
             self.nearby.deadline_ms, self.requests.deadline_ms,
         ]  # fmt: skip
-        times += [group.deadline_ms for group in self.groups.values()]
-        times += [desk.deadline_ms for desk in self.standing.values()]
-        times += [group.lazy_ms for group in self.groups.values()]
+        for name, group in self.groups.items():
+            times += (group.deadline_ms, group.lazy_ms, self.standing[name].deadline_ms)
         times += [lane.overdue_ms for lane in self.lanes.values()]
-        return min(t for t in times if t is not None)
+        return min([t for t in times if t is not None])
 
     def is_pressed(self, ttl_ms: int) -> bool:
         """Whether renewals come late here, of leases as long as this or shorter: then nothing is

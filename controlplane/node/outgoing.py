@@ -77,14 +77,14 @@ class Outgoing:
     def compose(self, now_ms: int) -> None:
         """Queue appends, then the renewal when that is due: it vouches for them."""
         lane, renew = self.lane, self.renew_due
+        if not (renew or self.urgent or self.lazy or self.returning):
+            return
         if not lane.is_up:
             self.renew_due = False
             return
         vouches = renew and self._may_vouch(now_ms)
         if vouches:
             self._confirm(now_ms)
-        elif not renew and not (self.urgent or self.lazy or self.returning):
-            return
         if renew or lane.has_room:
             self._append(now_ms, everything=renew)
         if renew:

@@ -193,15 +193,14 @@ class StandingDesk:
 
     def _next_gone_ms(self, now_ms: int) -> int | None:
         group = self._group
-        found = []
-        for holder in group.by_holder:
-            still = [group.watch.still_at_ms(store, holder) for store in range(group.voters)]
-            found.append([ms for ms in still if ms is not None])
+        voters, quorum = group.voters, group.quorum
+        found = [group.watch.still_at_ms(holder, voters, quorum) for holder in group.by_holder]
         for shard in group.revoked:
             seen = group.sighted(shard).revoked_ms or {}
-            found.append([ms + group.times.wait_ms for i, ms in seen.items() if i < group.voters])
-        reached = [sorted(times)[group.quorum - 1] for times in found if len(times) >= group.quorum]
-        return min((ms for ms in reached if ms > now_ms), default=None)
+            times = sorted([ms for store, ms in seen.items() if store < voters])
+            if len(times) >= quorum:
+                found.append(times[quorum - 1] + group.times.wait_ms)
+        return min([ms for ms in found if ms is not None and ms > now_ms], default=None)
 
     def _forget_closed(self, open_now: set[str]) -> None:
         """Keep what is open or stood for; in new dicts, since emptied ones keep their room."""

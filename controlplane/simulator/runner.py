@@ -14,6 +14,7 @@ from controlplane.simulator.checkers.linearizability import Searched, check_line
 from controlplane.simulator.checkers.reads import check_reads, rests_on_clocks
 from controlplane.simulator.checkers.replay import Replay
 from controlplane.simulator.checkers.writes import check_writes
+from controlplane.simulator.collection import collecting_seldom
 from controlplane.simulator.faults import Fault, Faults
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.liveness import FinalWrites
@@ -87,11 +88,12 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
     workload, faults = Workload(fleet), Faults(fleet)
     final = FinalWrites(workload)
     searched = Searched()
-    try:
-        _live(world, scenario, fleet, workload, faults, final)
-        searched = _judge(world, fleet, workload, witness, final, findings)
-    except Exception:  # whatever a node raises is a finding of this seed, not an end of the search
-        findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))
+    with collecting_seldom():
+        try:
+            _live(world, scenario, fleet, workload, faults, final)
+            searched = _judge(world, fleet, workload, witness, final, findings)
+        except Exception:  # what a node raises is a finding of this seed, not an end of the search
+            findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))
     return Report(
         seed=seed,
         scenario=scenario,

@@ -31,7 +31,7 @@ def test_a_counter_is_dated_by_the_reply_that_first_showed_it() -> None:
     poll(watch, 600, ("h/1", 7))
     assert watch.counter_still(0, "h/1", 100 + WAIT_MS - 1) is None
     assert watch.counter_still(0, "h/1", 100 + WAIT_MS) == 7
-    assert watch.still_at_ms(0, "h/1") == 100 + WAIT_MS
+    assert watch.still_at_ms("h/1", 1, 1) == 100 + WAIT_MS
 
 
 @pytest.mark.parametrize("counter", [6, 8])
@@ -54,7 +54,14 @@ def test_what_one_store_shows_is_not_known_of_another() -> None:
     watch = Watch(2, TIMES)
     poll(watch, 100, ("h/1", 7))
     assert watch.counter_still(1, "h/1", 100 + WAIT_MS) is None
-    assert watch.still_at_ms(1, "h/1") is None
+    assert watch.still_at_ms("h/1", 2, 2) is None
+
+
+def test_a_quorum_waits_for_its_slowest_and_followers_do_not_count() -> None:
+    watch = Watch(4, TIMES)
+    for store, at_ms in enumerate((300, 100, 200, 50)):
+        poll(watch, at_ms, ("h/1", 7), store=store)
+    assert watch.still_at_ms("h/1", 3, 2) == 200 + WAIT_MS
 
 
 @pytest.mark.parametrize("how", ["dead", "absent"])
