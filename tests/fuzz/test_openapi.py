@@ -95,8 +95,8 @@ def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) 
         if operation.method in ("get", "head"):  # surely good, where the path says it all
             for role in ("leader", "follower"):  # which it is, depends on what was done before
                 url = node.url + operation.path.format(**(KNOWN | {"role": role}))
-                plain = session.request(operation.method, url, timeout=10, stream=True)
-                statuses.append(plain.status_code)
+                with session.request(operation.method, url, timeout=10, stream=True) as plain:
+                    statuses.append(plain.status_code)
 
         @settings(max_examples=SHARE, suppress_health_check=list(HealthCheck))
         @given(requests_to(operation))

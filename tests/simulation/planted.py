@@ -320,9 +320,9 @@ MUTANTS = (
         (
             Edit(
                 "controlplane/node/outgoing.py",
-                "        vouch = until is not None and now_ms < until\n"
-                "        unsync = self._unsync(now_ms)\n",
-                "        vouch = True\n        unsync: list[str] = []\n",
+                "        unsync = self._unsync(now_ms)\n"
+                "        seen = self.lane.opseq if vouches else 0\n",
+                "        unsync: list[str] = []\n        seen = self.lane.opseq\n",
             ),
         ),
         schedule="lapsed_freshness",
