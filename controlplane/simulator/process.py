@@ -210,13 +210,13 @@ class Process:
         if self.paused or not self.alive:
             return
         self._count_run()
-        node, clock = self.node, self.clock
+        node, now_ms = self.node, self.clock.now_ms()  # a turn takes no time
         inbox, self._inbox = self._inbox, []
         for event in inbox:
-            node.step(event, clock.now_ms())
-        if self._deadline_ms <= clock.now_ms():
-            node.advance(clock.now_ms())
-        effects = node.take(clock.now_ms())
+            node.step(event, now_ms)
+        if self._deadline_ms <= now_ms:
+            node.advance(now_ms)
+        effects = node.take(now_ms)
         if self._freezes(effects):
             self._freeze_before = None
             self.paused = True
