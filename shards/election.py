@@ -121,7 +121,7 @@ class Tail:
     applied: int
     base: int
     size_bytes: int
-    suffix: tuple[tuple[int, bytes], ...]
+    suffix: tuple[tuple[int, bytes | str], ...]
 
 
 class Election:
