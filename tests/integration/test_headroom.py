@@ -98,14 +98,14 @@ def test_stores_that_decline_everything_at_once_end_no_leadership(roomy: SmallFl
 
 
 def test_a_disk_that_runs_full_kills_no_store(tmp_path: Path) -> None:
-    floor = 16 * MIB
+    floor = 64 * MIB  # half of it is more than is written between two late looks at the disk
     with (
-        small_disk(tmp_path, 64) as disk,
+        small_disk(tmp_path, 192) as disk,
         small_fleet(disk, {"LEADPLANE_LIMITS__DISK_FREE_BYTES_MIN": str(floor)}) as fleet,
     ):
         epoch = fleet.epoch()
         value = VALUE * 7
-        acknowledged, problem = fleet.fill("fill", value, puts_max=64 * MIB // len(value))
+        acknowledged, problem = fleet.fill("fill", value, puts_max=192 * MIB // len(value))
         assert problem.kind == "store-full", problem
         assert "disk has" in str(problem)
         free = os.statvfs(disk)
@@ -114,7 +114,7 @@ def test_a_disk_that_runs_full_kills_no_store(tmp_path: Path) -> None:
         gone = min(acknowledged)
         fleet.delete(gone)
         assert not fleet.is_written("refused", value)
-        remount(disk, 128)
+        remount(disk, 384)
         wait_for(lambda: fleet.is_written("again", value), "there is room again")
         wait_for(fleet.has_caught_up, "all stores have everything")
         assert acknowledged - {gone} | {"again"} <= fleet.names()
