@@ -64,7 +64,7 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
 
 async def _end_streams(app: web.Application) -> None:
     edge = app[EDGE]
-    edge.table_feed.journal.close()
+    edge.table_feed.close()
     edge.event_feed.journal.close()
 
 

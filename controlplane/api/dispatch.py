@@ -263,7 +263,7 @@ class Dispatch:
         if not self._is_named(errand, outcome):
             return outcome
         news = asyncio.Event()
-        forget = self._service.subscribe(Subscription(news.set, lambda _: None))
+        forget = self._service.subscribe(Subscription(lambda _: news.set(), lambda _: None))
         try:
             async with asyncio.timeout(self._settings.named_wait_ms / 1_000):
                 while True:

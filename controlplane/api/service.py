@@ -7,7 +7,7 @@ cheap for one shard, proportional to the number of shards where all are returned
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,7 +62,7 @@ class RegionDocument:
 class Subscription:
     """Whom to call when something changed. Both return at once and never raise."""
 
-    on_table: Callable[[], None]  # map_version or leadership_revision is another than before
+    on_table: Callable[[Set[str]], None]  # shards whose rows of the table may have changed
     on_happened: Callable[[Happened], None]  # one life-cycle event
 
 

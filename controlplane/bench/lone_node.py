@@ -11,7 +11,7 @@ import contextlib
 import random
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +116,10 @@ async def lone_node(
         write_settings(directory, topology, options, {})
         settings = load_settings(directory.settings_path(topology.nodes[0].id))
         changed = asyncio.Event()
-        async with running_driver(settings, changed.set, ears or Ears()) as (driver, node):
+        async with running_driver(settings, lambda _: changed.set(), ears or Ears()) as (
+            driver,
+            node,
+        ):
             async with asyncio.timeout(LED_S_MAX):
                 while node.fleet(driver.clock()).shards_led <= shards:  # and the system's
                     changed.clear()
@@ -129,7 +132,7 @@ async def lone_node(
 
 @contextlib.asynccontextmanager
 async def running_driver(
-    settings: NodeSettings, on_table: Callable[[], None], ears: Ears
+    settings: NodeSettings, on_table: Callable[[Set[str]], None], ears: Ears
 ) -> AsyncIterator[tuple[Driver, Node]]:
     """The node of these settings with its lanes, without HTTP, on this loop."""
     descriptions = await learn_memberships(

@@ -144,8 +144,8 @@ def measure_mass_failover(fleet: BenchFleet, runs: int, tell: Tell) -> Findings:
         "",
         f"kill -9 of the node that leads most, {runs} times; from the kill until the routing table "
         "of a node in another region shows a leader of a later epoch (its stream lags by 50 ms, or "
-        "ten times what a look at the table takes). A figure counts every shard that the killed "
-        "nodes led in that group.",
+        "ten times what a look at the rows that changed takes). A figure counts every shard that "
+        "the killed nodes led in that group.",
         tuple(figures),
         tuple({"group": g, "led_again_ms": [round(d) for d in ds]} for g, ds in by_group.items()),
     )

@@ -152,15 +152,17 @@ class Directory:
                 self._put(effect[2], effect[3], sequence)
                 self.version = max(self.version, sequence)
             elif effect[0] == "d" and effect[1] == MAP:
-                self.rows.pop(effect[2].removeprefix(MAP_PREFIX), None)
+                shard = effect[2].removeprefix(MAP_PREFIX)
+                self.rows.pop(shard, None)
                 self.version = max(self.version, sequence)
+                self._node.row_changed(shard)
 
     def _put(self, key: str, value: bytes | str, revision: int) -> None:
         row = MapRow.read(key, value, revision)
         row = replace(row, regions=self._preference(row.regions))
         self.rows[row.shard] = row
         self._unplaced.setdefault(row.group, {})[row.shard] = False
-        self._node.map_changed(row)
+        self._node.row_changed(row.shard)
 
     # -- placements
 

@@ -34,7 +34,7 @@ from controlplane.node.census import Census
 from controlplane.node.copies import Copies
 from controlplane.node.demand import Demand
 from controlplane.node.digests import Digests
-from controlplane.node.directory import Directory, MapRow
+from controlplane.node.directory import Directory
 from controlplane.node.duties import Duties
 from controlplane.node.group import Group
 from controlplane.node.headroom import StoreRooms
@@ -96,6 +96,7 @@ class Node:
         self.unsaid: list[Reply] = []  # of what was to be asked in a version that is over
         self.draining = False
         self.leadership_revision = 0
+        self._changed_rows: set[str] = set()
         self._sids = 0
         self._tokens = 0
         self._fetches: dict[int, TakeFetched] = {}
@@ -422,7 +423,7 @@ class Node:
         """An epoch was opened by this node."""
         desk = self.standing[group.group]
         desk.won(leadership.shard)
-        self.leadership_revision += 1
+        self.row_changed(leadership.shard)
         detail = {"why": leadership.why, "group": group.group}
         self.happened("elected", leadership.shard, leadership.epoch, detail)
         self.duties.opened(
@@ -438,13 +439,19 @@ class Node:
             }
         )
 
-    def map_changed(self, row: MapRow) -> None:
-        """A row of the shard map was learnt."""
-        self.leadership_revision += 1
-
     def grant_changed(self, shard: str, now_ms: int) -> None:
-        self.leadership_revision += 1
+        self.row_changed(shard)
         self.parking.changed(shard)
+
+    def row_changed(self, shard: str) -> None:
+        """A shard's row of the routing table may be another one."""
+        self.leadership_revision += 1
+        self._changed_rows.add(shard)
+
+    def take_changed_rows(self) -> Set[str]:
+        """Shards whose rows may have changed since this was called last."""
+        changed, self._changed_rows = self._changed_rows, set()
+        return changed
 
     @property
     def map_version(self) -> int:

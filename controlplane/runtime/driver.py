@@ -56,6 +56,7 @@ class NodeMachine(Protocol):
     def map_version(self) -> int: ...
     @property
     def leadership_revision(self) -> int: ...
+    def take_changed_rows(self) -> Set[str]: ...
     def step(self, event: Event, now_ms: int) -> None: ...
     def advance(self, now_ms: int) -> None: ...
     def take(self, now_ms: int) -> list[Effect]: ...
@@ -94,7 +95,7 @@ class Driver:
         performer: Performer,
         *,
         on_happened: Callable[[Happened], None],
-        on_table: Callable[[], None],
+        on_table: Callable[[Set[str]], None],
         clock: Clock = boottime_ms,
     ) -> None:
         self.node = node
@@ -115,7 +116,6 @@ class Driver:
         self._ids = count(1)
         self._answers: dict[int, asyncio.Future[Outcome]] = {}
         self._broken: asyncio.Future[None] = self._loop.create_future()
-        self._table = (node.map_version, node.leadership_revision)
 
     async def run(self) -> None:
         """Drive until cancelled. Raises whatever broke the node, as soon as it did."""
@@ -201,10 +201,9 @@ class Driver:
         self.events += len(events)
         self._deadline_ms = node.deadline_ms
         self._set_timer(self._deadline_ms)
-        table = (node.map_version, node.leadership_revision)
-        if table != self._table:
-            self._table = table
-            self._on_table()
+        changed = node.take_changed_rows()
+        if changed:
+            self._on_table(changed)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:

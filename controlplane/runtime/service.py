@@ -7,7 +7,7 @@ asked and how long it took is known here and nowhere else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +44,10 @@ class Subscribers:
         self._subscriptions[key] = subscription
         return lambda: self._forget(key)
 
-    def table_changed(self) -> None:
-        """Tell everybody that the routing table is another one."""
+    def table_changed(self, shards: Set[str]) -> None:
+        """Tell everybody that these rows of the routing table may be other ones."""
         for subscription in tuple(self._subscriptions.values()):
-            subscription.on_table()
+            subscription.on_table(shards)
 
     def happened(self, event: Happened) -> None:
         """Tell everybody of a life-cycle event."""

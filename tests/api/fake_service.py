@@ -7,7 +7,7 @@ read at a follower. What a follower lacks is said by `lag` (in writes) and `stal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -129,14 +129,14 @@ class FakeService:
     def catch_up(self) -> None:
         """Learn who leads what, and tell the subscribers."""
         shards = self.fleet_of.shards.values()
-        self.known = {each.shard: (each.epoch, each.leader) for each in shards}
-        self.changed()
+        before, self.known = self.known, {s.shard: (s.epoch, s.leader) for s in shards}
+        self.changed({shard for shard, at in self.known.items() if before.get(shard) != at})
 
-    def changed(self) -> None:
-        """Say that the table is another one."""
+    def changed(self, shards: Set[str]) -> None:
+        """Say that these rows of the table may be other ones."""
         self.leadership_revision += 1
         for subscription in self.subscriptions:
-            subscription.on_table()
+            subscription.on_table(shards)
 
     def happen(self, kind: str, shard: str = "s0", epoch: int = 1) -> None:
         """Let something happen."""

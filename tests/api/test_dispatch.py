@@ -376,7 +376,7 @@ async def test_a_write_for_the_next_leader_is_held_until_that_has_heard_of_it(
         not_told_yet(heir)
         subscriptions = len(heir.service.subscriptions)
         put = await put_until_held(heir, asked=2)
-        heir.service.changed()  # something else has changed hands
+        heir.service.changed({"s0"})  # something else has changed hands
         await until(lambda: len(heir.service.asked) == 3)
         assert not put.done()
         heir.service.answer = None

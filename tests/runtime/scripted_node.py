@@ -20,6 +20,7 @@ class ScriptedNode:
         self.deadline_ms = FAR_MS
         self.map_version = 1
         self.leadership_revision = 0
+        self.changed_rows: set[str] = set()
         self.batches: list[list[Event]] = []
         self.advanced_ms: list[int] = []
         self.refused: list[tuple[str, str]] = []
@@ -40,6 +41,10 @@ class ScriptedNode:
             self.batches.append(self._stepped)
         effects, self._effects, self._stepped = self._effects, [], []
         return effects
+
+    def take_changed_rows(self) -> set[str]:
+        changed, self.changed_rows = self.changed_rows, set()
+        return changed
 
     def fleet(self, now_ms: int) -> FleetView:
         return FLEET

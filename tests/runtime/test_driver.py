@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 
 import pytest
@@ -36,16 +36,13 @@ class Stage:
         self.node = ScriptedNode(react)
         self.performer = RecordingPerformer()
         self.happened: list[Happened] = []
-        self.table_changes = 0
+        self.changed_rows: list[Set[str]] = []
         self.driver = Driver(
             self.node,
             self.performer,
             on_happened=self.happened.append,
-            on_table=self._table_changed,
+            on_table=self.changed_rows.append,
         )
-
-    def _table_changed(self) -> None:
-        self.table_changes += 1
 
 
 @asynccontextmanager
@@ -133,12 +130,12 @@ async def test_a_change_of_the_table_is_told_once() -> None:
     async with running() as stage:
         stage.driver.post(LOST)
         await until(lambda: len(stage.node.batches) == 1)
-        assert stage.table_changes == 0
-        stage.node.leadership_revision += 1
+        assert stage.changed_rows == []
+        stage.node.changed_rows |= {"s1", "s2"}
         stage.driver.post(LOST)
         stage.driver.post(LOST)
         await until(lambda: len(stage.node.batches) == 2)
-        assert stage.table_changes == 1
+        assert stage.changed_rows == [{"s1", "s2"}]
 
 
 async def test_draining_is_told_to_the_node() -> None:

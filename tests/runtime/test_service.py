@@ -91,15 +91,15 @@ async def test_requests_are_answered_and_counted_also_those_given_up() -> None:
 async def test_subscribers_hear_until_they_leave() -> None:
     heard: list[object] = []
     async with running(lambda event: [ELECTED]) as stage:
-        leave = stage.service.subscribe(Subscription(lambda: heard.append("table"), heard.append))
-        stage.node.leadership_revision += 1
+        leave = stage.service.subscribe(Subscription(heard.append, heard.append))
+        stage.node.changed_rows.add("s1")
         stage.service.told("n2", {"kind": "x"})
         await until(lambda: len(heard) == 2)
         leave()
         leave()
         stage.service.told("n2", {"kind": "x"})
         await until(lambda: len(stage.node.batches) == 2)
-    assert heard == [ELECTED, "table"]
+    assert heard == [ELECTED, {"s1"}]
     assert stage.node.batches[0] == [Told("n2", {"kind": "x"})]
 
 

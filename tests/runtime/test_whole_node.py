@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,6 +16,7 @@ from controlplane.requests import Found, Put, Read, Write, Written
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
 from controlplane.runtime.lanes import BulkLane, OrderedLane
+from controlplane.views import ShardView
 from shards.keyspace import SLOTS
 from tests.runtime.twin_stores import TwinStore
 
@@ -57,6 +58,7 @@ class Fleet:
         self.stores = {name: TwinStore(name, ["global"]) for name in "abc"}
         self.drivers: dict[str, Driver] = {}
         self.happened: list[tuple[str, Happened]] = []
+        self.rows: dict[str, dict[str, ShardView | None]] = {name: {} for name in NODES}
 
     def start(self, name: str, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         plans = tuple(StorePlan(s, "r", s, t.incarnation) for s, t in self.stores.items())
@@ -66,7 +68,7 @@ class Fleet:
             node,
             wiring,
             on_happened=lambda event: self.happened.append((name, event)),
-            on_table=lambda: None,
+            on_table=lambda shards: self.look(name, shards),
         )
         wiring.node, wiring.post = name, driver.post
         self.drivers[name] = driver
@@ -85,6 +87,11 @@ class Fleet:
             wiring.ordered[plan.store], wiring.bulk[plan.store] = ordered, bulk
             running += [tasks.create_task(ordered.run()), tasks.create_task(bulk.run())]
         return running
+
+    def look(self, name: str, shards: Set[str]) -> None:
+        """These rows may have changed: see what they look like now."""
+        node = self.drivers[name].node
+        self.rows[name] |= {shard: node.shard_view(shard, boottime_ms()) for shard in shards}
 
     def led_by(self, name: str) -> set[str]:
         node = self.drivers[name].node
@@ -154,3 +161,18 @@ async def test_a_draining_node_hands_everything_over_and_says_so() -> None:
         await asyncio.wait_for(fleet.drivers[leaving].drained.wait(), WAIT_S)
         await until(lambda: len(fleet.led_by(staying)) == SHARDS + 1)
         assert fleet.led_by(leaving) == set()
+
+
+async def test_whoever_looks_at_the_rows_that_changed_sees_every_leader() -> None:
+    async with led_fleet() as fleet:
+        fleet.drivers["n1"].drain()
+        await asyncio.wait_for(fleet.drivers["n1"].drained.wait(), WAIT_S)
+        for name in NODES:
+            await until(lambda: set(leaders(fleet, name)) == {"n2"})  # noqa: B023
+            assert len(leaders(fleet, name)) == SHARDS + 1
+
+
+def leaders(fleet: Fleet, name: str) -> list[str]:
+    """Who leads, by the rows that a node said had changed."""
+    rows = fleet.rows[name].values()
+    return [r.leader.node for r in rows if r is not None and r.leader and r.state == "led"]
