@@ -146,6 +146,8 @@ async def _follow(
             cursor += len(frames)
             await write(b"".join(frames))
             continue
+        if journal.closed:
+            return  # while we settled: nobody wakes us again
         try:
             async with asyncio.timeout(heartbeat_s):
                 await journal.changed()

@@ -3,8 +3,8 @@
 Leaders can change a thousand times a second, and a table can have ten thousand rows. So nothing is
 computed when something changes, only when somebody asks: then the rows that may have changed are
 compared with those of the last look, and the differences become one change. A row also changes
-without a word, when its leader falls silent: so while somebody watches, every look takes a few more
-rows in turn. Looks keep a distance from each other that grows with what they cost, so that watching
+without a word, when its leader falls silent: so while somebody watches, a few more rows are looked
+at in turn. Looks keep a distance from each other that grows with what they cost, so that watching
 takes no more than a tenth of the process, and those who ask for all of it no more than another.
 """
 
@@ -28,7 +28,7 @@ SHARE_MAX: Final = 0.1
 IN_TURN: Final = 500
 """So many rows are looked at in turn, whether or not anything was said of them."""
 TURN_S: Final = 0.5
-"""While nothing changes, so long after the last look."""
+"""So often."""
 
 
 class TableFeed:
@@ -67,22 +67,22 @@ class TableFeed:
 
     def look(self) -> None:
         """Compare rows that may have changed with the last look, and write down the difference."""
-        began = time.monotonic()
+        began = time.thread_time()
         self._seen = self._version()
         self._take({shard: self._service.shard_view(shard) for shard in self._asked()})
-        self._rest(max(self._interval_s, (time.monotonic() - began) / SHARE_MAX))
+        self._rest(max(self._interval_s, (time.thread_time() - began) / SHARE_MAX))
 
     def look_at_all(self) -> None:
         """Compare the whole table."""
-        began = time.monotonic()
+        began = time.thread_time()
         self._seen = self._version()
         self._changed = set()
         found: dict[str, ShardView | None] = dict.fromkeys(self._rows)
         found |= {view.shard: view for view in self._service.shard_views()}
         self._take(found)
         self._rest(self._interval_s)
-        now = time.monotonic()
-        self._next_whole = now + max(self._interval_s, (now - began) / SHARE_MAX)
+        took_s = time.thread_time() - began
+        self._next_whole = time.monotonic() + max(self._interval_s, took_s / SHARE_MAX)
 
     def table(self) -> tuple[bytes, str]:
         """The whole table as JSON, as of now, and its entity tag."""
@@ -105,12 +105,15 @@ class TableFeed:
             self._alarm.cancel()
 
     def _asked(self) -> set[str]:
-        """What to look at now: the rows that were named, and some in turn."""
-        named, self._changed = self._changed, set()
-        some = list(islice(self._turn, IN_TURN))
-        if len(some) < IN_TURN:
-            self._turn = iter(list(self._rows))
-        return named.union(some)
+        """What to look at now: the rows that were named, and some whose turn it is."""
+        asked, self._changed = self._changed, set()
+        if time.monotonic() >= self._next_turn:
+            self._next_turn = time.monotonic() + TURN_S
+            some = list(islice(self._turn, IN_TURN))
+            if len(some) < IN_TURN:
+                self._turn = iter(list(self._rows))
+            asked.update(some)
+        return asked
 
     def _take(self, found: dict[str, ShardView | None]) -> None:
         """What these shards look like now; None is one that is no more."""
@@ -132,12 +135,12 @@ class TableFeed:
     def _rest(self, pause_s: float) -> None:
         """Leave the table alone for a while; then let those who watch ask again."""
         self._body = (b"", "")
-        turn_s = max(pause_s, TURN_S)
-        self._next_look = time.monotonic() + pause_s
-        self._next_turn = time.monotonic() + turn_s
+        now = time.monotonic()
+        self._next_look = now + pause_s
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = asyncio.get_running_loop().call_later(turn_s, self.journal.wake)
+        wake_s = max(pause_s, self._next_turn - now)
+        self._alarm = asyncio.get_running_loop().call_later(wake_s, self.journal.wake)
 
     def _version(self) -> tuple[int, int]:
         return (self._service.map_version, self._service.leadership_revision)

@@ -66,7 +66,10 @@ async def test_a_look_takes_what_changed_and_a_few_rows_in_turn(service: Countin
     assert {row["epoch"] for row in change["shards"]} == {3}
 
 
-async def test_every_row_has_its_turn(service: CountingService) -> None:
+async def test_every_row_has_its_turn(
+    service: CountingService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_feed, "TURN_S", 0)
     feed = feed_of(service)
     feed.look_at_all()
     service.rows_asked.clear()
