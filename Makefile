@@ -52,8 +52,9 @@ prove: install ## a slice of the campaign of simulation (MINUTES=60 at most); le
 mutants: install ## take every rule away once, in a copy, and keep what noticed; a quarter of an hour
 	@$(BIN)/python -m tests.rules.score
 
-chaos: install ## break real fleets in every way there is, and record it: a quarter of an hour
-	@$(BIN)/leadplane chaos run all --record docs/results/step-2-chaos
+chaos: install ## break real fleets in every way there is, and record it: a quarter of an hour (LASTS=60 READS=0.9)
+	@$(BIN)/leadplane chaos run all --missing $(if $(LASTS),--lasts $(LASTS)) $(if $(READS),--reads $(READS)) \
+		--record docs/results/step-2-chaos
 
 bench: install ## measure, with the peer beside us in the same run
 	@$(BIN)/leadplane bench

@@ -21,8 +21,8 @@ from controlplane.chaos.report import DATA_NAME
 Report: TypeAlias = Mapping[str, Any]
 
 TITLES = (
-    "| scenario | as promised | operations | faults seen | whole, after the load | failovers "
-    "| without leader p50 | p99 | worst |"
+    "| scenario | load | as promised | operations | faults seen | whole, after the load "
+    "| failovers | without leader p50 | p99 | worst |"
 )
 NEAR_MS = 1_000
 """A failover belongs to faults that lasted until so long before it began."""
@@ -39,6 +39,12 @@ def record_reports(folder: Path, left_out: Mapping[str, str], path: Path) -> Pat
     return page
 
 
+def has_report(folder: Path) -> bool:
+    """Whether a run at this commit left its report in a folder."""
+    path = folder / DATA_NAME
+    return path.exists() and orjson.loads(path.read_bytes())["machine"]["commit"] == commit()
+
+
 def _reports(folder: Path) -> list[Report]:
     return [orjson.loads(path.read_bytes()) for path in sorted(folder.glob(f"*/{DATA_NAME}"))]
 
@@ -48,12 +54,12 @@ def _page(reports: Sequence[Report], left_out: Mapping[str, str], data_name: str
     held = sum(report["holds"] for report in reports)
     faults = sum(len(report["faults"]) for report in reports)
     lines += [
-        f"{held} of {len(reports)} scenarios held every verdict:",
+        f"{held} of {len(reports)} runs held every verdict:",
         f"{sum(map(_succeeded, reports)):,} operations succeeded and were checked,",
-        f"{faults} faults struck.",
+        f"{faults} faults of {len(_kinds(reports))} kinds struck.",
         "",
         TITLES,
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
         *map(_row, reports),
         "",
         "## Time without a leader, by the faults around it",
@@ -104,6 +110,7 @@ def _row(report: Report) -> str:
         times = [f"{summary[which]:,.0f} ms" for which in ("p50_ms", "p99_ms", "max_ms")]
     cells = [
         report["scenario"]["name"],
+        _load(report),
         "yes" if report["holds"] else "**NO**",
         f"{_succeeded(report):,}",
         faults,
@@ -111,6 +118,16 @@ def _row(report: Report) -> str:
         str(summary["count"]),
     ]
     return f"| {' | '.join([*cells, *times])} |"
+
+
+def _load(report: Report) -> str:
+    """What clients did, and for how long: what tells runs of one scenario apart."""
+    scenario = report["scenario"]
+    return f"{scenario['load']['reads']:.0%} reads, {scenario['lasts_s']:.0f} s"
+
+
+def _kinds(reports: Sequence[Report]) -> set[str]:
+    return {fault["kind"] for report in reports for fault in report["faults"]}
 
 
 def _by_kind(reports: Sequence[Report]) -> list[str]:

@@ -44,13 +44,14 @@ def list_scenarios() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=REPORTS,
     show_default=True,
-    help="Where reports go, each into a folder of its scenario's name.",
+    help="Where reports go, each into a folder named after its scenario and load.",
 )
 @click.option("--seed", help="Repeats what the clients of a run drew, though not their timing.")
 @click.option(
     "--reads", type=click.FloatRange(0, 1), help="Another share of reads than the scenario's."
 )
 @click.option("--lasts", type=click.FloatRange(min=1), help="Seconds of load, if not as it says.")
+@click.option("--missing", is_flag=True, help="Only those without a report of this commit.")
 @click.option(
     "--compose",
     metavar="PROJECT",
@@ -67,6 +68,7 @@ def run(
     seed: str | None,
     reads: float | None,
     lasts: float | None,
+    missing: bool,
     compose: str | None,
     record: Path | None,
 ) -> None:
@@ -79,20 +81,33 @@ def run(
     import asyncio
 
     from controlplane.chaos.report import write_report
-    from controlplane.chaos.results import record_reports
+    from controlplane.chaos.results import has_report, record_reports
     from controlplane.chaos.runner import run_scenario
 
     scenarios, left_out = _wanted(names)
     make_fleet = _fleet_maker(compose)
     holds = True
     for scenario in [each.with_load(reads, lasts) for each in scenarios]:
+        folder = report / _folder(scenario.name, reads, lasts)
+        if missing and has_report(folder):
+            click.echo(f"{folder}: this commit has been here", err=True)
+            continue
         done = asyncio.run(run_scenario(scenario, make_fleet, _tell, seed))
-        _show(done, write_report(done, report / scenario.name))
+        _show(done, write_report(done, folder))
         holds = holds and done.holds
     if record is not None:
         click.echo(f"recorded in {record_reports(report, left_out, record)}", err=True)
     if not holds:
         sys.exit(1)
+
+
+def _folder(name: str, reads: float | None, lasts: float | None) -> str:
+    """What the report of a scenario is called: by its name, and its load if that is another."""
+    load = [
+        "" if reads is None else f"reads-{reads:g}",
+        "" if lasts is None else f"lasts-{lasts:g}",
+    ]
+    return ".".join([name, *filter(None, load)])
 
 
 def _wanted(names: tuple[str, ...]) -> tuple[list[Scenario], dict[str, str]]:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from controlplane.chaos.report import write_report
-from controlplane.chaos.results import record_reports
+from controlplane.chaos.results import has_report, record_reports
 from controlplane.chaos.timeline_svg import WIDTH
 from tests.chaos.made_up_run import MACHINE, WRITES, run
 
@@ -66,11 +66,16 @@ def test_the_reports_of_a_folder_fit_on_one_page(
     write_report(run(), tmp_path / "good")
     write_report(run(whole_after_ms=None, not_whole="n1 does not answer"), tmp_path / "wrong")
     left_out = {"clock-rates": "no C compiler"}
+    assert has_report(tmp_path / "good")
+    assert not has_report(tmp_path / "none")
     path = record_reports(tmp_path, left_out, tmp_path / "all-runs")
     page = path.read_text("utf-8")
     assert page.startswith("# All runs\n")
-    assert "1 of 2 scenarios held every verdict" in page
-    assert "| made-up | yes | 201 | 1 of 1 | 0.0 s | 1 | 509 ms | 509 ms | 509 ms |" in page
+    assert "1 of 2 runs held every verdict" in page
+    assert (
+        "| made-up | 40% reads, 3 s | yes | 201 | 1 of 1 | 0.0 s | 1 | 509 ms | 509 ms | 509 ms |"
+        in page
+    )
     assert "| kill | 2 | 509 ms | 509 ms | 509 ms |" in page
     assert "* made-up: the fleet was whole again: n1 does not answer" in page
     assert "* clock-rates: no C compiler" in page
@@ -79,5 +84,6 @@ def test_the_reports_of_a_folder_fit_on_one_page(
 
 def test_reports_of_another_commit_are_not_recorded(tmp_path: Path) -> None:
     write_report(run(), tmp_path / "old")
+    assert not has_report(tmp_path / "old")
     page = record_reports(tmp_path, {}, tmp_path / "all-runs")
     assert "Nothing was run" in page.read_text("utf-8")

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.chaos.report import write_report
 from controlplane.chaos.scenario_file import names
+from tests.chaos.made_up_run import MACHINE
+from tests.chaos.made_up_run import run as made_up_run
 from tests.cli.stub_fleet import leadplane
 
 
@@ -42,3 +45,16 @@ def test_a_scenario_that_cannot_be_run_here_says_why(
     result = leadplane("chaos", "run", "clock-steps")
     assert result.exit_code == 1
     assert "clock-steps cannot be run here" in str(result.exception) + result.output
+
+
+def test_what_has_a_report_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.chaos.results.commit", lambda: MACHINE.commit)
+    write_report(made_up_run(), tmp_path / "leader-killed.reads-0.9.lasts-60")
+    words = ["chaos", "run", "leader-killed", "--reads", "0.9", "--lasts", "60", "--missing"]
+    page = tmp_path / "page.md"
+    result = leadplane(*words, "--report", str(tmp_path), "--record", str(page))
+    assert result.exit_code == 0, result.output
+    assert "leader-killed.reads-0.9.lasts-60: this commit has been here" in result.output
+    assert "1 of 1 runs held every verdict" in page.read_text("utf-8")
