@@ -23,8 +23,9 @@ PRESENT = -1
 ID_MEMORY_MS = 600_000
 ID_BYTES_MAX = 16 * 1024 * 1024
 _TABLE_MAX = 4096
-FLOOR_PARTITION = "\x00leadplane"
+FLOOR_PARTITION = ""
 FLOOR_KEY = "\x00leadplane/forgotten-ids"
+"""Neither can be a client's: partitions are not empty, and keys have no control characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +216,13 @@ class Admission:
         if freed_bytes == 0:
             return None
         self._floor = upto
-        floor = ["p", FLOOR_PARTITION, FLOOR_KEY, str(upto).encode(), upto]
-        return [["x", upto], floor]
+        return forgetting(upto)
+
+
+def forgetting(upto: int) -> list[list[Any]]:
+    """Effects that forget the ids of all entries up to this one, and note that they are gone."""
+    floor = ["p", FLOOR_PARTITION, FLOOR_KEY, str(upto).encode(), upto]
+    return [["x", upto], floor]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shards.admission import FLOOR_KEY, forgetting
 from shards.entry import Entry, write_entry
 from tests.conformance.rules import (
     ANY,
@@ -34,6 +35,9 @@ def values(*found: Any, keys: tuple[str, ...], ids: Any = ()) -> Step:
     )
 
 
+_REMEMBERED = entries(1, op_id="o")
+_FORGOTTEN = entries(1, _REMEMBERED[-1], effects=forgetting(1))
+
 APPEND_RULES = [
     rule(
         "entries join at the end, and are committed as far as this call brought them",
@@ -42,6 +46,14 @@ APPEND_RULES = [
         append(FIVE[2:4], FIVE[1], cm=3, is_=tail(FIVE[3], 3, 4, 12)),
         append([], FIVE[2], cm=9, is_=tail(FIVE[3], 3, 4, 12)),
         append([], FIVE[3], cm=2, is_=tail(FIVE[3], 3, 4, 12)),
+    ),
+    rule(
+        "what a leader writes to have ids forgotten is an entry like any other",
+        leading(),
+        append(_REMEMBERED, cm=1),
+        append(_FORGOTTEN, _REMEMBERED[-1], cm=2),
+        values([1, b"1"], keys=(FLOOR_KEY,)),
+        ask("read", "s", "", 0, [], ["o"], is_=["OK", *[ANY] * 7, [False]]),
     ),
     rule(
         "the commit index never follows the tail",

@@ -22,6 +22,7 @@ from controlplane.requests import (
     Write,
     Written,
 )
+from shards import admission
 from shards.leadership import State
 from tests.node.rig import Rig, Seat
 
@@ -257,3 +258,22 @@ def test_history_tells_who_led_and_why_it_ended() -> None:
 def test_unknown_shards_are_unknown() -> None:
     rig, n1 = led_rig()
     assert problem(answered(rig, n1, Read("nowhere", ("k",)))) is Problem.UNKNOWN_SHARD
+
+
+def test_ids_are_forgotten_at_the_stores_while_the_shard_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "ID_MEMORY_MS", 5_000)
+    rig, n1 = led_rig()
+    number = n1.put("a", "x", op_id="once")
+    rig.run(5_000)
+    assert isinstance(n1.answers[number], Written)
+    later = n1.put("a", "x", op_id="later")
+    rig.run(20_000)
+    assert isinstance(n1.answers[later], Written)
+    last = n1.put("a", "y")
+    rig.run(300)
+    assert isinstance(n1.answers[last], Written)
+    for store in rig.stores:
+        assert rig.do(store, "read", "a", "", 0, [], ["once"])[-1] == [False]
+    assert len(n1.kinds("a")) == 1, "elected once"
