@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from controlplane.requests import (
     ChangeStores,
     Found,
@@ -11,6 +13,8 @@ from controlplane.requests import (
     StoresWanted,
     Written,
 )
+from shards import admission
+from shards.admission import FLOOR_KEY
 from tests.node.rig import Rig
 
 
@@ -46,6 +50,25 @@ def test_a_store_that_forgot_votes_again_as_another_one_and_nothing_is_lost() ->
     assert [value.data for value in found.values if value] == [b"1"]
     assert rig.log("s3").cm == rig.log("s1").cm
     assert again.groups["g"].shards["a"].data.kv.keys() == {"x", "y"}
+
+
+def test_ids_that_were_forgotten_stay_so_at_a_store_that_is_copied_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "ID_MEMORY_MS", 5_000)
+    rig = led_rig()
+    n1 = rig.seats["n1"]
+    n1.put("a", "x", op_id="once")
+    rig.run(20_000)
+    rig.forget("s3")
+    rig.until(lambda: versions(rig) == [2, 2] and n1.serves("a"))
+    number = n1.put("a", "y", op_id="later")
+    rig.run(300)
+    assert isinstance(n1.answers[number], Written)
+    copied, other = (rig.stores[s].state.groups["g"].shards["a"].data for s in ("s3", "s1"))
+    assert copied.kv.keys() == {"x", "y", FLOOR_KEY}
+    assert copied.ids.keys() == {"later"}
+    assert (copied.kv, copied.ids, copied.names) == (other.kv, other.ids, other.names)
 
 
 def test_whoever_led_goes_on_with_its_writes_and_nobody_waits_for_a_lease() -> None:
