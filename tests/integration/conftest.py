@@ -16,9 +16,9 @@ UP_S_MAX = 100
 DOWN_S_MAX = 60
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def started_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetOnTest]:
-    """Three regions, nine stores, six nodes, twelve shards: up until the last test is over."""
+    """Three regions, nine stores, six nodes, twelve shards: up until the last of them is over."""
     directory = tmp_path_factory.mktemp("fleet") / "fleet"
     place = ["--dir", str(directory)]
     try:
