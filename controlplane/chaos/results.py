@@ -30,7 +30,8 @@ NEAR_MS = 1_000
 
 def record_reports(folder: Path, left_out: Mapping[str, str], path: Path) -> Path:
     """Write FILE.md and FILE.json about the reports of this commit in a folder; give the page."""
-    reports = [r for r in _reports(folder) if r["machine"]["commit"] == commit()]
+    found = [report_of_this_commit(path.parent) for path in sorted(folder.glob(f"*/{DATA_NAME}"))]
+    reports = [report for report in found if report is not None]
     page, data = path.with_suffix(".md"), path.with_suffix(".json")
     page.parent.mkdir(parents=True, exist_ok=True)
     document = {"left_out": dict(left_out), "runs": reports}
@@ -39,14 +40,13 @@ def record_reports(folder: Path, left_out: Mapping[str, str], path: Path) -> Pat
     return page
 
 
-def has_report(folder: Path) -> bool:
-    """Whether a run at this commit left its report in a folder."""
+def report_of_this_commit(folder: Path) -> Report | None:
+    """What a run at this commit left in a folder, if one did."""
     path = folder / DATA_NAME
-    return path.exists() and orjson.loads(path.read_bytes())["machine"]["commit"] == commit()
-
-
-def _reports(folder: Path) -> list[Report]:
-    return [orjson.loads(path.read_bytes()) for path in sorted(folder.glob(f"*/{DATA_NAME}"))]
+    if not path.exists():
+        return None
+    report: Report = orjson.loads(path.read_bytes())
+    return report if report["machine"]["commit"] == commit() else None
 
 
 def _page(reports: Sequence[Report], left_out: Mapping[str, str], data_name: str) -> str:

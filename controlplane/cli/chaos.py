@@ -81,7 +81,7 @@ def run(
     import asyncio
 
     from controlplane.chaos.report import write_report
-    from controlplane.chaos.results import has_report, record_reports
+    from controlplane.chaos.results import record_reports, report_of_this_commit
     from controlplane.chaos.runner import run_scenario
 
     scenarios, left_out = _wanted(names)
@@ -89,8 +89,10 @@ def run(
     holds = True
     for scenario in [each.with_load(reads, lasts) for each in scenarios]:
         folder = report / _folder(scenario.name, reads, lasts)
-        if missing and has_report(folder):
+        before = report_of_this_commit(folder) if missing else None
+        if before is not None:
             click.echo(f"{folder}: this commit has been here", err=True)
+            holds = holds and before["holds"]
             continue
         done = asyncio.run(run_scenario(scenario, make_fleet, _tell, seed))
         _show(done, write_report(done, folder))

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from controlplane.chaos.report import write_report
-from controlplane.chaos.results import has_report, record_reports
+from controlplane.chaos.results import record_reports, report_of_this_commit
 from controlplane.chaos.timeline_svg import WIDTH
 from tests.chaos.made_up_run import MACHINE, WRITES, run
 
@@ -66,8 +66,8 @@ def test_the_reports_of_a_folder_fit_on_one_page(
     write_report(run(), tmp_path / "good")
     write_report(run(whole_after_ms=None, not_whole="n1 does not answer"), tmp_path / "wrong")
     left_out = {"clock-rates": "no C compiler"}
-    assert has_report(tmp_path / "good")
-    assert not has_report(tmp_path / "none")
+    assert report_of_this_commit(tmp_path / "good") is not None
+    assert report_of_this_commit(tmp_path / "none") is None
     path = record_reports(tmp_path, left_out, tmp_path / "all-runs")
     page = path.read_text("utf-8")
     assert page.startswith("# All runs\n")
@@ -84,6 +84,6 @@ def test_the_reports_of_a_folder_fit_on_one_page(
 
 def test_reports_of_another_commit_are_not_recorded(tmp_path: Path) -> None:
     write_report(run(), tmp_path / "old")
-    assert not has_report(tmp_path / "old")
+    assert report_of_this_commit(tmp_path / "old") is None
     page = record_reports(tmp_path, {}, tmp_path / "all-runs")
     assert "Nothing was run" in page.read_text("utf-8")

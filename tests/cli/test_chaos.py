@@ -58,3 +58,12 @@ def test_what_has_a_report_is_not_run_again(
     assert result.exit_code == 0, result.output
     assert "leader-killed.reads-0.9.lasts-60: this commit has been here" in result.output
     assert "1 of 1 runs held every verdict" in page.read_text("utf-8")
+
+
+def test_what_was_not_as_promised_before_still_ends_in_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.chaos.results.commit", lambda: MACHINE.commit)
+    write_report(made_up_run(diverged=2.0), tmp_path / "leader-killed")
+    result = leadplane("chaos", "run", "leader-killed", "--missing", "--report", str(tmp_path))
+    assert result.exit_code == 1
