@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from regions.membership import Forced, GroupDescription
+from shards.admission import ID_MEMORY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class Limits:
     pending_writes_max: int = 20_000
     write_timeout_ms: int = 5_000
     read_timeout_ms: int = 1_000
+    id_memory_ms: int = ID_MEMORY_MS  # retries of a write are recognised for at least so long
     readmit_after_ms: int | None = 5_000  # a store that lost its data; None: people are to ask
     disk_free_bytes_min: int = 64 * 1024 * 1024  # below it a store's disk counts as full
 

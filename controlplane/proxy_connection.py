@@ -63,6 +63,9 @@ class ProxyConnection:
         return self._there.cut or self._back.cut
 
     def _client_arrived(self, transport: asyncio.Transport) -> None:
+        if self._over:  # broken off between the accept and this: nobody knows of it any more
+            _break_off(transport)
+            return
         self.client.says = LatencyPipe(transport, self._there, self._handed_on)
         self._target.hears = self.client.says
         self.change((self._there, self._back))

@@ -46,6 +46,7 @@ class LimitSettings(BaseModel):
     pending_writes_max: int = Field(default=_DEFAULTS.pending_writes_max, ge=1)
     write_timeout_ms: int = Field(default=_DEFAULTS.write_timeout_ms, ge=10, le=600_000)
     read_timeout_ms: int = Field(default=_DEFAULTS.read_timeout_ms, ge=10, le=600_000)
+    id_memory_ms: int = Field(default=_DEFAULTS.id_memory_ms, ge=10_000, le=86_400_000)
     disk_free_bytes_min: int = Field(default=_DEFAULTS.disk_free_bytes_min, ge=0)
     readmit_after_ms: int | None = Field(default=_DEFAULTS.readmit_after_ms, ge=0)
 

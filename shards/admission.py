@@ -90,9 +90,11 @@ COMPARE_FAILED = "compare-failed"
 class Admission:
     """The tables of one shard's leader in one epoch."""
 
-    __slots__ = ("_floor", "_id_bytes", "_ids", "_marks", "_reads", "_versions")
+    __slots__ = ("_floor", "_id_bytes", "_ids", "_marks", "_memory_ms", "_reads", "_versions")
 
-    def __init__(self) -> None:
+    def __init__(self, memory_ms: int = ID_MEMORY_MS) -> None:
+        """Ids are remembered for `memory_ms` at least, but for those beyond ID_BYTES_MAX."""
+        self._memory_ms = memory_ms
         self._versions: dict[str, tuple[int, int]] = {}  # key -> (version, sequence of the entry)
         self._ids: dict[str, tuple[int, str, list[Any]]] = {}
         self._reads: dict[int, int] = {}
@@ -200,14 +202,14 @@ class Admission:
 
     def expiry(self, now_ms: int, commit: int) -> list[list[Any]] | None:
         """Effects that forget ids which are old enough, or too many; None if there are none."""
-        last = self._marks[-1] if self._marks else _Mark(now_ms - ID_MEMORY_MS, 0, 0)
-        aged = now_ms - last.at_ms >= ID_MEMORY_MS // 10
+        last = self._marks[-1] if self._marks else _Mark(now_ms - self._memory_ms, 0, 0)
+        aged = now_ms - last.at_ms >= self._memory_ms // 10
         if aged or self._id_bytes - last.id_bytes >= ID_BYTES_MAX // 16:
             self._marks.append(_Mark(now_ms, commit, self._id_bytes))
         surplus_bytes = self._id_bytes - ID_BYTES_MAX
         freed_bytes, upto = 0, 0
         while self._marks and (
-            now_ms - self._marks[0].at_ms >= ID_MEMORY_MS or freed_bytes < surplus_bytes
+            now_ms - self._marks[0].at_ms >= self._memory_ms or freed_bytes < surplus_bytes
         ):
             mark = self._marks.pop(0)
             freed_bytes, upto = mark.id_bytes, mark.commit

@@ -40,6 +40,7 @@ from shards.log import Log, Stream
 from shards.recovery import Progress, Recovery
 
 FETCH_BYTES = 256 * 1024
+REST_MS = 5_000  # a store that finds an append malformed will do so again
 
 
 class State(Enum):
@@ -87,6 +88,9 @@ class Desk(Protocol):
 
     def lazily(self, leadership: Leadership, now_ms: int) -> None:
         """A commit index or a mark of freshness waits; it may travel with something else."""
+
+    def not_understood(self, leadership: Leadership, store: int) -> None:
+        """A store finds an append malformed."""
 
     def moved(self, leadership: Leadership, now_ms: int) -> None:
         """State or commit index changed."""
@@ -307,7 +311,7 @@ class Leadership:
         log = self.log
         if log is None or log.epoch != self.epoch or self.state is State.HANDED:
             return None
-        if not self.session.live_at(store):
+        if not self.session.live_at(store) or now_ms < log.followers[store].rests_until_ms:
             return None
         found = log.next_append(
             store, self._desk.group, self._desk.version, bytes_max, self.serves(now_ms)
@@ -381,6 +385,9 @@ class Leadership:
             self.held &= ~(1 << store)
         else:
             log.lost(store)
+        if code == Code.BAD_COMMAND:
+            log.followers[store].rests_until_ms = now_ms + REST_MS
+            self._desk.not_understood(self, store)
         if code == Code.FENCED and len(result) > 4:
             self._desk.saw(self.shard, store, result[4], now_ms)
         self._desk.moved(self, now_ms)

@@ -56,6 +56,7 @@ class Follower:
         "covered",
         "held_back",
         "probing",
+        "rests_until_ms",
         "round",
         "sent",
         "size_bytes",
@@ -71,6 +72,7 @@ class Follower:
         self.committed = 0  # commit index the store answered
         self.commit_sent = -1
         self.probing = False
+        self.rests_until_ms = 0  # it understood nothing: asked again then, not before
         self.synced = False
         self.held_back = False  # no entries are sent: the store has no room for them
         self.size_bytes = 0  # of the shard, as the store answered

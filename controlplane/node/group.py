@@ -328,6 +328,11 @@ class Group:
 
     # -- Desk: news of a leadership
 
+    def not_understood(self, leadership: Leadership, store: int) -> None:
+        """Desk: a store finds an append malformed; one of the two is not what it should be."""
+        detail = {"group": self.group, "store": self.lanes[store].store}
+        self.node.happened("append-malformed", leadership.shard, leadership.epoch, detail)
+
     def moved(self, leadership: Leadership, now_ms: int) -> None:
         """Desk: state, holdings or commit index changed."""
         if self.is_steady(leadership):

@@ -58,8 +58,8 @@ class Desk:
 
     __slots__ = ("admission", "confirmed", "lookups", "pending", "waiting")
 
-    def __init__(self, commit: int) -> None:
-        self.admission = Admission()
+    def __init__(self, commit: int, id_memory_ms: int) -> None:
+        self.admission = Admission(id_memory_ms)
         self.pending: dict[int, list[tuple[int, list[Any], bool]]] = {}
         self.waiting: list[tuple[int, Request]] = []
         self.confirmed = commit
@@ -81,7 +81,7 @@ class Serving:
         desk = self._desks.get(leadership.shard)
         if desk is None:
             commit = 0 if leadership.log is None else leadership.log.commit
-            desk = self._desks[leadership.shard] = Desk(commit)
+            desk = self._desks[leadership.shard] = Desk(commit, self._node.plan.limits.id_memory_ms)
         return desk
 
     def submit(
@@ -282,7 +282,7 @@ class Serving:
         desk = self._desks.get(leadership.shard)
         if desk is not None:
             self._unknown(desk)
-            desk.admission = Admission()
+            desk.admission = Admission(self._node.plan.limits.id_memory_ms)
 
     def _unknown(self, desk: Desk) -> None:
         for waiting in desk.pending.values():

@@ -254,7 +254,9 @@ class Fleet:
             seeds=self.seeds,
             places=self._places,
             region_rtt_ms=dict(self.round_trip_ms),
-            limits=Limits(readmit_after_ms=READMIT_AFTER_MS),
+            limits=Limits(
+                readmit_after_ms=READMIT_AFTER_MS, id_memory_ms=self.scenario.id_memory_ms
+            ),
         )
 
     @property

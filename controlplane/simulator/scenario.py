@@ -1,7 +1,8 @@
 """What is simulated: which places there are, what clients do, what goes wrong, for how long.
 
 The presets differ in shape. `zone` is the smallest fleet that can disagree, with a short lease, so
-that a virtual minute holds many elections. `busy` is the same with a single shard that is written
+that a virtual minute holds many elections, and a short memory of operation ids, so that it is
+forgotten whose retry it is. `busy` is the same with a single shard that is written
 so much that its log is trimmed, and a store that was away needs a snapshot. `bulky` writes values
 so large that entries travel in several calls. `wide` is `zone` over the world: much is always in
 flight. `five` is one group over five stores far apart. `fleet` is the default product: three
@@ -16,10 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from regions.reference import DEFAULT_REGIONS, round_trips_ms
+from shards.admission import ID_MEMORY_MS
 
 REGIONS = DEFAULT_REGIONS
 FAR_REGIONS = ("af-south-1", "ap-southeast-1", "ap-southeast-2", "eu-central-1", "us-east-1")
 SAME_REGION_MS = 2.0
+SHORT_MEMORY_MS = 12_000
 
 ALL_FAULTS = (
     "crash node",
@@ -79,6 +82,7 @@ class Scenario:
     )
     jitter: float = 0.3
     loss: float = 0.01
+    id_memory_ms: int = ID_MEMORY_MS  # shorter: ids are forgotten while clients still retry
 
     @property
     def ttl_ms(self) -> int:
@@ -106,6 +110,7 @@ def zone() -> Scenario:
         stores=stores,
         groups=(GroupShape("global", names, (), 1_000, ("eu",), 4),),
         faults_per_minute=40.0,
+        id_memory_ms=SHORT_MEMORY_MS,
     )
 
 

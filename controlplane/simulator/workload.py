@@ -34,6 +34,7 @@ from controlplane.simulator.fleet import Fleet
 PATIENCE_MS = 6_000  # longer than a node's own time-outs: what is not answered by then is lost
 RETRY_MS = (20, 400)
 ATTEMPTS_MAX = 6
+INSISTS_MS = ATTEMPTS_MAX * (PATIENCE_MS + RETRY_MS[1])  # from the first attempt to the last
 PARTITION = "p"
 STALENESS_MS = (50, 200, 1_000, 5_000)
 
@@ -202,7 +203,7 @@ class Client:
         op_id = f"{self.name}-{self._count}"
         mutation = Delete(PARTITION, key) if kind == "delete" else self._put(key, op_id)
         write = Write(shard, (mutation,), (), op_id, f"digest of {op_id}")
-        if self._chance.random() < 0.3:
+        if self._chance.random() < 0.3 or self._workload.must_tell_since:
             write = replace(write, since=self._positions.get(shard, 0))
         if kind != "compare-and-set":
             return write
@@ -230,6 +231,7 @@ class Workload:
         self.mix = MIX | {act: often * scenario.meddling for act, often in MEDDLING.items()}
         regions = sorted({region for _, region in scenario.nodes})
         self._mean_pause_ms = 1_000 * scenario.clients / scenario.operations_per_s
+        self.must_tell_since = scenario.id_memory_ms < 2 * INSISTS_MS
         self.clients = [
             Client(self, f"c{n}", regions[n % len(regions)], fleet.world.chance(f"client/{n}"))
             for n in range(scenario.clients)

@@ -14,8 +14,9 @@ import pytest
 import uvloop
 
 from controlplane import proxy as proxy_module
-from controlplane.latency_pipe import HELD_BYTES_MAX
+from controlplane.latency_pipe import HELD_BYTES_MAX, Way
 from controlplane.proxy import LatencyProxy
+from controlplane.proxy_connection import ProxyConnection
 from controlplane.proxy_links import Link, Rule, links_of, way_under
 from regions.reference import default_topology
 
@@ -348,3 +349,20 @@ def test_every_region_gets_a_link_to_every_process_of_every_other() -> None:
     rtt_ms = topology.rtt_ms["eu-central-1"]["us-east-1"]
     assert there.delay_ms == pytest.approx(rtt_ms / 4)
     assert there.target_port == topology.store("us-east-1-s1").port
+
+
+@on_both_loops
+async def test_a_connection_that_is_broken_off_while_it_is_accepted_leaves_nothing_behind() -> None:
+    link, cut = Link("eu>us", 0, "127.0.0.1", 1, "eu", "us", 0.0), Way(0.0, cut=True)
+    async with asyncio.TaskGroup() as tasks:
+
+        def accept() -> asyncio.Protocol:
+            connection = ProxyConnection(link, (cut, cut), tasks, lambda _: None)
+            connection.abort()
+            return connection.client
+
+        server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+        async with connected(server.sockets[0].getsockname()[1]) as (reader, _):
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(reader.readexactly(1), 5)
+        server.close()

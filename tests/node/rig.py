@@ -33,7 +33,7 @@ from controlplane.machine import (
 )
 from controlplane.node import Node
 from controlplane.node.group import Group
-from controlplane.node_plan import NodePlan, PeerPlan, Place, ShardSeed, group_plan
+from controlplane.node_plan import Limits, NodePlan, PeerPlan, Place, ShardSeed, group_plan
 from controlplane.requests import Outcome, Put, Read, Request, Write
 from regions.codec import FORMAT, Code, Reply, pack
 from regions.membership import GroupDescription, write_description
@@ -124,8 +124,10 @@ class Rig:
         seeds: tuple[ShardSeed, ...] = (),
         spares: int = 0,
         onlookers: tuple[str, ...] = (),
+        limits: Limits | None = None,
     ) -> None:
         """Of the stores, some vote, some follow, and spares belong to no group."""
+        self.limits = limits or Limits()
         self.now_ms = 1_000_000
         self.step_ms = STEP_MS
         self.ttl_ms = ttl_ms
@@ -163,8 +165,9 @@ class Rig:
         also = [group_plan(description, places, "eu") for description in self.also]
         peers = tuple(PeerPlan(name, "eu", f"//{name}") for name in nodes if name != node)
         plan = NodePlan(
-            node, "eu", f"//{node}", f"{node}-{life}", (group, *also), peers, self._seeds, places
-        )
+            node, "eu", f"//{node}", f"{node}-{life}", (group, *also), peers, self._seeds, places,
+            limits=self.limits,
+        )  # fmt: skip
         seat = self.seats[node] = Seat(self, plan)
         for store in self.stores:
             self.connect(node, store)

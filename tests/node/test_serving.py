@@ -22,7 +22,6 @@ from controlplane.requests import (
     Write,
     Written,
 )
-from shards import admission
 from shards.leadership import State
 from tests.node.rig import Rig, Seat
 
@@ -260,11 +259,9 @@ def test_unknown_shards_are_unknown() -> None:
     assert problem(answered(rig, n1, Read("nowhere", ("k",)))) is Problem.UNKNOWN_SHARD
 
 
-def test_ids_are_forgotten_at_the_stores_while_the_shard_goes_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(admission, "ID_MEMORY_MS", 5_000)
+def test_ids_are_forgotten_at_the_stores_while_the_shard_goes_on() -> None:
     rig, n1 = led_rig()
+    limit(n1, id_memory_ms=5_000)
     number = n1.put("a", "x", op_id="once")
     rig.run(5_000)
     assert isinstance(n1.answers[number], Written)
@@ -277,3 +274,23 @@ def test_ids_are_forgotten_at_the_stores_while_the_shard_goes_on(
     for store in rig.stores:
         assert rig.do(store, "read", "a", "", 0, [], ["once"])[-1] == [False]
     assert len(n1.kinds("a")) == 1, "elected once"
+
+
+def test_a_store_that_finds_appends_malformed_is_asked_again_after_a_rest_and_named() -> None:
+    rig, n1 = led_rig("n1", ttl_ms=1_000)
+    spoilt: list[int] = []
+
+    def spoil(store: str, commands: list[list[Any]]) -> None:
+        for command in commands:
+            if store == "s3" and command[0] == "append" and command[3] == "a":
+                command[6] = "no number"
+                spoilt.append(rig.now_ms)
+
+    rig.on_call = spoil
+    number = n1.put("a", "x")
+    rig.run(11_000)
+    assert isinstance(n1.answers[number], Written), "two stores are enough"
+    assert 2 <= len(spoilt) <= 4
+    assert {e.detail["store"] for e in n1.happened if e.kind == "append-malformed"} == {"s3"}
+    rig.on_call = lambda store, commands: None
+    rig.until(lambda: rig.log("s3").cm == rig.log("s1").cm)

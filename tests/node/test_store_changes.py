@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from controlplane.node_plan import Limits
 from controlplane.requests import (
     ChangeStores,
     Found,
@@ -13,7 +12,6 @@ from controlplane.requests import (
     StoresWanted,
     Written,
 )
-from shards import admission
 from shards.admission import FLOOR_KEY
 from tests.node.rig import Rig
 
@@ -52,11 +50,8 @@ def test_a_store_that_forgot_votes_again_as_another_one_and_nothing_is_lost() ->
     assert again.groups["g"].shards["a"].data.kv.keys() == {"x", "y"}
 
 
-def test_ids_that_were_forgotten_stay_so_at_a_store_that_is_copied_to(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(admission, "ID_MEMORY_MS", 5_000)
-    rig = led_rig()
+def test_ids_that_were_forgotten_stay_so_at_a_store_that_is_copied_to() -> None:
+    rig = led_rig(limits=Limits(id_memory_ms=5_000))
     n1 = rig.seats["n1"]
     n1.put("a", "x", op_id="once")
     rig.run(20_000)
