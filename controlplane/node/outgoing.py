@@ -4,7 +4,9 @@ Theory of operation. Entries are urgent. A commit index is lazy: it waits a litt
 carry it anyway. After a lane came up, everything led here begins anew there, at the pace that the
 lane is measured to bear. All of it is composed when a call leaves, so that whatever waited leaves
 together, and a renewal comes last: it vouches for what went before it. It vouches for followers
-only while the lease holds, and names every shard for which it must not be believed.
+only while the lease holds, and names every shard for which it must not be believed. It names them
+until the store has answered, and again when an append has marked it since: after a mass failover,
+or a start, to name them all each time would be most of what there is to do.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 LAZY_MS = 10  # a commit index waits so long for an append that carries it anyway
 LAZY_MIN = 64  # so many are told at a time, however slow the store
+LOOK_AGAIN_MIN = 256  # shards that are not vouched for, looked at with each renewal
 LATEST_MS = 1 << 62
 CONFIRM_MIN = 256  # shards that may have something under way, and still be vouched for
 APPEND_BYTES_MAX = 256 * 1024
@@ -32,8 +35,8 @@ class Outgoing:
     """What waits for one store; `store` is its number in the group."""
 
     __slots__ = (
-        "_group", "lane", "lazy", "renew_due", "returning", "store", "unanswered", "unsure",
-        "urgent",
+        "_group", "_naming", "lane", "lazy", "renew_due", "returning", "store", "unanswered",
+        "unmarked", "unsure", "urgent",
     )  # fmt: skip
 
     def __init__(self, group: Group, store: int) -> None:
@@ -45,6 +48,8 @@ class Outgoing:
         self.lazy: dict[str, int] = {}  # until when a commit index may wait
         self.unanswered: dict[str, None] = {}
         self.unsure: set[str] = set()  # not certain to be as this node knows them
+        self.unmarked: dict[str, None] = {}  # as the store has answered: it vouches for none
+        self._naming: list[set[str]] = []  # what renewals under way name, and nothing marked since
         self.renew_due = False
 
     def lost(self) -> None:
@@ -53,6 +58,8 @@ class Outgoing:
         self.returning.clear()
         self.lazy.clear()
         self.unanswered.clear()
+        self.unmarked.clear()
+        self._naming.clear()
 
     def begin_anew(self) -> None:
         """Every shard led here has something for this store: as fast as renewals there permit."""
@@ -135,7 +142,7 @@ class Outgoing:
             if leadership.serves(now_ms):
                 found = leadership.confirm(self.store, now_ms)
                 assert found is not None, "what has answered was left out"
-                self._group.ask(self.store, *found)
+                self._ask_append(shard, *found)
 
     def _append_one(self, leadership: Leadership, room: int, now_ms: int) -> int:
         group, store, log = self._group, self.store, leadership.log
@@ -149,11 +156,18 @@ class Outgoing:
             group.node.copies.check(group, leadership, store)
             return 0
         command, reply = found
-        group.ask(store, command, reply)
+        self._ask_append(leadership.shard, command, reply)
         self.unanswered[leadership.shard] = None
         if log is not None and log.lacks_entries(store):
             self.urgent[leadership.shard] = leadership
         return 64 + sum(map(len, command[9]))
+
+    def _ask_append(self, shard: str, command: list[Any], reply: Reply) -> None:
+        if command[-1]:  # from here on the store may vouch for it
+            self.unmarked.pop(shard, None)
+            for naming in self._naming:
+                naming.discard(shard)
+        self._group.ask(self.store, command, reply)
 
     # -- renewals
 
@@ -174,14 +188,17 @@ class Outgoing:
         group = self._group
         unsync = self._unsync(now_ms)
         seen = self.lane.opseq if vouches else 0
+        named = set(unsync) if len(group.sessions) == 1 else set()
         for session in group.sessions.values():
             if session.live_at(self.store):
                 command = session.renew(self.store, seen, unsync)
-                group.ask(self.store, command, self._renewed(session))
+                self._naming.append(named)
+                group.ask(self.store, command, self._renewed(session, named))
 
     def _unsync(self, now_ms: int) -> list[str]:
         """Shards for which this renewal must not vouch at this store."""
         group = self._group
+        self._look_again(now_ms)
         names = group.letting_go.not_vouched_for
         for shard in sorted(self._doubtful()):
             leadership = group.led.get(shard)
@@ -200,18 +217,38 @@ class Outgoing:
                 self.unsure.discard(shard)
             if group.is_steady(leadership):
                 group.shaky.discard(shard)
-        return sorted(names)
+        return sorted(names - self.unmarked.keys())
 
     def _doubtful(self) -> set[str]:
         """Shards that may have to be unsynced here; all others surely need not be."""
-        return (self.urgent.keys() | self.lazy.keys()) | self._group.shaky | self.unsure
+        doubtful = (self.urgent.keys() | self.lazy.keys()) | self._group.shaky | self.unsure
+        return doubtful - self.unmarked.keys()
 
-    def _renewed(self, session: Session) -> Reply:
+    def _look_again(self, now_ms: int) -> None:
+        """Have those marked that may be, of what is not vouched for: some, the others in turn."""
+        group = self._group
+        looks = max(LOOK_AGAIN_MIN, self.lane.pace.room)
+        for shard in list(islice(self.unmarked, looks)):
+            del self.unmarked[shard]
+            leadership = group.led.get(shard)
+            if leadership is None and not group.letting_go.owes(shard):
+                continue
+            self.unmarked[shard] = None
+            if leadership is not None and leadership.serves(now_ms):
+                self.lazily(shard, now_ms)
+                if group.is_steady(leadership):
+                    group.shaky.discard(shard)
+
+    def _renewed(self, session: Session, named: set[str]) -> Reply:
         group, lane, store = self._group, self.lane, self.store
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
             if result is None or group.is_over:
                 return
+            self._naming.remove(named)
+            if result[0] == Code.OK:
+                self.unmarked.update(dict.fromkeys(named))
+                self.unsure -= named
             revoked = session.renewed(store, lane.sent_ms, result)
             for shard, epoch in revoked:
                 group.node.upkeep.revoked(group, shard, epoch, now_ms)

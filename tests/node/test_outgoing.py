@@ -72,3 +72,22 @@ def test_nothing_is_kept_for_a_lane_that_is_down() -> None:
     assert n1.group.outgoing[2].urgent == {}
     rig.connect("n1", "s3")
     rig.until(lambda: all(rig.is_fresh("s3", shard)[0] for shard in SHARDS))
+
+
+def test_what_a_store_has_unmarked_is_not_named_again_and_marked_when_it_is_served_again() -> None:
+    rig, n1 = led_rig()
+    rig.disconnect("n1", "s1")
+    rig.mute("n1", "s2")
+    rig.until(lambda: not n1.serves("a"))  # of three stores one is within reach
+    commands: list[list[Any]] = []
+    rig.on_call = lambda store, asked: commands.extend(asked if store == "s3" else [])
+    rig.disconnect("n1", "s3")
+    rig.connect("n1", "s3")
+    rig.run(rig.ttl_ms)
+    named = [command[7] for command in commands if command[0] == "renew"]
+    assert list(SHARDS) in named[:2]
+    assert named[2:].count([]) == len(named[2:]) > 0
+    assert not any(rig.is_fresh("s3", shard)[0] for shard in SHARDS)
+    rig.let("n1", "s2")
+    rig.until(lambda: all(rig.is_fresh("s3", shard)[0] for shard in SHARDS))
+    assert not n1.group.outgoing[2].unmarked

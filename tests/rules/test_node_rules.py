@@ -17,7 +17,7 @@ from controlplane.requests import (
     Transferred,
     Written,
 )
-from regions.lease_times import LeaseTimes, older_bound_ms
+from regions.lease_times import LeaseTimes
 from regions.session import Session
 from regions.watch import Watch
 from shards.election import NEVER, Tail, condition_at, pre_vote
@@ -27,33 +27,10 @@ from shards.leadership import State
 from shards.log import Log
 from shards.recovery import Recovery
 from tests.node.rig import Rig, Seat
+from tests.rules.one_node import led_rig, let_a_rival_in, spy
 from tests.rules.one_store import chain_of
 
 TIMES = LeaseTimes(1_000)
-
-
-def led_rig(*nodes: str) -> tuple[Rig, Seat]:
-    """A fleet whose first node leads shard `a`, and is vouched for everywhere."""
-    rig = Rig(nodes or ("n1",))
-    seat = rig.seats["n1"]
-    rig.until(lambda: seat.serves("a") and all(rig.is_fresh(store)[0] for store in rig.stores))
-    rig.run(rig.ttl_ms)
-    return rig, seat
-
-
-def let_a_rival_in(rig: Rig, store: str, epoch: int) -> None:
-    """Another process is promised a higher epoch at one store, as after a split election."""
-    grant = rig.stores[store].state.groups["g"].grants["a"]
-    rig.do(store, "register", "x-1/1", "x", "eu", "//x")
-    rig.do(store, "release", "a", str(grant.he), grant.h)
-    assert rig.do(store, "prepare", "a", str(epoch), "x-1/1", ["free"])[0] == "OK"
-
-
-def spy(rig: Rig, store: str) -> list[list[Any]]:
-    """Every command that arrives at one store from now on."""
-    seen: list[list[Any]] = []
-    rig.on_call = lambda at, commands: seen.extend(commands if at == store else [])
-    return seen
 
 
 def leading_state(seat: Seat) -> State | None:
@@ -308,108 +285,6 @@ def test_r18_a_retry_at_the_next_leader_happens_once() -> None:
     assert isinstance(done, Written)
     assert isinstance(retried, Written)
     assert (retried.position, retried.replayed) == (done.position, True)
-
-
-# -- freshness
-
-
-def lapsed_rig() -> tuple[Rig, Seat]:
-    """The session is renewed by a majority, but of the stores that hold `a` by too few."""
-    rig, n1 = led_rig()
-    rig.mute("n1", "s2")
-    rig.run(rig.ttl_ms)
-    assert n1.serves("a")
-    let_a_rival_in(rig, "s1", 2)
-    n1.put("a", "k")
-    rig.until(lambda: n1.led("a").held & 1 == 0, 100)
-    until = n1.group.until_ms()
-    assert until is not None
-    assert until > rig.now_ms
-    assert not n1.serves("a")
-    return rig, n1
-
-
-def test_r19_a_renewal_names_what_is_led_without_a_lease() -> None:
-    rig, _ = lapsed_rig()
-    commands = spy(rig, "s3")
-    rig.run(rig.ttl_ms // 2)
-    renewals = [command for command in commands if command[0] == "renew"]
-    assert len(renewals) > 1
-    assert all(command[7] == ["a"] for command in renewals)
-
-
-def test_r19_a_leader_without_a_lease_marks_no_store_as_fresh() -> None:
-    rig, _ = lapsed_rig()
-    commands = spy(rig, "s3")
-    rig.disconnect("n1", "s3")
-    rig.connect("n1", "s3")
-    rig.run(rig.ttl_ms // 2)
-    appends = [command for command in commands if command[0] == "append"]
-    assert appends
-    assert [command for command in appends if command[-1] == 1] == []
-
-
-def test_r19_a_store_that_lacks_something_is_not_vouched_for() -> None:
-    rig, n1 = led_rig()
-    leadership = n1.led("a")
-    log = leadership.log
-    assert log is not None
-    log.followers[2].synced = False  # as after a batch that had no room for it
-    n1.group.outgoing[2].unsure.add("a")
-    rig.hold("n1", "s3")
-    assert n1.group.outgoing[2]._unsync(rig.now_ms) == ["a"]
-    assert n1.group.outgoing[1]._unsync(rig.now_ms) == []
-
-
-def test_r19_nor_is_one_whose_connection_is_new() -> None:
-    rig, n1 = led_rig()
-    commands = spy(rig, "s3")
-    rig.disconnect("n1", "s3")
-    rig.connect("n1", "s3")
-    rig.settle()
-    first = next(command for command in commands if command[0] == "renew")
-    assert first[7] == ["a"]
-    assert n1.serves("a")
-
-
-@pytest.mark.parametrize("declined", ["entry", "commit index"])
-def test_r19_nor_is_one_that_declined_what_the_renewal_builds_on(declined: str) -> None:
-    """Its memory was full for the call before, and not for the one with the renewal."""
-    rig, n1 = led_rig()
-    seen = rig.is_fresh("s3")[1]
-    if declined == "entry":
-        rig.hold("n1", "s3")
-    write = n1.put("a", "k")
-    rig.settle()
-    rig.hold("n1", "s3")
-    wire = rig.wire("n1", "s3")
-    rig.until(lambda: any(c[0] == "append" for call in wire.requests for c in call.commands))
-    rig.until(lambda: any(c[0] == "renew" for call in wire.requests for c in call.commands))
-    rig.full.add("s3")
-    first = wire.requests.popleft()
-    assert [command[0] for command in first.commands] == ["append"]
-    wire.replies.append(rig._execute("s3", first))
-    rig.full.clear()
-    rig.mute("n1", "s3")
-    wire.held = False
-    rig.settle()
-    assert isinstance(n1.answers[write], Written)
-    fresh, newer = rig.is_fresh("s3")
-    assert newer > seen  # the renewal was taken
-    assert not fresh or rig.log("s3").ap == rig.log("s1").ap
-    rig.let("n1", "s3")
-    rig.run(2 * rig.ttl_ms)
-    assert rig.is_fresh("s3")[0]
-    assert rig.log("s3").ap == rig.log("s1").ap
-
-
-def test_r20_an_age_is_dated_by_a_poll_from_before_what_the_holder_had_seen() -> None:
-    watch = Watch(1, TIMES)
-    for opseq, sent_ms in ((10, 100), (20, 200), (30, 300)):
-        watch.heard(0, opseq, sent_ms)
-    assert watch.staleness_ms(0, 20, 500) == older_bound_ms(100, 500)
-    assert watch.staleness_ms(0, 21, 500) == older_bound_ms(200, 500)
-    assert watch.staleness_ms(0, 10, 500) is None
 
 
 # -- evictions
