@@ -76,12 +76,13 @@ def blast_radius(before: Feed, after: Feed, facts: FleetFacts) -> BlastRadius:
     spread = tuple(
         sorted(name for name in old.spread if _is_less(new.spread[name], old.spread[name]))
     )
+    had = set(_over_capacity(before, facts))
     sentences = (
         _sentence(survival, "shard", "loses region survival", "lose region survival"),
         _sentence(led, "shard", "would have no leader region", "would have no leader region"),
         _sentence(quorum, "group", "loses its quorum", "lose their quorum"),
         _sentence(spread, "group", "loses quorum spread", "lose quorum spread"),
-        *_over_capacity(after, facts),
+        *(told for told in _over_capacity(after, facts) if told not in had),
     )
     summary = tuple(sentence for sentence in sentences if sentence)
     return BlastRadius(summary, survival, led, quorum, spread)

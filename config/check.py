@@ -152,7 +152,7 @@ def _uses(name: str, feed: Feed) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             Severity.ERROR,
-            found.pointer,
+            "",
             f"{found.document} names it" + (f" at {found.pointer}" if found.pointer else ""),
             f"change {found.document} first",
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from config.revision import Revision
 from regions.findings import pointer_to
 
 NAMING_FIELDS: Final = ("name", "id", "shard")
@@ -42,6 +43,22 @@ class Change:
 def diff(before: Any, after: Any) -> tuple[Change, ...]:
     """All differences, in the order of their paths; none when the contents are equal."""
     return tuple(sorted(_compare(before, after, ()), key=lambda change: change.path))
+
+
+def diff_revisions(before: Revision | None, after: Revision) -> tuple[Change, ...]:
+    """How a revision differs from another, or from none; a deleted one has no content at all."""
+    here, there = _content(before), _content(after)
+    if here is None and there is None:
+        return ()
+    if there is None:
+        return (Change("", ChangeKind.REMOVED, here),)
+    if here is None and not isinstance(there, dict):
+        return (Change("", ChangeKind.ADDED, None, there),)
+    return diff({} if here is None else here, there)
+
+
+def _content(revision: Revision | None) -> Any:
+    return None if revision is None or revision.deleted else revision.content
 
 
 def _compare(before: Any, after: Any, path: tuple[str | int, ...]) -> Iterator[Change]:

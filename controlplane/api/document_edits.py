@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from config.blast_radius import BlastRadius, blast_radius, stores_given_up
 from config.check import Edit, Unfit, Why, decide
-from config.diff import diff
+from config.diff import diff_revisions
 from config.document import CONTENT_BYTES_MAX, Kind, kind_of
 from config.feed import Feed
 from config.revision import ETAG_DIGITS, Revision
@@ -209,15 +209,12 @@ def _answer(
     revision: Revision, feed: Feed, radius: BlastRadius | None, *, changed: bool, dry_run: bool
 ) -> web.Response:
     before = feed.get(revision.name)
-    changes = diff(before.content, revision.content) if changed and before is not None else ()
-    if changed and before is None:
-        changes = diff({}, revision.content)
     document = EditedDocument(
         document=revision_record(revision),
         changed=changed,
         dry_run=dry_run,
         effect=NO_EFFECT if dry_run else FLEET_WIDE,
-        diff=changes,
+        diff=diff_revisions(before, revision) if changed else (),
         blast_radius=radius,
     )
     status = 201 if before is None and changed and not dry_run else 200

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from config.diff import diff
+from config.diff import diff_revisions
 from config.document import name_complaint
 from config.revision import Revision
 from controlplane.api.document_store import (
@@ -123,7 +123,7 @@ async def get_diff(edge: Edge, request: web.Request) -> web.StreamResponse:
     older = await _version(asking, name, found.get("from", max(0, to - 1)), may_be_absent=True)
     if isinstance(older, web.Response):
         return older
-    changes = diff(older.content, newer.content)
+    changes = diff_revisions(older, newer)
     return json_response(DocumentDiff(name, older.version, newer.version, changes))
 
 
@@ -176,7 +176,7 @@ async def _version(
         if default is not None:
             return default
         if may_be_absent:
-            return Revision(name, 0, b"")
+            return Revision(name, 0, b"", deleted=True)
     found = await read_version(asking, name, version)
     if found is None:
         raise RequestRefused("unknown-version", f"{name} has no version {version}, or none is kept")

@@ -310,7 +310,10 @@ def _sentence(document: Mapping[str, Any], status: int) -> str:
     """What a problem says. Where it lists the places that are wrong, those say all there is."""
     title = str(document.get("title") or f"HTTP {status}")
     if errors := document.get("errors"):
-        return "\n".join([title.removesuffix("; `errors` says where"), *map(_place, errors)])
+        radius = (document.get("blast_radius") or {}).get("summary", ())
+        would = [f"  it would do this: {sentence}" for sentence in radius]
+        told = title.removesuffix("; `errors` says where")
+        return "\n".join([told, *map(_place, errors), *would])
     detail = str(document.get("detail") or "")
     return f"{title}: {detail}" if detail and detail.lower() != title.lower() else title
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from config.document import CONTENT_BYTES_MAX
+from config.revision import read_revision
 from controlplane.http_client import PeerReply
 from tests.api.listening import Fleet, Node, document, kind
 from tests.api.raw_peer import say
@@ -154,3 +156,99 @@ async def test_an_edit_that_another_one_overtook_is_decided_anew(node: Node) -> 
     node.service.answer = overtake
     changed = await put(node, "flags", {"n": 2}, If_Match=tag)
     assert (changed.status, overtakes) == (200, 0)
+
+
+async def test_a_region_says_what_it_runs_and_whether_it_is_behind(fleet: Fleet) -> None:
+    leader, other = await fleet.node("n1", "eu"), await fleet.node("n2", "us")
+    fleet.fake.lead("n1")
+    await put(leader, "flags", {"n": 1})
+    behind = document(await leader.get("/v1/config/flags/effective?region=us"))
+    assert (behind["node"], behind["applied"], behind["drift"]) == ("n2", None, "behind")
+    assert (behind["held"]["version"], behind["staleness_ms"]) == (1, 40)
+    held = fleet.fake.shards["system"].values["{config}/head/flags"][1].data
+    other.service.feed.apply(read_revision(held))
+    even = document(await leader.get("/v1/config/flags/effective?region=us"))
+    assert (even["drift"], even["content"]) == ("none", {"n": 1})
+    assert even["applied"] == even["held"]
+
+
+async def test_documents_are_read_nearby_when_nobody_leads(fleet: Fleet) -> None:
+    node = await fleet.node("n1", "eu")
+    fleet.fake.lead("n1")
+    await put(node, "flags", {"n": 1})
+    fleet.fake.shards["system"].leader = None
+    node.service.catch_up()
+    assert kind(await node.get("/v1/config/flags")) == "no-leader"
+    nearby = await node.get("/v1/config/flags?consistency=any")
+    assert document(nearby)["content"] == {"n": 1}
+    names = [
+        item["name"] for item in document(await node.get("/v1/config?consistency=any"))["items"]
+    ]
+    assert "flags" in names
+    assert (await node.get("/v1/config/flags/versions/1?consistency=any")).status == 200
+
+
+async def test_lists_come_in_pages_and_know_defaults(node: Node) -> None:
+    first = document(await node.get("/v1/config?limit=4"))
+    rest = document(await node.get(f"/v1/config?continue={first['continue']}"))
+    names = [item["name"] for item in first["items"] + rest["items"]]
+    assert names == sorted(names)
+    assert {"region.eu", "region.us", "placement", "schema.region"} <= set(names)
+    assert all(item["version"] == 0 for item in first["items"])
+
+
+async def test_a_region_in_use_stays_and_what_its_loss_would_do_is_told(node: Node) -> None:
+    refused = await node.send("DELETE", "/v1/regions/us?dry_run=true", If_Match="*")
+    assert (refused.status, kind(refused)) == (409, "document-in-use")
+    told = [detail.split(";")[0] for _, detail in errors(refused)]
+    assert told == [
+        "region.eu names it at /egress_usd_per_gb/us",
+        "store us-1 stands there and belongs to global",
+    ]
+    assert document(refused)["blast_radius"]["groups_losing_quorum"] == ["global"]
+    fewer = {"stores": [], "zones": ["a", "b"]}
+    unlisted = await node.send("PATCH", "/v1/regions/us", fewer, If_Match="*")
+    assert (kind(unlisted), errors(unlisted)[0][0]) == ("document-in-use", "#/stores")
+
+
+async def test_regions_come_and_go_and_the_last_one_stays(node: Node) -> None:
+    content = document(await node.get("/v1/config/region.eu"))["content"]
+    content |= {"stores": [], "egress_usd_per_gb": {"eu": 0.02}}
+    created = await node.send("PUT", "/v1/regions/sa", content, If_None_Match="*")
+    assert created.status == 201
+    gone = await node.send("DELETE", "/v1/regions/sa", If_Match=created.headers["ETag"])
+    assert (gone.status, document(gone)["effect"]) == (200, "fleet-wide")
+    assert kind(await node.get("/v1/config/region.sa")) == "unknown-document"
+    taken = await node.send("PUT", "/v1/regions/groups", content, If_None_Match="*")
+    assert kind(taken) == "invalid"
+
+
+async def test_secrets_are_refused_and_never_repeated(node: Node) -> None:
+    secret = "-----BEGIN " + "PRIVATE KEY-----abc"
+    refused = await put(node, "flags", {"tls": {"key": secret}})
+    assert (kind(refused), errors(refused)[0][0]) == ("invalid", "#/content/tls/key")
+    because = await put(node, "flags", {}, query="?reason=use+Bearer+abcdefghijklmnop1234")
+    assert kind(because) == "invalid"
+    for answer in (refused, because):
+        assert b"abc" not in answer.body.replace(b"flags", b"")
+    assert kind(await node.get("/v1/config/flags/versions")) == "unknown-document"
+
+
+async def test_only_the_last_versions_are_kept(node: Node) -> None:
+    node.service.limits = replace(node.service.limits, document_versions_max=2)
+    tag = (await put(node, "flags", 1)).headers["ETag"]
+    for number in (2, 3):
+        tag = (await put(node, "flags", number, If_Match=tag)).headers["ETag"]
+    versions = document(await node.get("/v1/config/flags/versions"))["items"]
+    assert [version["version"] for version in versions] == [2, 3]
+    assert kind(await node.get("/v1/config/flags/versions/1")) == "unknown-version"
+    assert kind(await node.get("/v1/config/flags/diff?from=1")) == "unknown-version"
+
+
+async def test_what_a_newer_release_wrote_is_not_misread(node: Node) -> None:
+    await put(node, "flags", 1)
+    system = node.service.fleet_of.shards["system"]
+    partition, value = system.values["{config}/head/flags"]
+    system.values["{config}/head/flags"] = (partition, replace(value, data=b"\x91\x02"))
+    assert kind(await node.get("/v1/config/flags")) == "not-ready"
+    assert kind(await put(node, "other", 1)) == "not-ready"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from config.diff import diff
+from config.diff import Change, ChangeKind, diff, diff_revisions
+from config.revision import Revision
 
 STORES = [{"id": "s1", "zone": "a"}, {"id": "s2", "zone": "b"}]
 
@@ -57,3 +58,13 @@ def test_one_is_not_true_and_whole_is_not_broken() -> None:
         ("/a", "changed", 1, True),
         ("/b", "changed", 1, 1.0),
     ]
+
+
+def test_a_document_that_comes_or_goes_differs_as_a_whole() -> None:
+    there, gone = Revision("x", 1, b'{"a":1}'), Revision("x", 2, b"", deleted=True)
+    assert diff_revisions(there, gone) == (Change("", ChangeKind.REMOVED, {"a": 1}),)
+    assert diff_revisions(None, there) == (Change("/a", ChangeKind.ADDED, None, 1),)
+    assert diff_revisions(gone, there) == diff_revisions(None, there)
+    plain = Revision("x", 3, b"17")
+    assert diff_revisions(gone, plain) == (Change("", ChangeKind.ADDED, None, 17),)
+    assert diff_revisions(gone, gone) == ()
