@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from config.revision import VERSIONS_KEPT_MAX, Revision
 from regions.membership import Forced, GroupDescription
 from shards.admission import ID_MEMORY_MS
 
@@ -132,6 +133,7 @@ class Limits:
     id_memory_ms: int = ID_MEMORY_MS  # retries of a write are recognised for at least so long
     readmit_after_ms: int | None = 5_000  # a store that lost its data; None: people are to ask
     disk_free_bytes_min: int = 64 * 1024 * 1024  # below it a store's disk counts as full
+    document_versions_max: int = VERSIONS_KEPT_MAX  # of each document are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +150,4 @@ class NodePlan:
     places: Mapping[str, Place] = field(default_factory=dict)  # of every store there is
     region_rtt_ms: dict[tuple[str, str], float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    documents: tuple[Revision, ...] = ()  # in force until the first edit of each

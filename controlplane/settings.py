@@ -49,6 +49,7 @@ class LimitSettings(BaseModel):
     id_memory_ms: int = Field(default=_DEFAULTS.id_memory_ms, ge=10_000, le=86_400_000)
     disk_free_bytes_min: int = Field(default=_DEFAULTS.disk_free_bytes_min, ge=0)
     readmit_after_ms: int | None = Field(default=_DEFAULTS.readmit_after_ms, ge=0)
+    document_versions_max: int = Field(default=_DEFAULTS.document_versions_max, ge=1, le=1_000)
 
     def limits(self) -> Limits:
         """Give them as the node takes them."""

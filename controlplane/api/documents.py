@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from controlplane.api.document_views import DocumentView
 from controlplane.api.service import Check, RegionDocument
 from controlplane.requests import LeaderHint
 from controlplane.views import (
@@ -152,7 +153,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class RegionSummary:
-    """A region, and what the answering node sees of it."""
+    """A region, and what the answering node sees of it. `document` is left out (null) in lists."""
 
     region: str
     location: str
@@ -166,6 +167,7 @@ class RegionSummary:
     leads: int
     rtt_ms: dict[str, float]
     egress_usd_per_gb: dict[str, float]
+    document: DocumentView | None = None
 
 
 @dataclass(frozen=True, slots=True)

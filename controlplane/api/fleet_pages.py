@@ -7,11 +7,14 @@ names the node.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
+from config.document import region_name
+from controlplane.api.document_views import document_view
 from controlplane.api.documents import (
     RoleDocument,
     ShardDocument,
@@ -125,11 +128,14 @@ async def list_regions(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 
 async def get_region(edge: Edge, request: web.Request) -> web.StreamResponse:
-    """GET /v1/regions/{region}: one region."""
+    """GET /v1/regions/{region}: one region, with its document as it is in force here."""
     NO_PARAMETERS.parse(request.rel_url.raw_query_string)
+    name = request.match_info["region"]
+    revision = edge.service.documents().get(region_name(name))
     for region in region_summaries(edge.service.regions(), edge.service.fleet()):
-        if region.region == request.match_info["region"]:
-            return json_response(region)
+        if region.region == name and revision is not None:
+            whole = replace(region, document=document_view(revision))
+            return json_response(whole, headers={"ETag": revision.etag})
     raise RequestRefused("unknown-region", "no region has this name")
 
 

@@ -51,3 +51,11 @@ VERSION: Final = (
 REPLAYED: Final = Header("Idempotency-Replayed", "true: an earlier attempt had done it.")
 LOCATION: Final = (Header("Location", "The same request at the leader.", required=True),)
 TAGGED: Final = (Header("ETag", "Map version, leadership revision and process.", required=True),)
+MATCH_DOCUMENT: Final = Header(
+    "If-Match",
+    "Only if the document is as it was read: the ETag that came with it. *: whatever it is.",
+)
+NEW_DOCUMENT: Final = Header(
+    "If-None-Match", "*: only if there is no such document yet.", pattern=r"^\*$"
+)
+DOCUMENT_TAG: Final = (Header("ETag", "What If-Match takes next time.", required=True),)

@@ -21,6 +21,8 @@ PATH_PARAMETERS: Final = {
     "role": "`leader` or `follower`.",
     "node": "The name of a node.",
     "region": "The name of a region.",
+    "name": "The name of a document.",
+    "version": "The number of one of its versions.",
     "group": "The name of a group, percent-encoded: `region%2Feu-central-1`.",
 }
 PATH_BOUNDS: Final[dict[str, dict[str, Any]]] = {

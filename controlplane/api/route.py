@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from controlplane.api.edge import Handler
-from controlplane.api.parameters import NO_PARAMETERS, Parameters
+from controlplane.api.parameters import LIST_PARAMETERS, NO_PARAMETERS, Parameters
 
 
 class Needs(Enum):
@@ -79,3 +79,28 @@ class Endpoint:
     def operation_id(self) -> str:
         """The name of this endpoint for those who generate clients: that of its handler."""
         return self.handler.__name__
+
+
+def page_route(path: str, handler: Handler, summary: str, tag: str, model: Any) -> Endpoint:
+    """A list that comes in pages."""
+    return Endpoint(
+        "GET",
+        path,
+        handler,
+        summary,
+        tag,
+        Needs.READER,
+        (Answer(200, "One page, by name.", model, listed=True),),
+        ("invalid",),
+        LIST_PARAMETERS,
+    )
+
+
+def document_route(
+    path: str, handler: Handler, summary: str, tag: str, model: Any, *problems: str
+) -> Endpoint:
+    """One document."""
+    answers = (Answer(200, "As the answering node sees it.", model),)
+    return Endpoint(
+        "GET", path, handler, summary, tag, Needs.READER, answers, ("invalid", *problems)
+    )

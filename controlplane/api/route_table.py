@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from controlplane.api import fleet_pages, group_orders, health, kv, resolve, shard_orders, streams
+from controlplane.api.document_routes import DOCUMENTS
 from controlplane.api.documents import (
     DryRun,
     Liveness,
@@ -37,7 +38,7 @@ from controlplane.api.headers import (
 )
 from controlplane.api.kv_request import READ_PARAMETERS, SCAN_PARAMETERS, WRITE_PARAMETERS
 from controlplane.api.parameters import LIST_PARAMETERS, ORDER_PARAMETERS
-from controlplane.api.route import Answer, Endpoint, Needs, Raw
+from controlplane.api.route import Answer, Endpoint, Needs, Raw, document_route, page_route
 from controlplane.requests import Evicted, LeaderHint, StoresForced, StoresWanted, Transferred
 from controlplane.views import GroupView, NodeView
 
@@ -92,31 +93,6 @@ DONE: Final = Answer(
     WrittenDocument,
     headers=(*PROVENANCE, *VERSION, REPLAYED),
 )
-
-
-def _page(path: str, handler: Any, summary: str, tag: str, model: Any) -> Endpoint:
-    """A list that comes in pages."""
-    return Endpoint(
-        "GET",
-        path,
-        handler,
-        summary,
-        tag,
-        Needs.READER,
-        (Answer(200, "One page, by name.", model, listed=True),),
-        ("invalid",),
-        LIST_PARAMETERS,
-    )
-
-
-def _document(
-    path: str, handler: Any, summary: str, tag: str, model: Any, *problems: str
-) -> Endpoint:
-    """One document."""
-    answers = (Answer(200, "As the answering node sees it.", model),)
-    return Endpoint(
-        "GET", path, handler, summary, tag, Needs.READER, answers, ("invalid", *problems)
-    )
 
 
 def _group_order(
@@ -229,8 +205,8 @@ DATA: Final = (
 )
 
 SHARDS: Final = (
-    _page("/v1/shards", fleet_pages.list_shards, "Every shard", "shards", ShardDocument),
-    _document(
+    page_route("/v1/shards", fleet_pages.list_shards, "Every shard", "shards", ShardDocument),
+    document_route(
         "/v1/shards/{shard}",
         fleet_pages.get_shard,
         "One shard and its copies",
@@ -290,14 +266,14 @@ SHARDS: Final = (
 )
 
 FLEET: Final = (
-    _page("/v1/nodes", fleet_pages.list_nodes, "Every node", "fleet", NodeView),
-    _document(
+    page_route("/v1/nodes", fleet_pages.list_nodes, "Every node", "fleet", NodeView),
+    document_route(
         "/v1/nodes/{node}", fleet_pages.get_node, "One node", "fleet", NodeView, "unknown-node"
     ),
-    _page(
+    page_route(
         "/v1/regions/groups", group_orders.list_groups, "Every group of stores", "fleet", GroupView
     ),
-    _document(
+    document_route(
         "/v1/regions/groups/{group}",
         group_orders.get_group,
         "One group of stores, and the change that is on",
@@ -321,8 +297,8 @@ FLEET: Final = (
         StoresForced,
         group_orders.ForceOrder,
     ),
-    _page("/v1/regions", fleet_pages.list_regions, "Every region", "fleet", RegionSummary),
-    _document(
+    page_route("/v1/regions", fleet_pages.list_regions, "Every region", "fleet", RegionSummary),
+    document_route(
         "/v1/regions/{region}",
         fleet_pages.get_region,
         "One region",
@@ -330,8 +306,8 @@ FLEET: Final = (
         RegionSummary,
         "unknown-region",
     ),
-    _document("/v1/status", fleet_pages.get_status, "The fleet on one page", "fleet", Status),
-    _document(
+    document_route("/v1/status", fleet_pages.get_status, "The fleet on one page", "fleet", Status),
+    document_route(
         "/v1/leader", fleet_pages.get_leader, "The global leader", "fleet", LeaderHint, "no-leader"
     ),
     Endpoint(
@@ -405,4 +381,4 @@ HEALTH: Final = (
     ),
 )
 
-ROUTES: Final = (*ROUTING, *DATA, *SHARDS, *FLEET, *HEALTH)
+ROUTES: Final = (*ROUTING, *DATA, *SHARDS, *FLEET, *DOCUMENTS, *HEALTH)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from config.feed import Feed
 from controlplane.machine import Happened
 from controlplane.node_plan import Limits
 from controlplane.requests import (
@@ -47,7 +48,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class RegionDocument:
-    """A region as the topology has it."""
+    """A region as its document and the topology have it."""
 
     region: str
     location: str
@@ -127,6 +128,10 @@ class Service(Protocol):
     def replicas(self, shard: str) -> tuple[ReplicaView, ...]: ...
 
     def regions(self) -> tuple[RegionDocument, ...]: ...
+
+    def documents(self) -> Feed:
+        """The documents in force here, as this region's copy of the system shard has them."""
+        ...
 
     def readiness(self) -> tuple[Check, ...]:
         """What must hold before clients are sent here; ready when every check is ok."""

@@ -260,7 +260,10 @@ def _problem_document(reply: Reply) -> dict[str, Any]:
 
 
 NEXT_STEPS = {
+    "built-in": "put other content into it; it cannot be deleted, and built-in schemas not edited",
     "compacted": "begin anew, without a place to go on from",
+    "document-changed": "read it again, and decide anew",
+    "document-in-use": "change first what needs it",
     "expectation-failed": "send it without that expectation",
     "header-too-large": "shorten what the request names: key, position, parameters",
     "idempotency-mismatch": "use a new key for another request",
@@ -280,6 +283,7 @@ NEXT_STEPS = {
     "not-ready": "the node has just started, or stops: ask another one with --at",
     "overloaded": "ask less at a time, or another node with --at",
     "precondition-failed": "read it again, and decide anew",
+    "precondition-required": "name the version that you read",
     "quota-exceeded": "delete something of that shard first",
     "request-timeout": "send it again; it did not arrive whole",
     "stale": "accept an older answer, or read with -c strong",
@@ -288,12 +292,14 @@ NEXT_STEPS = {
     "too-many-streams": "end a stream, or ask another node with --at",
     "too-old": "find out by reading; a new key makes it a new request",
     "transferring": "wait for the hand-over, a matter of milliseconds",
+    "unknown-document": "see which there are with `leadplane config list`",
     "unknown-group": "see which there are with `leadplane regions groups`",
     "unknown-node": "see which there are with `leadplane nodes`",
     "unknown-outcome": "look before you repeat it, or repeat it with the same --idempotency-key",
     "unknown-region": "see which there are with `leadplane regions`",
     "unknown-shard": "see which there are with `leadplane shards`",
     "unknown-store": "it must be in the topology of every node: `leadplane status -o wide`",
+    "unknown-version": "see which are kept with `leadplane config history`",
     "unsupported-media-type": "see whether that is a node of the same version",
     "wrong-role": "ask another node with --at",
 }
@@ -304,7 +310,10 @@ def _sentence(document: Mapping[str, Any], status: int) -> str:
     """What a problem says. Where it lists the places that are wrong, those say all there is."""
     title = str(document.get("title") or f"HTTP {status}")
     if errors := document.get("errors"):
-        return "\n".join([title.removesuffix("; `errors` says where"), *map(_place, errors)])
+        radius = (document.get("blast_radius") or {}).get("summary", ())
+        would = [f"  it would do this: {sentence}" for sentence in radius]
+        told = title.removesuffix("; `errors` says where")
+        return "\n".join([told, *map(_place, errors), *would])
     detail = str(document.get("detail") or "")
     return f"{title}: {detail}" if detail and detail.lower() != title.lower() else title
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import access_at, fleet_access
+from controlplane.cli.document_edits import yaml_text
 from controlplane.cli.output import format_option, list_unless_more, output_options, show, table
+from controlplane.cli.region_edits import (
+    create_region,
+    delete_region,
+    patch_region,
+    put_region,
+)
 from controlplane.cli.status import REGIONS
 from controlplane.cli.store_sets import force_recover, list_groups, stores
 
@@ -18,6 +25,17 @@ if TYPE_CHECKING:
 def draw_regions(document: Any, wide: bool) -> RenderableType:
     """One line for each region."""
     return table(REGIONS, document["items"], wide)
+
+
+def draw_region(document: Any, wide: bool) -> RenderableType:
+    """One region, then what its document says."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [table(REGIONS, [document], wide)]
+    if document.get("document"):
+        parts.append(Text("\n" + yaml_text(document["document"]).rstrip()))
+    return Group(*parts)
 
 
 @click.group(invoke_without_command=True)
@@ -41,14 +59,12 @@ def list_regions(output: str = "table", watch: bool = False, at: str | None = No
 @click.argument("region")
 @format_option
 def get_region(region: str, output: str) -> None:
-    """Show one region."""
-    show(
-        lambda: fleet_access().get(f"/v1/regions/{region}"),
-        lambda document, wide: table(REGIONS, [document], wide),
-        output,
-    )
+    """Show one region, with its document."""
+    show(lambda: fleet_access().get(f"/v1/regions/{region}"), draw_region, output)
 
 
+for command in (create_region, put_region, patch_region, delete_region):
+    regions.add_command(command)
 regions.add_command(list_groups)
 regions.add_command(stores)
 regions.add_command(force_recover)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controlplane.node.directory import SYSTEM
+from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from controlplane.requests import LeaderHint
 from shards.leadership import Leadership

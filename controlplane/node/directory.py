@@ -1,9 +1,8 @@
 """The shard map, followed at a local copy of the system shard; placements carried to the stores.
 
 Theory of operation. The map is data of the shard `system`, one key for each shard, in partition
-`map`. Every node reads its region's own copy: a scan first, then the log from there on, committed
-entries only. So routing goes on when the global leader, or the rest of the world, is gone. Where
-the map places a shard's leader is written into the stores of the shard's own group (`place`), by
+`map`, and every node follows it at its region's own copy (controlplane/node/following). Where the
+map places a shard's leader is written into the stores of the shard's own group (`place`), by
 whichever node of that group comes first, with the map's position as revision: so a region can fail
 over by itself, and an old placement never wins.
 """
@@ -13,20 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
-from regions.codec import Code, as_bytes, pack, unpack
-from shards.entry import read_entry
+from regions.codec import as_bytes, pack, unpack
 from shards.grant import Sighted
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
-SYSTEM = "system"
 MAP = "map"
 MAP_PREFIX = "{map}/"
-SCAN_BYTES = 256 * 1024
 PLACE_MAX = 250  # shards looked at in one turn: some milliseconds
 PLACE_AGAIN_MS = 50
 PLACE_PATIENCE_MS = 3_000
@@ -58,14 +55,15 @@ class MapRow:
 class Directory:
     """What one node knows of the map."""
 
+    partition = MAP
+    prefix = MAP_PREFIX
+
     def __init__(self, node: Node) -> None:
         self._node = node
         self.rows: dict[str, MapRow] = {}
         self._preferences: dict[tuple[str, ...], tuple[str, ...]] = {}  # few: each is kept once
         self.version = 0
-        self._applied: int | None = None  # log position reached; None: scan first
-        self._scan_from: int | None = None
-        self._busy = False
+        self._is_read = False
         self._next_ms = 0
         self._place_after_ms = 0
         self._unplaced: dict[str, dict[str, bool]] = {}  # by group; whether any node is to do it
@@ -77,92 +75,37 @@ class Directory:
         return self._next_ms
 
     def advance(self, now_ms: int) -> None:
-        """Follow the map, and carry placements."""
+        """Carry placements."""
         if now_ms < self._next_ms:
             return
         self._next_ms = now_ms + 200
-        if not self._busy:
-            self._read_on(now_ms)
         if now_ms >= self._place_after_ms:
             self._place_after_ms = now_ms + 400 + int(self._node.draw() * 400)
             self._place(now_ms)
 
-    def begin_anew(self) -> None:
-        """Stores may know less of the map, and of placements, than they did: read it all again."""
-        self._applied = None
+    # -- what the system shard says (controlplane/node/following)
 
-    # -- following
-
-    def _read_on(self, now_ms: int) -> None:
-        group = self._node.census.system_group()
-        stores = [] if group is None else self._node.nearby.local_stores(group)
-        if group is None or not stores:
-            return
-        store = stores[0]
-        self._busy = True
-        if self._applied is None:
-            self._scan(group, store, "", None)
-        else:
-            command = [
-                "range", group.group, group.version, SYSTEM, self._applied + 1, SCAN_BYTES,
-            ]  # fmt: skip
-            group.ask(store, command, self._ranged)
-
-    def _scan(self, group: Group, store: int, after: str, began: int | None) -> None:
-        command = [
-            "scan", group.group, group.version, SYSTEM, "", 0, MAP, "", after, 1000, SCAN_BYTES,
-        ]  # fmt: skip
-
-        def reply(result: list[Any] | None, now_ms: int) -> None:
-            self._busy = False
-            if result is None or result[0] != Code.OK:
-                return
-            applied, items, more = result[6], result[9], result[10]
-            start = applied if began is None else began
-            for key, version, value in items:
-                self._put(key, value, version)
-            if more:
-                self._busy = True
-                self._scan(group, store, items[-1][0], start)
-            else:
-                self._applied = start
-                self.version = max([self.version, *(r.revision for r in self.rows.values())])
-
-        group.ask(store, command, reply)
-
-    def _ranged(self, result: list[Any] | None, now_ms: int) -> None:
-        self._busy = False
-        if result is None or result[0] != Code.OK or self._applied is None:
-            return
-        committed, base, records = result[8], result[10], result[12]
-        if base > self._applied:
-            self._applied = None
-            return
-        for sequence, blob in records:
-            if sequence > committed or sequence != self._applied + 1:
-                break
-            self._applied = sequence
-            self._apply(sequence, blob)
-        if records and self._applied < committed:
-            self._next_ms = now_ms
-
-    def _apply(self, sequence: int, blob: bytes | str) -> None:
-        for effect in unpack(read_entry(sequence, blob).blob)[5]:
-            if effect[0] == "p" and effect[1] == MAP:
-                self._put(effect[2], effect[3], sequence)
-                self.version = max(self.version, sequence)
-            elif effect[0] == "d" and effect[1] == MAP:
-                shard = effect[2].removeprefix(MAP_PREFIX)
-                self.rows.pop(shard, None)
-                self.version = max(self.version, sequence)
-                self._node.row_changed(shard)
-
-    def _put(self, key: str, value: bytes | str, revision: int) -> None:
-        row = MapRow.read(key, value, revision)
+    def put(self, key: str, value: bytes | str, version: int) -> None:
+        """A shard of the map is so."""
+        row = MapRow.read(key, value, version)
         row = replace(row, regions=self._preference(row.regions))
         self.rows[row.shard] = row
         self._unplaced.setdefault(row.group, {})[row.shard] = False
+        if self._is_read:
+            self.version = max(self.version, version)
         self._node.row_changed(row.shard)
+
+    def deleted(self, key: str, version: int) -> None:
+        """A shard is not in the map any more."""
+        shard = key.removeprefix(MAP_PREFIX)
+        self.rows.pop(shard, None)
+        self.version = max(self.version, version)
+        self._node.row_changed(shard)
+
+    def scanned(self) -> None:
+        """The map is known as a whole: only now it has a version."""
+        self._is_read = True
+        self.version = max([self.version, *(r.revision for r in self.rows.values())])
 
     # -- placements
 

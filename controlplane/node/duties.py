@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.machine import Tell
 from controlplane.node.chronicle import HEAD_KEY, ROWS_MAX, Chronicle
-from controlplane.node.directory import MAP, MAP_PREFIX, SYSTEM, MapRow
+from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
+from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from regions.codec import Code, as_bytes
 from shards.leadership import Leadership

@@ -35,7 +35,9 @@ from controlplane.node.copies import Copies
 from controlplane.node.demand import Demand
 from controlplane.node.digests import Digests
 from controlplane.node.directory import Directory
+from controlplane.node.documents import Documents
 from controlplane.node.duties import Duties
+from controlplane.node.following import SystemFollower
 from controlplane.node.group import Group
 from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
@@ -89,9 +91,7 @@ class Node:
         self.draw = draw
         self.now_ms = now_ms
         self.deadline_ms = now_ms  # when `advance` has something to do, as of the latest `take`
-        self.wall_offset_ms = (
-            0  # set by the driver: for records that people read, never for decisions
-        )
+        self.wall_offset_ms = 0  # set by the driver: for records that people read, no decisions
         self.out: list[Effect] = []
         self.unsaid: list[Reply] = []  # of what was to be asked in a version that is over
         self.draining = False
@@ -126,6 +126,9 @@ class Node:
         for group_plan in plan.groups:
             self.succession.begin(group_plan, now_ms)
         self.directory = Directory(self)
+        documents = Documents(self)
+        self.feed = documents.feed
+        self.following = SystemFollower(self, (self.directory, documents))
 
     @property
     def store_ids(self) -> list[str]:
@@ -178,6 +181,7 @@ class Node:
         self.headroom.advance(now_ms)
         self.upkeep.advance(now_ms)
         self.nearby.advance(now_ms)
+        self.following.advance(now_ms)
         self.directory.advance(now_ms)
         self.duties.advance(now_ms)
         self.rebalance.advance(now_ms)
@@ -222,8 +226,8 @@ class Node:
 
     def _next_deadline_ms(self) -> int:
         times = [
-            self.directory.deadline_ms, self.rebalance.deadline_ms, self.probing.deadline_ms,
-            self.hearsay.deadline_ms, self.changes.deadline_ms,
+            self.following.deadline_ms, self.directory.deadline_ms, self.rebalance.deadline_ms,
+            self.probing.deadline_ms, self.hearsay.deadline_ms, self.changes.deadline_ms,
             self.nearby.deadline_ms, self.requests.deadline_ms,
         ]  # fmt: skip
         for name, group in self.groups.items():

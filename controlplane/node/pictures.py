@@ -6,7 +6,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controlplane.node.directory import SYSTEM, MapRow
+from controlplane.node.directory import MapRow
+from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from controlplane.node_plan import GroupPlan, StorePlan
 from controlplane.views import (

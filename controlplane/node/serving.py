@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from config.document import REVISION_BYTES_MAX
 from controlplane.node.confirming import Confirming
+from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from controlplane.node.strong_reads import StrongReads, is_by_quorum
 from controlplane.requests import (
@@ -153,12 +155,13 @@ class Serving:
                 Problem.NO_QUORUM,
                 f"{reachable} of {group.voters} stores reachable, {group.quorum} needed",
             )
+        most = limits.value_bytes_max
+        if write.shard == SYSTEM:
+            most = max(most, REVISION_BYTES_MAX)
         for change in write.mutations:
-            if type(change) is Put and len(change.value) > limits.value_bytes_max:
-                return Refused(
-                    Problem.TOO_LARGE,
-                    f"value of {len(change.value)} bytes, the limit is {limits.value_bytes_max}",
-                )
+            if type(change) is Put and len(change.value) > most:
+                detail = f"value of {len(change.value)} bytes, the limit is {most}"
+                return Refused(Problem.TOO_LARGE, detail)
         log = leadership.log
         if (
             log is not None

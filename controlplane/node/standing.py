@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from controlplane.machine import Happened
-from controlplane.node.directory import SYSTEM
+from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from shards.election import pre_vote
 from shards.grant import Held, Sighted, process_of

@@ -67,7 +67,7 @@ class Succession:
         detail = {"group": group.group, "version": group.version, "carried": len(carried)}
         self._node.happened("group-changed", "", 0, detail)
         if plan.forced is not None:
-            self._node.directory.begin_anew()
+            self._node.following.begin_anew()
             forced = plan.forced
             acts = {"by": forced.by, "why": forced.why, "without": ",".join(forced.gone)}
             detail = {"group": group.group, "version": group.version, "of": forced.of, **acts}

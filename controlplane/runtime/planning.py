@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from controlplane.first_documents import first_documents
 from controlplane.first_shards import FirstShards
 from controlplane.node_plan import NodePlan, PeerPlan, Place, group_plan
 from controlplane.settings import NodeSettings
@@ -33,4 +34,5 @@ def make_plan(
         places=places,
         region_rtt_ms={(a, b): topology.round_trip_ms(a, b) for a in names for b in names},
         limits=settings.limits.limits(),
+        documents=first_documents(topology),
     )

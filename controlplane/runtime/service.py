@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
+from config.feed import Feed
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, Told
 from controlplane.node_plan import Limits, NodePlan
@@ -146,20 +147,24 @@ class NodeService:
         return self._node.replicas(shard, self._driver.clock())
 
     def regions(self) -> tuple[RegionDocument, ...]:
-        """The regions of the topology this node was started with."""
-        topology = self._topology
+        """The regions that have a document, with the round trips of the topology."""
+        rtt_ms = self._topology.rtt_ms
         return tuple(
             RegionDocument(
-                region=region.name,
-                location=region.location,
-                latitude=region.latitude,
-                longitude=region.longitude,
-                zones=region.zones,
-                rtt_ms=dict(topology.rtt_ms.get(region.name, {})),
-                egress_usd_per_gb=dict(topology.egress_usd_per_gb.get(region.name, {})),
+                region=name,
+                location=region.get("location", ""),
+                latitude=region["latitude"],
+                longitude=region["longitude"],
+                zones=tuple(region["zones"]),
+                rtt_ms=dict(rtt_ms.get(name, {})),
+                egress_usd_per_gb=region["egress_usd_per_gb"],
             )
-            for region in topology.regions
+            for name, region in self.documents().regions().items()
         )
+
+    def documents(self) -> Feed:
+        """The documents in force here."""
+        return self._node.feed
 
     def readiness(self) -> tuple[Check, ...]:
         """Ready: not stopping, a store of the own region answers, the shard map is known.

@@ -11,6 +11,10 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from config.builtin import builtin_content
+from config.document import Kind, canonical, region_name
+from config.feed import Feed
+from config.revision import Revision
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened
 from controlplane.node_plan import Limits
@@ -119,7 +123,23 @@ class FakeService:
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.subscriptions: list[Subscription] = []
         self.known: dict[str, tuple[int, str | None]] = {}
+        self.feed = Feed(self._region_revision(name) for name in REGIONS)
         self.catch_up()
+
+    @staticmethod
+    def _region_revision(name: str) -> Revision:
+        other = {"eu": "us", "us": "eu"}[name]
+        content = {
+            "location": name.upper(),
+            "latitude": 1.5,
+            "longitude": 2.5,
+            "zones": ["a", "b"],
+            "stores": [{"id": f"{name}-1", "zone": "a"}],
+            "egress_usd_per_gb": {other: 0.02},
+            "egress_elsewhere_usd_per_gb": 0.09,
+            **builtin_content(Kind.REGION),
+        }
+        return Revision(region_name(name), 0, canonical(content))
 
     @property
     def identity(self) -> NodeIdentity:
@@ -163,6 +183,9 @@ class FakeService:
             RegionDocument(name, name.upper(), 1.5, 2.5, ("a", "b"), {"eu": 1.0}, {"eu": 0.02})
             for name in REGIONS
         )
+
+    def documents(self) -> Feed:
+        return self.feed
 
     def hint(self, shard: str) -> LeaderHint | None:
         epoch, leader = self.known[shard]

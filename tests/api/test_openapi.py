@@ -57,6 +57,12 @@ def test_only_what_was_fixed_is_there() -> None:
         "/metrics",
         "/openapi.json",
         "/readyz",
+        "/v1/config",
+        "/v1/config/{name}",
+        "/v1/config/{name}/diff",
+        "/v1/config/{name}/effective",
+        "/v1/config/{name}/versions",
+        "/v1/config/{name}/versions/{version}",
         "/v1/events",
         "/v1/kv",
         "/v1/kv/{key}",
@@ -130,6 +136,20 @@ GOOD: tuple[tuple[str, str, str, int], ...] = (
     ("GET", "/v1/regions/groups", "/v1/regions/groups", 200),
     ("GET", "/v1/regions/groups/{group}", "/v1/regions/groups/global", 200),
     ("GET", "/v1/regions/groups/{group}", "/v1/regions/groups/region%2Fnone", 404),
+    ("PUT", "/v1/regions/{region}", "/v1/regions/eu", 428),
+    ("PATCH", "/v1/regions/{region}", "/v1/regions/eu", 428),
+    ("DELETE", "/v1/regions/{region}", "/v1/regions/eu", 428),
+    ("GET", "/v1/config", "/v1/config?limit=3", 200),
+    ("GET", "/v1/config/{name}", "/v1/config/placement", 200),
+    ("GET", "/v1/config/{name}", "/v1/config/none", 404),
+    ("PUT", "/v1/config/{name}", "/v1/config/flags", 428),
+    ("DELETE", "/v1/config/{name}", "/v1/config/flags", 428),
+    ("GET", "/v1/config/{name}/versions", "/v1/config/placement/versions", 200),
+    ("GET", "/v1/config/{name}/versions/{version}", "/v1/config/placement/versions/0", 200),
+    ("GET", "/v1/config/{name}/versions/{version}", "/v1/config/placement/versions/7", 404),
+    ("GET", "/v1/config/{name}/diff", "/v1/config/placement/diff", 200),
+    ("GET", "/v1/config/{name}/effective", "/v1/config/placement/effective", 200),
+    ("GET", "/v1/config/{name}/effective", "/v1/config/placement/effective?region=mars", 404),
     ("GET", "/v1/status", "/v1/status", 200),
     ("GET", "/v1/leader", "/v1/leader", 200),
     ("GET", "/v1/events", "/v1/events?from=1", 410),
@@ -149,9 +169,26 @@ async def test_answers_are_as_described(
 ) -> None:
     if path == "/v1/kv/{key}" and method != "PUT":
         await node.send("PUT", "/v1/kv/a", b"x")
-    reply = await node.send(method, target, b"x" if method == "PUT" else b"")
+    body: Any = b"x" if method == "PUT" else b""
+    if status == 428 and method != "DELETE":
+        body = {"content": {}}
+    reply = await node.send(method, target, body)
     assert reply.status == status
     assert_described(method, path, reply)
+
+
+async def test_edits_of_documents_are_as_described(node: Node) -> None:
+    path = "/v1/config/flags"
+    created = await node.send("PUT", path, {"content": {"a": 1}}, If_None_Match="*")
+    gone = await node.send("DELETE", path, If_Match=created.headers["ETag"])
+    tag = (await node.get("/v1/regions/eu")).headers["ETag"]
+    patched = await node.send("PATCH", "/v1/regions/eu", {"zones": ["a"]}, If_Match=tag)
+    refused = await node.send("DELETE", "/v1/regions/us", If_Match="*")
+    assert [each.status for each in (created, gone, patched, refused)] == [201, 200, 200, 409]
+    assert_described("PUT", "/v1/config/{name}", created)
+    assert_described("DELETE", "/v1/config/{name}", gone)
+    assert_described("PATCH", "/v1/regions/{region}", patched)
+    assert_described("DELETE", "/v1/regions/{region}", refused)
 
 
 async def test_a_transfer_and_a_message_are_as_described(pair: tuple[Node, Node]) -> None:

@@ -80,7 +80,7 @@ def _handler(stub: StubFleet) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_any  # noqa: N815
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_any  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             del format, args

@@ -49,7 +49,10 @@ KNOWN = {
     "node": "n1",
     "region": "eu",
     "group": "global",
+    "name": "flags",
+    "version": "1",
 }
+CONDITION = {"If-Match": "*"}
 ALWAYS_THE_SAME = frozenset(
     {
         "GET /v1/status",
@@ -86,12 +89,29 @@ def requests_to(operation: Any) -> st.SearchStrategy[Any]:
     )
 
 
+def edits(session: requests.Session, url: str, operation: Any) -> list[int]:
+    """Have the document there that is asked for, and, of an edit, make one that is surely good."""
+    new = {"If-None-Match": "*"}
+    session.put(f"{url}/v1/config/flags", json={"content": {}}, headers=new, timeout=10)
+    if operation.method in ("get", "head", "post") or "/kv/" in operation.path:
+        return []
+    region = session.get(f"{url}/v1/config/region.eu", timeout=10).json()["content"]
+    spare = {**region, "stores": [], "egress_usd_per_gb": {}}
+    session.put(f"{url}/v1/regions/spare", json=spare, headers=new, timeout=10)
+    path = operation.path.format(region="spare", name="flags")
+    body = {"content": {"a": 1}} if "config" in path else spare
+    sent = None if operation.method == "delete" else body
+    done = session.request(operation.method, url + path, json=sent, headers=CONDITION, timeout=10)
+    return [done.status_code]
+
+
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) -> None:
     operation = OPERATIONS[label]
     statuses: list[int] = []
     with requests.Session() as session:
         session.put(f"{node.url}/v1/kv/{KNOWN['key']}", data=b"v", timeout=10)
+        statuses += edits(session, node.url, operation)
         if operation.method in ("get", "head"):  # surely good, where the path says it all
             for role in ("leader", "follower"):  # which it is, depends on what was done before
                 url = node.url + operation.path.format(**(KNOWN | {"role": role}))

@@ -3,7 +3,8 @@
 from hashlib import sha256
 from typing import Any
 
-from controlplane.node.directory import MAP, MAP_PREFIX, SYSTEM, MapRow
+from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
+from controlplane.node.following import SYSTEM
 from controlplane.node_plan import ShardSeed
 from controlplane.requests import Put, Scan, Scanned, Write, Written
 from regions.codec import unpack

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from config.feed import Feed
 from controlplane.machine import Answer, Effect, Event, Requested
 from controlplane.requests import Evicted
 from controlplane.views import FleetView, ReplicaView, ShardView
@@ -20,6 +21,7 @@ class ScriptedNode:
         self.deadline_ms = FAR_MS
         self.map_version = 1
         self.leadership_revision = 0
+        self.feed = Feed()
         self.changed_rows: set[str] = set()
         self.batches: list[list[Event]] = []
         self.advanced_ms: list[int] = []

@@ -19,6 +19,7 @@ PURE_FILES = (
     "regions/watch.py",
     "regions/scripts/model.py",
     "shards/*.py",
+    "config/*.py",
     "shards/scripts/model.py",
     "controlplane/machine*.py",
     "controlplane/node*.py",

@@ -1,0 +1,289 @@
+"""Editing documents: put and delete, checked as a whole, one edit after the other.
+
+Theory of operation. The leader of the system shard reads all documents at one edition, decides
+(config/check), and writes on the condition that the edition is still that one. When another edit
+came between, it begins again, and then `If-Match` says whether this one is still meant. So nothing
+is ever half applied, and of two operators who change the same version one is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ConfigDict, Field
+
+from config.blast_radius import BlastRadius, blast_radius, stores_given_up
+from config.check import Edit, Unfit, Why, decide
+from config.diff import diff_revisions
+from config.document import CONTENT_BYTES_MAX, Kind, kind_of
+from config.feed import Feed
+from config.revision import ETAG_DIGITS, Revision
+from config.secrets import secret_in
+from controlplane.api.body import Name, parse_model, read_body
+from controlplane.api.document_facts import fleet_facts
+from controlplane.api.document_pages import name_in_path
+from controlplane.api.document_store import Asking, Known, read_known, write_revision
+from controlplane.api.document_views import (
+    FLEET_WIDE,
+    NO_EFFECT,
+    EditedDocument,
+    revision_record,
+)
+from controlplane.api.edge import Edge
+from controlplane.api.parameters import ORDER_PARAMETERS, reason_in
+from controlplane.api.responses import json_response
+from controlplane.problems import InputError, RequestRefused, invalid
+from regions.findings import Finding
+
+PRINCIPAL: Final = "operator"
+ATTEMPTS_MAX: Final = 8
+"""How often an edit is decided anew because others came first."""
+FAR_REACHING: Final = (Kind.REGION, Kind.CONSTRAINTS)
+"""Kinds whose edits are held against the running fleet."""
+
+REFUSED_AS: Final = {
+    Why.INVALID: "invalid",
+    Why.TOO_LARGE: "too-large",
+    Why.IN_USE: "document-in-use",
+    Why.BUILT_IN: "built-in",
+    Why.TOO_MANY: "quota-exceeded",
+}
+
+
+class DocumentBody(BaseModel):
+    """A document to be put. Without a `schema` it keeps the one it has; null frees it of any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    content: Any
+    schema_name: Name | None = Field(default=None, alias="schema")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request wants of one document: its new content and schema, by what they are now.
+
+    `content_pointer` is where the content stands in the request's body.
+    """
+
+    name: str
+    change: Callable[[Revision | None], tuple[Any, str]]
+    deletes: bool = False
+    content_pointer: str = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """On which version an edit is meant; `creates`: on none at all."""
+
+    match: str
+    creates: bool
+
+
+async def put_document(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """PUT /v1/config/{name}: another revision."""
+    name = name_in_path(request)
+    settings = edge.settings
+    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
+    put = parse_model(DocumentBody, request, body)
+    keeps = "schema_name" not in put.model_fields_set
+
+    def change(now: Revision | None) -> tuple[Any, str]:
+        kept = now.schema if now is not None and keeps else ""
+        return put.content, put.schema_name or kept
+
+    if put.schema_name and kind_of(name) is not Kind.FREE:
+        complaint = f"the schema of {name} is built in"
+        raise invalid(InputError(complaint, pointer="#/schema"))
+    return await edit_document(edge, request, body, Wish(name, change, False, "#/content"))
+
+
+async def delete_document(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """DELETE /v1/config/{name}: the document goes; its versions are kept."""
+    name = name_in_path(request)
+    await read_body(request, 0, edge.settings.body_timeout_ms)
+    return await edit_document(edge, request, b"", Wish(name, lambda _: (None, ""), True))
+
+
+async def edit_document(
+    edge: Edge, request: web.Request, body: bytes, wish: Wish
+) -> web.StreamResponse:
+    """Make one edit, or only say what it would come to (`dry_run`)."""
+    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
+    reason, dry_run = _reason_in(found), found.get("dry_run", False)
+    conditions = _conditions_of(request)
+    asking = Asking(edge, request, body)
+    for _ in range(ATTEMPTS_MAX):
+        known = await read_known(asking)
+        if isinstance(known, web.Response):
+            return known
+        current = known.feed.get(wish.name)
+        done = _is_done(wish, conditions, current)
+        if not done:
+            _check(conditions, wish, current)
+        # Checks of a large document take a while, in which this node has other things to do.
+        revision = await asyncio.to_thread(_decide, edge, wish, known, current, reason)
+        before = known.feed.latest(wish.name)
+        if before is not None and (done or _is_same(revision, before)):
+            return _answer(before, known.feed, None, changed=False, dry_run=dry_run)
+        radius = await _held_against_fleet(edge, revision, known.feed)
+        if dry_run:
+            return _answer(revision, known.feed, radius, changed=True, dry_run=True)
+        try:
+            forgets = revision.version - edge.service.limits.document_versions_max
+            written = await write_revision(asking, revision, known, forgets)
+        except RequestRefused as refused:
+            if refused.kind.name != "precondition-failed":
+                raise
+            continue
+        if isinstance(written, web.Response):
+            return written
+        return _answer(revision, known.feed, radius, changed=True, dry_run=False)
+    raise RequestRefused("overloaded", "other edits came first, again and again")
+
+
+def _decide(
+    edge: Edge, wish: Wish, known: Known, current: Revision | None, reason: str
+) -> Revision:
+    content, schema = wish.change(current)
+    edit = Edit(
+        wish.name, content, schema, PRINCIPAL, reason, int(time.time() * 1000), wish.deletes
+    )
+    outcome = decide(edit, known.feed, known.edition + 1)
+    if isinstance(outcome, Unfit):
+        raise _refused(outcome, wish, edge, known.feed)
+    return outcome
+
+
+async def _held_against_fleet(edge: Edge, revision: Revision, feed: Feed) -> BlastRadius | None:
+    """What the edit would do to the fleet as it runs. Raises RequestRefused for stores in use."""
+    if kind_of(revision.name) not in FAR_REACHING:
+        return None
+    facts, after = fleet_facts(edge.service), feed.with_one(revision)
+    radius = await asyncio.to_thread(blast_radius, feed, after, facts)
+    given_up = tuple(stores_given_up(feed, after, revision.name, facts))
+    if given_up:
+        raise _in_use(given_up, radius)
+    return radius
+
+
+def _refused(unfit: Unfit, wish: Wish, edge: Edge, feed: Feed) -> RequestRefused:
+    if unfit.why is Why.INVALID:
+        return invalid(*(_input_error(f, wish.content_pointer) for f in unfit.findings))
+    if unfit.why is Why.IN_USE:
+        gone = Revision(wish.name, feed_version(feed, wish.name) + 1, b"", deleted=True)
+        after, facts = feed.with_one(gone), fleet_facts(edge.service)
+        given_up = stores_given_up(feed, after, wish.name, facts)
+        radius = blast_radius(feed, after, facts) if kind_of(wish.name) in FAR_REACHING else None
+        return _in_use((*unfit.findings, *given_up), radius)
+    first = unfit.findings[0]
+    more = {"limit_bytes": CONTENT_BYTES_MAX} if unfit.why is Why.TOO_LARGE else {}
+    return RequestRefused(REFUSED_AS[unfit.why], f"{first.message}: {first.hint}", more=more)
+
+
+def feed_version(feed: Feed, name: str) -> int:
+    """The newest version of a document, 0 without one."""
+    latest = feed.latest(name)
+    return latest.version if latest is not None else 0
+
+
+def _in_use(findings: tuple[Finding, ...], radius: BlastRadius | None) -> RequestRefused:
+    more = {"blast_radius": radius} if radius is not None else {}
+    errors = [_input_error(finding, "#") for finding in findings]
+    others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return RequestRefused(
+        "document-in-use", f"{errors[0].detail}{others}", errors=errors, more=more
+    )
+
+
+def _input_error(finding: Finding, pointer: str) -> InputError:
+    return InputError(f"{finding.message}; {finding.hint}", pointer=pointer + finding.pointer)
+
+
+def _answer(
+    revision: Revision, feed: Feed, radius: BlastRadius | None, *, changed: bool, dry_run: bool
+) -> web.Response:
+    before = feed.get(revision.name)
+    document = EditedDocument(
+        document=revision_record(revision),
+        changed=changed,
+        dry_run=dry_run,
+        effect=NO_EFFECT if dry_run else FLEET_WIDE,
+        diff=diff_revisions(before, revision) if changed else (),
+        blast_radius=radius,
+    )
+    status = 201 if before is None and changed and not dry_run else 200
+    headers = {} if dry_run else {"ETag": revision.etag}
+    return json_response(document, status=status, headers=headers)
+
+
+# -- conditions
+
+
+def _conditions_of(request: web.Request) -> Conditions:
+    """On which version the edit is meant. Raises RequestRefused, 428 where that is not said."""
+    match = request.headers.get(hdrs.IF_MATCH)
+    none_match = request.headers.get(hdrs.IF_NONE_MATCH)
+    if match is not None and none_match is not None:
+        raise invalid(InputError("excludes If-Match", header="If-None-Match"))
+    if none_match is not None:
+        if none_match.strip() != "*" or request.method != "PUT":
+            complaint = "must be * on a change, and is for PUT alone: it creates the document"
+            raise invalid(InputError(complaint, header="If-None-Match"))
+        return Conditions("", True)
+    if match is None:
+        raise RequestRefused(
+            "precondition-required",
+            "send the ETag that you read as If-Match, or If-None-Match: * to create a document",
+        )
+    return Conditions(match.strip(), False)
+
+
+def _check(conditions: Conditions, wish: Wish, current: Revision | None) -> None:
+    """Refuse an edit of a version that is not the one in force. Raises RequestRefused."""
+    if conditions.creates:
+        if current is not None:
+            raise _changed(f"{wish.name} is there already", current)
+    elif current is None:
+        raise RequestRefused("unknown-document", f"no document is called {wish.name}")
+    elif conditions.match not in ("*", current.etag):
+        raise _changed(f"{wish.name} is version {current.version} by now", current)
+
+
+def _changed(detail: str, current: Revision) -> RequestRefused:
+    more = {"etag": current.etag, "version": current.version}
+    return RequestRefused("document-changed", detail, more=more, headers={"ETag": current.etag})
+
+
+def _is_done(wish: Wish, conditions: Conditions, current: Revision | None) -> bool:
+    """Whether this very edit was made before: a retry whose first answer got lost.
+
+    What is in force came right after the version that the edit names, and is what it asks for.
+    """
+    if current is None or wish.deletes or conditions.creates:
+        return False
+    came_after = f'"{current.version - 1}-{current.before[:ETAG_DIGITS]}"'
+    if conditions.match != came_after:
+        return False
+    content, schema = wish.change(current)
+    return current.schema == schema and content == current.content
+
+
+def _is_same(revision: Revision, before: Revision) -> bool:
+    return (revision.data, revision.schema, revision.deleted) == (
+        before.data,
+        before.schema,
+        before.deleted,
+    )
+
+
+def _reason_in(found: dict[str, Any]) -> str:
+    reason = reason_in(found)
+    if secret_in(reason):
+        raise invalid(InputError("holds what looks like a secret", parameter="reason"))
+    return reason

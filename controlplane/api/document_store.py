@@ -1,0 +1,183 @@
+"""Documents in the system shard, as its leader reads and writes them on behalf of a request.
+
+A question that another node has to answer takes the whole request there: then what comes back is
+that node's answer, and is given as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from config.feed import Feed
+from config.revision import (
+    EDITION_KEY,
+    HEAD_PREFIX,
+    PARTITION,
+    Revision,
+    head_key,
+    read_revision,
+    version_key,
+    versions_prefix,
+)
+from controlplane.api.edge import Edge
+from controlplane.problems import RequestRefused
+from controlplane.requests import (
+    Compare,
+    Consistency,
+    Delete,
+    Found,
+    Put,
+    Read,
+    Scan,
+    Scanned,
+    Write,
+    Written,
+)
+
+SYSTEM: Final = "system"
+PAGE_ITEMS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All documents at one edition, and the version of the key that counts editions."""
+
+    feed: Feed
+    edition: int
+    edition_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A request, and how fresh what is read for it must be."""
+
+    edge: Edge
+    request: web.Request
+    body: bytes = b""
+    consistency: Consistency = Consistency.STRONG
+
+    @property
+    def needs_leader(self) -> bool:
+        """Only a strong read does."""
+        return self.consistency is Consistency.STRONG
+
+
+async def read_known(asking: Asking) -> Known | web.Response:
+    """Every document. The edition is read first: an edit meanwhile makes a later one fail."""
+    edition = await _read_one(asking, EDITION_KEY)
+    if isinstance(edition, web.Response):
+        return edition
+    revisions = await _scan(asking, HEAD_PREFIX)
+    if isinstance(revisions, web.Response):
+        return revisions
+    number, version = (0, 0) if edition is None else (int(edition[0]), edition[1])
+    return Known(asking.edge.service.documents().copy(revisions), number, version)
+
+
+async def read_latest(asking: Asking, name: str) -> Revision | web.Response | None:
+    """The newest revision of a document, or what holds before there is one."""
+    found = await _read_one(asking, head_key(name))
+    if isinstance(found, web.Response):
+        return found
+    edited = () if found is None else (_revision(found[0]),)
+    return asking.edge.service.documents().copy(edited).latest(name)
+
+
+async def read_versions(asking: Asking, name: str) -> tuple[Revision, ...] | web.Response:
+    """The revisions of a document that are kept, oldest first."""
+    return await _scan(asking, versions_prefix(name))
+
+
+async def read_version(asking: Asking, name: str, version: int) -> Revision | web.Response | None:
+    """One revision, None when it is not kept."""
+    found = await _read_one(asking, version_key(name, version))
+    if found is None or isinstance(found, web.Response):
+        return found
+    return _revision(found[0])
+
+
+async def read_held(asking: Asking, name: str) -> tuple[Revision | None, int | None]:
+    """What this region's copy holds, and how far it is behind at most (None: without a bound).
+
+    Must be asked with consistency `any`, which no other node is asked for when this one can answer.
+    """
+    question = Read(SYSTEM, (head_key(name),), Consistency.ANY)
+    outcome = await asking.edge.service.submit(question)
+    if not isinstance(outcome, Found):
+        return None, None
+    value = outcome.values[0]
+    held = _revision(value.data) if value is not None else None
+    return held, outcome.provenance.staleness_ms
+
+
+async def write_revision(
+    asking: Asking, revision: Revision, known: Known, forgets: int
+) -> Written | web.Response:
+    """Keep a revision, if nothing was edited since `known`, and drop the version `forgets`.
+
+    Raises RequestRefused, `precondition-failed` when something was.
+    """
+    packed = revision.packed()
+    keys = (head_key(revision.name), version_key(revision.name, revision.version))
+    mutations: list[Put | Delete] = [Put(PARTITION, key, packed) for key in keys]
+    mutations.append(Put(PARTITION, EDITION_KEY, str(revision.edition).encode()))
+    if forgets > 0:
+        mutations.append(Delete(PARTITION, version_key(revision.name, forgets)))
+    compare = Compare(EDITION_KEY, known.edition_version)
+    question = Write(SYSTEM, tuple(mutations), (compare,))
+    outcome = await asking.edge.ask(asking.request, SYSTEM, question, body=asking.body)
+    assert isinstance(outcome, Written | web.Response), outcome
+    return outcome
+
+
+async def _read_one(asking: Asking, key: str) -> tuple[bytes, int] | web.Response | None:
+    """A value and its version."""
+    question = Read(SYSTEM, (key,), asking.consistency)
+    strong = None if asking.needs_leader else Read(SYSTEM, (key,))
+    outcome = await asking.edge.ask(
+        asking.request,
+        SYSTEM,
+        question,
+        body=asking.body,
+        needs_leader=asking.needs_leader,
+        at_leader=strong,
+    )
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Found), outcome
+    value = outcome.values[0]
+    return (value.data, value.version) if value is not None else None
+
+
+async def _scan(asking: Asking, prefix: str) -> tuple[Revision, ...] | web.Response:
+    found: list[Revision] = []
+    after = ""
+    while True:
+        question = Scan(SYSTEM, PARTITION, prefix, after, PAGE_ITEMS, asking.consistency)
+        strong = None if asking.needs_leader else Scan(SYSTEM, PARTITION, prefix, after, PAGE_ITEMS)
+        outcome = await asking.edge.ask(
+            asking.request,
+            SYSTEM,
+            question,
+            body=asking.body,
+            needs_leader=asking.needs_leader,
+            at_leader=strong,
+        )
+        if isinstance(outcome, web.Response):
+            return outcome
+        assert isinstance(outcome, Scanned), outcome
+        found += [_revision(value.data) for _, value in outcome.items]
+        if not outcome.more or not outcome.items:
+            return tuple(found)
+        after = outcome.items[-1][0]
+
+
+def _revision(packed: bytes) -> Revision:
+    """A revision as it was kept. Raises RequestRefused when this release cannot read it."""
+    try:
+        return read_revision(packed)
+    except ValueError as complaint:
+        raise RequestRefused("not-ready", f"{complaint}; ask a node of a newer release") from None

@@ -1,0 +1,136 @@
+"""The system shard, followed at a copy in this region: committed entries only, in their order.
+
+Theory of operation. Whoever has something to read there is a reader, of one partition each. All of
+it is scanned first, one partition after the other, and then the log is read from where the first
+scan began, so that nothing in between is missed; what a scan has shown already comes once more,
+and changes nothing. When the log has been trimmed beyond what was read, it is all scanned again. So
+what readers know goes on when the global leader, or the rest of the world, is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from controlplane.node.group import Group
+from regions.codec import Code, unpack
+from shards.entry import read_entry
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+SYSTEM: Final = "system"
+SCAN_BYTES: Final = 256 * 1024
+FOLLOW_EVERY_MS: Final = 200
+
+
+class Reader(Protocol):
+    """Who wants to know what a partition of the system shard holds."""
+
+    partition: str
+    prefix: str  # of the keys that are of interest
+
+    def put(self, key: str, value: bytes | str, version: int) -> None:
+        """A key has this value; it may be known already, and be an older one than is known."""
+        ...
+
+    def deleted(self, key: str, version: int) -> None:
+        """A key has no value any more."""
+        ...
+
+    def scanned(self) -> None:
+        """Everything that there was has been put."""
+        ...
+
+
+class SystemFollower:
+    """What one node reads of the system shard."""
+
+    def __init__(self, node: Node, readers: Sequence[Reader]) -> None:
+        self._node = node
+        self._readers = tuple(readers)
+        self._by_partition = {reader.partition: reader for reader in readers}
+        self._applied: int | None = None  # log position reached; None: scan first
+        self._busy = False
+        self.deadline_ms = 0
+
+    def advance(self, now_ms: int) -> None:
+        """Read on, if it is time."""
+        if now_ms < self.deadline_ms:
+            return
+        self.deadline_ms = now_ms + FOLLOW_EVERY_MS
+        if not self._busy:
+            self._read_on()
+
+    def begin_anew(self) -> None:
+        """Stores may know less than they did: read it all again."""
+        self._applied = None
+
+    def _read_on(self) -> None:
+        group = self._node.census.system_group()
+        stores = [] if group is None else self._node.nearby.local_stores(group)
+        if group is None or not stores:
+            return
+        store = stores[0]
+        self._busy = True
+        if self._applied is None:
+            self._scan(group, store, 0, "", None)
+        else:
+            command = [
+                "range", group.group, group.version, SYSTEM, self._applied + 1, SCAN_BYTES,
+            ]  # fmt: skip
+            group.ask(store, command, self._ranged)
+
+    def _scan(self, group: Group, store: int, at: int, after: str, began: int | None) -> None:
+        reader = self._readers[at]
+        command = [
+            "scan", group.group, group.version, SYSTEM, "", 0,
+            reader.partition, reader.prefix, after, 1000, SCAN_BYTES,
+        ]  # fmt: skip
+
+        def reply(result: list[Any] | None, now_ms: int) -> None:
+            self._busy = False
+            if result is None or result[0] != Code.OK:
+                return
+            applied, items, more = result[6], result[9], result[10]
+            start = applied if began is None else began
+            for key, version, value in items:
+                reader.put(key, value, version)
+            if more:
+                self._busy = True
+                self._scan(group, store, at, items[-1][0], start)
+                return
+            reader.scanned()
+            if at + 1 < len(self._readers):
+                self._busy = True
+                self._scan(group, store, at + 1, "", start)
+            else:
+                self._applied = start
+
+        group.ask(store, command, reply)
+
+    def _ranged(self, result: list[Any] | None, now_ms: int) -> None:
+        self._busy = False
+        if result is None or result[0] != Code.OK or self._applied is None:
+            return
+        committed, base, records = result[8], result[10], result[12]
+        if base > self._applied:
+            self._applied = None
+            return
+        for sequence, blob in records:
+            if sequence > committed or sequence != self._applied + 1:
+                break
+            self._applied = sequence
+            self._apply(sequence, blob)
+        if records and self._applied < committed:
+            self.deadline_ms = now_ms
+
+    def _apply(self, sequence: int, blob: bytes | str) -> None:
+        for effect in unpack(read_entry(sequence, blob).blob)[5]:
+            reader = self._by_partition.get(effect[1]) if effect[0] in ("p", "d") else None
+            if reader is None or not effect[2].startswith(reader.prefix):
+                continue
+            if effect[0] == "p":
+                reader.put(effect[2], effect[3], sequence)
+            else:
+                reader.deleted(effect[2], sequence)
