@@ -18,6 +18,7 @@ from controlplane.http_client import PeerReply
 from controlplane.problems import KINDS
 from tests.api.fake_service import FakeFleet
 from tests.api.listening import Node, document
+from tests.api.test_placement_inputs import gathered
 
 DOCUMENT = openapi_document(ROUTES, "http://127.0.0.1:7101")
 
@@ -63,6 +64,8 @@ def test_only_what_was_fixed_is_there() -> None:
         "/v1/leader",
         "/v1/nodes",
         "/v1/nodes/{node}",
+        "/v1/placement/latency",
+        "/v1/placement/load",
         "/v1/regions",
         "/v1/regions/groups",
         "/v1/regions/groups/{group}",
@@ -132,6 +135,8 @@ GOOD: tuple[tuple[str, str, str, int], ...] = (
     ("GET", "/v1/regions/groups/{group}", "/v1/regions/groups/region%2Fnone", 404),
     ("GET", "/v1/status", "/v1/status", 200),
     ("GET", "/v1/leader", "/v1/leader", 200),
+    ("GET", "/v1/placement/load", "/v1/placement/load?busiest_by=bytes", 200),
+    ("GET", "/v1/placement/latency", "/v1/placement/latency", 200),
     ("GET", "/v1/events", "/v1/events?from=1", 410),
     ("GET", "/livez", "/livez", 200),
     ("HEAD", "/livez", "/livez", 200),
@@ -149,6 +154,7 @@ async def test_answers_are_as_described(
 ) -> None:
     if path == "/v1/kv/{key}" and method != "PUT":
         await node.send("PUT", "/v1/kv/a", b"x")
+    gathered(node)
     reply = await node.send(method, target, b"x" if method == "PUT" else b"")
     assert reply.status == status
     assert_described(method, path, reply)
