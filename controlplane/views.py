@@ -123,3 +123,5 @@ class FleetView:
     shards_total: int
     shards_led: int
     shards_here: int
+    shards_in_use: int = 0  # by clients of this node
+    round_trips_ms: tuple[tuple[str, float], ...] = ()  # to other regions, as measured here: p50

@@ -33,7 +33,7 @@ SAMPLES_TRUSTED = 8
 
 @dataclass(slots=True)
 class RoundTrip:
-    """Percentiles of the last `SAMPLES_MAX` round trips to one store or peer, in milliseconds.
+    """Percentiles of the last round trips to one store or peer, in milliseconds.
 
     Percentiles, not a mean with a deviation: one pause of a second must not move the middle, and
     the tail must not be guessed from a bell curve that networks do not follow. Until
@@ -41,19 +41,21 @@ class RoundTrip:
     """
 
     expected_ms: float
+    samples_max: int
     _recent: deque[float]
     _sorted: list[float]
 
-    def __init__(self, expected_ms: float) -> None:
+    def __init__(self, expected_ms: float, samples_max: int = SAMPLES_MAX) -> None:
         assert 0 <= expected_ms < inf, expected_ms
         self.expected_ms = expected_ms
+        self.samples_max = samples_max
         self._recent = deque()
         self._sorted = []
 
     def add(self, sample_ms: float) -> None:
         """Take one measured round trip. A call that timed out counts with its time-out."""
         assert 0 <= sample_ms < inf, sample_ms
-        if len(self._recent) == SAMPLES_MAX:
+        if len(self._recent) == self.samples_max:
             del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
         self._recent.append(sample_ms)
         insort(self._sorted, sample_ms)
@@ -67,6 +69,11 @@ class RoundTrip:
     def p50_ms(self) -> float:
         """The middle: what a round trip usually takes."""
         return self._percentile_ms(50)
+
+    @property
+    def p90_ms(self) -> float:
+        """What most round trips keep to: it has changed when the way has, not when it hiccups."""
+        return self._percentile_ms(90)
 
     @property
     def p99_ms(self) -> float:

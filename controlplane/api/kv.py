@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from controlplane.api.body import read_body
+from controlplane.api.dispatch import HOP_HEADER
 from controlplane.api.documents import ScanItem
 from controlplane.api.edge import Edge
 from controlplane.api.kv_request import (
@@ -95,6 +96,10 @@ async def _write(
     shard = edge.shard_of(key)
     check_room(position, shard)
     compares = (condition,) if condition is not None else ()
+    if HOP_HEADER not in request.headers:
+        load = edge.service.load_of(shard)
+        load.writes += 1
+        load.write_bytes += len(body)
     digest = digest_of(request.method, key, body, repr(compares)) if op_id else ""
     question = Write(shard, (mutation,), compares, op_id, digest, position.get(shard))
     try:
@@ -208,8 +213,11 @@ async def _ask(
     strong: Read | Scan | None,
     wanted: Freshness,
 ) -> Outcome | web.Response:
+    load = None if HOP_HEADER in request.headers else edge.service.load_of(question.shard)
+    if load is not None:
+        load.reads += 1
     try:
-        return await edge.ask(
+        outcome = await edge.ask(
             request,
             question.shard,
             question,
@@ -220,6 +228,21 @@ async def _ask(
     except RequestRefused as refused:
         _place(edge, refused, question.shard)
         raise
+    if load is not None:
+        load.read_bytes += _size_of(outcome)
+    return outcome
+
+
+def _size_of(outcome: Outcome | web.Response) -> int:
+    """The bytes of values that were read, here or elsewhere."""
+    match outcome:
+        case Found(values):
+            return sum([len(value.data) for value in values if value is not None])
+        case Scanned(items):
+            return sum([len(value.data) for _, value in items])
+        case web.Response(body=bytes() as body):
+            return len(body)
+    return 0
 
 
 def _scan_item(key: str, value: Value) -> ScanItem:

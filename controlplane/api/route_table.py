@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from controlplane.api import fleet_pages, group_orders, health, kv, resolve, shard_orders, streams
+from controlplane.api import (
+    fleet_pages,
+    group_orders,
+    health,
+    kv,
+    placement_inputs,
+    resolve,
+    shard_orders,
+    streams,
+)
 from controlplane.api.document_routes import DOCUMENTS
 from controlplane.api.documents import (
     DryRun,
@@ -41,6 +50,7 @@ from controlplane.api.parameters import LIST_PARAMETERS, ORDER_PARAMETERS
 from controlplane.api.route import Answer, Endpoint, Needs, Raw, document_route, page_route
 from controlplane.requests import Evicted, LeaderHint, StoresForced, StoresWanted, Transferred
 from controlplane.views import GroupView, NodeView
+from regions.latency_matrix import Distance
 
 ROUTED: Final = ("invalid", "no-leader", "no-quorum", "leader-unreachable", "not-leader")
 READ: Final = (*ROUTED, "stale", "overloaded", "not-ready")
@@ -85,6 +95,8 @@ CHANGED: Final = (
     "unsupported-media-type",
     "unknown-outcome",
 )
+
+GATHERED: Final = ("invalid", "no-leader", "no-member", "leader-unreachable")
 
 REDIRECT: Final = Answer(307, "With proxy=false: ask there.", headers=LOCATION)
 DONE: Final = Answer(
@@ -324,6 +336,33 @@ FLEET: Final = (
     ),
 )
 
+PLACEMENT: Final = (
+    Endpoint(
+        "GET",
+        "/v1/placement/load",
+        placement_inputs.list_load,
+        "What clients ask of each shard, and from where, as the global leader was told",
+        "placement",
+        Needs.READER,
+        (Answer(200, "One page of shards in use.", placement_inputs.ShardLoadRow, listed=True),),
+        GATHERED,
+        placement_inputs.LOAD_PARAMETERS,
+        PASSED_ON,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/placement/latency",
+        placement_inputs.list_latency,
+        "Round trips between regions: measured, set, expected",
+        "placement",
+        Needs.READER,
+        (Answer(200, "One page of ordered pairs, by name.", Distance, listed=True),),
+        GATHERED,
+        LIST_PARAMETERS,
+        PASSED_ON,
+    ),
+)
+
 HEALTH: Final = (
     Endpoint(
         "GET",
@@ -381,4 +420,4 @@ HEALTH: Final = (
     ),
 )
 
-ROUTES: Final = (*ROUTING, *DATA, *SHARDS, *FLEET, *DOCUMENTS, *HEALTH)
+ROUTES: Final = (*ROUTING, *DATA, *SHARDS, *FLEET, *PLACEMENT, *DOCUMENTS, *HEALTH)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from config.feed import Feed
 from controlplane.machine import Happened
+from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
 from controlplane.requests import (
     ChangeStores,
@@ -24,6 +25,7 @@ from controlplane.requests import (
     StoresWanted,
 )
 from controlplane.views import FleetView, ReplicaView, ShardView
+from shards.load import ShardLoad
 from shards.routing import SlotRange
 
 
@@ -101,6 +103,14 @@ class Service(Protocol):
 
         Without `begin` nothing is done, and what would be lost is told.
         """
+        ...
+
+    def load_of(self, shard: str) -> ShardLoad:
+        """Where to count what a client of this node asks of a shard."""
+        ...
+
+    def gathered(self) -> Gathered | None:
+        """What the nodes of the fleet reported to this one, live; None unless it leads them."""
         ...
 
     def told(self, sender: str, message: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("controlplane.cli.status:status", "The whole fleet on one page."),
     "shards": ("controlplane.cli.shards:shards", "Who leads what; transfer and evict."),
     "regions": ("controlplane.cli.regions:regions", "Nodes and stores of each region; edit them."),
+    "placement": ("controlplane.cli.placement:placement", "Who asks for what, and from how far."),
     "nodes": ("controlplane.cli.nodes:nodes", "Who is there, and who leads how much."),
     "config": ("controlplane.cli.documents:config", "The fleet's documents; edit and compare."),
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),

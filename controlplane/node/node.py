@@ -42,13 +42,16 @@ from controlplane.node.group import Group
 from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
 from controlplane.node.lane import AWAY_MS, Lane
+from controlplane.node.load_reports import Gathered, LoadReports
 from controlplane.node.losses import Losses
+from controlplane.node.messages import take_message
 from controlplane.node.nearby import Nearby
 from controlplane.node.parking import Parking
 from controlplane.node.pictures import Pictures
 from controlplane.node.probing import Probing
 from controlplane.node.rebalance import Rebalance
 from controlplane.node.requests_open import OpenRequests
+from controlplane.node.round_trips import RoundTrips
 from controlplane.node.serving import Serving
 from controlplane.node.standing import StandingDesk
 from controlplane.node.store_changes import StoreChanges
@@ -75,6 +78,7 @@ from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.codec import ANOTHER_STORE, FORMAT, Code
 from regions.codec import Reply as StoreReply
 from shards.leadership import Leadership, Reply, State
+from shards.load import ShardLoad
 from shards.routing import SlotRange
 
 TakeFetched: TypeAlias = Callable[[StoreReply | None, int], None]
@@ -95,6 +99,7 @@ class Node:
         self.out: list[Effect] = []
         self.unsaid: list[Reply] = []  # of what was to be asked in a version that is over
         self.draining = False
+        self.away_until_ms = -1_000  # this process was paused, or late, until then
         self.leadership_revision = 0
         self._changed_rows: set[str] = set()
         self._sids = 0
@@ -118,6 +123,8 @@ class Node:
         self.census = Census(self)
         self.hearsay = Hearsay(self, now_ms)
         self.parking = Parking(self)
+        self.round_trips = RoundTrips(self, now_ms)
+        self.reports = LoadReports(self, now_ms)
         self.groups: dict[str, Group] = {}
         self.standing: dict[str, StandingDesk] = {}
         self.succession = Succession(self)
@@ -154,7 +161,7 @@ class Node:
                 if take is not None:
                     take(fetched, self.now_ms)
             case Told(sender, message):
-                self._told(sender, message)
+                take_message(self, sender, message, self.now_ms)
             case Probed(node, shard, served):
                 self.probing.probed(node, shard, served, self.now_ms)
             case Headroom():
@@ -188,6 +195,8 @@ class Node:
         self.probing.advance(now_ms)
         self.changes.advance(now_ms)
         self.hearsay.advance(now_ms)
+        self.round_trips.advance(now_ms)
+        self.reports.advance(now_ms)
         self.serving.sweep(now_ms)
         self.demand.advance(now_ms)
         self.requests.expire(now_ms)
@@ -221,6 +230,7 @@ class Node:
         """Take the time; a turn that comes late shows that this process was paused."""
         self.now_ms = max(self.now_ms, now_ms)
         if now_ms - self.deadline_ms > AWAY_MS:
+            self.away_until_ms = now_ms
             for lane in self.lanes.values():
                 lane.away_until_ms = now_ms
 
@@ -229,6 +239,7 @@ class Node:
             self.following.deadline_ms, self.directory.deadline_ms, self.rebalance.deadline_ms,
             self.probing.deadline_ms, self.hearsay.deadline_ms, self.changes.deadline_ms,
             self.nearby.deadline_ms, self.requests.deadline_ms,
+            self.round_trips.deadline_ms, self.reports.deadline_ms,
         ]  # fmt: skip
         for name, group in self.groups.items():
             times += (group.deadline_ms, group.lazy_ms, self.standing[name].deadline_ms)
@@ -390,24 +401,6 @@ class Node:
         refused = Refused(Problem.NO_LEADER, why, retry_after_ms=group.times.poll_every_ms)
         self.parking.park(number, request, refused)
 
-    # -- messages
-
-    def _told(self, sender: str, message: dict[str, Any]) -> None:
-        match message.get("kind"):
-            case "handed":
-                self.transfers.handed_to_us(message, self.now_ms)
-            case "revoked":
-                self.transfers.revoked_of_us(message, self.now_ms)
-            case "opened":
-                self.duties.reported(sender, message.get("rows"))
-            case "opened-ack":
-                self.duties.acknowledged(message.get("keys"))
-            case "stores":
-                self.hearsay.heard(message.get("stores"), message.get("differing"), self.now_ms)
-                self.changes.heard(sender, message.get("changing"), self.now_ms)
-            case "draining":
-                self.census.drains(str(message.get("process")))
-
     # -- what the parts ask of each other
 
     def next_sid(self) -> str:
@@ -476,6 +469,14 @@ class Node:
     def fleet(self, now_ms: int) -> FleetView:
         """Everything this node knows, on one page."""
         return self.pictures.fleet(now_ms)
+
+    def load_of(self, shard: str) -> ShardLoad:
+        """Where to count what a client of this node asks of a shard."""
+        return self.reports.load.of(shard)
+
+    def gathered(self, now_ms: int) -> Gathered | None:
+        """What nodes reported to this one, as the global leader; None if it is not."""
+        return self.reports.as_of(now_ms)
 
     def slot_ranges(self) -> list[SlotRange]:
         """Which shard of the map has which slots, in no order."""

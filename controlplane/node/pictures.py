@@ -169,6 +169,8 @@ class Pictures:
             shards_total=len(known),
             shards_led=sum(group.led for group in groups),
             shards_here=sum(_count_serving(g, now_ms) for g in node.groups.values()),
+            shards_in_use=len(node.reports.load),
+            round_trips_ms=tuple((r, m.p50_ms) for r, m in node.round_trips.measured().items()),
         )
 
     def shard_names(self) -> Set[str]:

@@ -34,6 +34,7 @@ from controlplane.machine import (
     Rewire,
     Tell,
 )
+from controlplane.node.load_reports import Gathered
 from controlplane.requests import (
     ChangeStores,
     ForceRecover,
@@ -45,6 +46,7 @@ from controlplane.requests import (
 )
 from controlplane.runtime.clock import Clock, boottime_ms
 from controlplane.views import FleetView, ReplicaView, ShardView
+from shards.load import ShardLoad
 from shards.routing import SlotRange
 
 
@@ -69,6 +71,8 @@ class NodeMachine(Protocol):
     def shard_views(self, now_ms: int) -> tuple[ShardView, ...]: ...
     def shard_view(self, shard: str, now_ms: int) -> ShardView | None: ...
     def replicas(self, shard: str, now_ms: int) -> tuple[ReplicaView, ...]: ...
+    def load_of(self, shard: str) -> ShardLoad: ...
+    def gathered(self, now_ms: int) -> Gathered | None: ...
     def store_refused(self, store: str, why: str, *, forgot: bool) -> None: ...
     def change_stores(
         self, order: ChangeStores, now_ms: int, *, begin: bool

@@ -14,6 +14,7 @@ from typing import Any
 from config.feed import Feed
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, Told
+from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits, NodePlan
 from controlplane.requests import (
     ChangeStores,
@@ -28,6 +29,7 @@ from controlplane.runtime.driver import Driver
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.topology import Topology
+from shards.load import ShardLoad
 from shards.routing import SlotRange
 
 
@@ -113,6 +115,14 @@ class NodeService:
     def force_recover(self, order: ForceRecover, *, begin: bool) -> StoresForced | Refused:
         """Make a lost group go on with what is left of it, or only say what would be lost."""
         return self._driver.force_recover(order, begin=begin)
+
+    def load_of(self, shard: str) -> ShardLoad:
+        """Where to count what a client of this node asks of a shard."""
+        return self._node.load_of(shard)
+
+    def gathered(self) -> Gathered | None:
+        """What the nodes of the fleet reported to this one; None unless it leads them."""
+        return self._node.gathered(self._driver.clock())
 
     def told(self, sender: str, message: dict[str, Any]) -> None:
         """Hand over a message of another node."""

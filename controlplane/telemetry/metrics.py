@@ -164,6 +164,7 @@ class _FleetGauges:
         yield _gauge("shards", "Shards of the map.", fleet.shards_total)
         yield _gauge("shards_led", "Shards with a known leader.", fleet.shards_led)
         yield _gauge("shards_led_here", "Shards this node leads.", fleet.shards_here)
+        yield _gauge("shards_in_use", "Shards that clients of this node use.", fleet.shards_in_use)
         yield _gauge("map_version", "Version of the shard map.", fleet.map_version)
         spare = GaugeMetricFamily(
             "leadplane_group_spare_stores", "Stores a group can still lose.", labels=["group"]
@@ -175,6 +176,14 @@ class _FleetGauges:
         for store in fleet.stores:
             up.add_metric([store.store], float(store.state == "up"))
         yield up
+        trips = GaugeMetricFamily(
+            "leadplane_region_round_trip_seconds",
+            "The median round trip to nodes of another region, as measured from here.",
+            labels=["region"],
+        )
+        for region, round_trip_ms in fleet.round_trips_ms:
+            trips.add_metric([region], round_trip_ms / 1_000)
+        yield trips
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -17,6 +17,7 @@ from config.feed import Feed
 from config.revision import Revision
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened
+from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
 from controlplane.requests import (
     ChangeStores,
@@ -49,6 +50,7 @@ from controlplane.requests import (
 )
 from controlplane.views import FleetView, GroupView, NodeView, ReplicaView, ShardView, StoreView
 from shards.keyspace import SLOTS
+from shards.load import RouterLoad, ShardLoad
 from shards.routing import SlotRange
 
 REGIONS = ("eu", "us")
@@ -122,6 +124,8 @@ class FakeService:
         self.cancelled = 0
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.subscriptions: list[Subscription] = []
+        self.load = RouterLoad(0)
+        self.reported: Gathered | None = None
         self.known: dict[str, tuple[int, str | None]] = {}
         self.feed = Feed(self._region_revision(name) for name in REGIONS)
         self.catch_up()
@@ -164,6 +168,12 @@ class FakeService:
             subscription.on_happened(Happened(kind, shard, epoch, {"why": "a test"}))
 
     # ---------------------------------------------------------------- Service
+
+    def load_of(self, shard: str) -> ShardLoad:
+        return self.load.of(shard)
+
+    def gathered(self) -> Gathered | None:
+        return self.reported
 
     def told(self, sender: str, message: dict[str, Any]) -> None:
         self.messages.append((sender, message))

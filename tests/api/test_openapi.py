@@ -18,6 +18,7 @@ from controlplane.http_client import PeerReply
 from controlplane.problems import KINDS
 from tests.api.fake_service import FakeFleet
 from tests.api.listening import Node, document
+from tests.api.test_placement_inputs import gathered
 
 DOCUMENT = openapi_document(ROUTES, "http://127.0.0.1:7101")
 
@@ -69,6 +70,8 @@ def test_only_what_was_fixed_is_there() -> None:
         "/v1/leader",
         "/v1/nodes",
         "/v1/nodes/{node}",
+        "/v1/placement/latency",
+        "/v1/placement/load",
         "/v1/regions",
         "/v1/regions/groups",
         "/v1/regions/groups/{group}",
@@ -152,6 +155,8 @@ GOOD: tuple[tuple[str, str, str, int], ...] = (
     ("GET", "/v1/config/{name}/effective", "/v1/config/placement/effective?region=mars", 404),
     ("GET", "/v1/status", "/v1/status", 200),
     ("GET", "/v1/leader", "/v1/leader", 200),
+    ("GET", "/v1/placement/load", "/v1/placement/load?busiest_by=bytes", 200),
+    ("GET", "/v1/placement/latency", "/v1/placement/latency", 200),
     ("GET", "/v1/events", "/v1/events?from=1", 410),
     ("GET", "/livez", "/livez", 200),
     ("HEAD", "/livez", "/livez", 200),
@@ -169,6 +174,7 @@ async def test_answers_are_as_described(
 ) -> None:
     if path == "/v1/kv/{key}" and method != "PUT":
         await node.send("PUT", "/v1/kv/a", b"x")
+    gathered(node)
     body: Any = b"x" if method == "PUT" else b""
     if status == 428 and method != "DELETE":
         body = {"content": {}}

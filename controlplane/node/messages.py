@@ -1,0 +1,36 @@
+"""What other nodes say: which part of a node takes which message.
+
+Messages are plain data, sent at most once, and nothing that must be right rests on one. What is of
+no known kind is from a node of another release, and is ignored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from controlplane.node.node import Node
+
+
+def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) -> None:
+    """Hand a message to whoever it is for."""
+    match message.get("kind"):
+        case "handed":
+            node.transfers.handed_to_us(message, now_ms)
+        case "revoked":
+            node.transfers.revoked_of_us(message, now_ms)
+        case "opened":
+            node.duties.reported(sender, message.get("rows"))
+        case "opened-ack":
+            node.duties.acknowledged(message.get("keys"))
+        case "stores":
+            node.hearsay.heard(message.get("stores"), message.get("differing"), now_ms)
+            node.changes.heard(sender, message.get("changing"), now_ms)
+        case "draining":
+            node.census.drains(str(message.get("process")))
+        case "ping":
+            node.round_trips.asked(sender, message.get("number"), now_ms)
+        case "pong":
+            node.round_trips.answered(sender, message, now_ms)
+        case "load":
+            node.reports.heard(sender, message, now_ms)
