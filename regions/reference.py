@@ -131,3 +131,8 @@ def _submatrix(matrix: Matrix, regions: Sequence[str]) -> Matrix:
     if unknown:
         raise UnknownRegion(f"there are no figures for {', '.join(map(repr, unknown))}")
     return {a: {b: matrix[a][b] for b in regions if b != a} for a in regions}
+
+
+def known_round_trip_ms(origin: str, to: str) -> float | None:
+    """Give the published round trip between two regions, None where there is none."""
+    return _matrix("rtt_ms.csv").get(origin, {}).get(to)

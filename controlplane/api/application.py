@@ -17,6 +17,7 @@ from controlplane.api.route_table import ROUTES
 from controlplane.api.service import Service, Subscription
 from controlplane.api.settings import ApiSettings
 from controlplane.api.shortcuts import Answered, AppHandler, Shortcuts
+from controlplane.planning.planner import Planner
 from controlplane.problems import RequestRefused
 
 EDGE: Final = web.AppKey("edge", Edge)
@@ -29,14 +30,16 @@ SPOKEN: Final = (HttpVersion11, HttpVersion10)
 LOGGER: Final = logging.getLogger(__name__)
 
 
-def create_app(service: Service, settings: ApiSettings | None = None) -> web.Application:
+def create_app(
+    service: Service, settings: ApiSettings | None = None, planner: Planner | None = None
+) -> web.Application:
     """The HTTP application of one node. Run it with `controlplane.api.server.ApiServer`."""
 
     @cache
     def describe() -> bytes:
         return json_bytes(openapi_document(ROUTES, service.identity.url))
 
-    edge = Edge(service, settings or ApiSettings(), describe)
+    edge = Edge(service, settings or ApiSettings(), describe, planner or Planner(service))
     app = web.Application()
     app[EDGE] = edge
     shortcuts = app[SHORTCUTS] = Shortcuts()
@@ -60,6 +63,7 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
     yield
     leave()
     await edge.dispatch.close()
+    await edge.planner.close()
 
 
 async def _end_streams(app: web.Application) -> None:

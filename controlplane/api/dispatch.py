@@ -80,6 +80,7 @@ class Passage:
     incoming: web.Request
     request_id: str
     body: bytes = b""
+    patience_ms: int = 0  # how long the answer may take, if that is longer than usual
 
     @property
     def changes(self) -> bool:
@@ -305,7 +306,7 @@ class Dispatch:
                 target.url.rstrip("/") + incoming.rel_url.raw_path_qs,
                 headers=_sent_on(passage, hops, target.epoch),
                 body=passage.body,
-                timeout_ms=self._settings.request_timeout_ms,
+                timeout_ms=max(passage.patience_ms, self._settings.request_timeout_ms),
             )
         except PeerUnreachable:
             pause_s = self._settings.peer_pause_ms / 1000

@@ -17,6 +17,7 @@ from controlplane.api.reply import Reply
 from controlplane.api.service import Service
 from controlplane.api.settings import ApiSettings
 from controlplane.api.table_feed import TableFeed
+from controlplane.planning.planner import Planner
 from controlplane.problems import RequestRefused
 from controlplane.requests import Outcome, Request
 from controlplane.views import NodeView
@@ -32,10 +33,15 @@ class Edge:
     """The HTTP edge of one node: what its handlers share."""
 
     def __init__(
-        self, service: Service, settings: ApiSettings, describe: Callable[[], bytes]
+        self,
+        service: Service,
+        settings: ApiSettings,
+        describe: Callable[[], bytes],
+        planner: Planner,
     ) -> None:
         self.service = service
         self.describe = describe
+        self.planner = planner
         self.settings = settings
         self.here = service.identity
         self.dispatch = Dispatch(service, settings)
@@ -90,10 +96,10 @@ class Edge:
         )
 
     async def pass_on(
-        self, request: web.Request, nodes: Iterable[NodeView], body: bytes
+        self, request: web.Request, nodes: Iterable[NodeView], body: bytes, patience_ms: int = 0
     ) -> web.Response:
         """Have one of these nodes answer; see Dispatch.pass_on."""
-        passage = Passage(request, request[REQUEST_ID], body)
+        passage = Passage(request, request[REQUEST_ID], body, patience_ms)
         return await self.dispatch.pass_on(passage, nodes)
 
 

@@ -19,8 +19,9 @@ from controlplane.api.paging import PAGE_ITEMS, page
 from controlplane.api.parameters import CONTINUE, LIMIT, LIST_PARAMETERS, Parameter, Parameters
 from controlplane.api.responses import json_response
 from controlplane.node.load_reports import Gathered
+from controlplane.planning.gathering import overrides_of
 from controlplane.problems import InputError, RequestRefused, invalid
-from regions.latency_matrix import Distance, Pair
+from regions.latency_matrix import Distance
 from shards.load import NOTHING, Rates
 from shards.load_table import LoadTable
 
@@ -36,8 +37,6 @@ BUSIEST_BY: Final = Parameter(
     choices=tuple(WEIGHTS),
 )
 LOAD_PARAMETERS: Final = Parameters(LIMIT, CONTINUE, BUSIEST_BY)
-NONE_SET: Final[Mapping[Pair, float]] = {}
-"""Round trips that operators have set: nothing sets any."""
 WEIGHED_AT_ONCE: Final = 1_000
 """Shards between which other requests get their turn: a few milliseconds."""
 
@@ -81,7 +80,7 @@ async def list_load(edge: Edge, request: web.Request) -> web.StreamResponse:
     if by and "continue" in found:
         complaint = "has no meaning with busiest_by: the busiest are one page"
         raise invalid(InputError(complaint, parameter="continue"))
-    gathered = await _gathered(edge, request)
+    gathered = await gathered_at(edge, request)
     if isinstance(gathered, web.StreamResponse):
         return gathered
     table = gathered.load
@@ -97,10 +96,10 @@ async def list_load(edge: Edge, request: web.Request) -> web.StreamResponse:
 async def list_latency(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /v1/placement/latency: how far regions are apart, from each to each other one."""
     found = LIST_PARAMETERS.parse(request.rel_url.raw_query_string)
-    gathered = await _gathered(edge, request)
+    gathered = await gathered_at(edge, request)
     if isinstance(gathered, web.StreamResponse):
         return gathered
-    distances = gathered.latency.distances(NONE_SET)
+    distances = gathered.latency.distances(overrides_of(edge.service.documents()))
     return json_response(
         page(distances, _pair_name, "latency", found, lambda distance: distance)
         | {"node": edge.here.node}
@@ -111,7 +110,9 @@ def _pair_name(distance: Distance) -> str:
     return f"{distance.from_region}>{distance.to_region}"
 
 
-async def _gathered(edge: Edge, request: web.Request) -> Gathered | web.StreamResponse:
+async def gathered_at(
+    edge: Edge, request: web.Request, body: bytes = b"", patience_ms: int = 0
+) -> Gathered | web.StreamResponse:
     """What this node gathers; where another one does, its answer. Raises RequestRefused."""
     gathered = edge.service.gathered()
     if gathered is not None:
@@ -121,7 +122,7 @@ async def _gathered(edge: Edge, request: web.Request) -> Gathered | web.StreamRe
     if leader is None or leader.node == edge.here.node:
         raise RequestRefused("no-leader", "the system shard has no leader at the moment")
     nodes = [node for node in fleet.nodes if node.node == leader.node]
-    return await edge.pass_on(request, nodes, b"")
+    return await edge.pass_on(request, nodes, body, patience_ms)
 
 
 async def _busiest(

@@ -28,6 +28,7 @@ class Raw(Enum):
     OCTETS = "application/octet-stream"
     EVENTS = "text/event-stream"
     TEXT = "text/plain"
+    SVG = "image/svg+xml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from controlplane.api import (
     group_orders,
     health,
     kv,
-    placement_inputs,
     resolve,
     shard_orders,
     streams,
@@ -47,10 +46,10 @@ from controlplane.api.headers import (
 )
 from controlplane.api.kv_request import READ_PARAMETERS, SCAN_PARAMETERS, WRITE_PARAMETERS
 from controlplane.api.parameters import LIST_PARAMETERS, ORDER_PARAMETERS
+from controlplane.api.placement_routes import PLACEMENT
 from controlplane.api.route import Answer, Endpoint, Needs, Raw, document_route, page_route
 from controlplane.requests import Evicted, LeaderHint, StoresForced, StoresWanted, Transferred
 from controlplane.views import GroupView, NodeView
-from regions.latency_matrix import Distance
 
 ROUTED: Final = ("invalid", "no-leader", "no-quorum", "leader-unreachable", "not-leader")
 READ: Final = (*ROUTED, "stale", "overloaded", "not-ready")
@@ -95,8 +94,6 @@ CHANGED: Final = (
     "unsupported-media-type",
     "unknown-outcome",
 )
-
-GATHERED: Final = ("invalid", "no-leader", "no-member", "leader-unreachable")
 
 REDIRECT: Final = Answer(307, "With proxy=false: ask there.", headers=LOCATION)
 DONE: Final = Answer(
@@ -333,33 +330,6 @@ FLEET: Final = (
         ("invalid", "compacted", "too-many-streams"),
         streams.STREAM_PARAMETERS,
         (LAST_EVENT_ID,),
-    ),
-)
-
-PLACEMENT: Final = (
-    Endpoint(
-        "GET",
-        "/v1/placement/load",
-        placement_inputs.list_load,
-        "What clients ask of each shard, and from where, as the global leader was told",
-        "placement",
-        Needs.READER,
-        (Answer(200, "One page of shards in use.", placement_inputs.ShardLoadRow, listed=True),),
-        GATHERED,
-        placement_inputs.LOAD_PARAMETERS,
-        PASSED_ON,
-    ),
-    Endpoint(
-        "GET",
-        "/v1/placement/latency",
-        placement_inputs.list_latency,
-        "Round trips between regions: measured, set, expected",
-        "placement",
-        Needs.READER,
-        (Answer(200, "One page of ordered pairs, by name.", Distance, listed=True),),
-        GATHERED,
-        LIST_PARAMETERS,
-        PASSED_ON,
     ),
 )
 

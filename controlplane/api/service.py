@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from config.feed import Feed
 from controlplane.machine import Happened
+from controlplane.node.directory import MapRow
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
 from controlplane.requests import (
@@ -134,6 +135,10 @@ class Service(Protocol):
     def shard_views(self) -> tuple[ShardView, ...]: ...
 
     def shard_view(self, shard: str) -> ShardView | None: ...
+
+    def map_row(self, shard: str) -> MapRow | None:
+        """The row of the shard map, as this region's copy of the system shard has it."""
+        ...
 
     def replicas(self, shard: str) -> tuple[ReplicaView, ...]: ...
 

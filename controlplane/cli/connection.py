@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
@@ -87,6 +87,7 @@ class FleetAccess:
     urls: tuple[str, ...]
     token: str | None = None
     cacert: str | None = None
+    timeout_s: float = TIMEOUT_S
 
     def get(self, path: str, **query: Any) -> Any:
         """A document of the fleet."""
@@ -134,7 +135,7 @@ class FleetAccess:
 
     def only(self, url: str) -> FleetAccess:
         """The same access, to one node alone."""
-        return FleetAccess((url.rstrip("/"),), self.token, self.cacert)
+        return replace(self, urls=(url.rstrip("/"),))
 
     def _send_to(
         self, url: str, method: str, target: str, headers: dict[str, str], body: bytes | None
@@ -170,11 +171,11 @@ class FleetAccess:
         import http.client
 
         if scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+            return http.client.HTTPConnection(host, port, timeout=self.timeout_s)
         import ssl
 
         trust = ssl.create_default_context(cafile=self.cacert)
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=trust)
+        return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=trust)
 
 
 class _NotSent(Exception):

@@ -5,16 +5,34 @@ from __future__ import annotations
 import click
 
 from controlplane.cli.placement_inputs import show_latency, show_load
+from controlplane.cli.placement_plans import (
+    apply_plan,
+    list_orders,
+    make_plan,
+    pause,
+    resume,
+    show_placement,
+)
 
 
 @click.group("placement")
 def placement() -> None:
-    """Show what placement rests on: load by region of origin, and round trips between regions.
+    """Plan where shards are led, and see what that rests on.
 
-    The global leader gathers both from all nodes, in memory. After it has changed, what it knows is
-    whole again within seconds; until then it says so.
+    The global leader knows the load of all regions and the ways between them, and plans; the moves
+    of a plan are made when you say so. After it has changed, what it knows is whole again within
+    seconds; until then it says so.
     """
 
 
-placement.add_command(show_load)
-placement.add_command(show_latency)
+for command in (
+    make_plan,
+    apply_plan,
+    show_placement,
+    list_orders,
+    pause,
+    resume,
+    show_load,
+    show_latency,
+):
+    placement.add_command(command)

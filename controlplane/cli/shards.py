@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import CommandFailed, access_at, fleet_access
+from controlplane.cli.explain import explain_shard
 from controlplane.cli.output import (
     Column,
     Row,
@@ -247,3 +248,6 @@ def _sentence(done: Any) -> str:
         f"Shard {shard}: taken from {done['holder']}, whose epoch {done['epoch']} is revoked. "
         "The next candidate takes over."
     )
+
+
+shards.add_command(explain_shard)

@@ -18,6 +18,7 @@ from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from regions.codec import as_bytes, pack, unpack
 from shards.grant import Sighted
+from shards.routing import SlotRange
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -106,6 +107,10 @@ class Directory:
         """The map is known as a whole: only now it has a version."""
         self._is_read = True
         self.version = max([self.version, *(r.revision for r in self.rows.values())])
+
+    def slot_ranges(self) -> list[SlotRange]:
+        """Which shard has which slots, in no order."""
+        return [SlotRange(row.first_slot, row.end_slot, row.shard) for row in self.rows.values()]
 
     # -- placements
 

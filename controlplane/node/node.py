@@ -79,7 +79,6 @@ from regions.codec import ANOTHER_STORE, FORMAT, Code
 from regions.codec import Reply as StoreReply
 from shards.leadership import Leadership, Reply, State
 from shards.load import ShardLoad
-from shards.routing import SlotRange
 
 TakeFetched: TypeAlias = Callable[[StoreReply | None, int], None]
 FETCH_MS_MAX = 5_000
@@ -477,11 +476,6 @@ class Node:
     def gathered(self, now_ms: int) -> Gathered | None:
         """What nodes reported to this one, as the global leader; None if it is not."""
         return self.reports.as_of(now_ms)
-
-    def slot_ranges(self) -> list[SlotRange]:
-        """Which shard of the map has which slots, in no order."""
-        rows = self.directory.rows.values()
-        return [SlotRange(row.first_slot, row.end_slot, row.shard) for row in rows]
 
     def shard_names(self) -> Set[str]:
         """Every shard of the map, and the system shard."""

@@ -28,6 +28,8 @@ from controlplane.http_client import HttpClient
 from controlplane.machine import Happened, Headroom
 from controlplane.node import Node
 from controlplane.node_plan import NodePlan
+from controlplane.planning.mover import Mover
+from controlplane.planning.planner import Planner
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
 from controlplane.runtime.membership import learn_memberships
@@ -92,6 +94,7 @@ class _NodeProcess:
         self._service = NodeService(
             self._driver, plan, settings.topology, self._subscribers, self._metrics
         )
+        self._planner = Planner(self._service)
         self._metrics.watch(self._service.fleet)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -110,6 +113,7 @@ class _NodeProcess:
             self._wiring.open(incarnations, self._driver.post, tasks)
             running = [
                 tasks.create_task(self._driver.run()),
+                tasks.create_task(Mover(self._service, self._planner).run()),
                 tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
             ]
             server = await self._serve()
@@ -126,7 +130,9 @@ class _NodeProcess:
         host, port = self._settings.address
         limits = ApiSettings(dial=self._settings.dial)
         try:
-            server = await ApiServer(create_app(self._service, limits), limits).start(host, port)
+            server = await ApiServer(
+                create_app(self._service, limits, self._planner), limits
+            ).start(host, port)
         except OSError as error:
             raise _port_in_use(host, port, error) from error
         log_line("serving", url=self._plan.url, process=self._plan.process)

@@ -14,6 +14,7 @@ from typing import Any
 from config.feed import Feed
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, Told
+from controlplane.node.directory import MapRow
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits, NodePlan
 from controlplane.requests import (
@@ -138,7 +139,7 @@ class NodeService:
 
     def slot_ranges(self) -> Iterable[SlotRange]:
         """The shard map alone."""
-        return self._node.slot_ranges()
+        return self._node.directory.slot_ranges()
 
     def shard_names(self) -> Iterable[str]:
         """Every shard there is a view of."""
@@ -151,6 +152,10 @@ class NodeService:
     def shard_view(self, shard: str) -> ShardView | None:
         """One row of the routing table."""
         return self._node.shard_view(shard, self._driver.clock())
+
+    def map_row(self, shard: str) -> MapRow | None:
+        """The row of the shard map that this node knows."""
+        return self._node.directory.rows.get(shard)
 
     def replicas(self, shard: str) -> tuple[ReplicaView, ...]:
         """Where a shard can be read."""

@@ -17,6 +17,7 @@ from config.feed import Feed
 from config.revision import Revision
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened
+from controlplane.node.directory import MAP_PREFIX, MapRow
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
 from controlplane.requests import (
@@ -225,6 +226,15 @@ class FakeService:
             position=found.sequence if here else None,
             size_bytes=found.size_bytes if here else None,
         )
+
+    def map_row(self, shard: str) -> MapRow | None:
+        if shard not in self.known:
+            return None
+        key, found = MAP_PREFIX + shard, self.fleet_of.shards[shard]
+        kept = self.fleet_of.shards["system"].values.get(key)
+        if kept is not None:
+            return MapRow.read(key, kept[1].data, kept[1].version)
+        return MapRow(shard, GROUP, found.first_slot, found.end_slot, REGIONS, 0)
 
     def slot_ranges(self) -> list[SlotRange]:
         found = [self.fleet_of.shards[shard] for shard in self.known]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 from config.feed import Feed
 from controlplane.machine import Answer, Effect, Event, Requested
+from controlplane.node.directory import Directory
 from controlplane.requests import Evicted
 from controlplane.views import FleetView, ReplicaView, ShardView
-from shards.routing import SlotRange
 
 FAR_MS = 1 << 50
 FLEET = FleetView("n1", "here", None, 1, 0, (), (), (), 0, 0, 0)
@@ -22,6 +23,7 @@ class ScriptedNode:
         self.map_version = 1
         self.leadership_revision = 0
         self.feed = Feed()
+        self.directory = Directory(cast(Any, self))
         self.changed_rows: set[str] = set()
         self.batches: list[list[Event]] = []
         self.advanced_ms: list[int] = []
@@ -50,9 +52,6 @@ class ScriptedNode:
 
     def fleet(self, now_ms: int) -> FleetView:
         return FLEET
-
-    def slot_ranges(self) -> list[SlotRange]:
-        return []
 
     def shard_names(self) -> set[str]:
         return set()

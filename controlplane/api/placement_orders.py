@@ -1,0 +1,240 @@
+"""Carrying out a plan: begun, looked at, held up. The global leader answers; others pass it on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from controlplane.api.body import Model, parse_model, read_body
+from controlplane.api.edge import Edge
+from controlplane.api.parameters import NO_PARAMETERS, ORDER_PARAMETERS, reason_in
+from controlplane.api.placement_inputs import gathered_at
+from controlplane.api.responses import json_response
+from controlplane.planning.order_book import Book, OrderBook, is_outdated
+from controlplane.planning.orders import LeaderMove, Order, OrderState, Pause
+from controlplane.planning.planner import Planned
+from controlplane.problems import RequestRefused, from_refusal
+from controlplane.requests import Refused
+
+PRINCIPAL: Final = "operator"
+PAUSE_MS: Final = 3_600_000
+PAUSE_MS_MAX: Final = 30 * 86_400_000
+CHANGED_SHOWN_MAX: Final = 20
+
+_MODEL: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ApplyOrder(BaseModel):
+    """The hash of the plan that is to be carried out."""
+
+    model_config = _MODEL
+
+    plan: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class PauseOrder(BaseModel):
+    """How long nothing is to be moved; it ends by itself."""
+
+    model_config = _MODEL
+
+    for_ms: int = Field(default=PAUSE_MS, ge=1_000, le=PAUSE_MS_MAX)
+
+
+class ResumeOrder(BaseModel):
+    """Nothing can be chosen about going on."""
+
+    model_config = _MODEL
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDocument:
+    """A plan that is or was carried out, and how far it is."""
+
+    number: int
+    plan: str
+    principal: str
+    reason: str
+    wall_ms: int
+    state: str
+    total: int
+    done: int
+    moved: int
+    skipped: tuple[dict[str, str], ...]
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PauseDocument:
+    """Until when nothing is moved."""
+
+    until_wall_ms: int
+    principal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementDocument:
+    """What is being carried out, if anything, and whether it is held up."""
+
+    order: OrderDocument | None
+    pause: PauseDocument | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHistory:
+    """Every order that is remembered, the newest first."""
+
+    items: tuple[OrderDocument, ...]
+
+
+async def get_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """GET /v1/placement: what is being moved at present."""
+    NO_PARAMETERS.parse(request.rel_url.raw_query_string)
+    elsewhere = await gathered_at(edge, request)
+    if isinstance(elsewhere, web.StreamResponse):
+        return elsewhere
+    return json_response(_placement_document(await OrderBook(edge.service).read()))
+
+
+async def list_orders(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """GET /v1/placement/history: plans that were carried out."""
+    NO_PARAMETERS.parse(request.rel_url.raw_query_string)
+    elsewhere = await gathered_at(edge, request)
+    if isinstance(elsewhere, web.StreamResponse):
+        return elsewhere
+    orders = await OrderBook(edge.service).orders()
+    return json_response(OrderHistory(tuple(_order_document(order) for order in orders)))
+
+
+async def apply_plan(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/placement/apply: carry out exactly the plan of this hash, or nothing."""
+    order, found, elsewhere = await _ordered(edge, request, ApplyOrder)
+    if elsewhere is not None:
+        return elsewhere
+    book = await OrderBook(edge.service).read()
+    if book.order is not None and book.order.state is OrderState.CARRYING:
+        if book.order.plan == order.plan:
+            return json_response(_order_document(book.order))
+        raise RequestRefused(
+            "placement-busy",
+            f"order {book.order.number} has {book.order.total - book.order.next} moves to go; "
+            "pause does not end it: wait for it",
+            more={"order": _order_document(book.order)},
+        )
+    planned = edge.planner.kept(order.plan)
+    if planned is None:
+        raise RequestRefused(
+            "unknown-plan", "this node knows no plan of this hash; make one, then apply it"
+        )
+    _check(edge, planned)
+    return await _begin(edge, planned, book, found)
+
+
+async def pause_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/placement/pause: move nothing for a while."""
+    order, found, elsewhere = await _ordered(edge, request, PauseOrder)
+    if elsewhere is not None:
+        return elsewhere
+    until_ms = int(time.time() * 1000) + order.for_ms
+    return await _hold(edge, Pause(until_ms, PRINCIPAL, found.get("reason", "")), found)
+
+
+async def resume_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/placement/resume: go on with what was held up."""
+    _, found, elsewhere = await _ordered(edge, request, ResumeOrder)
+    if elsewhere is not None:
+        return elsewhere
+    return await _hold(edge, None, found)
+
+
+async def _ordered(
+    edge: Edge, request: web.Request, model: type[Model]
+) -> tuple[Model, dict[str, Any], web.StreamResponse | None]:
+    """The order, its parameters, and the answer of the node that it was passed on to."""
+    found = dict(ORDER_PARAMETERS.parse(request.rel_url.raw_query_string))
+    reason_in(found)
+    settings = edge.settings
+    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
+    order = parse_model(model, request, body)
+    answer = await gathered_at(edge, request, body)
+    return order, found, answer if isinstance(answer, web.StreamResponse) else None
+
+
+def _check(edge: Edge, planned: Planned) -> None:
+    """Refuse what cannot be carried out, or not any more. Raises RequestRefused."""
+    if not planned.is_real:
+        raise RequestRefused("not-appliable", "this plan is of a fleet that is not there: what_if")
+    if planned.voter_moves:
+        raise RequestRefused(
+            "not-appliable",
+            f"{planned.voter_moves} of its moves change voters, which is not done yet: "
+            'plan with the scope "leaders"',
+        )
+    if not planned.moves:
+        raise RequestRefused("not-appliable", "this plan moves nothing")
+    changed = [move.shard for move in planned.moves if _is_changed(edge, move)]
+    if changed or edge.service.documents().position != planned.position:
+        what = f"shards: {', '.join(changed[:CHANGED_SHOWN_MAX])}" if changed else "documents"
+        raise RequestRefused(
+            "plan-outdated",
+            f"since it was made, the fleet has changed ({what}); plan again",
+            more={"shards": changed[:CHANGED_SHOWN_MAX]},
+        )
+
+
+def _is_changed(edge: Edge, move: LeaderMove) -> bool:
+    row, view = edge.service.map_row(move.shard), edge.service.shard_view(move.shard)
+    if row is None or view is None or view.leader is None:
+        return True
+    return row.revision != move.version or view.leader.region != move.from_region
+
+
+async def _begin(
+    edge: Edge, planned: Planned, book: Book, found: dict[str, Any]
+) -> web.StreamResponse:
+    number = 1 if book.order is None else book.order.number + 1
+    now_ms = int(time.time() * 1000)
+    order = Order(
+        number, planned.hash, PRINCIPAL, found.get("reason", ""), now_ms, OrderState.CARRYING,
+        len(planned.moves),
+    )  # fmt: skip
+    if found.get("dry_run"):
+        return json_response(_order_document(order, dry_run=True))
+    refused = await OrderBook(edge.service).begin(order, planned.moves, book)
+    if refused is not None and is_outdated(refused):
+        raise RequestRefused("placement-busy", "another plan was begun at the same moment")
+    _raise_refusal(refused)
+    return json_response(_order_document(order), status=202)
+
+
+async def _hold(edge: Edge, pause: Pause | None, found: dict[str, Any]) -> web.StreamResponse:
+    book = OrderBook(edge.service)
+    if not found.get("dry_run"):
+        _raise_refusal(await book.pause(pause))
+    known = await book.read()
+    return json_response(_placement_document(Book(known.order, known.order_version, pause)))
+
+
+def _raise_refusal(refused: Refused | None) -> None:
+    if refused is not None:
+        raise from_refusal(refused)
+
+
+def _placement_document(book: Book) -> PlacementDocument:
+    pause = None
+    if book.pause is not None and book.pause.until_wall_ms > time.time() * 1000:
+        pause = PauseDocument(book.pause.until_wall_ms, book.pause.principal, book.pause.reason)
+    order = _order_document(book.order) if book.order is not None else None
+    return PlacementDocument(order, pause)
+
+
+def _order_document(order: Order, *, dry_run: bool = False) -> OrderDocument:
+    return OrderDocument(
+        order.number, order.plan, order.principal, order.reason, order.wall_ms,
+        order.state.value, order.total, order.next, order.moved,
+        tuple({"shard": shard, "why": why.value} for shard, why in order.skipped), dry_run,
+    )  # fmt: skip

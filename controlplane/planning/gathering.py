@@ -1,0 +1,106 @@
+"""The facts of a question of placement, taken from the node that is the global leader.
+
+A fleet may have a hundred thousand shards, and the node that asks also renews its leases: so shards
+are looked at a few at a time, and others have their turn in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from config.document import Kind
+from config.feed import Feed
+from controlplane.api.service import Service
+from controlplane.node.load_reports import Gathered
+from controlplane.planning.question import Outlook, Question, ShardFacts
+from controlplane.views import FleetView, ShardView
+from regions.latency_matrix import Pair
+from regions.reference import known_round_trip_ms
+
+SYSTEM: Final = "system"
+LOOKED_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Voters:
+    """How a group's voters are spread."""
+
+    count: int
+    regions: tuple[str, ...]
+
+
+async def question_about(
+    service: Service,
+    gathered: Gathered,
+    feed: Feed,
+    outlook: Outlook,
+    moved: Collection[str],
+) -> Question:
+    """The question of this fleet under these documents; shards of `moved` keep their leaders."""
+    fleet = service.fleet()
+    question = Question(
+        feed,
+        distances_of(gathered, feed),
+        {node.node: node.region for node in fleet.nodes},
+        frozenset(node.region for node in fleet.nodes if node.alive),
+        outlook,
+    )
+    voters = voters_of(fleet)
+    names = sorted(name for name in service.shard_names() if name != SYSTEM)
+    for number, name in enumerate(names):
+        if number % LOOKED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        view = service.shard_view(name)
+        if view is not None and view.group in voters:
+            question.add(_facts(view, voters[view.group], gathered, name in moved))
+    return question
+
+
+def voters_of(fleet: FleetView) -> dict[str, Voters]:
+    """The voters of every group."""
+    region_of = {store.store: store.region for store in fleet.stores}
+    found = {}
+    for group in fleet.groups:
+        regions = tuple(dict.fromkeys(region_of[v] for v in group.voters if v in region_of))
+        count = len(group.voters) if len(regions) == 1 else len(regions)
+        found[group.group] = Voters(min(5, count - 1 + count % 2), regions)
+    return found
+
+
+def distances_of(gathered: Gathered, feed: Feed) -> Mapping[Pair, float]:
+    """The round trips that count; of regions that are not there yet, what is set or published."""
+    set_ms = overrides_of(feed)
+    found = {
+        (distance.from_region, distance.to_region): distance.round_trip_ms
+        for distance in gathered.latency.distances(set_ms)
+    }
+    regions = feed.regions()
+    for pair in ((a, b) for a in regions for b in regions if a != b):
+        if pair in found:
+            continue
+        known_ms = set_ms.get(pair, known_round_trip_ms(*pair))
+        if known_ms is not None:
+            found[pair] = known_ms
+    return found
+
+
+def overrides_of(feed: Feed) -> dict[Pair, float]:
+    """The round trips that operators have set."""
+    content: Mapping[str, Any] = feed.content(Kind.LATENCY).get("round_trip_ms", {})
+    return {(a, b): float(ms) for a, row in content.items() for b, ms in row.items()}
+
+
+def _facts(view: ShardView, voters: Voters, gathered: Gathered, stays: bool) -> ShardFacts:
+    return ShardFacts(
+        view.shard,
+        view.goal,
+        voters.count,
+        view.leader.region if view.leader is not None else None,
+        voters.regions,
+        view.size_bytes,
+        gathered.load.of(view.shard),
+        stays,
+    )

@@ -1,0 +1,143 @@
+"""Orders and the pause in the system shard: read and written at the node that leads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from controlplane.api.service import Service
+from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
+from controlplane.planning.orders import (
+    HEAD_KEY,
+    KEPT_MAX,
+    ORDERS_PREFIX,
+    PAGE_MOVES,
+    PARTITION,
+    PAUSE_KEY,
+    LeaderMove,
+    Order,
+    Pause,
+    page_key,
+    pages_of,
+    read_order,
+    read_page,
+    read_pause,
+)
+from controlplane.problems import from_refusal
+from controlplane.requests import (
+    Compare,
+    Delete,
+    Found,
+    Problem,
+    Put,
+    Read,
+    Refused,
+    Scan,
+    Scanned,
+    Value,
+    Write,
+)
+
+SYSTEM: Final = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The newest order and the pause, with the versions of both."""
+
+    order: Order | None
+    order_version: int
+    pause: Pause | None
+
+
+class OrderBook:
+    """What is kept of orders, as the leader of the system shard sees it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def read(self) -> Book:
+        """The newest order and the pause. Raises RequestRefused."""
+        head, pause = await self._values(HEAD_KEY, PAUSE_KEY)
+        return Book(
+            read_order(head.data) if head is not None else None,
+            head.version if head is not None else 0,
+            read_pause(pause.data) if pause is not None else None,
+        )
+
+    async def orders(self) -> tuple[Order, ...]:
+        """Every order that is remembered, the newest first. Raises RequestRefused."""
+        outcome = await self._service.submit(
+            Scan(SYSTEM, PARTITION, ORDERS_PREFIX, "", KEPT_MAX * 2)
+        )
+        if isinstance(outcome, Refused):
+            raise from_refusal(outcome)
+        assert isinstance(outcome, Scanned), outcome
+        return tuple(read_order(value.data) for _, value in reversed(outcome.items))
+
+    async def moves(self, order: Order, page: int) -> Sequence[LeaderMove]:
+        """One page of an order's moves. Raises RequestRefused."""
+        (value,) = await self._values(page_key(order.number, page))
+        return read_page(value.data) if value is not None else ()
+
+    async def begin(self, order: Order, moves: Sequence[LeaderMove], book: Book) -> Refused | None:
+        """Write an order down; what it says counts from here on."""
+        pages = pages_of(moves)
+        for number, page in enumerate(pages):
+            refused = await self._write(Put(PARTITION, page_key(order.number, number), page))
+            if refused is not None:
+                return refused
+        return await self._write(
+            Put(PARTITION, HEAD_KEY, order.packed()),
+            Put(PARTITION, order.key, order.packed()),
+            *await self._forgotten(order),
+            compares=(Compare(HEAD_KEY, book.order_version),),
+        )
+
+    async def _forgotten(self, order: Order) -> list[Delete]:
+        """What the order that is no longer remembered leaves behind."""
+        old = [each for each in await self.orders() if each.number <= order.number - KEPT_MAX]
+        keys = [each.key for each in old]
+        for each in old:
+            keys += [page_key(each.number, n) for n in range(-(-each.total // PAGE_MOVES))]
+        return [Delete(PARTITION, key) for key in keys]
+
+    async def carried(
+        self, order: Order, book: Book, row: MapRow | None, version: int
+    ) -> Refused | None:
+        """One step of an order, with the row of the map that it changes."""
+        rows = [] if row is None else [Put(MAP, MAP_PREFIX + row.shard, row.packed())]
+        compares = [Compare(HEAD_KEY, book.order_version)]
+        if row is not None:
+            compares.append(Compare(MAP_PREFIX + row.shard, version))
+        return await self._write(
+            *rows,
+            Put(PARTITION, HEAD_KEY, order.packed()),
+            Put(PARTITION, order.key, order.packed()),
+            compares=tuple(compares),
+        )
+
+    async def pause(self, pause: Pause | None) -> Refused | None:
+        """Hold up all moves until a time, or no longer."""
+        if pause is None:
+            return await self._write(Delete(PARTITION, PAUSE_KEY))
+        return await self._write(Put(PARTITION, PAUSE_KEY, pause.packed()))
+
+    async def _values(self, *keys: str) -> tuple[Value | None, ...]:
+        outcome = await self._service.submit(Read(SYSTEM, keys))
+        if isinstance(outcome, Refused):
+            raise from_refusal(outcome)
+        assert isinstance(outcome, Found), outcome
+        return outcome.values
+
+    async def _write(
+        self, *mutations: Put | Delete, compares: tuple[Compare, ...] = ()
+    ) -> Refused | None:
+        outcome = await self._service.submit(Write(SYSTEM, mutations, compares))
+        return outcome if isinstance(outcome, Refused) else None
+
+
+def is_outdated(refused: Refused) -> bool:
+    """Whether something else was written in between."""
+    return refused.problem is Problem.PRECONDITION_FAILED

@@ -1,0 +1,164 @@
+"""Orders are carried out once, at the pace allowed, and never on a world that has changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from config.builtin import builtin_content
+from config.document import Kind
+from config.revision import Revision
+from controlplane.node.directory import MAP, MAP_PREFIX
+from controlplane.node.load_reports import Gathered
+from controlplane.planning.mover import Mover
+from controlplane.planning.order_book import OrderBook
+from controlplane.planning.orders import LeaderMove, Order, OrderState, Pause, Skip
+from controlplane.planning.planner import Planner
+from controlplane.requests import Put, Refused, Write, Written
+from regions.latency_matrix import LatencyMatrix
+from shards.load_table import LoadTable
+from tests.api.fake_service import SHARDS, FakeFleet, FakeService
+from tests.config.sample_fleet import put
+
+LATER_MS = 1 << 50
+
+
+@pytest.fixture
+async def leader() -> FakeService:
+    """The node that leads the system shard, and all others, whose map is written down."""
+    fleet = FakeFleet()
+    service = fleet.add("n1", "eu")
+    fleet.add("n2", "us")
+    fleet.lead("n1")
+    service.reported = Gathered(1, 0, 0, LoadTable(), LatencyMatrix({}))
+    for shard in SHARDS:
+        row = service.map_row(shard)
+        assert row is not None
+        outcome = await service.submit(
+            Write("system", (Put(MAP, MAP_PREFIX + shard, row.packed()),))
+        )
+        assert isinstance(outcome, Written)
+    return service
+
+
+def moves(service: FakeService, *shards: str) -> list[LeaderMove]:
+    found = [service.map_row(shard) for shard in shards]
+    return [LeaderMove(row.shard, "eu", "us", row.revision) for row in found if row is not None]
+
+
+async def begun(service: FakeService, *shards: str) -> None:
+    book = OrderBook(service)
+    wanted = moves(service, *shards)
+    order = Order(1, "hash", "ada", "", 17, OrderState.CARRYING, len(wanted))
+    assert await book.begin(order, wanted, await book.read()) is None
+
+
+def mover_of(service: FakeService) -> Mover:
+    return Mover(service, Planner(service))
+
+
+async def order_of(service: FakeService) -> Order:
+    order = (await OrderBook(service).read()).order
+    assert order is not None
+    return order
+
+
+def preferred(service: FakeService) -> dict[str, str]:
+    rows = [service.map_row(shard) for shard in SHARDS]
+    return {row.shard: row.regions[0] for row in rows if row is not None}
+
+
+def set_pace(service: FakeService, per_minute: float) -> None:
+    content = builtin_content(Kind.PLACEMENT) | {
+        "move_rate": {"leaders_per_minute_max": per_minute}
+    }
+    assert isinstance(put(service.feed, "placement", content), Revision)
+
+
+async def test_a_move_is_a_row_of_the_map_that_prefers_another_region(leader: FakeService) -> None:
+    await begun(leader, "s1")
+    await mover_of(leader).turn(1.0)
+    assert preferred(leader) == {"s0": "eu", "s1": "us", "s2": "eu", "s3": "eu"}
+    order = await order_of(leader)
+    assert (order.state, order.moved) == (OrderState.DONE, 1)
+
+
+async def test_moves_come_at_the_pace_of_the_document(leader: FakeService) -> None:
+    set_pace(leader, 60)
+    await begun(leader, *SHARDS)
+    mover = mover_of(leader)
+    progress = []
+    for _ in range(4):
+        await mover.turn(0.5)
+        progress.append((await order_of(leader)).next)
+    assert progress == [0, 1, 1, 2]
+
+
+async def test_another_node_that_leads_later_goes_on_with_the_next_move(
+    leader: FakeService,
+) -> None:
+    set_pace(leader, 60)
+    await begun(leader, "s0", "s1")
+    await mover_of(leader).turn(1.0)
+    successor = mover_of(leader)  # it has nothing in memory
+    await successor.turn(1.0)
+    order = await order_of(leader)
+    assert (order.state, order.moved, order.skipped) == (OrderState.DONE, 2, ())
+
+
+async def test_a_node_that_does_not_lead_moves_nothing(leader: FakeService) -> None:
+    await begun(leader, "s1")
+    leader.reported = None
+    await mover_of(leader).turn(60.0)
+    assert (await order_of(leader)).next == 0
+
+
+async def test_a_row_that_was_changed_since_is_left_alone(leader: FakeService) -> None:
+    await begun(leader, "s1", "s2")
+    row = leader.map_row("s1")
+    assert row is not None
+    other = replace(row, regions=("eu",))
+    await leader.submit(Write("system", (Put(MAP, MAP_PREFIX + "s1", other.packed()),)))
+    set_pace(leader, 600)
+    await mover_of(leader).turn(1.0)
+    found = leader.map_row("s1")
+    assert found is not None
+    assert found.regions == ("eu",)
+    assert (await order_of(leader)).skipped == (("s1", Skip.CHANGED),)
+    assert preferred(leader)["s2"] == "us"
+
+
+async def test_a_shard_that_is_led_from_elsewhere_by_now_is_left_alone(leader: FakeService) -> None:
+    await begun(leader, "s1")
+    leader.fleet_of.lead("n2", "s1")
+    await mover_of(leader).turn(1.0)
+    assert preferred(leader)["s1"] == "eu"
+    assert (await order_of(leader)).skipped == (("s1", Skip.CHANGED),)
+
+
+async def test_nothing_moves_to_where_no_node_is_alive(leader: FakeService) -> None:
+    del leader.fleet_of.nodes["n2"]
+    await begun(leader, "s1")
+    await mover_of(leader).turn(1.0)
+    assert (await order_of(leader)).skipped == (("s1", Skip.NO_CANDIDATE),)
+
+
+async def test_what_is_held_up_waits_until_it_is_not(leader: FakeService) -> None:
+    await begun(leader, "s1")
+    book, mover = OrderBook(leader), mover_of(leader)
+    assert await book.pause(Pause(LATER_MS, "ada", "")) is None
+    await mover.turn(60.0)
+    assert (await order_of(leader)).next == 0
+    assert await book.pause(None) is None
+    await mover.turn(1.0)
+    assert (await order_of(leader)).moved == 1
+
+
+async def test_of_two_orders_begun_at_the_same_moment_one_counts(leader: FakeService) -> None:
+    book = OrderBook(leader)
+    known, wanted = await book.read(), moves(leader, "s1")
+    order = Order(1, "hash", "ada", "", 17, OrderState.CARRYING, 1)
+    assert await book.begin(order, wanted, known) is None
+    assert isinstance(await book.begin(replace(order, plan="other"), wanted, known), Refused)
+    assert (await order_of(leader)).plan == "hash"

@@ -1,0 +1,168 @@
+"""What the global leader knows becomes a question of placement, and nothing of it is lost."""
+
+from __future__ import annotations
+
+from array import array
+from base64 import b64decode
+from typing import Any
+
+import pytest
+
+from config.revision import Revision
+from controlplane.planning.errors import HoleInMatrix
+from controlplane.planning.question import ALL, LEADERS, Outlook, Question, ShardFacts
+from shards.load import Rates
+from tests.config.sample_fleet import REGIONS, feed, put, region
+
+DISTANCES = {(a, b): 10.0 * (1 + abs(i - j)) for i, a in enumerate(REGIONS)
+             for j, b in enumerate(REGIONS) if a != b}  # fmt: skip
+NODES = {"eu-n1": "eu", "us-n1": "us", "ap-n1": "ap"}
+CODES = {"float64": "d", "float32": "f", "int16": "h", "int32": "i", "uint8": "B", "uint64": "Q"}
+
+
+def facts(shard: str = "s0", **other: Any) -> ShardFacts:
+    known: dict[str, Any] = {
+        "goal": "region", "voters": 3, "leader": "eu", "present": REGIONS, "size_bytes": None,
+        "loads": {"us": Rates(30.0, 10.0, 3_000.0, 2_000.0)},
+    }  # fmt: skip
+    return ShardFacts(shard, **(known | other))
+
+
+def question(
+    documents: dict[str, Any] | None = None,
+    outlook: Outlook | None = None,
+    alive: frozenset[str] = frozenset(REGIONS),
+    distances: dict[tuple[str, str], float] = DISTANCES,
+) -> Question:
+    known = feed()
+    for name, content in (documents or {}).items():
+        assert isinstance(put(known, name, content), Revision)
+    return Question(known, distances, NODES, alive, outlook or Outlook())
+
+
+def asked(*shards: ShardFacts, scope: str = LEADERS, **how: Any) -> dict[str, Any]:
+    made = question(**how)
+    for each in shards:
+        made.add(each)
+    return made.document(scope)
+
+
+def column(document: dict[str, Any], name: str) -> list[Any]:
+    packed = document["shards"][name]
+    return list(array(CODES[packed["dtype"]], b64decode(packed["base64"])))
+
+
+def constraints(**rules: Any) -> dict[str, Any]:
+    return {"documents": {"constraints": rules}}
+
+
+def test_loads_stand_in_the_column_of_the_region_they_come_from() -> None:
+    document = asked(facts(), facts("s1", loads={}))
+    assert document["regions"] == ["ap", "eu", "us"]
+    assert column(document, "writes_per_s") == [0, 0, 10, 0, 0, 0]
+    assert column(document, "reads_per_s") == [0, 0, 30, 0, 0, 0]
+    assert column(document, "write_bytes") == [200, 0]
+    assert column(document, "read_bytes") == [100, 0]
+
+
+def test_where_a_shard_is_stands_by_number_and_by_mask() -> None:
+    zonal = facts("s1", goal="zone", present=("eu",), leader=None)
+    document = asked(facts(), zonal)
+    assert column(document, "leader") == [1, -1]
+    assert column(document, "present") == [0b111, 0b010]
+    assert column(document, "survival") == [1, 0]
+
+
+def test_a_zonal_shard_goes_only_where_there_are_zones_enough() -> None:
+    wide = region("eu") | {
+        "zones": ["a", "b", "c"],
+        "stores": [{"id": f"eu-{n}", "zone": zone} for n, zone in enumerate("abc", 1)],
+    }
+    document = asked(facts(goal="zone"), documents={"region.eu": wide})
+    assert column(document, "allowed") == [0b010]
+
+
+def test_the_leaders_alone_move_no_bytes() -> None:
+    small, large = facts(size_bytes=1_000), facts("s1", size_bytes=9_000)
+    assert asked(small, large)["budget"]["moved_bytes"] == 0
+    assert asked(small, large, scope=ALL)["budget"]["moved_bytes"] == pytest.approx(300)
+
+
+def test_a_size_that_nobody_has_told_is_assumed() -> None:
+    assert column(asked(facts(), facts("s1", size_bytes=5)), "size_bytes") == [1_000_000, 5]
+
+
+@pytest.mark.parametrize(
+    ("rules", "name", "expected"),
+    [
+        ({"residency": [{"name": "r", "shards": "s*", "deny": ["us"]}]}, "allowed", 0b011),
+        ({"residency": [{"name": "r", "shards": "s0", "allow": ["eu"]}]}, "allowed", 0b010),
+        ({"residency": [{"name": "r", "shards": "x*", "allow": ["eu"]}]}, "allowed", 0b111),
+        ({"pins": [{"shard": "s0", "node": "us-n1"}]}, "pin", 2),
+        ({"survival": [{"name": "g", "shards": "*", "goal": "zone"}]}, "survival", 0),
+        (
+            {"leader_preferences": [{"name": "p", "shards": "s*", "regions": ["us", "eu"]}]},
+            "preference",
+            0,
+        ),
+    ],
+)
+def test_a_constraint_holds_for_the_shards_it_names(
+    rules: dict[str, Any], name: str, expected: int
+) -> None:
+    assert column(asked(facts(), **constraints(**rules)), name) == [expected]
+
+
+def test_shards_of_a_set_are_named_with_those_that_are_there() -> None:
+    rules = {"anti_affinity": [{"name": "a", "shards": ["s0", "s1", "gone"], "scope": "region"}]}
+    document = asked(facts(), facts("s1"), **constraints(**rules))
+    assert document["anti_affinity"] == [{"name": "a", "shards": ["s0", "s1"]}]
+
+
+def test_what_a_plan_by_regions_does_not_keep_is_said() -> None:
+    rules = {
+        "anti_affinity": [{"name": "a", "shards": ["s0", "s1"], "scope": "node"}],
+        "capacity": {"node": {"leaders": 3}},
+    }
+    made = question(documents={"constraints": rules})
+    assert made.rules.not_kept == ["/anti_affinity/0", "/capacity/node"]
+
+
+def test_the_smaller_of_two_capacities_holds() -> None:
+    rules = {"capacity": {"region": {"leaders": 5}}}
+    eu = region("eu") | {"capacity": {"leaders": 3, "bytes": 10}}
+    document = asked(facts(), documents={"constraints": rules, "region.eu": eu})
+    assert document["capacities"]["leaders"] == [5, 3, 5]
+    assert document["capacities"]["size_bytes"] == [None, 10, None]
+
+
+def test_a_region_without_a_living_node_takes_nothing_more() -> None:
+    document = asked(facts(), alive=frozenset({"eu", "us"}))
+    assert document["quarantined"] == ["ap"]
+    assert document["drained"] == []
+
+
+def test_what_is_supposed_changes_the_question_and_no_document() -> None:
+    outlook = Outlook(frozenset({"us"}), (("s0", "us", 2.0), ("*", "*", 3.0)))
+    document = asked(facts(), facts("s1"), outlook=outlook)
+    assert document["drained"] == ["us"]
+    assert column(document, "writes_per_s") == [0, 0, 60, 0, 0, 30]
+
+
+def test_a_shard_that_was_moved_a_while_ago_stays_and_one_that_is_pinned_goes() -> None:
+    pinned = constraints(pins=[{"shard": "s1", "node": "us-n1"}])
+    document = asked(facts(stays=True), facts("s1", stays=True), **pinned)
+    assert column(document, "pin") == [1, 2]
+
+
+def test_prices_come_from_the_regions_and_what_is_not_named_costs_as_elsewhere() -> None:
+    eu = region("eu") | {"egress_usd_per_gb": {"us": 0.01}, "storage_usd_per_gb_month": 0.5}
+    document = asked(facts(), documents={"region.eu": eu})
+    assert document["egress_usd_per_gb"][1] == [0.09, 0.0, 0.01]
+    assert document["storage_usd_per_gb_month"] == [0.1, 0.5, 0.1]
+
+
+def test_a_way_that_nobody_knows_is_named() -> None:
+    known = {pair: ms for pair, ms in DISTANCES.items() if pair != ("eu", "us")}
+    with pytest.raises(HoleInMatrix, match=r"from eu to us.*round_trip_ms\.eu\.us"):
+        asked(facts(), distances=known)
