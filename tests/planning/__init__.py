@@ -1,1 +1,1 @@
-"""Tests of documents."""
+"""Tests of planning placement."""
