@@ -37,6 +37,8 @@ class GroupPlan:
     before: Mapping[str, str] = field(default_factory=dict)  # voters of the version before
     floor: int = 0  # no epoch up to it is asked for
     forced: Forced | None = None  # an operator's act made this version
+    set_ttl_ms: int = 0  # the lease that people set, if round trips need a longer one
+    earlier_ttl_ms: int = 0  # of versions before, if leases of theirs may be left, and longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def group_plan(
         before=description.before,
         floor=description.floor,
         forced=description.forced,
+        set_ttl_ms=description.set_ttl_ms,
+        earlier_ttl_ms=description.earlier_ttl_ms,
     )
 
 
@@ -90,6 +94,8 @@ def description_of(plan: GroupPlan) -> GroupDescription:
         plan.before,
         plan.floor,
         plan.forced,
+        plan.set_ttl_ms,
+        plan.earlier_ttl_ms,
     )
 
 
@@ -134,6 +140,7 @@ class Limits:
     readmit_after_ms: int | None = 5_000  # a store that lost its data; None: people are to ask
     disk_free_bytes_min: int = 64 * 1024 * 1024  # below it a store's disk counts as full
     document_versions_max: int = VERSIONS_KEPT_MAX  # of each document are kept
+    lease_follows: bool = True  # a group's lease follows its round trips; False: people are to ask
 
 
 @dataclass(frozen=True, slots=True)

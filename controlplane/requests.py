@@ -176,6 +176,17 @@ class ChangeStores:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeLease:
+    """Another lease for a group (at a node that stands there); it may be made longer than this
+    where measured round trips need it."""
+
+    group: str
+    ttl_ms: int
+    principal: str = "operator"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ForceRecover:
     """Make a group go on with what is left of it, when most of its stores are lost."""
 
@@ -285,13 +296,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class StoresWanted:
-    """The store set that is wanted as the version after `version`; whether it was begun."""
+    """What is wanted as the version after `version`: stores, and how long leases last; whether it
+    was begun."""
 
     group: str
     version: int
     voters: tuple[str, ...]
     followers: tuple[str, ...]
     begun: bool
+    ttl_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,4 +328,5 @@ class StoresForced:
     lost: str
 
 
+GroupChange: TypeAlias = ChangeStores | ChangeLease
 Outcome: TypeAlias = Written | Found | Scanned | Transferred | Evicted | Tenures | Refused

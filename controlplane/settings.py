@@ -48,6 +48,7 @@ class LimitSettings(BaseModel):
     read_timeout_ms: int = Field(default=_DEFAULTS.read_timeout_ms, ge=10, le=600_000)
     id_memory_ms: int = Field(default=_DEFAULTS.id_memory_ms, ge=10_000, le=86_400_000)
     disk_free_bytes_min: int = Field(default=_DEFAULTS.disk_free_bytes_min, ge=0)
+    lease_follows: bool = _DEFAULTS.lease_follows
     readmit_after_ms: int | None = Field(default=_DEFAULTS.readmit_after_ms, ge=0)
     document_versions_max: int = Field(default=_DEFAULTS.document_versions_max, ge=1, le=1_000)
 

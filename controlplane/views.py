@@ -106,6 +106,8 @@ class GroupView:
     change: ChangeView | None = None
     lost: tuple[str, ...] = ()  # voters that forgot, when too few are left to go on
     forced: ForcedView | None = None  # this version was made by force
+    set_ttl_ms: int | None = None  # the lease that people set; `ttl_ms` may follow round trips
+    needed_ttl_ms: int | None = None  # what round trips need, as measured by the answering node
 
 
 @dataclass(frozen=True, slots=True)

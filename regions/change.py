@@ -67,11 +67,17 @@ class State(Enum):
 @dataclass(frozen=True, slots=True)
 class Wish:
     """Stores that the next version should have, by name. One of this version keeps its place and
-    its incarnation, but for those in `forgot`: theirs are gone, and they are admitted anew."""
+    its incarnation, but for those in `forgot`: theirs are gone, and they are admitted anew.
+
+    `ttl_ms` is another lease, `set_ttl_ms` the one that people set; None: as they are. `settled`:
+    the process that wishes has waited until no lease of a version before this one can be left."""
 
     voters: tuple[str, ...]
     followers: tuple[str, ...] = ()
     forgot: frozenset[str] = frozenset()
+    ttl_ms: int | None = None
+    set_ttl_ms: int | None = None
+    settled: bool = False
 
 
 class Copying(Protocol):
@@ -250,14 +256,20 @@ class Change:
 
     def proposal(self) -> GroupDescription:
         """What this process wants; incarnations that are not known yet are ""."""
+        old, wish = self.old, self.wish
+        ttl_ms = old.ttl_ms if wish.ttl_ms is None else wish.ttl_ms
+        set_ms = old.least_ttl_ms if wish.set_ttl_ms is None else wish.set_ttl_ms
+        left_ms = old.ttl_ms if wish.settled else old.longest_ttl_ms
         return GroupDescription(
             self.old.group,
             self.old.version + 1,
-            self.old.ttl_ms,
+            ttl_ms,
             {store: self.incarnations.get(store, "") for store in self.wish.voters},
             {store: self.incarnations.get(store, "") for store in self.wish.followers},
             dict(self.old.voters),
             self.old.floor,
+            set_ttl_ms=set_ms if set_ms != ttl_ms else 0,
+            earlier_ttl_ms=left_ms if left_ms > ttl_ms else 0,
         )
 
     def _propose(self, now_ms: int) -> None:

@@ -145,7 +145,7 @@ class Forcing:
                 self._calls.ask(member, question, self._answered(member))
         if not concerned:
             self.stage = Stage.RESTING
-            self._rest_until_ms = now_ms + LeaseTimes(self.old.ttl_ms).wait_ms
+            self._rest_until_ms = now_ms + LeaseTimes(self.old.longest_ttl_ms).wait_ms
             self.why = "leases of what is gone run out"
         elif now_ms >= until_ms and not self.refused:
             self._refuse(f"{concerned[0].store} does not answer any more")
@@ -215,4 +215,6 @@ class Forcing:
             {store: old.incarnations[store] for store in self.act.left},
             self.version * EPOCHS_PER_VERSION,
             Forced(old.version, gone, self.act.by, self.act.why),
+            old.set_ttl_ms,
+            old.earlier_ttl_ms,
         )

@@ -5,6 +5,11 @@ at the same address. The lease must be the same for all: a node that believed in
 take over while the holder may still serve. So both stand in the description, which is decided once
 for each version of a group, and never changed.
 
+Another lease is another version. Within a version all believe in the same one, and nothing of one
+version counts in the next, so a longer lease needs no more than that. After a shorter one, leases
+of versions before may still run when all that this version knows of has been waited for. So it says
+how long the longest of them can be (`earlier_ttl_ms`), and nobody takes over before that is over.
+
 A later version also names the voters of the one before it: whoever meets the description on a
 sealed store can then finish the change, though nobody is left who took part in deciding it.
 
@@ -21,11 +26,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from regions.codec import Code, as_bytes, as_text
+from regions.latency import TTL_FLOOR_MS
 from regions.quorum import quorum_of
 
 FIRST_VERSION = 1
 VERSION_AT, STATE_AT, DESCRIPTION_AT = 1, 2, 3  # [code, version, state, description, ...]
 ADDED_MAX = REMOVED_MAX = 2
+TTL_MAX_MS = 60_000
+"""No lease is made longer: after a crash nobody would lead for a minute."""
 
 
 class Member(NamedTuple):
@@ -49,7 +57,9 @@ class Forced:
 class GroupDescription:
     """One version of a group. Voters and followers map a store's id to its incarnation;
     `before` are the voters of the version before, none of the first one. No epoch up to `floor`
-    is asked for in this version and in later ones."""
+    is asked for in this version and in later ones. `set_ttl_ms` is the lease that people set, where
+    round trips need a longer one; `earlier_ttl_ms` the longest that a version before may have left,
+    where it is longer than this version's own; else both are 0."""
 
     group: str
     version: int
@@ -59,6 +69,18 @@ class GroupDescription:
     before: Mapping[str, str] = field(default_factory=dict)
     floor: int = 0
     forced: Forced | None = None
+    set_ttl_ms: int = 0
+    earlier_ttl_ms: int = 0
+
+    @property
+    def least_ttl_ms(self) -> int:
+        """The lease that people set: none is made shorter than that by what is measured."""
+        return self.set_ttl_ms or self.ttl_ms
+
+    @property
+    def longest_ttl_ms(self) -> int:
+        """The longest lease of this version, or of one before, that there can be."""
+        return max(self.ttl_ms, self.earlier_ttl_ms)
 
     @property
     def previous(self) -> int:
@@ -104,6 +126,10 @@ def write_description(description: GroupDescription) -> bytes:
         document["forced"] = {
             "of": forced.of, "gone": _written(forced.gone), "by": forced.by, "why": forced.why,
         }  # fmt: skip
+    if description.set_ttl_ms:
+        document["set_ttl_ms"] = description.set_ttl_ms
+    if description.earlier_ttl_ms:
+        document["earlier_ttl_ms"] = description.earlier_ttl_ms
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -124,6 +150,8 @@ def read_description(text: bytes | str) -> GroupDescription:
             _read(document.get("before", [])),
             int(document.get("floor", 0)),
             _read_forced(document.get("forced")),
+            int(document.get("set_ttl_ms", 0)),
+            int(document.get("earlier_ttl_ms", 0)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the description of a group: {error!r}") from error
@@ -177,8 +205,12 @@ def may_follow(
 
 
 def _malformed(old: GroupDescription, new: GroupDescription) -> str:
-    if (new.group, new.ttl_ms, new.floor) != (old.group, old.ttl_ms, old.floor):
-        return "the group, its lease and its floor of epochs stay as they are"
+    if (new.group, new.floor) != (old.group, old.floor):
+        return "the group and its floor of epochs stay as they are"
+    if not TTL_FLOOR_MS <= new.ttl_ms <= TTL_MAX_MS and new.ttl_ms != old.ttl_ms:
+        return f"a lease lasts {TTL_FLOOR_MS} to {TTL_MAX_MS} ms"
+    if new.longest_ttl_ms < old.ttl_ms:
+        return f"leases of {old.ttl_ms} ms may be left, and it does not say so"
     if new.forced is not None:
         return "what is forced is not put to the vote"
     if new.version != old.version + 1:
@@ -203,7 +235,9 @@ def _too_much(old: GroupDescription, new: GroupDescription) -> str:
     """One voter for another, or at most two more, or at most two less."""
     before, after = set(members(old.voters)), set(members(new.voters))
     added, removed = len(after - before), len(before - after)
-    if not added and not removed and new.followers == old.followers:
+    if not added and not removed and (new.followers, new.ttl_ms, new.least_ttl_ms) == (
+        old.followers, old.ttl_ms, old.least_ttl_ms,
+    ):  # fmt: skip
         return "nothing would change"
     if (added, removed) == (1, 1) or (not removed and added <= ADDED_MAX):
         return ""

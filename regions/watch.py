@@ -50,11 +50,15 @@ class Watch:
     """What one process sees of one group's sessions, store by store."""
 
     __slots__ = (
-        "_polls", "_upto", "first_heard_ms", "opseq", "polled_ms", "sightings", "times",
+        "_earlier_wait_ms", "_polls", "_upto", "first_heard_ms", "opseq", "polled_ms",
+        "sightings", "times",
     )  # fmt: skip
 
-    def __init__(self, stores: int, times: LeaseTimes) -> None:
+    def __init__(self, stores: int, times: LeaseTimes, earlier_wait_ms: int = 0) -> None:
+        """`earlier_wait_ms`: so long after this version was first seen, a lease of a version before
+        may be left, when such leases were longer than those of this version; else 0."""
         self.times = times
+        self._earlier_wait_ms = earlier_wait_ms
         self.sightings: list[dict[str, Sighting]] = [{} for _ in range(stores)]
         self.polled_ms: list[int | None] = [None] * stores
         self.first_heard_ms: int | None = None
@@ -118,7 +122,8 @@ class Watch:
         No lease of the version before is left then, whoever had it.
         """
         heard_ms = self.first_heard_ms
-        return heard_ms is not None and now_ms - heard_ms >= self.times.wait_ms
+        wait_ms = max(self.times.wait_ms, self._earlier_wait_ms)
+        return heard_ms is not None and now_ms - heard_ms >= wait_ms
 
     def answering(self, store: int, now_ms: int) -> bool:
         """Whether the store answered a recent poll: one sent within three poll intervals."""

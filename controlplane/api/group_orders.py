@@ -20,6 +20,7 @@ from controlplane.api.parameters import LIST_PARAMETERS, NO_PARAMETERS, ORDER_PA
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, from_refusal, invalid
 from controlplane.requests import (
+    ChangeLease,
     ChangeStores,
     ForceRecover,
     Refused,
@@ -28,6 +29,8 @@ from controlplane.requests import (
     StoresWanted,
 )
 from controlplane.views import FleetView, GroupView, NodeView
+from regions.latency import TTL_FLOOR_MS
+from regions.membership import TTL_MAX_MS
 
 
 class StoresOrder(BaseModel):
@@ -43,6 +46,17 @@ class StoresOrder(BaseModel):
     store: Name
     by: Name | None = None
     follower: bool = False
+
+
+class LeaseOrder(BaseModel):
+    """How long leases of a group shall last at least, in milliseconds.
+
+    They last longer where measured round trips need it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    ttl_ms: Annotated[int, Field(ge=TTL_FLOOR_MS, le=TTL_MAX_MS)]
 
 
 class ForceOrder(BaseModel):
@@ -81,6 +95,16 @@ async def change_stores(edge: Edge, request: web.Request) -> web.StreamResponse:
         order.follower,
         reason=read.reason,
     )
+    return await _carry_out(
+        edge, request, read, lambda begin: edge.service.change_stores(change, begin=begin)
+    )
+
+
+async def change_lease(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/regions/groups/{group}/lease: begin to give it another lease."""
+    order, read = await _read_order(edge, request, LeaseOrder)
+    group = _group_in_path(edge.service.fleet(), request).group
+    change = ChangeLease(group, order.ttl_ms, reason=read.reason)
     return await _carry_out(
         edge, request, read, lambda begin: edge.service.change_stores(change, begin=begin)
     )

@@ -299,6 +299,14 @@ FLEET: Final = (
         group_orders.StoresOrder,
     ),
     _group_order(
+        "lease",
+        group_orders.change_lease,
+        "Change how long leases of a group last",
+        "what would be wanted.",
+        StoresWanted,
+        group_orders.LeaseOrder,
+    ),
+    _group_order(
         "force-recover",
         group_orders.force_recover,
         "Make a group go on with what is left of it, when most of its stores are lost",

@@ -17,8 +17,8 @@ from controlplane.node.directory import MapRow
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
 from controlplane.requests import (
-    ChangeStores,
     ForceRecover,
+    GroupChange,
     Outcome,
     Refused,
     Request,
@@ -92,8 +92,8 @@ class Service(Protocol):
         """
         ...
 
-    def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
-        """Have the store set of a group changed in which this node stands; answered at once.
+    def change_stores(self, order: GroupChange, *, begin: bool) -> StoresWanted | Refused:
+        """Have the stores or the lease of a group changed in which this node stands; at once.
 
         Without `begin` nothing is done. How far a change is, `fleet` shows.
         """

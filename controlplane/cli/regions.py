@@ -16,7 +16,7 @@ from controlplane.cli.region_edits import (
     put_region,
 )
 from controlplane.cli.status import REGIONS
-from controlplane.cli.store_sets import force_recover, list_groups, stores
+from controlplane.cli.store_sets import change_lease, force_recover, list_groups, stores
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,4 +67,5 @@ for command in (create_region, put_region, patch_region, delete_region):
     regions.add_command(command)
 regions.add_command(list_groups)
 regions.add_command(stores)
+regions.add_command(change_lease)
 regions.add_command(force_recover)

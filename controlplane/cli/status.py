@@ -61,9 +61,12 @@ def region_style(region: Row) -> str:
 
 
 def note_of(group: Row) -> str | None:
-    """What an operator has to know of a group: that it is lost, or was, and what came of it."""
+    """What an operator has to know of a group: that it is lost, or was, or is unsafe."""
     if group.get("lost"):
         return f"lost: {', '.join(group['lost'])} forgot"
+    needed_ms = group.get("needed_ttl_ms")
+    if needed_ms and needed_ms > group["ttl_ms"]:
+        return f"unsafe: round trips need a lease of {needed_ms:,} ms"
     forced = group.get("forced")
     return f"forced by {forced['by']}, without {', '.join(forced['without'])}" if forced else None
 

@@ -1,4 +1,4 @@
-"""`leadplane regions groups`, `stores`, `force-recover`: which stores decide together."""
+"""`leadplane regions groups`, `stores`, `lease`, `force-recover`: which stores decide together."""
 
 from __future__ import annotations
 
@@ -98,6 +98,19 @@ def _change(group: str, body: dict[str, Any], **how: Any) -> None:
     _order(group, "changes", body, _told, **how)
 
 
+@click.command("lease")
+@click.argument("group")
+@click.argument("ttl_ms", metavar="MS", type=click.IntRange(500, 60_000))
+@_order_options
+def change_lease(group: str, ttl_ms: int, **how: Any) -> None:
+    """Let leases of GROUP last MS milliseconds, longer where measured round trips need it.
+
+    A leader that falls silent is replaced after about that time. What round trips do not allow is
+    refused.
+    """
+    _order(group, "lease", {"ttl_ms": ttl_ms}, _lease_told, **how)
+
+
 @click.command("force-recover")
 @click.argument("group")
 @click.option("--accept-loss", is_flag=True, help="What only the lost stores knew may be gone.")
@@ -136,6 +149,15 @@ def _order(
     show(lambda: wanted, lambda document, wide: told(document, not no_wait), output)
 
 
+def _lease_told(document: Any, waited: bool) -> RenderableType:
+    from rich.text import Text
+
+    head, lease = f"Leases of group {document['group']}", f"{document['ttl_ms']:,} ms"
+    if not document["begun"]:
+        return Text(f"{head} would last {lease} from version {document['version'] + 1} on.")
+    return Text(f"{head} last {lease}." if waited else f"{head} are to last {lease}.")
+
+
 def _force_told(document: Any, waited: bool) -> RenderableType:
     from rich.text import Text
 
@@ -151,12 +173,14 @@ def _wait(access: FleetAccess, path: str, wanted: dict[str, Any]) -> None:
     while time.monotonic() < deadline:
         group = access.get(path)
         if group["version"] > wanted["version"]:
-            if all(sorted(group[of]) == sorted(wanted[of]) for of in ("voters", "followers")):
+            same = all(sorted(group[of]) == sorted(wanted[of]) for of in ("voters", "followers"))
+            if same and wanted["ttl_ms"] in (group["ttl_ms"], group["set_ttl_ms"]):
                 return
             voters, followers = ", ".join(group["voters"]), ", ".join(group["followers"])
             follow = f", {followers} follow" if followers else ""
             raise CommandFailed(
-                f"another change of {wanted['group']} came first: {voters} vote{follow}",
+                f"another change of {wanted['group']} came first: {voters} vote{follow}, "
+                f"with leases of {group['ttl_ms']:,} ms",
                 hint="look at `leadplane regions groups`, then order it again",
             )
         change = group["change"]

@@ -62,7 +62,8 @@ class Group:
         self.stores = len(plan.voters) + len(plan.followers)
         self.quorum = quorum_of(self.voters)  # how many voters decide
         self.times = LeaseTimes(plan.ttl_ms)
-        self.watch = Watch(self.stores, self.times)
+        earlier = LeaseTimes(plan.earlier_ttl_ms).wait_ms if plan.earlier_ttl_ms else 0
+        self.watch = Watch(self.stores, self.times, earlier)
         self.sessions: dict[str, Session] = {}
         self.session: Session | None = None
         self.shards: dict[str, Sighted] = {}

@@ -26,6 +26,7 @@ Take = Callable[[list[Any] | None, int], None]
 AWAY_MS = TTL_FLOOR_MS // TTL_ROUND_TRIPS  # a process late by less makes no lease look unsafe
 LONGEST_TTL_MS = 60_000  # until a lane knows the leases it carries
 REFRESH_EVERY = 8  # round trips
+ANSWERS_KEPT = 64  # some ten seconds: what a lease follows has to be what the way is now
 COMMANDS_MAX = 200  # in one call: some ten milliseconds of a store's time, if all are elections
 
 
@@ -33,7 +34,7 @@ class Lane:
     """One store's ordered lane; `sent_ms` is when the call now being answered was sent."""
 
     __slots__ = (
-        "_process", "_samples", "_told_ms", "_told_opseq", "_waiting", "away_until_ms",
+        "_process", "_samples", "_told_ms", "_told_opseq", "_waiting", "answers", "away_until_ms",
         "generation", "heard_ms",
         "incarnation", "opseq", "pace", "quarantined", "refusal", "round_trip", "round_trip_ms",
         "sent_ms",
@@ -54,6 +55,7 @@ class Lane:
         self.heard_ms: int | None = None
         self.away_until_ms = -1  # this process was paused, or late, until then
         self.round_trip = RoundTrip(expected_round_trip_ms)
+        self.answers = RoundTrip(expected_round_trip_ms, ANSWERS_KEPT)  # none that never came
         self.shortest_ttl_ms = LONGEST_TTL_MS
         self._samples = 0
         self._refresh()
@@ -64,11 +66,12 @@ class Lane:
         self.refusal = ""
 
     def serve(self, ttl_ms: int) -> None:
-        """This lane carries a group with this lease: the shortest decides on its time-outs."""
-        self.shortest_ttl_ms = min(self.shortest_ttl_ms, ttl_ms)
+        """Of the leases of all groups that this lane carries, this is the shortest: it decides on
+        the time-outs."""
+        self.shortest_ttl_ms = ttl_ms
         self._refresh()
 
-    def measured(self, sent_ms: int, round_trip_ms: int) -> None:
+    def measured(self, sent_ms: int, round_trip_ms: int, *, is_answered: bool = True) -> None:
         """Take a round trip; what follows from all of them is refreshed now and then.
 
         One that was under way while this process was away says nothing of the network.
@@ -76,6 +79,8 @@ class Lane:
         if sent_ms <= self.away_until_ms:
             return
         self.round_trip.add(round_trip_ms)
+        if is_answered:
+            self.answers.add(round_trip_ms)
         self._samples += 1
         if self._samples % REFRESH_EVERY == 0:
             self._refresh()
@@ -171,7 +176,7 @@ class Lane:
 
     def overdue(self) -> None:
         """The oldest call was not answered in time: it took so long at least."""
-        self.measured(self.under_way[0][0], self.timeout_ms)
+        self.measured(self.under_way[0][0], self.timeout_ms, is_answered=False)
 
     def lost(self, now_ms: int) -> None:
         """The connection is gone: everything asked and not answered is unknown."""

@@ -32,5 +32,7 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
             node.round_trips.asked(sender, message.get("number"), now_ms)
         case "pong":
             node.round_trips.answered(sender, message, now_ms)
+        case "lease-need":
+            node.lease_needs.heard(sender, message, now_ms)
         case "load":
             node.reports.heard(sender, message, now_ms)

@@ -42,6 +42,7 @@ from controlplane.node.group import Group
 from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
 from controlplane.node.lane import AWAY_MS, Lane
+from controlplane.node.lease_needs import LeaseNeeds
 from controlplane.node.load_reports import Gathered, LoadReports
 from controlplane.node.losses import Losses
 from controlplane.node.messages import take_message
@@ -61,9 +62,9 @@ from controlplane.node.transfers import Transfers
 from controlplane.node.upkeep import Upkeep
 from controlplane.node_plan import NodePlan
 from controlplane.requests import (
-    ChangeStores,
     Evict,
     ForceRecover,
+    GroupChange,
     History,
     Problem,
     Read,
@@ -124,6 +125,7 @@ class Node:
         self.parking = Parking(self)
         self.round_trips = RoundTrips(self, now_ms)
         self.reports = LoadReports(self, now_ms)
+        self.lease_needs = LeaseNeeds(self, now_ms)
         self.groups: dict[str, Group] = {}
         self.standing: dict[str, StandingDesk] = {}
         self.succession = Succession(self)
@@ -196,6 +198,7 @@ class Node:
         self.hearsay.advance(now_ms)
         self.round_trips.advance(now_ms)
         self.reports.advance(now_ms)
+        self.lease_needs.advance(now_ms)
         self.serving.sweep(now_ms)
         self.demand.advance(now_ms)
         self.requests.expire(now_ms)
@@ -238,7 +241,7 @@ class Node:
             self.following.deadline_ms, self.directory.deadline_ms, self.rebalance.deadline_ms,
             self.probing.deadline_ms, self.hearsay.deadline_ms, self.changes.deadline_ms,
             self.nearby.deadline_ms, self.requests.deadline_ms,
-            self.round_trips.deadline_ms, self.reports.deadline_ms,
+            self.round_trips.deadline_ms, self.reports.deadline_ms, self.lease_needs.deadline_ms,
         ]  # fmt: skip
         for name, group in self.groups.items():
             times += (group.deadline_ms, group.lazy_ms, self.standing[name].deadline_ms)
@@ -338,9 +341,9 @@ class Node:
                 self.changes.forgot(store, self.now_ms)
 
     def change_stores(
-        self, order: ChangeStores, now_ms: int, *, begin: bool
+        self, order: GroupChange, now_ms: int, *, begin: bool
     ) -> StoresWanted | Refused:
-        """What an operator wants of a group's store set; see StoreChanges.order."""
+        """What an operator wants of a group's stores or lease; see StoreChanges.order."""
         self._pass_to(now_ms)
         return self.changes.order(order, self.now_ms, begin=begin)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from controlplane.node.directory import MapRow
 from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
-from controlplane.node_plan import GroupPlan, StorePlan
+from controlplane.node_plan import GroupPlan, StorePlan, description_of
 from controlplane.views import (
     FleetView,
     ForcedView,
@@ -205,6 +205,8 @@ class Pictures:
             change=self._node.changes.view(group.group),
             lost=self._node.losses.of(group),
             forced=_forced(group.plan),
+            set_ttl_ms=description_of(group.plan).least_ttl_ms,
+            needed_ttl_ms=self._node.lease_needs.need_ms(group),
         )
 
     @property

@@ -338,6 +338,11 @@ class StandingDesk:
     # -- outcomes
 
     @property
+    def first(self) -> str | None:
+        """The node that comes first of the living where any could do something."""
+        return self._alive[0][0] if self._alive else None
+
+    @property
     def rank(self) -> int:
         """How many living nodes come before this one where any could do something."""
         return [node for node, _ in self._alive].index(self._node.plan.node) if self._alive else 0

@@ -13,15 +13,23 @@ says; here its calls are carried, on the bulk lanes, to whatever incarnation the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from controlplane.node.inquiries import Inquiries
-from controlplane.node.wishes import may_be_replaced, refusal_of, wish_for
+from controlplane.node.wishes import (
+    lease_refusal,
+    lease_wish,
+    may_be_replaced,
+    refusal_of,
+    wish_for,
+)
 from controlplane.node_plan import description_of
 from controlplane.requests import (
+    ChangeLease,
     ChangeStores,
     ForceRecover,
+    GroupChange,
     Problem,
     Refused,
     StoresForced,
@@ -272,6 +280,7 @@ class StoreChanges:
 
     def _begin(self, group: Group, wish: Wish, why: str) -> None:
         old = write_description(description_of(group.plan))
+        wish = replace(wish, settled=group.watch.is_version_old(self._node.now_ms))
         changing = Changing.wanted(old, wish, self, self._number(), self._node.draw)
         self._run(group, changing)
         detail = {"group": group.group, "version": group.version, "why": why}
@@ -315,20 +324,21 @@ class StoreChanges:
         """Whether this node changes a group: its leaders keep what new stores have yet to copy."""
         return group in self._running
 
-    def order(self, order: ChangeStores, now_ms: int, *, begin: bool) -> StoresWanted | Refused:
+    def order(self, order: GroupChange, now_ms: int, *, begin: bool) -> StoresWanted | Refused:
         """Begin what an operator wants, if it makes sense and nothing else is on."""
         group = self._node.groups.get(order.group)
         if group is None:
             return Refused(Problem.UNKNOWN_GROUP, f"no group is called {order.group!r}")
         places = self._node.plan.places
-        unknown = [s for s in (order.store, order.by) if s and s not in places]
+        stores = (order.store, order.by) if isinstance(order, ChangeStores) else ()
+        unknown = [s for s in stores if s and s not in places]
         if unknown:
             return Refused(Problem.UNKNOWN_STORE, f"the topology has no store {unknown[0]!r}")
         running = self._running.get(order.group)
         if running is not None and self._is_busy(group) and not may_be_replaced(running, begin):
             detail = f"a change is on, {running.state.value}: {running.why or 'it goes on'}"
             return Refused(Problem.NOT_CHANGED, detail, retry_after_ms=1_000)
-        wish = wish_for(order, group)
+        wish = self._wish_for(order, group)
         if isinstance(wish, Wish):
             wish = refusal_of(wish, group) or wish
         if isinstance(wish, str):
@@ -337,7 +347,25 @@ class StoreChanges:
             self._begin(group, wish, order.reason or f"{order.principal} wants it")
             self._ordered_ms[group.group] = now_ms
             self._next_ms = now_ms
-        return StoresWanted(order.group, group.version, wish.voters, wish.followers, begin)
+        ttl_ms = group.times.ttl_ms if wish.ttl_ms is None else wish.ttl_ms
+        return StoresWanted(order.group, group.version, wish.voters, wish.followers, begin, ttl_ms)
+
+    def _wish_for(self, order: GroupChange, group: Group) -> Wish | str:
+        if isinstance(order, ChangeStores):
+            return wish_for(order, group)
+        present = description_of(group.plan)
+        need_ms = self._node.lease_needs.need_ms(group)
+        refusal = lease_refusal(order, present, need_ms)
+        return refusal or lease_wish(present, order.ttl_ms, order.ttl_ms)
+
+    def follow_lease(self, order: ChangeLease, now_ms: int) -> None:
+        """Begin to give a group the lease that its round trips need, unless it is being changed."""
+        group = self._node.groups[order.group]
+        if self._is_busy(group) or order.group in self._others or order.group in self._unfinished:
+            return
+        present = description_of(group.plan)
+        self._begin(group, lease_wish(present, order.ttl_ms, present.least_ttl_ms), order.reason)
+        self._ordered_ms[group.group] = now_ms
 
     def force(self, order: ForceRecover, now_ms: int, *, begin: bool) -> StoresForced | Refused:
         """Make a group go on with what is left of it, if that is what is called for."""

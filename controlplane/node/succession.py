@@ -103,11 +103,16 @@ class Succession:
         for store in (*plan.voters, *plan.followers):
             if plan.stands or store.region == self._node.plan.region:
                 lane = self._shared_lane(plan.name, store)
-                lane.serve(plan.ttl_ms)
+                lane.serve(self._shortest_ttl_ms(lane, plan))
             else:
                 lane = self._new_lane(store)
             lanes.append(lane)
         return lanes
+
+    def _shortest_ttl_ms(self, lane: Lane, plan: GroupPlan) -> int:
+        """Of all leases that depend on a lane, once this version of a group has taken over."""
+        groups = [group for group in self._node.groups.values() if group.group != plan.name]
+        return min([plan.ttl_ms, *(g.times.ttl_ms for g in groups if lane in g.lanes)])
 
     def _shared_lane(self, name: str, store: StorePlan) -> Lane:
         """The lane to an incarnation; connected from now on, unless another one answers to a group

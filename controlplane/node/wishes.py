@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from controlplane.node.group import Group
 from controlplane.node_plan import description_of
-from controlplane.requests import ChangeStores, StoreAction
+from controlplane.requests import ChangeLease, ChangeStores, StoreAction
 from regions.change import Wish
+from regions.latency import TTL_FLOOR_MS
+from regions.membership import TTL_MAX_MS, GroupDescription
 from regions.quorum import quorum_of
 from shards.changing import Changing
 
 
 def may_be_replaced(running: Changing, begin: bool) -> bool:
-    """Whether a store that is to be admitted anew may be given up for what an operator orders: it
-    may be gone for good meanwhile, and the order may be to put another in its place."""
+    """Whether what is wanted may be given up for what an operator orders. A store that is to be
+    admitted anew may be gone for good meanwhile, and the order be to put another in its place;
+    another lease can be wanted again."""
     change = running.change
-    if running.install is not None or change is None or not change.wish.forgot:
+    if running.install is not None or change is None:
+        return False
+    if not change.wish.forgot and change.wish.ttl_ms is None:
         return False
     return not begin or running.give_up()
 
@@ -27,6 +32,23 @@ def refusal_of(wish: Wish, group: Group) -> str:
     if kept >= needed:
         return ""
     return f"{kept} of its {len(wish.voters)} voters vote now; {needed} must"
+
+
+def lease_wish(present: GroupDescription, ttl_ms: int, set_ttl_ms: int) -> Wish:
+    """The same stores, with another lease."""
+    voters, followers = tuple(present.voters), tuple(present.followers)
+    return Wish(voters, followers, ttl_ms=ttl_ms, set_ttl_ms=set_ttl_ms)
+
+
+def lease_refusal(order: ChangeLease, present: GroupDescription, need_ms: int | None) -> str:
+    """Why the lease that an operator orders is none, "" if it is one."""
+    if not TTL_FLOOR_MS <= order.ttl_ms <= TTL_MAX_MS:
+        return f"a lease lasts {TTL_FLOOR_MS} to {TTL_MAX_MS} ms"
+    if need_ms is not None and order.ttl_ms < need_ms and order.ttl_ms < present.ttl_ms:
+        return f"a lease of {order.ttl_ms} ms is unsafe: measured round trips need {need_ms} ms"
+    if order.ttl_ms == present.ttl_ms == present.least_ttl_ms:
+        return f"leases of {order.group} last {order.ttl_ms} ms"
+    return ""
 
 
 def wish_for(order: ChangeStores, group: Group) -> Wish | str:

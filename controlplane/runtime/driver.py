@@ -37,8 +37,8 @@ from controlplane.machine import (
 from controlplane.node.directory import Directory
 from controlplane.node.load_reports import Gathered
 from controlplane.requests import (
-    ChangeStores,
     ForceRecover,
+    GroupChange,
     Outcome,
     Refused,
     Request,
@@ -77,7 +77,7 @@ class NodeMachine(Protocol):
     def gathered(self, now_ms: int) -> Gathered | None: ...
     def store_refused(self, store: str, why: str, *, forgot: bool) -> None: ...
     def change_stores(
-        self, order: ChangeStores, now_ms: int, *, begin: bool
+        self, order: GroupChange, now_ms: int, *, begin: bool
     ) -> StoresWanted | Refused: ...
     def force_recover(
         self, order: ForceRecover, now_ms: int, *, begin: bool
@@ -162,8 +162,8 @@ class Driver:
         """How many requests of clients are waiting for an answer."""
         return len(self._answers)
 
-    def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
-        """Have a group's store set changed, or only say what would be wanted."""
+    def change_stores(self, order: GroupChange, *, begin: bool) -> StoresWanted | Refused:
+        """Have a group's stores or lease changed, or only say what would be wanted."""
         answer = self.node.change_stores(order, self.clock(), begin=begin)
         if not self._turn_scheduled:
             self._schedule()

@@ -65,8 +65,8 @@ async def learn_memberships(
         found = answers.descriptions[group.name]
         _require_known_stores(topology, found)
         _note_other_members(group, found)
-        if found.ttl_ms != group.ttl_ms:
-            ttls = {"ttl_ms": found.ttl_ms, "in_topology_ms": group.ttl_ms}
+        if found.least_ttl_ms != group.ttl_ms:
+            ttls = {"ttl_ms": found.least_ttl_ms, "in_topology_ms": group.ttl_ms}
             log_line("lease-decided-before", group=group.name, **ttls)
     return answers.descriptions
 

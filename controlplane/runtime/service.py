@@ -18,8 +18,8 @@ from controlplane.node.directory import MapRow
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits, NodePlan
 from controlplane.requests import (
-    ChangeStores,
     ForceRecover,
+    GroupChange,
     Outcome,
     Refused,
     Request,
@@ -109,8 +109,8 @@ class NodeService:
         finally:
             self._metrics.answered(request, outcome, time.perf_counter() - since)
 
-    def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
-        """Have a group's store set changed, or only say what would be wanted."""
+    def change_stores(self, order: GroupChange, *, begin: bool) -> StoresWanted | Refused:
+        """Have a group's stores or lease changed, or only say what would be wanted."""
         return self._driver.change_stores(order, begin=begin)
 
     def force_recover(self, order: ForceRecover, *, begin: bool) -> StoresForced | Refused:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 
 from controlplane.machine import Draining
-from controlplane.requests import ChangeStores, Refused, StoreAction
+from controlplane.requests import ChangeLease, ChangeStores, Refused, StoreAction
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.process import Process
 
@@ -24,6 +24,7 @@ SLOW_LINK_MS = (10, 400)
 FLAPS = (3, 8)
 STEP_MS = (1, 3_000)
 VOTERS_MIN = 3  # operators leave a group so many
+LEASES_MS = (600, 900, 1_500, 2_000, 3_000)
 # How full a store gets: enough for a warning, so full that it is spared, or up to its limit.
 FULL_PERCENTS = (85, 96, 100, 100)
 # How many of the calls that a crashing store has in hand were flushed, and so are done.
@@ -57,6 +58,7 @@ class Breaker:
             "full store": self._fill_store,
             "wipe store": self._wipe_store,
             "change stores": self._change_stores,
+            "change lease": self._change_lease,
             "slow link": self._slow_link,
             "break connection": self._break_connection,
             "break connection unnoticed": self._sever_connection,
@@ -266,6 +268,15 @@ class Breaker:
         if isinstance(outcome, Refused):
             return ""
         return f"{group.name}: {action} {store} {by}".rstrip()
+
+    def _change_lease(self, _lasts_ms: int) -> str:
+        """An operator orders another lease at some node; what is being changed already stays."""
+        process, group = self._some_process(), self._chance.choice(self._fleet.scenario.groups)
+        ttl_ms = self._chance.choice(LEASES_MS)
+        if process is None:
+            return ""
+        outcome = process.change_stores(ChangeLease(group.name, ttl_ms))
+        return "" if isinstance(outcome, Refused) else f"{group.name}: {ttl_ms} ms"
 
     def _pause_store(self, lasts_ms: int) -> str:
         store = self._fleet.stores[self._chance.choice(self._stores)]

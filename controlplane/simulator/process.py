@@ -28,7 +28,7 @@ from controlplane.machine import (
 )
 from controlplane.node_plan import NodePlan
 from controlplane.requests import (
-    ChangeStores,
+    GroupChange,
     Outcome,
     Problem,
     Refused,
@@ -73,9 +73,9 @@ class PureNode(Protocol):
         """The shard map as it is known here, as routing uses it."""
 
     def change_stores(
-        self, order: ChangeStores, now_ms: int, *, begin: bool
+        self, order: GroupChange, now_ms: int, *, begin: bool
     ) -> StoresWanted | Refused:
-        """What an operator wants of a group's store set."""
+        """What an operator wants of a group's stores or lease."""
 
 
 NodeMaker = Callable[[NodePlan, Callable[[], float], int], PureNode]
@@ -152,7 +152,7 @@ class Process:
         self._callers[self._requests] = (caller, self._world.now_ms)
         self.deliver(Requested(self._requests, request))
 
-    def change_stores(self, order: ChangeStores) -> StoresWanted | Refused:
+    def change_stores(self, order: GroupChange) -> StoresWanted | Refused:
         """An operator's order at this node's front door, answered at once; paused ones refuse."""
         if self.paused or not self.alive:
             return Refused(Problem.OVERLOADED, "nobody answers")

@@ -9,7 +9,8 @@ flight. `five` is one group over five stores far apart. `fleet` is the default p
 regions, a group in each and one across, stores in several groups. In `world`, some regions are
 nearer to each other by way of a third. `clocks` has clocks that keep to nothing: what must hold
 without them is checked. `forgetful` has stores that are wiped, as often as their group can do
-without them. In `shifting`, operators change which stores belong to a group all the time, too.
+without them. In `shifting`, operators change which stores belong to a group all the time, too; in
+`leasing`, how long its leases last.
 """
 
 from __future__ import annotations
@@ -249,6 +250,18 @@ def shifting() -> Scenario:
     )
 
 
+def leasing() -> Scenario:
+    """Leases that are made longer and shorter all the time, at whatever node; stores forget."""
+    calm = zone()
+    return replace(
+        calm,
+        name="leasing",
+        groups=(replace(calm.groups[0], ttl_ms=2_000),),
+        faults=(*ALL_FAULTS, "wipe store", *["change lease"] * 5),
+        faults_per_minute=50.0,
+    )
+
+
 _MAKERS = {
     "zone": zone,
     "busy": busy,
@@ -260,6 +273,7 @@ _MAKERS = {
     "clocks": clocks,
     "forgetful": forgetful,
     "shifting": shifting,
+    "leasing": leasing,
 }
 PRESETS = tuple(_MAKERS)
 

@@ -21,13 +21,14 @@ from controlplane.node.directory import MAP_PREFIX, MapRow
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
 from controlplane.requests import (
-    ChangeStores,
+    ChangeLease,
     Consistency,
     Delete,
     Evict,
     Evicted,
     ForceRecover,
     Found,
+    GroupChange,
     History,
     LeaderHint,
     Outcome,
@@ -119,7 +120,7 @@ class FakeService:
         self.answer: Callable[[Request], Outcome | None] | None = None
         self.gate: asyncio.Event | None = None
         self.asked: list[Request] = []
-        self.changes: list[ChangeStores] = []
+        self.changes: list[GroupChange] = []
         self.refuses_change: Refused | None = None
         self.forced: list[ForceRecover] = []
         self.cancelled = 0
@@ -316,11 +317,13 @@ class FakeService:
             case History(shard):
                 return Tenures(shard, ({"epoch": 1, "leader": "n1", "why": "expired"},))
 
-    def change_stores(self, order: ChangeStores, *, begin: bool) -> StoresWanted | Refused:
+    def change_stores(self, order: GroupChange, *, begin: bool) -> StoresWanted | Refused:
         self.changes.append(order)
         if self.refuses_change is not None:
             return self.refuses_change
-        return StoresWanted(order.group, 1, (*self.voters, order.store), (), begin)
+        if isinstance(order, ChangeLease):
+            return StoresWanted(order.group, 1, self.voters, (), begin, order.ttl_ms)
+        return StoresWanted(order.group, 1, (*self.voters, order.store), (), begin, 2_000)
 
     def force_recover(self, order: ForceRecover, *, begin: bool) -> StoresForced | Refused:
         self.forced.append(order)

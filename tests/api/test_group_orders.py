@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from controlplane.requests import ChangeStores, ForceRecover, Problem, Refused, StoreAction
+from controlplane.requests import (
+    ChangeLease,
+    ChangeStores,
+    ForceRecover,
+    Problem,
+    Refused,
+    StoreAction,
+)
 from tests.api.listening import Node, document, kind
 
 Pair = tuple[Node, Node]
@@ -35,7 +42,7 @@ async def test_a_node_elsewhere_passes_it_on(pair: Pair) -> None:
         node.service.voters = ("us-1",)
     assert (await here.send("POST", CHANGES, ADD)).status == 202
     assert here.service.changes == []
-    assert [change.store for change in other.service.changes] == ["eu-9"]
+    assert other.service.changes == [ChangeStores("global", StoreAction.ADD, "eu-9")]
     again = await here.send("POST", CHANGES, ADD, Leadplane_Hop="1")
     assert (again.status, kind(again)) == (503, "no-member")
 
@@ -74,6 +81,37 @@ async def test_what_the_node_refuses_is_a_problem(node: Node) -> None:
     reply = await node.send("POST", CHANGES, ADD)
     assert (reply.status, kind(reply)) == (409, "not-changed")
     assert "waits for eu-1" in document(reply)["detail"]
+
+
+# -- leases
+
+LEASE = "/v1/regions/groups/global/lease"
+
+
+async def test_another_lease_is_wanted_of_a_node_that_stands_in_the_group(pair: Pair) -> None:
+    here, other = pair
+    for node in pair:
+        node.service.voters = ("us-1",)
+    reply = await here.send("POST", LEASE + "?reason=far", {"ttl_ms": 3_000})
+    assert (reply.status, document(reply)["ttl_ms"]) == (202, 3_000)
+    assert here.service.changes == []
+    assert other.service.changes == [ChangeLease("global", 3_000, reason="far")]
+    tried = await here.send("POST", LEASE + "?dry_run=true", {"ttl_ms": 3_000})
+    assert (tried.status, document(tried)["begun"]) == (200, False)
+
+
+@pytest.mark.parametrize("body", [{}, {"ttl_ms": 499}, {"ttl_ms": 60_001}, {"ttl_ms": "3000"}])
+async def test_what_is_no_lease_is_named(node: Node, body: dict[str, Any]) -> None:
+    reply = await node.send("POST", LEASE, body)
+    assert (reply.status, kind(reply)) == (400, "invalid")
+    assert [error["pointer"] for error in document(reply)["errors"]] == ["#/ttl_ms"]
+
+
+async def test_a_lease_that_is_unsafe_is_a_problem(node: Node) -> None:
+    node.service.refuses_change = Refused(Problem.NOT_CHANGED, "a lease of 600 ms is unsafe")
+    reply = await node.send("POST", LEASE, {"ttl_ms": 600})
+    assert (reply.status, kind(reply)) == (409, "not-changed")
+    assert "unsafe" in document(reply)["detail"]
 
 
 # -- force-recover

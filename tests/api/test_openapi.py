@@ -77,6 +77,7 @@ def test_only_what_was_fixed_is_there() -> None:
         "/v1/regions/groups/{group}",
         "/v1/regions/groups/{group}/changes",
         "/v1/regions/groups/{group}/force-recover",
+        "/v1/regions/groups/{group}/lease",
         "/v1/regions/{region}",
         "/v1/route",
         "/v1/routes",
@@ -213,6 +214,10 @@ async def test_a_change_of_stores_is_as_described(node: Node, query: str, status
     changed = await node.send("POST", path + query, {"action": "add", "store": "eu-9"})
     assert changed.status == status
     assert_described("POST", "/v1/regions/groups/{group}/changes", changed)
+    path = "/v1/regions/groups/global/lease"
+    leased = await node.send("POST", path + query, {"ttl_ms": 3_000})
+    assert leased.status == status
+    assert_described("POST", "/v1/regions/groups/{group}/lease", leased)
     path = "/v1/regions/groups/global/force-recover"
     forced = await node.send("POST", path, {"accept_loss": True})
     assert_described("POST", "/v1/regions/groups/{group}/force-recover", forced)
@@ -223,6 +228,7 @@ def test_every_operation_was_tried() -> None:
     tried |= {("post", "/internal/v1/peer"), ("post", "/v1/shards/{shard}/transfer")}
     tried.add(("post", "/v1/regions/groups/{group}/changes"))
     tried.add(("post", "/v1/regions/groups/{group}/force-recover"))
+    tried.add(("post", "/v1/regions/groups/{group}/lease"))
     described = {
         (method, path) for path, methods in DOCUMENT["paths"].items() for method in methods
     }

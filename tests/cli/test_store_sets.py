@@ -12,13 +12,17 @@ from tests.cli.stub_fleet import StubFleet, leadplane
 
 GROUP = "region/eu-central-1"
 PATH = "/v1/regions/groups/region%2Feu-central-1"
-WANTED = {"group": GROUP, "version": 3, "voters": ["a", "b", "d"], "followers": [], "begun": True}
+WANTED = {
+    "group": GROUP, "version": 3, "voters": ["a", "b", "d"], "followers": [], "begun": True,
+    "ttl_ms": 2_000,
+}  # fmt: skip
 
 
 def group(version: int, voters: list[str], change: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "group": GROUP, "voters": voters, "followers": [], "quorum": 2, "reachable": 3, "spare": 1,
         "ttl_ms": 2_000, "shards": 4, "led": 4, "version": version, "change": change,
+        "set_ttl_ms": 2_000, "needed_ttl_ms": 500,
     }  # fmt: skip
 
 
@@ -75,6 +79,28 @@ def test_that_another_change_came_before_a_followers_is_said(fleet: StubFleet) -
     done = leadplane("regions", "stores", "add", GROUP, "f", "--follower")
     assert done.exit_code == 1
     assert "came first: a, b, d vote, e follow" in done.stderr
+
+
+def test_another_lease_is_waited_for_and_seen_in_the_listing(fleet: StubFleet) -> None:
+    fleet.document(f"{PATH}/lease", WANTED | {"ttl_ms": 3_000}, "POST", 202)
+    present = group(4, ["a", "b", "d"]) | {"ttl_ms": 3_000, "set_ttl_ms": 3_000}
+    fleet.document(PATH, present)
+    done = leadplane("regions", "lease", GROUP, "3000", "--reason", "it is far")
+    assert (done.exit_code, done.stdout) == (0, f"Leases of group {GROUP} last 3,000 ms.\n")
+    assert json.loads(fleet.last("POST", f"{PATH}/lease").body) == {"ttl_ms": 3_000}
+    fleet.document(PATH, group(4, ["a", "b", "d"]))
+    done = leadplane("regions", "lease", GROUP, "3000")
+    assert done.exit_code == 1
+    assert "came first: a, b, d vote, with leases of 2,000 ms" in done.stderr
+
+
+def test_a_lease_that_is_unsafe_is_named_in_the_listing(fleet: StubFleet) -> None:
+    unsafe = group(4, ["a", "b", "d"]) | {"needed_ttl_ms": 3_200}
+    fleet.document("/v1/regions/groups", {"items": [unsafe]})
+    listed = leadplane("regions", "groups", columns=200).stdout
+    assert "unsafe: round trips need a lease of 3,200 ms" in listed
+    fleet.document("/v1/regions/groups", {"items": [group(4, ["a", "b", "d"])]})
+    assert "unsafe" not in leadplane("regions", "groups", columns=200).stdout
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_a_store_is_replaced_by_another_one_while_the_group_serves() -> None:
     rig = led_rig(spares=1)
     n1 = rig.seats["n1"]
     assert order(rig, StoreAction.REPLACE, "s2", by="spare1") == StoresWanted(
-        "g", 1, ("s1", "spare1", "s3"), (), True
+        "g", 1, ("s1", "spare1", "s3"), (), True, 1_000
     )
     numbers = []
     while versions(rig) != [2, 2]:

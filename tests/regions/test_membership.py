@@ -95,12 +95,29 @@ def test_followers_may_change_alone() -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"ttl_ms": 1_001},
+        {"ttl_ms": 60_000},
+        {"ttl_ms": 999, "earlier_ttl_ms": 1_000},
+        {"set_ttl_ms": 700},
+    ],
+)
+def test_another_lease_may_follow_alone(change: dict[str, int]) -> None:
+    old, same = described("a b c"), described("a b c", 2, before="a b c")
+    assert refusal(old, same) == "nothing would change"
+    assert refusal(old, replace(same, **change)) == ""  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("change", "why"),
     [
         ({"version": 3}, "version 3 does not follow on 1"),
         ({"version": 1}, "version 1 does not follow on 1"),
-        ({"ttl_ms": 999}, "the group, its lease"),
-        ({"group": "h"}, "the group, its lease"),
+        ({"ttl_ms": 999}, "leases of 1000 ms may be left, and it does not say so"),
+        ({"ttl_ms": 499, "earlier_ttl_ms": 1_000}, "a lease lasts 500 to 60000 ms"),
+        ({"ttl_ms": 60_001}, "a lease lasts 500 to 60000 ms"),
+        ({"group": "h"}, "the group and its floor"),
         ({"floor": 7}, "and its floor of epochs"),
         ({"forced": Forced(1, {}, "ada", "")}, "what is forced is not put to the vote"),
         ({"before": {}}, "does not name the voters of version 1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,6 +170,17 @@ def test_nothing_is_described_before_a_lease_of_the_old_version_is_over() -> Non
         stores.settle(changing, 1)
     assert stores.now_ms >= TTL_MS
     assert not any(word == "mint" for _, word in stores.asked[:3])
+
+
+def test_a_longer_lease_of_a_version_before_it_is_waited_for_too() -> None:
+    stores = Stores()
+    stores.old = replace(stores.old, earlier_ttl_ms=5 * TTL_MS)
+    stores.wipe("a", "b", "c")
+    changing = stores.force("", "abc")
+    while changing.install is None:
+        stores.settle(changing, 1)
+    assert stores.now_ms >= 5 * TTL_MS
+    assert changing.install.new.earlier_ttl_ms == 5 * TTL_MS
 
 
 def test_whoever_meets_a_store_that_is_sealed_for_it_ends_it_alike() -> None:

@@ -1,4 +1,4 @@
-"""Store sets that change all the time, stores that forget: nothing is lost, all vote again."""
+"""Stores and leases that change all the time, stores that forget: nothing is lost, all vote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from controlplane.simulator.scenario import preset
 
 
 @pytest.mark.parametrize("seed", [3, 4, 5])
-@pytest.mark.parametrize("name", ["forgetful", "shifting"])
+@pytest.mark.parametrize("name", ["forgetful", "shifting", "leasing"])
 def test_what_changes_all_the_time_stays_right(name: str, seed: int) -> None:
     report = simulate(seed, preset(name, minutes=0.7))
     assert report.lines() == report.lines()[:1], "\n".join(report.lines())
