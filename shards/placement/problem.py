@@ -47,8 +47,8 @@ class Survival(IntEnum):
 class Weights:
     """What turns milliseconds and moves into money."""
 
-    usd_per_ms_per_million_writes: float = 0.02
-    usd_per_ms_per_million_reads: float = 0.005
+    usd_per_ms_per_million_writes: float = 0.005
+    usd_per_ms_per_million_reads: float = 0.001
     writes_per_s_per_instance: float = 5_000.0
     """What one instance stores; each voter of a shard stores each write."""
     reads_per_s_per_instance: float = 20_000.0

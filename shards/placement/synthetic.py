@@ -22,7 +22,15 @@ from regions.reference import (
     round_trips_ms,
 )
 from regions.topology import ZONE_RTT_MS
-from shards.placement.problem import NOWHERE, Budget, Capacities, Problem, Shards, Survival
+from shards.placement.problem import (
+    NOWHERE,
+    Budget,
+    Capacities,
+    Problem,
+    Shards,
+    Survival,
+    bits_of,
+)
 
 REGIONS = (
     *("us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-southeast-1", "ap-northeast-1"),
@@ -40,6 +48,8 @@ ROOM = 1.3
 """Capacity over need, of all regions together."""
 SHARE_MAX = 0.02
 """No shard has more than this part of all writes, of all reads, or of all bytes."""
+FULL = 1.1
+"""Room for bytes over what a region holds now, at least."""
 ZONE_SHARE = 0.2
 STRONG_SHARE = 0.1
 DAY_SWING = 0.6
@@ -68,7 +78,6 @@ def synthetic_problem(
         by_hour = _by_hour(names, hour_utc)
         table["writes_per_s"] *= by_hour
         table["reads_per_s"] *= by_hour
-    sizes, writes = table["size_bytes"], table["writes_per_s"]
     return Problem(
         regions=names,
         rtt_ms=rtt_ms,
@@ -76,8 +85,8 @@ def synthetic_problem(
         storage_usd_per_gb_month=np.full(regions, STORAGE_USD_PER_GB_MONTH),
         instance_usd_per_hour=np.array(instance_usd_per_hour(names)),
         shards=Shards(ids=tuple(f"s{i}" for i in range(shards)), **table),
-        capacities=_capacities(shards, float(writes.sum()), float(sizes.sum()), people),
-        budget=Budget(moved_bytes=3 * moved_share * float(sizes.sum())),
+        capacities=_capacities(table, people),
+        budget=Budget(moved_bytes=3 * moved_share * float(table["size_bytes"].sum())),
     )
 
 
@@ -93,15 +102,20 @@ def _by_hour(names: tuple[str, ...], hour_utc: float) -> NDArray[np.float32]:
     return swing.astype(np.float32)
 
 
-def _capacities(
-    shards: int, writes: float, size_bytes: float, people: NDArray[np.float64]
-) -> Capacities:
-    """Half of the room is alike everywhere, half is where the people are."""
+def _capacities(table: dict[str, NDArray[Any]], people: NDArray[np.float64]) -> Capacities:
+    """Half of the room is alike everywhere, half is where the people are.
+
+    What is held now fits: what is over a region's room could not leave it under a small budget.
+    """
     share = ROOM * (0.5 / len(people) + 0.5 * people / people.sum())
+    count, sizes = len(table["size_bytes"]), table["size_bytes"]
+    held = bits_of(table["present"], len(people))
+    copies = np.where(held.sum(axis=1) == 1, table["voters"], 1)[:, None] * held
+    now = (copies * sizes[:, None]).sum(axis=0)
     return Capacities(
-        leaders=np.ceil(share * shards) + 1,
-        writes_per_s=share * max(writes, 1.0),
-        size_bytes=3 * share * max(size_bytes, 1.0),
+        leaders=np.ceil(share * count) + 1,
+        writes_per_s=share * max(float(table["writes_per_s"].sum()), 1.0),
+        size_bytes=np.maximum(3 * share * max(float(sizes.sum()), 1.0), FULL * now),
     )
 
 

@@ -8,6 +8,7 @@ last is kept, so that a change to it is solved from there.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
@@ -17,6 +18,7 @@ import orjson
 from regions.findings import Finding
 from shards.placement.errors import PlacementError, ProblemInvalid, RequestMalformed
 from shards.placement.problem_file import document_of, problem_from
+from shards.placement.solve import TIME_LIMIT_S, Solution, solve
 from shards.placement.synthetic import synthetic_problem
 
 REQUEST_BYTES_MAX: Final = 1 << 30
@@ -30,6 +32,7 @@ class Desk:
         self._ops: Mapping[str, Callable[[Request], Any]] = {
             "check": self._check,
             "sample": self._sample,
+            "solve": self._solve,
         }
 
     def answer(self, request: Request) -> Any:
@@ -44,10 +47,34 @@ class Desk:
         problem = problem_from(request.get("problem"))
         return {"shards": len(problem.shards), "regions": problem.region_count}
 
+    def _solve(self, request: Request) -> Any:
+        problem = problem_from(request.get("problem"))
+        return summary_of(solve(problem, time_limit_s=_time_limit_s(request)))
+
     def _sample(self, request: Request) -> Any:
         """A problem from published figures, for trying things out."""
         size = (int(request["shards"]), int(request["regions"]), int(request["seed"]))
         return document_of(synthetic_problem(*size))
+
+
+def summary_of(solution: Solution) -> dict[str, Any]:
+    """What is known about a solution, without the shards."""
+    return {
+        "feasible": solution.feasible,
+        "usd_per_month": solution.usd,
+        "bound_usd_per_month": solution.bound_usd,
+        "gap": solution.gap if solution.feasible else None,
+        "complete": solution.complete,
+        "seconds": solution.seconds,
+        "steps": solution.steps,
+    }
+
+
+def _time_limit_s(request: Request) -> float:
+    limit = request.get("time_limit_s", TIME_LIMIT_S)
+    if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit >= 0:
+        raise RequestMalformed(f"{limit!r} is no time limit", hint="give seconds, 0 or more")
+    return float(limit)
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -89,5 +116,12 @@ def _finding(finding: Finding) -> dict[str, str]:
     return {"pointer": finding.pointer, "message": finding.message, "hint": finding.hint}
 
 
+def main() -> None:
+    """Serve the process's own stdin and stdout; whatever else prints goes to stderr."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin.buffer, answers)
+
+
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    main()
