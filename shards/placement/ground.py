@@ -34,7 +34,13 @@ from shards.placement.problem import (
     leads_for,
     usable_for,
 )
-from shards.placement.score import GB, MILLION, preference_usd, present_copies
+from shards.placement.score import (
+    GB,
+    MILLION,
+    moved_usd_per_gb,
+    preference_usd,
+    present_copies,
+)
 
 FORBIDDEN = 1e13
 """USD a month: more than anything costs, and exact enough beside it in 32 bits."""
@@ -168,9 +174,8 @@ def _features(
     voter = voter + writes.sum(axis=1)[:, None] * per_write
     new = shards.present[rows] == 0
     missing = np.maximum(each - present_copies(problem, rows), 0.0) * ~new[:, None] / each
-    # Without a leader somebody sends; the price at hand is that inside the receiving region.
-    source = np.where((was == NOWHERE)[:, None], egress.diagonal()[None, :], egress[was])
-    voter += size_gb[:, None] * missing * source / weights.payback_months
+    sent = size_gb[:, None] * missing * moved_usd_per_gb(problem)
+    voter += sent / weights.payback_months
     features[:, regions : 2 * regions] = np.where(usable, voter, FORBIDDEN)
     features[:, 2 * regions : 3 * regions] = weak
     features[:, 3 * regions : 4 * regions] = weak * read_gb

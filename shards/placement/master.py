@@ -26,7 +26,7 @@ ALL = 1 << 30
 GAP = 1e-5
 """A search over integers ends this near to what it knows cannot be bettered."""
 SOLVED = 2
-NODES_MAX = 200
+NODES_MAX = 100
 """And after so many nodes: a limit that is the same on every machine."""
 
 
@@ -145,6 +145,7 @@ def solve_program(
     elastic: bool = True,
     time_limit_s: float = 60.0,
     gap_usd: float = 0.0,
+    nodes_max: int = NODES_MAX,
 ) -> Answer | None:
     """Choose for each owner; None when nothing was found. `left` is what others leave of limits.
 
@@ -179,7 +180,9 @@ def solve_program(
     upper = np.concatenate([left[counted] / scale, crowd, np.ones(owners)])
     lower = np.concatenate([np.full(coupling + crowding, -np.inf), np.ones(owners)])
     cost = np.concatenate([options.cost, slack[:extra]])
-    told = _run(cost, n, lower, upper, owner_of, index, value, whole, (time_limit_s, gap_usd))
+    told = _run(
+        cost, n, lower, upper, owner_of, index, value, whole, (time_limit_s, gap_usd, nodes_max)
+    )
     if told is None:
         return None
     usd, least_usd, shares, duals = told
@@ -202,7 +205,7 @@ def _run(
     index: list[NDArray[np.intp]],
     value: list[Floats],
     whole: bool,
-    limits: tuple[float, float],
+    limits: tuple[float, float, int],
 ) -> tuple[float, float, Floats, Floats] | None:
     column = np.concatenate(owner_of)
     order = np.argsort(column, kind="stable")
@@ -229,7 +232,7 @@ def _run(
         "time_limit": limits[0],
         "mip_rel_gap": GAP,
         "mip_abs_gap": limits[1],
-        "mip_max_nodes": NODES_MAX,
+        "mip_max_nodes": limits[2],
     }
     for name, setting in settings.items():
         highs.setOptionValue(name, setting)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from shards.placement.field import Choice, Field
 from shards.placement.ground import Ground, Matrix
 from shards.placement.pricing import (
+    ENTRIES_MAX,
     Candidates,
     Prices,
     candidates_of,
@@ -49,17 +50,6 @@ class Pool:
         choice: Choice = np.take_along_axis(self.candidates.pattern, columns[:, None], axis=1)[:, 0]
         return choice
 
-    def with_patterns(self, choice: Choice, cost: Matrix) -> Pool:
-        """The same with one more candidate for each shard."""
-        few = self.candidates
-        pattern = np.column_stack((few.pattern, choice)).astype(np.int32)
-        moved = np.column_stack((few.moved, moved_of(self.ground, choice[:, None])))
-        return Pool(
-            self.ground,
-            self.sets,
-            Candidates(pattern, np.column_stack((few.cost, cost)).astype(np.float32), moved),
-        )
-
 
 def pools_of(field: Field, prices: Prices) -> tuple[Pool, ...]:
     """Candidates of all shards near these prices: one pass over all patterns."""
@@ -85,6 +75,18 @@ def every_pattern(field: Field) -> tuple[Pool, ...]:
         cost[at, column] -= np.float32(ground.hysteresis)
         pools.append(Pool(ground, pairs, Candidates(pattern, cost, moved_of(ground, pattern))))
     return tuple(pools)
+
+
+def plain_costs(ground: Ground, pattern: NDArray[np.int32]) -> Matrix:
+    """What these patterns, `[n, C]`, cost without prices."""
+    cost = np.empty(pattern.shape, dtype=np.float32)
+    step = max(1, ENTRIES_MAX // max(len(ground.patterns), 1))
+    for start in range(0, len(ground), step):
+        part = slice(start, start + step)
+        every = ground.features[part] @ ground.table
+        cost[part] = np.take_along_axis(every, pattern[part], axis=1)
+    cost += np.float32(ground.hysteresis) * (pattern != ground.present[:, None])
+    return cost
 
 
 def leaders_away(ground: Ground, pattern: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.placement.field import SLACK, Choice, Field
-from shards.placement.ground import FORBIDDEN_FROM, Matrix
+from shards.placement.field import SLACK, Choice, Field, cost_of
+from shards.placement.ground import FORBIDDEN_FROM, Ground, Matrix
 from shards.placement.pool import Pool, leaders_away
 from shards.placement.pricing import Prices
 from shards.placement.problem import NOWHERE, Floats
 
+IDLE = 1e-6
+"""A gain of less than this part of the cost is within the rounding of the prices."""
 TURNS_MAX = 400
 """Rows worked on, one after the other, before it is given up."""
 
@@ -78,11 +80,33 @@ def improved(
     for _, number, row, column in sorted(displaced):
         pool = pools[number]
         wanted = int(pool.candidates.pattern[row, column])
-        change = all_takes(field, pool, row, wanted)
-        change -= all_takes(field, pool, row, int(choices[number][row]))
+        change = all_takes(field, pool.ground, pool.sets, row, wanted)
+        change -= all_takes(field, pool.ground, pool.sets, row, int(choices[number][row]))
         if ((usage + change <= limits * (1 + SLACK)) | (change <= 0)).all():
             usage += change
             choices[number][row] = wanted
+    return choices
+
+
+def without_idle_moves(field: Field, choices: Sequence[Choice]) -> list[Choice]:
+    """The same with every shard left where it is that gains nothing and makes room for nobody."""
+    choices = [choice.copy() for choice in choices]
+    total, gathered = field.usage(choices)
+    usage = np.concatenate([total, gathered.ravel()])
+    crowd = np.repeat(field.gathering_max, field.regions)
+    limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd])
+    for number, (ground, pairs) in enumerate(zip(field.grounds, field.sets, strict=True)):
+        moved = np.flatnonzero((ground.present != choices[number]) & (ground.present != NOWHERE))
+        some = ground.some(moved)
+        now = cost_of(some, some.present)
+        idle = now - cost_of(some, choices[number][moved]) <= IDLE * np.abs(now)
+        for row in moved[idle & (now < FORBIDDEN_FROM)].tolist():
+            back = int(ground.present[row])
+            change = all_takes(field, ground, pairs, row, back)
+            change -= all_takes(field, ground, pairs, row, int(choices[number][row]))
+            if ((usage + change <= limits * (1 + SLACK)) | (change <= 0)).all():
+                usage += change
+                choices[number][row] = back
     return choices
 
 
@@ -144,8 +168,8 @@ def _relieve(
             break
         pool = pools[number]
         wanted = int(pool.candidates.pattern[shard, column])
-        change = all_takes(field, pool, shard, wanted)
-        change -= all_takes(field, pool, shard, int(choices[number][shard]))
+        change = all_takes(field, pool.ground, pool.sets, shard, wanted)
+        change -= all_takes(field, pool.ground, pool.sets, shard, int(choices[number][shard]))
         after = usage + change
         if ((after <= limits * (1 + SLACK)) | (change <= 0)).all():
             usage += change
@@ -183,9 +207,11 @@ def takes_of(field: Field, pool: Pool, row: int, pattern: NDArray[np.int32]) -> 
     return taken
 
 
-def all_takes(field: Field, pool: Pool, shard: int, pattern: int) -> Floats:
+def all_takes(
+    field: Field, ground: Ground, sets: NDArray[np.intp], shard: int, pattern: int
+) -> Floats:
     """What one pattern of one shard takes of every row."""
-    ground, regions = pool.ground, field.regions
+    regions = field.regions
     takes = np.zeros(len(field.limits) + len(field.gathering_max) * regions)
     leader = pattern // ground.patterns.per_leader
     takes[leader] = 1.0
@@ -195,6 +221,6 @@ def all_takes(field: Field, pool: Pool, shard: int, pattern: int) -> Floats:
     sent = float(np.maximum(copies - ground.held[shard], 0.0).sum() - ground.forced[shard])
     takes[3 * regions] = size * max(sent, 0.0)
     takes[3 * regions + 1] = 0 <= ground.led[shard] != leader
-    for group in pool.sets[pool.sets[:, 1] == shard, 0].tolist():
+    for group in sets[sets[:, 1] == shard, 0].tolist():
         takes[len(field.limits) + group * regions + leader] = 1.0
     return takes

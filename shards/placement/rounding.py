@@ -31,6 +31,7 @@ CHEAPEST = 8
 WHOLE_EACH = 6
 SPLIT = 1e-6
 WHOLE_S_MAX = 20.0
+WHOLE_NODES_MAX = 20
 WHOLE_GAP = 1e-4
 """Whole numbers may cost so much of everything."""
 
@@ -191,6 +192,7 @@ def _whole(
             elastic=False,
             time_limit_s=limit_s,
             gap_usd=WHOLE_GAP * usual_usd,
+            nodes_max=WHOLE_NODES_MAX,
         )
         if answer is not None:
             _, whole = _taken(pools, options, answer, choices, chosen)

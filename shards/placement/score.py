@@ -9,7 +9,9 @@ trips and E the prices of sending, a month having M seconds:
 * `replication_egress`: M b w sum_v E[l,v], to every other voter and to each follower;
 * `storage`: z S_v for each copy; `instances`: hours of those who store writes and serve reads;
 * `preference`: the rank of l in the shard's order, times its weight;
-* `move`: bytes sent from the present leader to new copies, and a change of leader, over payback;
+* `move`: bytes sent to new copies, and a change of leader, over payback. A byte costs the mean of
+  all E: at the price of where it is sent from, two moves after each other can be cheaper than one,
+  and a plan that was carried out would be followed by another;
 * `hysteresis`: what any change of leader or voters must gain beyond its price.
 
 a_w and a_r are the weights that turn milliseconds into money. Storage is per GB and month, b and o
@@ -138,15 +140,20 @@ def _parts(problem: Problem, placement: Placement, rows: NDArray[np.intp]) -> Fl
     moved = moved_copies(problem, rows, copies)
     was = shards.leader[rows].astype(np.intp)
     leads = was != NOWHERE
-    # Without a leader somebody sends; the price at hand is that inside the receiving region.
-    source = np.where(leads[:, None], egress[was], egress.diagonal()[None, :])
-    sent = size_gb * (moved * source).sum(axis=1)
+    sent = size_gb * moved.sum(axis=1) * moved_usd_per_gb(problem)
     led_anew = leads & (was != leader)
     paid = sent + weights.leader_move_usd * led_anew
     parts[:, 8] = paid / weights.payback_months
     changed = (was != leader) | (placement.voters != shards.present[rows])
     parts[:, 9] = weights.hysteresis_usd_per_month * changed
     return parts
+
+
+def moved_usd_per_gb(problem: Problem) -> float:
+    """What sending one GB to another region costs on average."""
+    count = problem.region_count
+    between = ~np.eye(count, dtype=bool)
+    return float(problem.egress_usd_per_gb[between].mean()) if count > 1 else 0.0
 
 
 def moved_copies(problem: Problem, rows: NDArray[np.intp], copies: Floats) -> Floats:

@@ -14,7 +14,7 @@ from shards.placement.field import Choice, Field
 from shards.placement.pool import Pool
 from shards.placement.pricing import Prices
 from shards.placement.problem import NOWHERE
-from shards.placement.repair import improved
+from shards.placement.repair import improved, without_idle_moves
 
 DISPLACED = 0.01
 """A shard is displaced when it costs more than this part beyond its best place."""
@@ -31,9 +31,9 @@ def settled(
     """The choices, or what is there now with its displaced shards put right."""
     present = [ground.present for ground in field.grounds]
     if any((each == NOWHERE).any() for each in present) or not field.allows(present):
-        return choices
+        return without_idle_moves(field, choices)
     gain = field.cost(present) - field.cost(choices)
     if field.allows(choices) and gain > tolerance * abs(bound_usd):
-        return choices
+        return without_idle_moves(field, choices)
     mended = improved(field, pools, prices, present, DISPLACED)
     return mended if field.cost(mended) < field.cost(present) else list(present)

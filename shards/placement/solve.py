@@ -39,9 +39,9 @@ CLOSE = 5e-4
 TIME_LIMIT_S = 300.0
 TOLERANCE = 1e-3
 """The gap that is promised; what would gain less than this part in all is left as it is."""
-EXACT_ENTRIES = 400_000
+EXACT_ENTRIES = 200_000
 """With no more patterns than this in all, an integer program closes the gap."""
-EXACT_S_MAX = 20.0
+EXACT_S_MAX = 10.0
 EXACT_GAP = 5e-4
 
 
@@ -69,6 +69,9 @@ class Solution:
     """The bound holds for all patterns, not only for those that were looked at."""
     prices: Prices
     seconds: float
+    spent_bytes: float
+    """Of the budget; moves that were forced do not count."""
+    spent_leaders: float
     steps: dict[str, float] = made(default_factory=dict)
     """What was done: seconds of each step, and how many shards hesitated and were split."""
     warm: Warm | None = None
@@ -173,8 +176,11 @@ def finish(
         watch.did("candidates")
         again = ascend(field, pools, prices, usual_usd, ROUNDS, watch.out)
         watch.did("ascent")
+        before = bound_usd
         prices, bound_usd = _higher(field, prices, bound_usd, again)
         watch.did("bound")
+        if bound_usd - before <= CLOSE / 50 * abs(bound_usd):
+            break
     assert choices is not None
     if not greedy and not watch.out():
         choices, bound_usd = _closed(field, choices, prices, bound_usd, usual_usd, watch)
@@ -248,6 +254,7 @@ def _solution(
 ) -> Solution:
     placement = placement_of(problem, field, choices)
     feasible = field.allows(choices)
+    total, _ = field.usage(choices)
     followed = followers_of(problem, placement) if feasible else placement
     watch.did("followers")
     return Solution(
@@ -258,6 +265,8 @@ def _solution(
         complete=all(ground.patterns.complete for ground in field.grounds),
         prices=prices,
         seconds=watch.limit_s - watch.left_s(),
+        spent_bytes=float(total[-2]),
+        spent_leaders=float(total[-1]),
         steps=watch.steps,
         warm=Warm(problem, field, tuple(pools), prices, tuple(choices)),
     )

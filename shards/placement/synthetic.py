@@ -18,6 +18,7 @@ from regions.reference import (
     egress_usd_per_gb,
     inhabitants,
     instance_usd_per_hour,
+    region_names,
     request_mixes,
     round_trips_ms,
 )
@@ -88,6 +89,12 @@ def synthetic_problem(
         capacities=_capacities(table, people),
         budget=Budget(moved_bytes=3 * moved_share * float(table["size_bytes"].sum())),
     )
+
+
+def reference_positions() -> dict[str, tuple[float, float]]:
+    """Latitude and longitude, in degrees, of every region there are figures for."""
+    places = default_topology(region_names()).regions
+    return {place.name: (place.latitude, place.longitude) for place in places}
 
 
 def _square(names: tuple[str, ...], matrix: object, diagonal: float) -> NDArray[np.float64]:
