@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import count
@@ -39,6 +40,40 @@ def egress_usd_per_gb(regions: Sequence[str]) -> Matrix:
     return _submatrix(_matrix("egress_usd_per_gb.csv"), regions)
 
 
+@dataclass(frozen=True, slots=True)
+class RequestMix:
+    """What one production cache cluster was asked for: rates are of one instance."""
+
+    requests_per_s: float
+    write_fraction: float
+    item_bytes: float
+
+
+def request_mixes() -> tuple[RequestMix, ...]:
+    """Give the mixes of real requests that there are figures for, one for each cluster."""
+    return tuple(
+        RequestMix(
+            requests_per_s=1_000 * float(row["kqps"]),
+            write_fraction=float(row["write_fraction"]),
+            item_bytes=float(row["key_bytes"]) + float(row["value_bytes"]),
+        )
+        for row in _rows("twitter_cache_2020mar.csv")
+    )
+
+
+def instance_usd_per_hour(regions: Sequence[str]) -> tuple[float, ...]:
+    """Give the price of an instance in each of these regions. Raises UnknownRegion."""
+    return _figures("instance_usd_per_hour", regions)
+
+
+def inhabitants(regions: Sequence[str]) -> tuple[float, ...]:
+    """Give how many people live nearest to each of these regions, for the shape of demand only.
+
+    Raises UnknownRegion.
+    """
+    return _figures("nearest_city_population", regions)
+
+
 def default_topology(
     regions: Sequence[str] = DEFAULT_REGIONS,
     zones: int = 3,
@@ -64,6 +99,18 @@ def default_topology(
         egress_usd_per_gb=egress_usd_per_gb(regions),
     )
     return with_implied_groups(topology, settings)
+
+
+def _figures(column: str, regions: Sequence[str]) -> tuple[float, ...]:
+    known = {row["name"]: float(row[column]) for row in _rows("prices_and_people.csv")}
+    _refuse_unknown(known, regions)
+    return tuple(known[name] for name in regions)
+
+
+def _refuse_unknown(known: Container[str], regions: Sequence[str]) -> None:
+    unknown = [name for name in regions if name not in known]
+    if unknown:
+        raise UnknownRegion(f"there are no figures for {', '.join(map(repr, unknown))}")
 
 
 def _place(name: str, zones: int) -> Region:
@@ -127,9 +174,7 @@ def _matrix(name: str) -> Matrix:
 
 
 def _submatrix(matrix: Matrix, regions: Sequence[str]) -> Matrix:
-    unknown = [name for name in regions if name not in matrix]
-    if unknown:
-        raise UnknownRegion(f"there are no figures for {', '.join(map(repr, unknown))}")
+    _refuse_unknown(matrix, regions)
     return {a: {b: matrix[a][b] for b in regions if b != a} for a in regions}
 
 

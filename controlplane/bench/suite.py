@@ -22,6 +22,7 @@ from controlplane.bench.mass_failover import measure_mass_failover
 from controlplane.bench.node_memory import measure_memory
 from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.overwrites import Overwriting, measure_overwrites
+from controlplane.bench.placement import Placing, measure_placement
 from controlplane.bench.report import Findings, NotMeasured
 from controlplane.bench.resolve import measure_resolve
 from controlplane.bench.scale import measure_scale
@@ -49,6 +50,7 @@ class Extent:
     etcd: str = "etcd"
     overwriting: Overwriting = field(default_factory=Overwriting)
     catching_up: CatchingUp = field(default_factory=CatchingUp)
+    placing: Placing = field(default_factory=Placing)
 
 
 @dataclass
@@ -150,6 +152,10 @@ class Bench:
         """A store that lacks a large shard."""
         return (measure_catch_up(self.extent.catching_up, self.tell),)
 
+    def placement(self) -> Sequence[Findings]:
+        """Where shards should be, for up to a million of them."""
+        return (measure_placement(self.extent.placing, self.tell),)
+
 
 BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "writes": Bench.writes,
@@ -167,6 +173,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "overwrites": Bench.overwrites,
     "catch-up": Bench.catch_up,
     "scale": Bench.scale,
+    "placement": Bench.placement,
 }
 """By name, in the order in which `all` runs them: undisturbed ones first, killing ones last."""
 

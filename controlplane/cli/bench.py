@@ -31,6 +31,7 @@ NAMES = (
     "overwrites",
     "catch-up",
     "scale",
+    "placement",
 )
 """As in the suite, which is imported only when it runs."""
 
@@ -125,6 +126,20 @@ def draw_report(report: Any, wide: bool) -> RenderableType:
     help="Shards of the fleet of `scale`.",
 )
 @click.option(
+    "--seeds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1, max=100),
+    help="Problems of each size of `placement`.",
+)
+@click.option(
+    "--placed",
+    default=1_000_000,
+    show_default=True,
+    type=click.IntRange(min=10_000),
+    help="Shards of the largest problem of `placement`.",
+)
+@click.option(
     "--etcd", default="etcd", show_default=True, metavar="PROGRAM", help="The etcd to compare with."
 )
 @click.option(
@@ -141,6 +156,8 @@ def bench(
     group: str,
     shards: int,
     many: int,
+    seeds: int,
+    placed: int,
     etcd: str,
     record: Path | None,
     output: str,
@@ -152,6 +169,7 @@ def bench(
     """
     from controlplane.bench import report as reports
     from controlplane.bench.machine_facts import machine_facts
+    from controlplane.bench.placement import Placing
     from controlplane.bench.suite import Extent, run_benchmarks
 
     names = set(NAMES) if not what or ALL in what else set(what)
@@ -163,9 +181,13 @@ def bench(
         shards=shards,
         many_shards=many,
         etcd=etcd,
+        placing=Placing(seeds, placed),
     )
     found = run_benchmarks(sorted(names), extent, lambda line: click.echo(line, err=True))
-    command = " ".join(["leadplane bench", *what, f"--runs {runs} --shards {shards} --many {many}"])
+    sizes = f"--runs {runs} --shards {shards} --many {many}"
+    if names == {"placement"}:
+        sizes = f"--seeds {seeds} --placed {placed}"
+    command = " ".join(["leadplane bench", *what, sizes])
     report = reports.Report(command, machine_facts(), found)
     print_document(report.document(), draw_report, output)
     if record is not None:

@@ -59,8 +59,8 @@ IMPURE_MODULES = (
     "shards.settings",
 )
 
-# Started by a person, not by another module.
-ENTRY_POINTS = ("controlplane.cli.main",)
+# Started by a person, or as a process of its own, not imported by another module.
+ENTRY_POINTS = ("controlplane.cli.main", "shards.placement.worker")
 # Until a command runs simulations, the tests are what the simulator is for; until nodes change
 # store sets, they are what drives the machines of a change.
 USED_BY_TESTS = ("controlplane.simulator",)

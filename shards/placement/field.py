@@ -1,0 +1,154 @@
+"""All shards ready to be priced, the rows that couple them, and the bound that prices certify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.placement.ground import FORBIDDEN_FROM, Ground, grounds_of, limits_of
+from shards.placement.pricing import Cheapest, Prices, cheapest
+from shards.placement.problem import NOWHERE, Floats, Problem
+
+Choice = NDArray[np.int32]
+"""The pattern of each shard of a ground."""
+SLACK = 1e-9
+"""Rounding of sums: a limit counts as kept when it is passed by no more than this part of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """What no placement can cost less than, and the pass that shows it."""
+
+    usd: float
+    passes: tuple[Cheapest, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """A problem prepared: one ground for each kind of shard."""
+
+    regions: int
+    grounds: tuple[Ground, ...]
+    limits: Floats
+    """Of the coupling rows, in the order of `ground`."""
+    sets: tuple[NDArray[np.intp], ...]
+    """For each ground: pairs of an anti-affinity set and a row of the ground, `[P, 2]`."""
+    gathering_max: Floats
+    """`[A]`: leaders of each anti-affinity set that may be in one region."""
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which coupling rows have a limit at all."""
+        return np.isfinite(self.limits)
+
+    def free(self) -> Prices:
+        """Prices of nothing."""
+        return Prices(np.zeros(len(self.limits)), np.zeros((len(self.gathering_max), self.regions)))
+
+    def bound(self, prices: Prices) -> Bound:
+        """Price every pattern of every shard; see `pricing` for what follows."""
+        passes = tuple(
+            cheapest(ground, prices, pairs)
+            for ground, pairs in zip(self.grounds, self.sets, strict=True)
+        )
+        usd = sum(float(each.priced.sum()) - each.allowance for each in passes)
+        return Bound(usd - self.worth(prices), passes)
+
+    def worth(self, prices: Prices) -> float:
+        """What the limits are worth at these prices."""
+        rows = float(prices.rows[self.counted] @ self.limits[self.counted])
+        return rows + float((prices.gathering.sum(axis=1) * self.gathering_max).sum())
+
+    def unit_usd(self, usual_usd: float) -> Floats:
+        """For each row: a price at which its limit is worth `usual_usd` spread over regions."""
+        sizes = sum(float(ground.size_bytes.sum()) for ground in self.grounds)
+        least = np.full(len(self.limits), 1.0)
+        least[2 * self.regions : -1] = max(sizes * 1e-3, 1.0)
+        spread = np.where(self.counted, np.maximum(self.limits, least), 1.0) * self.regions
+        return np.where(self.counted, max(usual_usd, 1e-6) / spread, 0.0)
+
+    def usage(self, choices: Sequence[Choice]) -> tuple[Floats, Floats]:
+        """How much of each coupling row, and of each anti-affinity set, choices take."""
+        total = np.zeros(len(self.limits))
+        gathered = np.zeros((len(self.gathering_max), self.regions))
+        for ground, pairs, choice in zip(self.grounds, self.sets, choices, strict=True):
+            total += usage_of(ground, choice)
+            leader = ground.patterns.leader[choice[pairs[:, 1]]]
+            np.add.at(gathered, (pairs[:, 0], leader.astype(np.intp)), 1.0)
+        return total, gathered
+
+    def excess(self, choices: Sequence[Choice]) -> tuple[Floats, Floats]:
+        """By how much limits are passed; zeros where they are kept."""
+        total, gathered = self.usage(choices)
+        over = np.where(self.counted, total - self.limits * (1 + SLACK), 0.0)
+        crowd = gathered - self.gathering_max[:, None]
+        return np.where(over > SLACK, over, 0.0), np.maximum(crowd, 0.0)
+
+    def cost(self, choices: Sequence[Choice]) -> float:
+        """What choices cost, in USD a month, without prices."""
+        return float(sum(cost_of(g, c).sum() for g, c in zip(self.grounds, choices, strict=True)))
+
+    def allows(self, choices: Sequence[Choice]) -> bool:
+        """True when every rule and every limit is kept."""
+        over, crowd = self.excess(choices)
+        pairs = zip(self.grounds, choices, strict=True)
+        kept = all(bool((cost_of(g, c) < FORBIDDEN_FROM).all()) for g, c in pairs)
+        return kept and not over.any() and not crowd.any()
+
+
+def field_of(problem: Problem) -> Field:
+    """Prepare a problem that was checked."""
+    grounds = grounds_of(problem)
+    where = np.full((len(problem.shards), 2), NOWHERE, dtype=np.intp)
+    for number, ground in enumerate(grounds):
+        where[ground.rows, 0] = number
+        where[ground.rows, 1] = np.arange(len(ground))
+    members = [(a, s) for a, group in enumerate(problem.anti_affinity) for s in group.shards]
+    pairs = np.array(members, dtype=np.intp).reshape(-1, 2)
+    homes = where[pairs[:, 1], 0]
+    sets = tuple(
+        np.column_stack((pairs[homes == n, 0], where[pairs[homes == n, 1], 1]))
+        for n in range(len(grounds))
+    )
+    most = [float(group.leaders_per_region_max) for group in problem.anti_affinity]
+    return Field(problem.region_count, grounds, limits_of(problem), sets, np.array(most))
+
+
+def usage_of(ground: Ground, choice: Choice) -> Floats:
+    """How much of each coupling row one ground's choices take."""
+    patterns, regions = ground.patterns, ground.held.shape[1]
+    leader = patterns.leader[choice].astype(np.intp)
+    by_pattern = np.bincount(choice, weights=ground.size_bytes, minlength=len(patterns))
+    moved = moved_copies_of(ground, choice)
+    away = (ground.led != NOWHERE) & (leader != ground.led)
+    return np.concatenate(
+        [
+            np.bincount(leader, minlength=regions),
+            np.bincount(leader, weights=ground.writes, minlength=regions),
+            by_pattern @ patterns.copies.astype(np.float64),
+            [float((ground.size_bytes * moved).sum()), float(away.sum())],
+        ]
+    )
+
+
+def moved_copies_of(ground: Ground, choice: Choice) -> Floats:
+    """How many copies each shard's choice sends beyond what is forced."""
+    copies = ground.patterns.copies[choice]
+    sent = np.maximum(copies - ground.held, 0.0).sum(axis=1, dtype=np.float64)
+    counted: Floats = np.maximum(sent - ground.forced, 0.0)
+    return counted
+
+
+def cost_of(ground: Ground, choice: Choice) -> Floats:
+    """What each shard's choice costs in USD a month, without prices, in 64 bits."""
+    cost = np.zeros(len(ground))
+    table = ground.table.T.astype(np.float64)
+    step = 1 << 16
+    for start in range(0, len(ground), step):
+        part = slice(start, start + step)
+        cost[part] = np.einsum("nf,nf->n", ground.features[part], table[choice[part]])
+    cost += ground.hysteresis * (choice != ground.present)
+    return cost

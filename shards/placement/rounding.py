@@ -1,0 +1,202 @@
+"""From prices to choices: a linear program over the shards that hesitate, then whole numbers.
+
+At good prices almost every shard has one pattern that is clearly the cheapest. Those stay with it.
+The others, with the least to lose for what they take, share what is left of the limits; an optimum
+of that program splits at most as many shards as there are coupling rows. A small integer program
+over the split ones and their neighbours makes them whole; where it finds nothing, `repair` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.placement.field import Choice, Field, usage_of
+from shards.placement.ground import Matrix
+from shards.placement.master import Answer, Options, options_of, solve_program
+from shards.placement.pool import Pool
+from shards.placement.pricing import Prices
+from shards.placement.problem import Floats
+from shards.placement.repair import fallen_back
+
+HESITANT = 1_500
+GROWTH = 3
+WIDENED_MAX = 3
+WHOLE = 100
+"""Shards of the integer program, beside the split ones."""
+CHEAPEST = 8
+WHOLE_EACH = 6
+SPLIT = 1e-6
+WHOLE_S_MAX = 20.0
+WHOLE_NODES_MAX = 20
+WHOLE_GAP = 1e-4
+"""Whole numbers may cost so much of everything."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rounded:
+    """Whole choices, and the prices of the program they come from."""
+
+    choices: list[Choice]
+    prices: Prices | None
+    hesitant: int
+    split: int
+
+
+@dataclass(slots=True, eq=False)
+class _Sight:
+    """What each shard would choose at some prices, and by how little."""
+
+    priced: list[Matrix]
+    choices: list[Choice]
+    doubt: list[Floats]
+    """What the second choice costs more, for what the shard takes."""
+
+
+def rounded(
+    field: Field,
+    pools: Sequence[Pool],
+    prices: Prices,
+    usual_usd: float,
+    seconds_left: Callable[[], float],
+    hesitant: int = HESITANT,
+) -> Rounded:
+    """Whole choices near these prices; whether they keep every limit is the caller's to ask."""
+    sight = _look(field, pools, prices)
+    if field.allows(sight.choices) and _is_tight(field, prices, sight.choices):
+        return Rounded(sight.choices, None, 0, 0)
+    count = sum(len(ground) for ground in field.grounds)
+    answer: Answer | None = None
+    for _ in range(WIDENED_MAX):
+        if seconds_left() <= 0:
+            break
+        chosen = _least(sight.doubt, hesitant)
+        options = options_of(field, pools, chosen, sight.priced, CHEAPEST)
+        left, crowd = _left(field, sight.choices, chosen)
+        answer = solve_program(
+            field, options, left, crowd, usual_usd, time_limit_s=max(seconds_left(), 0.1)
+        )
+        if answer is not None and answer.passed <= SPLIT:
+            split, choices = _taken(pools, options, answer, sight.choices, chosen)
+            whole = _whole(field, pools, answer.prices, choices, split, usual_usd, seconds_left)
+            return Rounded(whole, answer.prices, sum(map(len, chosen)), sum(map(len, split)))
+        if hesitant >= count:
+            break
+        hesitant *= GROWTH
+    choices = fallen_back(field, pools, prices, sight.choices)
+    return Rounded(choices, None, hesitant, 0)
+
+
+def _look(field: Field, pools: Sequence[Pool], prices: Prices) -> _Sight:
+    sight = _Sight([], [], [])
+    weight = np.where(field.counted, 1.0 / np.maximum(field.limits, 1e-9), 0.0)
+    for pool in pools:
+        cost, ground, regions = pool.priced(prices), pool.ground, field.regions
+        columns = cost.argmin(axis=1)
+        best = cost[np.arange(len(cost)), columns]
+        choice = pool.chosen(columns)
+        others = np.where(pool.candidates.pattern == choice[:, None], np.inf, cost)
+        takes = 1.0 * weight[:regions].mean() + ground.writes * weight[regions : 2 * regions].mean()
+        takes += ground.size_bytes * (weight[2 * regions : 3 * regions].mean() + weight[-2])
+        sight.priced.append(cost)
+        sight.choices.append(choice)
+        sight.doubt.append((others.min(axis=1) - best) / np.maximum(takes, 1e-15))
+    return sight
+
+
+def _is_tight(field: Field, prices: Prices, choices: Sequence[Choice]) -> bool:
+    """True when nothing with a price is left over: the choices are then as good as any."""
+    total, gathered = field.usage(choices)
+    idle = prices.rows[field.counted] @ (field.limits - total)[field.counted]
+    idle += (prices.gathering * (field.gathering_max[:, None] - gathered)).sum()
+    return bool(idle <= 1e-6 * abs(field.cost(choices)))
+
+
+def _least(doubt: Sequence[Floats], most: int) -> list[NDArray[np.intp]]:
+    """The rows of each ground that doubt most, so many in all, in order."""
+    everything = np.concatenate(doubt)
+    if len(everything) <= most:
+        return [np.arange(len(each)) for each in doubt]
+    limit = np.partition(everything, most - 1)[most - 1]
+    return [np.flatnonzero(each <= limit) for each in doubt]
+
+
+def _left(
+    field: Field, choices: Sequence[Choice], chosen: Sequence[NDArray[np.intp]]
+) -> tuple[Floats, Floats]:
+    """What those who stay put leave of the limits."""
+    total, gathered = field.usage(choices)
+    for number, (pairs, rows) in enumerate(zip(field.sets, chosen, strict=True)):
+        ground, choice = field.grounds[number], choices[number]
+        total -= usage_of(ground.some(rows), choice[rows])
+        is_chosen = np.zeros(len(ground), dtype=bool)
+        is_chosen[rows] = True
+        mine = pairs[is_chosen[pairs[:, 1]]]
+        leader = ground.patterns.leader[choice[mine[:, 1]]].astype(np.intp)
+        np.subtract.at(gathered, (mine[:, 0], leader), 1.0)
+    return field.limits - total, field.gathering_max[:, None] - gathered
+
+
+def _taken(
+    pools: Sequence[Pool],
+    options: Options,
+    answer: Answer,
+    choices: Sequence[Choice],
+    chosen: Sequence[NDArray[np.intp]],
+) -> tuple[list[NDArray[np.intp]], list[Choice]]:
+    """The largest share of each shard as its choice, and which shards are split."""
+    taken = [choice.copy() for choice in choices]
+    order = np.lexsort((answer.share, options.owner))
+    last = np.flatnonzero(np.append(np.diff(options.owner[order]) > 0, True))
+    top = order[last]
+    split_at = answer.share[top] < 1 - SPLIT
+    split = []
+    for number, pool in enumerate(pools):
+        mine = options.place[top, 0] == number
+        rows, columns = options.place[top[mine], 1], options.place[top[mine], 2]
+        taken[number][rows] = pool.candidates.pattern[rows, columns]
+        split.append(np.sort(rows[split_at[mine]]))
+    return split, taken
+
+
+def _whole(
+    field: Field,
+    pools: Sequence[Pool],
+    prices: Prices,
+    choices: list[Choice],
+    split: Sequence[NDArray[np.intp]],
+    usual_usd: float,
+    seconds_left: Callable[[], float],
+) -> list[Choice]:
+    """Make split shards whole, with the help of those that hesitate most at the new prices."""
+    sight = _look(field, pools, prices)
+    neighbours = WHOLE
+    for _ in range(WIDENED_MAX):
+        if seconds_left() <= 0:
+            break
+        near = _least(sight.doubt, neighbours)
+        chosen = [np.union1d(a, b).astype(np.intp) for a, b in zip(split, near, strict=True)]
+        options = options_of(field, pools, chosen, sight.priced, WHOLE_EACH)
+        left, crowd = _left(field, choices, chosen)
+        limit_s = min(max(seconds_left(), 0.1), WHOLE_S_MAX)
+        answer = solve_program(
+            field,
+            options,
+            left,
+            crowd,
+            usual_usd,
+            whole=True,
+            elastic=False,
+            time_limit_s=limit_s,
+            gap_usd=WHOLE_GAP * usual_usd,
+            nodes_max=WHOLE_NODES_MAX,
+        )
+        if answer is not None:
+            _, whole = _taken(pools, options, answer, choices, chosen)
+            if field.allows(whole):
+                return whole
+        neighbours *= GROWTH
+    return fallen_back(field, pools, prices, choices)
