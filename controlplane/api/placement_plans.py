@@ -90,6 +90,8 @@ class PlanDocument:
     complete: bool
     seconds: float
     not_kept: list[str]
+    not_planned: list[str]
+    unavailable: list[str]
 
 
 @dataclass(frozen=True, slots=True)

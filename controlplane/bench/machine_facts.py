@@ -46,6 +46,10 @@ def machine_facts(folder: Path | None = None) -> MachineFacts:
     )
 
 
+RECORDS = ":!docs/results"
+"""What was measured before is no change of what is measured."""
+
+
 def commit() -> str:
     """The commit this code is from, `+changes` when the tree differs; `unknown` outside git."""
     root = Path(__file__).resolve().parents[2]
@@ -55,7 +59,7 @@ def commit() -> str:
             [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
         )
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
+            [*git, "status", "--porcelain", "--untracked-files=no", "--", ".", RECORDS],
             capture_output=True,
             text=True,
             check=True,

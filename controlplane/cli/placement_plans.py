@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 660.0
 LOOK_S = 1.0
+SHOWN = 20
 
 
 def usd_text(amount: float | None) -> str:
@@ -76,6 +77,12 @@ def draw_plan(plan: Any, wide: bool) -> RenderableType:
     parts += [table(PRICE, price, wide), Text(), table(LOSSES, plan["after_losing"], wide), Text()]
     if plan["not_kept"]:
         parts.append(Text(f"Constraints that a plan by regions does not keep: {plan['not_kept']}"))
+    if plan["not_planned"]:
+        odd = ", ".join(plan["not_planned"][:SHOWN])
+        parts.append(Text(f"Left where they are, since their groups are of no common shape: {odd}"))
+    if plan["unavailable"]:
+        stopped = ", ".join(plan["unavailable"][:SHOWN])
+        parts.append(Text(f"Without a majority until the region is back: {stopped}"))
     if plan["moves"] and not plan["hypothetical"]:
         parts.append(Text(f"Carry it out: leadplane placement apply {plan['plan']}"))
     return Group(*parts)

@@ -22,6 +22,7 @@ from regions.reference import known_round_trip_ms
 
 SYSTEM: Final = "system"
 LOOKED_AT_ONCE: Final = 100
+VOTERS: Final = (1, 3, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,24 @@ async def question_about(
         if number % LOOKED_AT_ONCE == 0:
             await asyncio.sleep(0)
         view = service.shard_view(name)
-        if view is not None and view.group in voters:
+        if view is None:
+            continue
+        if view.group in voters:
             question.add(_facts(view, voters[view.group], gathered, name in moved))
+        else:
+            question.not_planned.append(name)
     return question
 
 
 def voters_of(fleet: FleetView) -> dict[str, Voters]:
-    """The voters of every group."""
+    """The voters of every group that a plan can speak of: all of them in one region, or each in one
+    of its own, and an odd number."""
     region_of = {store.store: store.region for store in fleet.stores}
     found = {}
     for group in fleet.groups:
         regions = tuple(dict.fromkeys(region_of[v] for v in group.voters if v in region_of))
-        count = len(group.voters) if len(regions) == 1 else len(regions)
-        found[group.group] = Voters(min(5, count - 1 + count % 2), regions)
+        if len(group.voters) in VOTERS and len(regions) in (1, len(group.voters)):
+            found[group.group] = Voters(len(group.voters), regions)
     return found
 
 

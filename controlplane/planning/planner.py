@@ -163,6 +163,8 @@ class Planner:
             "complete": answer["complete"],
             "seconds": answer["seconds"],
             "not_kept": question.rules.not_kept,
+            "not_planned": question.not_planned[:MOVES_SHOWN],
+            "unavailable": question.unavailable[:MOVES_SHOWN],
         }
         return Planned(
             plan["hash"], document, tuple(moves), voter_moves, wish.is_real, feed.position

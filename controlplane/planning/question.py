@@ -25,6 +25,8 @@ from regions.topology import ZONE_RTT_MS
 from shards.load import Rates
 
 NOWHERE: Final = -1
+NO_LEADER: Final = 0.5
+"""Room for less than one: nothing is led there."""
 LEADERS: Final = "leaders"
 ALL: Final = "all"
 SCOPES: Final = (LEADERS, ALL)
@@ -107,12 +109,17 @@ class Question:
         self._alive = alive
         self._outlook = outlook
         self._ids: list[str] = []
+        self.unavailable: list[str] = []
+        self.not_planned: list[str] = []
         self._columns = _Columns()
         self._placement = feed.content(Kind.PLACEMENT)
         self._zonal = self._mask(n for n in self.regions if self._zones(n) >= ZONES_MIN)
 
     def add(self, facts: ShardFacts) -> None:
-        """Take one more shard."""
+        """Take one more shard; one that lost its majority cannot be placed before it is back."""
+        if self._is_unavailable(facts):
+            self.unavailable.append(facts.shard)
+            return
         rules, columns = self.rules.of(facts.shard), self._columns
         self._ids.append(facts.shard)
         self._add_loads(facts)
@@ -145,18 +152,22 @@ class Question:
             "storage_usd_per_gb_month": self._prices("storage_usd_per_gb_month"),
             "instance_usd_per_hour": self._prices("instance_usd_per_hour"),
             "capacities": {
-                "leaders": self._capacities("leaders"),
+                "leaders": self._leaders(scope),
                 "writes_per_s": self._capacities("writes_per_s"),
                 "size_bytes": self._capacities("bytes"),
             },
             "weights": self._weights(),
             "budget": {
                 "moved_bytes": moved_bytes if scope == ALL else 0.0,
-                "moved_leaders": budget.get("leaders_share_max", 1.0) * shards,
+                "moved_leaders": None
+                if self._outlook.lost
+                else max(1.0, budget.get("leaders_share_max", 1.0) * shards),
             },
             "preferences": self.rules.preferences,
             "anti_affinity": self._gathering(),
-            "drained": [name for name in self.regions if name in self._outlook.lost],
+            "drained": [name for name in self.regions if name in self._outlook.lost]
+            if scope == ALL
+            else [],
             "quarantined": [name for name in self.regions if name not in self._alive],
             "shards": {
                 "ids": self._ids,
@@ -177,6 +188,21 @@ class Question:
         }
 
     # -- regions
+
+    def _is_unavailable(self, facts: ShardFacts) -> bool:
+        lost = [region for region in facts.present if region in self._outlook.lost]
+        return bool(lost) and 2 * len(lost) >= len(facts.present)
+
+    def _leaders(self, scope: str) -> list[float | None]:
+        """Room for leaders. Voters of a lost region are not moved when only leaders are."""
+        room = self._capacities("leaders")
+        if scope == ALL:
+            return room
+        lost = self._outlook.lost
+        return [
+            NO_LEADER if region in lost else most
+            for region, most in zip(self.regions, room, strict=True)
+        ]
 
     def _zones(self, region: str) -> int:
         stores = self._contents[region].get("stores", [])

@@ -114,6 +114,7 @@ class FakeService:
         self.leadership_revision = 1
         self.state = "electing"
         self.lag = 0
+        self.also: tuple[str, ...] = ()  # further regions with a store, and no node
         self.voters: tuple[str, ...] = ()  # of the group; every store if empty
         self.staleness_ms: int | None = 40
         self.checks: tuple[Check, ...] = (Check("quorum", True), Check("shard-map", True))
@@ -269,7 +270,8 @@ class FakeService:
             for each in self.fleet_of.nodes.values()
         )
         stores = tuple(
-            StoreView(f"{name}-1", name, "a", (GROUP,), "up", "", 17, 2, 5) for name in REGIONS
+            StoreView(f"{name}-1", name, "a", (GROUP,), "up", "", 17, 2, 5)
+            for name in (*REGIONS, *self.also)
         )
         total = len(self.known)
         voters = self.voters or tuple(store.store for store in stores)

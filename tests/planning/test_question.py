@@ -144,7 +144,7 @@ def test_a_region_without_a_living_node_takes_nothing_more() -> None:
 
 def test_what_is_supposed_changes_the_question_and_no_document() -> None:
     outlook = Outlook(frozenset({"us"}), (("s0", "us", 2.0), ("*", "*", 3.0)))
-    document = asked(facts(), facts("s1"), outlook=outlook)
+    document = asked(facts(), facts("s1"), outlook=outlook, scope=ALL)
     assert document["drained"] == ["us"]
     assert column(document, "writes_per_s") == [0, 0, 60, 0, 0, 30]
 
@@ -166,3 +166,18 @@ def test_a_way_that_nobody_knows_is_named() -> None:
     known = {pair: ms for pair, ms in DISTANCES.items() if pair != ("eu", "us")}
     with pytest.raises(HoleInMatrix, match=r"from eu to us.*round_trip_ms\.eu\.us"):
         asked(facts(), distances=known)
+
+
+def test_a_lost_region_leads_nothing_and_keeps_its_votes_when_only_leaders_move() -> None:
+    document = asked(facts(), outlook=Outlook(frozenset({"us"})))
+    assert document["drained"] == []
+    assert document["capacities"]["leaders"] == [None, None, 0.5]
+    assert document["budget"]["moved_leaders"] is None, "what is lost is not spared"
+
+
+def test_what_loses_its_majority_is_not_placed_and_is_said() -> None:
+    made = question(outlook=Outlook(frozenset({"us"})))
+    made.add(facts())
+    made.add(facts("s1", goal="zone", present=("us",)))
+    assert made.document(LEADERS)["shards"]["ids"] == ["s0"]
+    assert made.unavailable == ["s1"]
