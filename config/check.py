@@ -25,7 +25,7 @@ from config.document import (
     schema_name,
 )
 from config.feed import Feed
-from config.kind_checks import check_kind, check_last_region
+from config.kind_checks import check_gone, check_kind
 from config.references import circles, named_by, unresolved
 from config.revision import Revision
 from config.schema import SECRET_KEYWORD, marked, validate
@@ -85,7 +85,7 @@ def decide(edit: Edit, feed: Feed, edition: int) -> Revision | Unfit:
     if edit.deletes:
         revision = _revision(edit, b"", feed, edition)
         left = feed.with_one(revision)
-        found = (*check_last_region(revision, left), *_uses(edit.name, left))
+        found = (*check_gone(revision, left), *_uses(edit.name, left))
         return Unfit(Why.IN_USE, found) if found else revision
     if is_too_deep(edit.content):
         return _unfit(Why.INVALID, "it is nested too deeply", "flatten it")
@@ -94,10 +94,22 @@ def decide(edit: Edit, feed: Feed, edition: int) -> Revision | Unfit:
         message = f"it has {len(data)} bytes, at most {CONTENT_BYTES_MAX} are taken"
         return _unfit(Why.TOO_LARGE, message, "split it")
     revision = _revision(edit, data, feed, edition)
-    if feed.latest(edit.name) is None and len(feed.edited()) >= DOCUMENTS_MAX:
+    if not has_room(edit.name, feed) and longest_gone(feed) is None:
         return _unfit(Why.TOO_MANY, f"there are {DOCUMENTS_MAX} documents", "join some into one")
     found = check(revision, feed.with_one(revision))
     return Unfit(Why.INVALID, found) if has_errors(found) else revision
+
+
+def has_room(name: str, feed: Feed) -> bool:
+    """Whether a document of this name can be kept without another one being forgotten."""
+    edited = feed.edited()
+    return len(edited) < DOCUMENTS_MAX or any(each.name == name for each in edited)
+
+
+def longest_gone(feed: Feed) -> Revision | None:
+    """The document that was deleted longest ago: it is forgotten when there is no room."""
+    deleted = (each for each in feed.edited() if each.deleted)
+    return min(deleted, key=lambda each: each.edition, default=None)
 
 
 def check(revision: Revision, feed: Feed) -> tuple[Finding, ...]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 from config.document import Kind, kind_of, region_of
 from config.feed import Feed
 from config.revision import Revision
 from regions.findings import Finding, Severity, pointer_to
+
+REGIONS_TO_LOSE_ONE: Final = 3
+"""In how many regions a shard needs voters to outlive any one of them."""
 
 
 def check_kind(revision: Revision, feed: Feed) -> Iterator[Finding]:
@@ -21,16 +24,23 @@ def check_kind(revision: Revision, feed: Feed) -> Iterator[Finding]:
     match kind_of(revision.name):
         case Kind.REGION:
             yield from _check_region(region_of(revision.name), revision.content)
+            yield from _stores_elsewhere(region_of(revision.name), feed)
         case Kind.LATENCY:
             yield from _check_latency(revision.content)
         case Kind.CONSTRAINTS:
             yield from _check_constraints(revision.content, sorted(feed.regions()))
 
 
-def check_last_region(revision: Revision, feed: Feed) -> Iterator[Finding]:
-    """A fleet keeps a region. `feed` holds the deletion itself."""
-    if kind_of(revision.name) is Kind.REGION and not feed.regions():
+def check_gone(revision: Revision, feed: Feed) -> Iterator[Finding]:
+    """What the fleet would lack without a region. `feed` holds the deletion itself."""
+    if kind_of(revision.name) is not Kind.REGION:
+        return
+    if not feed.regions():
         yield _error("it is the last region of the fleet", "create another region first")
+        return
+    for found in _check_constraints(feed.content(Kind.CONSTRAINTS), sorted(feed.regions())):
+        message = f"constraints{found.pointer} could not be kept: {found.message}"
+        yield _error(message, "change constraints first")
 
 
 def _check_region(region: str, content: dict[str, Any]) -> Iterator[Finding]:
@@ -43,6 +53,20 @@ def _check_region(region: str, content: dict[str, Any]) -> Iterator[Finding]:
             hint = f"{region} has {', '.join(zones)}"
             yield _error(f"there is no zone {store['zone']}", hint, "stores", at, "zone")
     yield from _named_twice(content.get("stores", ()), "id", "stores")
+
+
+def _stores_elsewhere(region: str, feed: Feed) -> Iterator[Finding]:
+    regions = feed.regions()
+    homes = {
+        store["id"]: other
+        for other, content in regions.items()
+        if other != region
+        for store in content.get("stores", ())
+    }
+    for at, store in enumerate(regions[region].get("stores", ())):
+        if store["id"] in homes:
+            message = f"store {store['id']} stands in {homes[store['id']]}"
+            yield _error(message, "list it in one region", "stores", at, "id")
 
 
 def _check_latency(content: dict[str, Any]) -> Iterator[Finding]:
@@ -63,21 +87,45 @@ def _check_constraints(content: dict[str, Any], regions: list[str]) -> Iterator[
         yield from _named_twice(content.get(part, ()), "name", part)
     yield from _named_twice(content.get("pins", ()), "shard", "pins")
     yield from _contradicting_goals(content.get("survival", ()))
+    yield from _contradicting_pins(content)
     for at, rule in enumerate(content.get("residency", ())):
-        if not _left(rule, regions):
-            message = f"it leaves no region of {', '.join(regions)}"
+        if not allowed_regions(content, rule["shards"], regions):
+            message = f"residency leaves {rule['shards']} no region of {', '.join(regions)}"
             yield _error(message, "allow one, or deny fewer", "residency", at)
-    for at, rule in enumerate(content.get("leader_preferences", ())):
-        for other in content.get("residency", ()):
-            denied = [r for r in rule["regions"] if r not in _left(other, regions)]
-            if denied and _overlap(rule["shards"], other["shards"]):
-                place = ("leader_preferences", at, "regions", rule["regions"].index(denied[0]))
-                message = f"{denied[0]} is forbidden by residency {other['name']}"
-                yield _error(message, "prefer regions that are allowed", *place)
+    for at, rule in enumerate(content.get("survival", ())):
+        left = allowed_regions(content, rule["shards"], regions)
+        if rule["goal"] == "region" and len(left) < REGIONS_TO_LOSE_ONE:
+            message = f"of {REGIONS_TO_LOSE_ONE} regions that this takes, there are {_listed(left)}"
+            yield _error(message, "allow more regions, or ask for zone", "survival", at, "goal")
     for at, rule in enumerate(content.get("spread", ())):
-        if rule.get("regions_min", 1) > len(regions):
-            message = f"the fleet has {len(regions)} regions"
+        left = allowed_regions(content, rule["shards"], regions)
+        if rule.get("regions_min", 1) > len(left):
+            message = f"the regions that may be used are {_listed(left)}"
             yield _error(message, "ask for no more than there are", "spread", at, "regions_min")
+    yield from _forbidden_preferences(content, regions)
+
+
+def _forbidden_preferences(content: dict[str, Any], regions: list[str]) -> Iterator[Finding]:
+    for at, rule in enumerate(content.get("leader_preferences", ())):
+        left = allowed_regions(content, rule["shards"], regions)
+        for place, region in enumerate(rule["regions"]):
+            if region in regions and region not in left:
+                message = f"residency forbids {region} to {rule['shards']}"
+                where = ("leader_preferences", at, "regions", place)
+                yield _error(message, "prefer regions that are allowed", *where)
+
+
+def _contradicting_pins(content: dict[str, Any]) -> Iterator[Finding]:
+    nodes = {pin["shard"]: pin["node"] for pin in content.get("pins", ())}
+    for at, rule in enumerate(content.get("anti_affinity", ())):
+        seen: dict[str, str] = {}
+        for place, shard in enumerate(rule["shards"]):
+            node = nodes.get(shard)
+            if node is not None and node in seen:
+                message = f"{shard} is pinned to {node}, and so is {seen[node]}"
+                yield _error(message, "unpin one of them", "anti_affinity", at, "shards", place)
+            elif node is not None:
+                seen[node] = shard
 
 
 def _contradicting_goals(rules: Any) -> Iterator[Finding]:
@@ -88,23 +136,21 @@ def _contradicting_goals(rules: Any) -> Iterator[Finding]:
             yield _error(message, "leave one of them", "survival", at, "goal")
 
 
-def allowed_regions(content: dict[str, Any], shard: str, regions: list[str]) -> list[str]:
-    """The regions in which residency, as `constraints` has it, permits a shard."""
+def allowed_regions(content: dict[str, Any], shards: str, regions: list[str]) -> list[str]:
+    """The regions in which residency, as `constraints` has it, permits a shard.
+
+    `shards` may be a pattern too: then every rule counts that covers all of it.
+    """
     left = regions
     for rule in content.get("residency", ()):
-        if fnmatchcase(shard, rule["shards"]):
-            left = _left(rule, left)
+        if fnmatchcase(shards, rule["shards"]):
+            allow, deny = rule.get("allow", left), rule.get("deny", ())
+            left = [region for region in left if region in allow and region not in deny]
     return left
 
 
-def _left(rule: dict[str, Any], regions: list[str]) -> list[str]:
-    allow, deny = rule.get("allow", regions), rule.get("deny", ())
-    return [region for region in regions if region in allow and region not in deny]
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether two patterns surely have shards in common: one covers the other."""
-    return fnmatchcase(one, other) or fnmatchcase(other, one)
+def _listed(regions: list[str]) -> str:
+    return ", ".join(regions) or "none"
 
 
 def _named_twice(items: Any, field: str, part: str) -> Iterator[Finding]:

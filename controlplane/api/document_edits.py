@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.blast_radius import BlastRadius, blast_radius, stores_given_up
-from config.check import Edit, Unfit, Why, decide
+from config.check import Edit, Unfit, Why, decide, has_room, longest_gone
 from config.diff import diff_revisions
 from config.document import CONTENT_BYTES_MAX, Kind, kind_of
 from config.feed import Feed
-from config.revision import ETAG_DIGITS, Revision
+from config.revision import Revision
 from config.secrets import secret_in
 from controlplane.api.body import Name, parse_model, read_body
+from controlplane.api.document_conditions import Wish, check, conditions_of, is_done
 from controlplane.api.document_facts import fleet_facts
 from controlplane.api.document_pages import name_in_path
 from controlplane.api.document_store import Asking, Known, read_known, write_revision
@@ -46,6 +45,8 @@ ATTEMPTS_MAX: Final = 8
 FAR_REACHING: Final = (Kind.REGION, Kind.CONSTRAINTS)
 """Kinds whose edits are held against the running fleet."""
 
+UNKNOWN_VERSION: Final = 1 << 53
+"""Of a revision that is only thought of."""
 REFUSED_AS: Final = {
     Why.INVALID: "invalid",
     Why.TOO_LARGE: "too-large",
@@ -62,27 +63,6 @@ class DocumentBody(BaseModel):
 
     content: Any
     schema_name: Name | None = Field(default=None, alias="schema")
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a request wants of one document: its new content and schema, by what they are now.
-
-    `content_pointer` is where the content stands in the request's body.
-    """
-
-    name: str
-    change: Callable[[Revision | None], tuple[Any, str]]
-    deletes: bool = False
-    content_pointer: str = "#"
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """On which version an edit is meant; `creates`: on none at all."""
-
-    match: str
-    creates: bool
 
 
 async def put_document(edge: Edge, request: web.Request) -> web.StreamResponse:
@@ -116,18 +96,20 @@ async def edit_document(
     """Make one edit, or only say what it would come to (`dry_run`)."""
     found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
     reason, dry_run = _reason_in(found), found.get("dry_run", False)
-    conditions = _conditions_of(request)
+    conditions = conditions_of(request)
     asking = Asking(edge, request, body)
     for _ in range(ATTEMPTS_MAX):
         known = await read_known(asking)
         if isinstance(known, web.Response):
             return known
         current = known.feed.get(wish.name)
-        done = _is_done(wish, conditions, current)
+        done = is_done(wish, conditions, current)
         if not done:
-            _check(conditions, wish, current)
+            check(conditions, wish, current)
         # Checks of a large document take a while, in which this node has other things to do.
-        revision = await asyncio.to_thread(_decide, edge, wish, known, current, reason)
+        revision = await asyncio.to_thread(_decide, wish, known, current, reason)
+        if isinstance(revision, Unfit):
+            raise await _refused(revision, wish, edge, known.feed)
         before = known.feed.latest(wish.name)
         if before is not None and (done or _is_same(revision, before)):
             return _answer(before, known.feed, None, changed=False, dry_run=dry_run)
@@ -135,8 +117,8 @@ async def edit_document(
         if dry_run:
             return _answer(revision, known.feed, radius, changed=True, dry_run=True)
         try:
-            forgets = revision.version - edge.service.limits.document_versions_max
-            written = await write_revision(asking, revision, known, forgets)
+            gone = None if has_room(wish.name, known.feed) else longest_gone(known.feed)
+            written = await write_revision(asking, revision, known, gone)
         except RequestRefused as refused:
             if refused.kind.name != "precondition-failed":
                 raise
@@ -147,49 +129,41 @@ async def edit_document(
     raise RequestRefused("overloaded", "other edits came first, again and again")
 
 
-def _decide(
-    edge: Edge, wish: Wish, known: Known, current: Revision | None, reason: str
-) -> Revision:
+def _decide(wish: Wish, known: Known, current: Revision | None, reason: str) -> Revision | Unfit:
     content, schema = wish.change(current)
-    edit = Edit(
-        wish.name, content, schema, PRINCIPAL, reason, int(time.time() * 1000), wish.deletes
-    )
-    outcome = decide(edit, known.feed, known.edition + 1)
-    if isinstance(outcome, Unfit):
-        raise _refused(outcome, wish, edge, known.feed)
-    return outcome
+    wall_ms = int(time.time() * 1000)
+    edit = Edit(wish.name, content, schema, PRINCIPAL, reason, wall_ms, wish.deletes)
+    return decide(edit, known.feed, known.edition + 1)
 
 
 async def _held_against_fleet(edge: Edge, revision: Revision, feed: Feed) -> BlastRadius | None:
     """What the edit would do to the fleet as it runs. Raises RequestRefused for stores in use."""
-    if kind_of(revision.name) not in FAR_REACHING:
-        return None
-    facts, after = fleet_facts(edge.service), feed.with_one(revision)
-    radius = await asyncio.to_thread(blast_radius, feed, after, facts)
-    given_up = tuple(stores_given_up(feed, after, revision.name, facts))
+    radius, given_up = await _what_it_would_do(edge, revision, feed)
     if given_up:
         raise _in_use(given_up, radius)
     return radius
 
 
-def _refused(unfit: Unfit, wish: Wish, edge: Edge, feed: Feed) -> RequestRefused:
+async def _what_it_would_do(
+    edge: Edge, revision: Revision, feed: Feed
+) -> tuple[BlastRadius | None, tuple[Finding, ...]]:
+    if kind_of(revision.name) not in FAR_REACHING:
+        return None, ()
+    facts, after = fleet_facts(edge.service), feed.with_one(revision)
+    radius = await asyncio.to_thread(blast_radius, feed, after, facts)
+    return radius, tuple(stores_given_up(feed, after, revision.name, facts))
+
+
+async def _refused(unfit: Unfit, wish: Wish, edge: Edge, feed: Feed) -> RequestRefused:
     if unfit.why is Why.INVALID:
         return invalid(*(_input_error(f, wish.content_pointer) for f in unfit.findings))
     if unfit.why is Why.IN_USE:
-        gone = Revision(wish.name, feed_version(feed, wish.name) + 1, b"", deleted=True)
-        after, facts = feed.with_one(gone), fleet_facts(edge.service)
-        given_up = stores_given_up(feed, after, wish.name, facts)
-        radius = blast_radius(feed, after, facts) if kind_of(wish.name) in FAR_REACHING else None
+        gone = Revision(wish.name, UNKNOWN_VERSION, b"", deleted=True)
+        radius, given_up = await _what_it_would_do(edge, gone, feed)
         return _in_use((*unfit.findings, *given_up), radius)
     first = unfit.findings[0]
     more = {"limit_bytes": CONTENT_BYTES_MAX} if unfit.why is Why.TOO_LARGE else {}
     return RequestRefused(REFUSED_AS[unfit.why], f"{first.message}: {first.hint}", more=more)
-
-
-def feed_version(feed: Feed, name: str) -> int:
-    """The newest version of a document, 0 without one."""
-    latest = feed.latest(name)
-    return latest.version if latest is not None else 0
 
 
 def _in_use(findings: tuple[Finding, ...], radius: BlastRadius | None) -> RequestRefused:
@@ -220,58 +194,6 @@ def _answer(
     status = 201 if before is None and changed and not dry_run else 200
     headers = {} if dry_run else {"ETag": revision.etag}
     return json_response(document, status=status, headers=headers)
-
-
-# -- conditions
-
-
-def _conditions_of(request: web.Request) -> Conditions:
-    """On which version the edit is meant. Raises RequestRefused, 428 where that is not said."""
-    match = request.headers.get(hdrs.IF_MATCH)
-    none_match = request.headers.get(hdrs.IF_NONE_MATCH)
-    if match is not None and none_match is not None:
-        raise invalid(InputError("excludes If-Match", header="If-None-Match"))
-    if none_match is not None:
-        if none_match.strip() != "*" or request.method != "PUT":
-            complaint = "must be * on a change, and is for PUT alone: it creates the document"
-            raise invalid(InputError(complaint, header="If-None-Match"))
-        return Conditions("", True)
-    if match is None:
-        raise RequestRefused(
-            "precondition-required",
-            "send the ETag that you read as If-Match, or If-None-Match: * to create a document",
-        )
-    return Conditions(match.strip(), False)
-
-
-def _check(conditions: Conditions, wish: Wish, current: Revision | None) -> None:
-    """Refuse an edit of a version that is not the one in force. Raises RequestRefused."""
-    if conditions.creates:
-        if current is not None:
-            raise _changed(f"{wish.name} is there already", current)
-    elif current is None:
-        raise RequestRefused("unknown-document", f"no document is called {wish.name}")
-    elif conditions.match not in ("*", current.etag):
-        raise _changed(f"{wish.name} is version {current.version} by now", current)
-
-
-def _changed(detail: str, current: Revision) -> RequestRefused:
-    more = {"etag": current.etag, "version": current.version}
-    return RequestRefused("document-changed", detail, more=more, headers={"ETag": current.etag})
-
-
-def _is_done(wish: Wish, conditions: Conditions, current: Revision | None) -> bool:
-    """Whether this very edit was made before: a retry whose first answer got lost.
-
-    What is in force came right after the version that the edit names, and is what it asks for.
-    """
-    if current is None or wish.deletes or conditions.creates:
-        return False
-    came_after = f'"{current.version - 1}-{current.before[:ETAG_DIGITS]}"'
-    if conditions.match != came_after:
-        return False
-    content, schema = wish.change(current)
-    return current.schema == schema and content == current.content
 
 
 def _is_same(revision: Revision, before: Revision) -> bool:

@@ -9,13 +9,13 @@ from controlplane.api.service import Service
 def fleet_facts(service: Service) -> FleetFacts:
     """The stores, groups and shards that this node knows of."""
     fleet = service.fleet()
-    shards: dict[str, list[str]] = {group.group: [] for group in fleet.groups}
-    for view in service.shard_views():
-        shards.setdefault(view.group, []).append(view.shard)
+    shards: dict[str, list[str]] = {each.group: [] for each in fleet.groups}
+    for shard, group in service.shard_groups():
+        shards.setdefault(group, []).append(shard)
     members: dict[str, list[str]] = {}
-    for group in fleet.groups:
-        for store in (*group.voters, *group.followers):
-            members.setdefault(store, []).append(group.group)
+    for view in fleet.groups:
+        for store in (*view.voters, *view.followers):
+            members.setdefault(store, []).append(view.group)
     leads: dict[str, int] = {}
     for node in fleet.nodes:
         leads[node.region] = leads.get(node.region, 0) + node.leads

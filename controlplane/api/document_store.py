@@ -114,18 +114,25 @@ async def read_held(asking: Asking, name: str) -> tuple[Revision | None, int | N
 
 
 async def write_revision(
-    asking: Asking, revision: Revision, known: Known, forgets: int
+    asking: Asking, revision: Revision, known: Known, gone: Revision | None
 ) -> Written | web.Response:
-    """Keep a revision, if nothing was edited since `known`, and drop the version `forgets`.
+    """Keep a revision, if nothing was edited since `known`, and drop the oldest that is too many.
 
-    Raises RequestRefused, `precondition-failed` when something was.
+    `gone`: a deleted document to be forgotten with all of its versions. Raises RequestRefused,
+    `precondition-failed` when something was edited.
     """
+    most = asking.edge.service.limits.document_versions_max
     packed = revision.packed()
     keys = (head_key(revision.name), version_key(revision.name, revision.version))
     mutations: list[Put | Delete] = [Put(PARTITION, key, packed) for key in keys]
     mutations.append(Put(PARTITION, EDITION_KEY, str(revision.edition).encode()))
-    if forgets > 0:
-        mutations.append(Delete(PARTITION, version_key(revision.name, forgets)))
+    oldest = revision.version - most
+    dropped = [version_key(revision.name, oldest)] if oldest > 0 else []
+    if gone is not None:
+        dropped.append(head_key(gone.name))
+        kept = range(max(1, gone.version - most), gone.version + 1)
+        dropped += [version_key(gone.name, version) for version in kept]
+    mutations += [Delete(PARTITION, key) for key in dropped]
     compare = Compare(EDITION_KEY, known.edition_version)
     question = Write(SYSTEM, tuple(mutations), (compare,))
     outcome = await asking.edge.ask(asking.request, SYSTEM, question, body=asking.body)

@@ -14,7 +14,8 @@ from pydantic import RootModel
 from config.document import is_too_deep, name_complaint, region_name
 from config.revision import Revision
 from controlplane.api.body import parse_model, read_body
-from controlplane.api.document_edits import Wish, edit_document
+from controlplane.api.document_conditions import Wish
+from controlplane.api.document_edits import edit_document
 from controlplane.api.edge import Edge
 from controlplane.problems import InputError, invalid
 

@@ -98,10 +98,16 @@ def page_route(path: str, handler: Handler, summary: str, tag: str, model: Any) 
 
 
 def document_route(
-    path: str, handler: Handler, summary: str, tag: str, model: Any, *problems: str
+    path: str,
+    handler: Handler,
+    summary: str,
+    tag: str,
+    model: Any,
+    *problems: str,
+    headers: tuple[Header, ...] = (),
 ) -> Endpoint:
-    """One document."""
-    answers = (Answer(200, "As the answering node sees it.", model),)
+    """One document; `headers` come with the answer."""
+    answers = (Answer(200, "As the answering node sees it.", model, headers=headers),)
     return Endpoint(
         "GET", path, handler, summary, tag, Needs.READER, answers, ("invalid", *problems)
     )

@@ -33,6 +33,7 @@ from controlplane.api.documents import (
 )
 from controlplane.api.headers import (
     CREATE,
+    DOCUMENT_TAG,
     IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
@@ -322,6 +323,7 @@ FLEET: Final = (
         "fleet",
         RegionSummary,
         "unknown-region",
+        headers=DOCUMENT_TAG,
     ),
     document_route("/v1/status", fleet_pages.get_status, "The fleet on one page", "fleet", Status),
     document_route(

@@ -65,21 +65,12 @@ class Directory:
         self._preferences: dict[tuple[str, ...], tuple[str, ...]] = {}  # few: each is kept once
         self.version = 0
         self._is_read = False
-        self._next_ms = 0
         self._place_after_ms = 0
         self._unplaced: dict[str, dict[str, bool]] = {}  # by group; whether any node is to do it
         self._awaited: dict[str, int] = {}  # until when somebody is expected to have placed it
 
-    @property
-    def deadline_ms(self) -> int:
-        """When `advance` has something to do."""
-        return self._next_ms
-
     def advance(self, now_ms: int) -> None:
-        """Carry placements."""
-        if now_ms < self._next_ms:
-            return
-        self._next_ms = now_ms + 200
+        """Carry placements, at the pace at which the map is followed."""
         if now_ms >= self._place_after_ms:
             self._place_after_ms = now_ms + 400 + int(self._node.draw() * 400)
             self._place(now_ms)
@@ -139,7 +130,7 @@ class Directory:
             if not shards or group is None or group.session is None:
                 del self._unplaced[name]
         if self._unplaced:
-            self._next_ms = self._place_after_ms = now_ms + PLACE_AGAIN_MS
+            self._node.following.deadline_ms = self._place_after_ms = now_ms + PLACE_AGAIN_MS
         if not self._awaited:
             self._awaited = {}  # an emptied one keeps the room it once took
 

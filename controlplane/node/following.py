@@ -54,13 +54,14 @@ class SystemFollower:
         self._busy = False
         self.deadline_ms = 0
 
-    def advance(self, now_ms: int) -> None:
-        """Read on, if it is time."""
+    def advance(self, now_ms: int) -> bool:
+        """Read on, if it is time; says whether it was."""
         if now_ms < self.deadline_ms:
-            return
+            return False
         self.deadline_ms = now_ms + FOLLOW_EVERY_MS
         if not self._busy:
             self._read_on()
+        return True
 
     def begin_anew(self) -> None:
         """Stores may know less than they did: read it all again."""

@@ -189,8 +189,8 @@ class Node:
         self.headroom.advance(now_ms)
         self.upkeep.advance(now_ms)
         self.nearby.advance(now_ms)
-        self.following.advance(now_ms)
-        self.directory.advance(now_ms)
+        if self.following.advance(now_ms):
+            self.directory.advance(now_ms)
         self.duties.advance(now_ms)
         self.rebalance.advance(now_ms)
         self.probing.advance(now_ms)
@@ -238,8 +238,8 @@ class Node:
 
     def _next_deadline_ms(self) -> int:
         times = [
-            self.following.deadline_ms, self.directory.deadline_ms, self.rebalance.deadline_ms,
-            self.probing.deadline_ms, self.hearsay.deadline_ms, self.changes.deadline_ms,
+            self.following.deadline_ms, self.rebalance.deadline_ms, self.probing.deadline_ms,
+            self.hearsay.deadline_ms, self.changes.deadline_ms,
             self.nearby.deadline_ms, self.requests.deadline_ms,
             self.round_trips.deadline_ms, self.reports.deadline_ms, self.lease_needs.deadline_ms,
         ]  # fmt: skip

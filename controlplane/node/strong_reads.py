@@ -77,18 +77,7 @@ class StrongReads:
             if not is_by_quorum(request) and not leadership.serves(now_ms):
                 self._refuse(number, Problem.NO_QUORUM, "the lease ran out while reading")
                 return
-            age_ms = 0 if is_strong(request) else older_bound_ms(asked_ms, now_ms)
-            where = provenance(
-                leadership.shard, leadership.epoch, result[6], age_ms, Role.LEADER, ""
-            )
-            answer: Outcome
-            if _is_older_than_asked(request, age_ms):
-                answer = Refused(Problem.STALE, f"reading took {age_ms} ms", retry_after_ms=50)
-            elif isinstance(request, Scan):
-                answer = scanned_items(result[9], result[10], where)
-            else:
-                answer = found_values(result[10], where)
-            self._node.requests.answer(number, answer)
+            self._answer(number, request, result, leadership.epoch, asked_ms)
 
         if isinstance(request, Scan):
             log = leadership.log
@@ -98,6 +87,21 @@ class StrongReads:
                 group.ask(store, _scan(group, request, str(epoch), log.commit), reply)
         elif isinstance(request, Read):
             self.ask_current(group, leadership, list(request.keys), [], attempt, reply)
+
+    def _answer(
+        self, number: int, request: Request, result: list[Any], epoch: int, asked_ms: int
+    ) -> None:
+        """Answer what a store read; all but a strong read says how long ago that was asked."""
+        age_ms = 0 if is_strong(request) else older_bound_ms(asked_ms, self._node.now_ms)
+        where = provenance(request.shard, epoch, result[6], age_ms, Role.LEADER, "")
+        answer: Outcome
+        if _is_older_than_asked(request, age_ms):
+            answer = Refused(Problem.STALE, f"reading took {age_ms} ms", retry_after_ms=50)
+        elif isinstance(request, Scan):
+            answer = scanned_items(result[9], result[10], where)
+        else:
+            answer = found_values(result[10], where)
+        self._node.requests.answer(number, answer)
 
     def read_on(
         self,
@@ -112,6 +116,7 @@ class StrongReads:
         assert log is not None, "what led has a log"
         assert former is not None, "what led had an epoch"
         epoch, asked, commit = former.epoch, leadership.epoch, log.commit
+        asked_ms = self._node.now_ms
         stores = [i for i in bits(former.held) if group.lanes[i].is_up]
         stores.sort(key=lambda i: (log.followers[i].committed < commit, i))
 
@@ -130,13 +135,7 @@ class StrongReads:
             elif result is None or result[0] != Code.OK or result[6] < commit:
                 ask()
             else:
-                where = provenance(leadership.shard, epoch, result[6], 0, Role.LEADER, "")
-                scanned = isinstance(request, Scan)
-                self._node.requests.answer(
-                    number,
-                    scanned_items(result[9], result[10], where) if scanned
-                    else found_values(result[10], where),
-                )  # fmt: skip
+                self._answer(number, request, result, epoch, asked_ms)
 
         ask()
 

@@ -145,6 +145,10 @@ class NodeService:
         """Every shard there is a view of."""
         return self._node.shard_names()
 
+    def shard_groups(self) -> Iterable[tuple[str, str]]:
+        """Every shard of the map with its group."""
+        return [(row.shard, row.group) for row in self._node.directory.rows.values()]
+
     def shard_views(self) -> tuple[ShardView, ...]:
         """Every row of the routing table."""
         return self._node.shard_views(self._driver.clock())

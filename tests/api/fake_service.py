@@ -245,6 +245,9 @@ class FakeService:
     def shard_names(self) -> list[str]:
         return list(self.known)
 
+    def shard_groups(self) -> list[tuple[str, str]]:
+        return [(shard, GROUP) for shard in self.known if shard != "system"]
+
     def shard_views(self) -> tuple[ShardView, ...]:
         views = [self.shard_view(shard) for shard in self.known]
         return tuple(view for view in views if view is not None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.check import DOCUMENTS_MAX, Unfit, Why
+from config.check import DOCUMENTS_MAX, Unfit, Why, longest_gone
 from config.document import CONTENT_BYTES_MAX, Kind
 from config.revision import Revision
 from tests.config.sample_fleet import feed, put, refused, region
@@ -70,6 +70,17 @@ def test_the_first_edit_of_a_default_document_names_its_content() -> None:
          ["/survival/1/goal"]),
         ("constraints", {"spread": [{"name": "a", "shards": "*", "regions_min": 4}]},
          ["/spread/0/regions_min"]),
+        ("region.eu", {"stores": [{"id": "us-1", "zone": "a"}]}, ["/stores/0/id"]),
+        ("constraints", {"residency": [{"name": "r", "shards": "*", "allow": ["eu"]},
+                                       {"name": "q", "shards": "s*", "deny": ["eu"]}]},
+         ["/residency/1"]),
+        ("constraints", {"survival": [{"name": "a", "shards": "s1", "goal": "region"}],
+                         "residency": [{"name": "r", "shards": "s*", "deny": ["ap"]}]},
+         ["/survival/0/goal"]),
+        ("constraints", {"pins": [{"shard": "s1", "node": "n"}, {"shard": "s2", "node": "n"}],
+                         "anti_affinity": [{"name": "a", "shards": ["s1", "s2"],
+                                            "scope": "zone"}]},
+         ["/anti_affinity/0/shards/1"]),
         ("constraints", {"leader_preferences": [{"name": "p", "shards": "*",
                                                  "regions": ["mars"]}]},
          ["/leader_preferences/0/regions/0"]),
@@ -100,6 +111,14 @@ def test_the_last_region_and_one_that_is_named_stay() -> None:
     assert isinstance(put(documents, "region.eu", None, deletes=True), Revision)
     assert why(put(documents, "region.us", None, deletes=True)) is Why.IN_USE
     assert documents.region("us") is not None
+
+
+def test_a_region_without_which_constraints_cannot_be_kept_stays() -> None:
+    documents = feed()
+    put(documents, "constraints", {"spread": [{"name": "a", "shards": "*", "regions_min": 3}]})
+    unfit = put(documents, "region.ap", None, deletes=True)
+    assert isinstance(unfit, Unfit)
+    assert unfit.findings[0].message.startswith("constraints/spread/0/regions_min could not be")
 
 
 def test_what_belongs_to_every_fleet_is_neither_deleted_nor_given_another_schema() -> None:
@@ -157,6 +176,12 @@ def test_size_depth_and_number_are_limited() -> None:
         documents.apply(Revision(f"d{number}", 1, b"1"))
     assert why(put(documents, "one-more", 1)) is Why.TOO_MANY
     assert isinstance(put(documents, "d7", 2), Revision)
+    for number in (8, 9):
+        documents.apply(Revision(f"d{number}", 2, b"", deleted=True, edition=number))
+    assert isinstance(put(documents, "one-more", 1), Revision)
+    gone = longest_gone(documents)
+    assert gone is not None
+    assert gone.name == "d8"
 
 
 def test_what_would_take_too_long_to_check_is_refused() -> None:

@@ -51,7 +51,9 @@ def test_everything_that_does_not_fit_is_told_at_once_by_place() -> None:
         ({"$ref": "#/$defs/none"}, "/$ref"),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}, "/$ref"),
         ({"properties": {"a": {"pattern": "(a+)+$"}}}, "/properties/a/pattern"),
-        ({"pattern": "a*b*c*"}, "/pattern"),
+        ({"pattern": "^a*b*c*"}, "/pattern"),
+        ({"pattern": "a*b*"}, "/pattern"),
+        ({"pattern": "^a|b*c*"}, "/pattern"),
         ({"pattern": "(?=a)b"}, "/pattern"),
         ({"pattern": "["}, "/pattern"),
         ({"pattern": "a?" * 30}, "/pattern"),
@@ -80,12 +82,12 @@ def test_a_schema_that_unfolds_without_end_is_found_out_quickly() -> None:
 
 
 def test_a_pattern_is_quick_on_the_longest_text_it_is_tried_on() -> None:
-    schema = {"pattern": "a*a*b"}
+    schema = {"pattern": "^a*a*b"}
     assert check_schema(schema) == ()
     since = time.process_time()
     assert places(schema, "a" * 100_000) == [""]
     assert places(schema, "a" * 500) == [""]
-    assert time.process_time() - since < 2
+    assert time.process_time() - since < 0.5
 
 
 def test_a_keyword_is_followed_through_every_part_of_a_schema() -> None:

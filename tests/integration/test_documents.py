@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controlplane.cli.connection import FleetAccess, Problem
-from tests.integration.fleet_on_test import FleetOnTest, wait_for
+from tests.integration.fleet_on_test import FleetOnTest, asleep, wait_for
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("fleet")]
 
@@ -120,3 +120,29 @@ def test_a_region_with_stores_in_a_group_is_not_taken_away(fleet: FleetOnTest) -
     radius = told["blast_radius"]
     assert "region survival" in radius["summary"][0]
     assert f"region/{region}" in radius["groups_losing_quorum"]
+
+
+def test_documents_are_read_nearby_while_nobody_leads_and_edited_after_the_failover(
+    fleet: FleetOnTest,
+) -> None:
+    path = "/v1/config/it-failover"
+    tag = put(fleet.access, {"n": 1}, {"If-None-Match": "*"}, path)
+    wait_for(lambda: set(effective(fleet, path).values()) == {(1, "none")}, "it is everywhere")
+    leader = fleet.row("system")["leader"]["node"]
+    others = [node for node in fleet.state()["nodes"] if node["id"] != leader]
+    other = fleet.at(others[-1]["id"])
+    with asleep(fleet.process("nodes", leader)):
+        nearby = other.get(path, consistency="any")
+        assert (nearby["content"], nearby["etag"]) == ({"n": 1}, tag)
+
+        def edit() -> str | None:
+            try:
+                return put(other, {"n": 2}, {"If-Match": tag}, path)
+            except Problem as problem:
+                if problem.status not in (503, 504):
+                    raise
+                return None
+
+        newer = wait_for(edit, "the next leader takes the edit")
+        assert newer.startswith('"2-')
+        assert other.get(path)["content"] == {"n": 2}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.requests import Found, Scan, Scanned, Written
+from controlplane.requests import Consistency, Found, Read, Scan, Scanned, Written
 from shards.leadership import Leadership, State
 from tests.node.rig import Rig, Seat
 
@@ -71,6 +71,22 @@ def test_one_that_no_store_can_answer_waits_for_the_next_epoch(
     assert read not in n1.answers  # all stores show what is committed without the last write
     rig.run(50)
     assert value(n1, read) == (b"w", 3)
+
+
+def test_a_read_that_may_be_old_says_how_long_ago_it_was_asked() -> None:
+    rig, n1 = rivalled_rig()
+    standing_again(rig, n1)
+    request = Read("a", ("k",), Consistency.BOUNDED, max_staleness_ms=1_000)
+    n1.node.requests.begin(99, request, rig.now_ms)
+    n1.node.serving.submit(n1.group, n1.led("a"), 99, request, rig.now_ms)
+    rig.turn(n1)
+    rig.now_ms += 40  # the answers are under way so long, in which more may be acknowledged
+    rig.carry(n1)
+    rig.turn(n1)
+    found = n1.answers[99]
+    assert isinstance(found, Found)
+    assert found.provenance.staleness_ms is not None
+    assert found.provenance.staleness_ms >= 40
 
 
 def test_nothing_is_answered_once_the_lease_is_over() -> None:
