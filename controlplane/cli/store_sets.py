@@ -174,7 +174,8 @@ def _wait(access: FleetAccess, path: str, wanted: dict[str, Any]) -> None:
         group = access.get(path)
         if group["version"] > wanted["version"]:
             same = all(sorted(group[of]) == sorted(wanted[of]) for of in ("voters", "followers"))
-            if same and wanted["ttl_ms"] in (group["ttl_ms"], group["set_ttl_ms"]):
+            lease_ms = wanted.get("ttl_ms")  # what is forced keeps the lease
+            if same and lease_ms in (None, group["ttl_ms"], group.get("set_ttl_ms")):
                 return
             voters, followers = ", ".join(group["voters"]), ", ".join(group["followers"])
             follow = f", {followers} follow" if followers else ""

@@ -10,6 +10,9 @@ less has been enough for `SHORTEN_AFTER_MS`, a shorter one, never shorter than w
 Another lease is another version of the group (regions/membership): every store and node changes at
 once, and nobody believes in one that others do not.
 
+The document `timeouts`, once anybody has edited it, says how long leases last at least: that is
+done at the next look, whatever was measured.
+
 A need beyond `FOLLOW_MAX_MS` is named (`unsafe-ttl`, and in the view of the group), and is for
 people to judge: such round trips may be a fault, and after a crash nobody leads for a whole lease.
 """
@@ -19,11 +22,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from config.document import Kind
 from controlplane.machine import Tell
 from controlplane.node.group import Group
 from controlplane.node_plan import description_of
 from controlplane.requests import ChangeLease
 from regions.latency import SAMPLES_TRUSTED, quorum_round_trip_ms, ttl_needed_ms
+from regions.membership import TTL_MAX_MS
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -66,8 +71,19 @@ class LeaseNeeds:
             return
         self._next_ms = now_ms + LOOK_EVERY_MS
         for group in self._node.groups.values():
-            if group.plan.stands and self._node.plan.limits.lease_follows:
+            if group.plan.stands:
                 self._attend(group, now_ms)
+
+    def floor_ms(self, group: str) -> int:
+        """How long the fleet's documents want a group's lease to be at least; 0: they say nothing.
+
+        What holds for every fleet before an edit does not undo what its topology says.
+        """
+        revision = self._node.feed.get(Kind.TIMEOUTS.value)
+        if revision is None or revision.version == 0:
+            return 0
+        floors: dict[str, int] = revision.content["lease_ttl_floor_ms"]
+        return min(floors.get(group.partition("/")[0], 0), TTL_MAX_MS)
 
     def need_ms(self, group: Group) -> int | None:
         """The lease that a group needs, as measured from here; None while too little is known."""
@@ -90,7 +106,8 @@ class LeaseNeeds:
             followed.needs[sender] = (need_ms, now_ms)
 
     def _attend(self, group: Group, now_ms: int) -> None:
-        need_ms = self.need_ms(group)
+        follows = self._node.plan.limits.lease_follows
+        need_ms = self.need_ms(group) if follows else None
         first = self._node.standing[group.group].first
         if first is None:
             return
@@ -108,23 +125,25 @@ class LeaseNeeds:
             for node, told in followed.needs.items()
             if now_ms - told[1] <= FORGET_AFTER_MS
         }
-        if followed.needs:
-            self._follow(group, followed, now_ms)
+        self._follow(group, followed, now_ms)
 
     def _follow(self, group: Group, followed: Followed, now_ms: int) -> None:
         plan = group.plan
-        need_ms = max(need for need, _ in followed.needs.values())
-        set_ms = description_of(plan).least_ttl_ms
+        need_ms = max((need for need, _ in followed.needs.values()), default=0)
+        floor_ms = self.floor_ms(group.group)
+        set_ms = max(description_of(plan).least_ttl_ms, floor_ms)
         roomy_ms = -(-need_ms * ROOM_PERCENT // 100 // STEP_MS) * STEP_MS
         wanted_ms = max(set_ms, min(roomy_ms, FOLLOW_MAX_MS))
         followed.short_since_ms = _since(followed.short_since_ms, need_ms > plan.ttl_ms, now_ms)
-        may_be_shorter = wanted_ms * 100 <= plan.ttl_ms * SHORTEN_BELOW_PERCENT
+        may_be_shorter = need_ms > 0 and wanted_ms * 100 <= plan.ttl_ms * SHORTEN_BELOW_PERCENT
         followed.long_since_ms = _since(followed.long_since_ms, may_be_shorter, now_ms)
         is_short = _lasted(followed.short_since_ms, LENGTHEN_AFTER_MS, now_ms)
         is_long = _lasted(followed.long_since_ms, SHORTEN_AFTER_MS, now_ms)
-        if (is_short and wanted_ms > plan.ttl_ms) or is_long:
+        is_under = floor_ms > plan.ttl_ms
+        if is_under or (is_short and wanted_ms > plan.ttl_ms) or is_long:
             followed.short_since_ms = followed.long_since_ms = None
             why = f"measured round trips need {need_ms} ms"
+            why = f"the document timeouts wants {floor_ms} ms or more" if is_under else why
             order = ChangeLease(group.group, wanted_ms, f"node:{self._node.plan.node}", why)
             self._node.changes.follow_lease(order, now_ms)
 

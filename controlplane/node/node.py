@@ -380,28 +380,11 @@ class Node:
         if not serves and isinstance(request, (Read, Scan)) and not is_strong(request):
             self.nearby.read(group, number, request, 0, last_chance=False)
         elif leadership is None or leadership.state is State.HANDED:
-            self._to_leader(group, number, request)
+            self.parking.to_leader(group, number, request)
         elif isinstance(request, Transfer):
             self.transfers.begin(group, leadership, request, number, now_ms)
         else:
             self.serving.submit(group, leadership, number, request, now_ms)
-
-    def _to_leader(self, group: Group, number: int, request: Request) -> None:
-        """Say who leads; while nobody does, wait for somebody, if that can still happen."""
-        shard = request.shard
-        hint = self.transfers.heir(shard) or self.census.leader_hint(group, shard)
-        if hint is not None and hint.node != self.plan.node:
-            detail = f"{shard} is led by {hint.node}"
-            self.requests.answer(number, Refused(Problem.NOT_LEADER, detail, leader=hint))
-            return
-        up = sum(group.lanes[i].is_up for i in range(group.voters))
-        if group.plan.stands and up < group.quorum:
-            detail = f"{up} of {group.voters} stores reachable, {group.quorum} needed"
-            self.requests.answer(number, Refused(Problem.NO_QUORUM, detail, retry_after_ms=500))
-            return
-        why = self.standing[group.group].why.get(shard, "an election is on")
-        refused = Refused(Problem.NO_LEADER, why, retry_after_ms=group.times.poll_every_ms)
-        self.parking.park(number, request, refused)
 
     # -- what the parts ask of each other
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from controlplane.node.group import Group
 from controlplane.requests import Problem, Refused, Request
 
 if TYPE_CHECKING:
@@ -25,6 +26,23 @@ class Parking:
         self._waiting: dict[str, list[tuple[int, Request]]] = {}
         self._news: dict[str, None] = {}  # shards, the first that was heard of first
         self._count = 0
+
+    def to_leader(self, group: Group, number: int, request: Request) -> None:
+        """Say who leads; while nobody does, wait for somebody, if that can still happen."""
+        node, shard = self._node, request.shard
+        hint = node.transfers.heir(shard) or node.census.leader_hint(group, shard)
+        if hint is not None and hint.node != node.plan.node:
+            detail = f"{shard} is led by {hint.node}"
+            node.requests.answer(number, Refused(Problem.NOT_LEADER, detail, leader=hint))
+            return
+        up = sum(group.lanes[i].is_up for i in range(group.voters))
+        if group.plan.stands and up < group.quorum:
+            detail = f"{up} of {group.voters} stores reachable, {group.quorum} needed"
+            node.requests.answer(number, Refused(Problem.NO_QUORUM, detail, retry_after_ms=500))
+            return
+        why = node.standing[group.group].why.get(shard, "an election is on")
+        refused = Refused(Problem.NO_LEADER, why, retry_after_ms=group.times.poll_every_ms)
+        self.park(number, request, refused)
 
     def park(self, number: int, request: Request, refusal: Refused) -> None:
         """Keep a request; with too many of them it is refused as it would have been."""

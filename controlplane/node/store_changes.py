@@ -355,7 +355,8 @@ class StoreChanges:
             return wish_for(order, group)
         present = description_of(group.plan)
         need_ms = self._node.lease_needs.need_ms(group)
-        refusal = lease_refusal(order, present, need_ms)
+        floor_ms = self._node.lease_needs.floor_ms(order.group)
+        refusal = lease_refusal(order, present, need_ms, floor_ms)
         return refusal or lease_wish(present, order.ttl_ms, order.ttl_ms)
 
     def follow_lease(self, order: ChangeLease, now_ms: int) -> None:

@@ -40,12 +40,16 @@ def lease_wish(present: GroupDescription, ttl_ms: int, set_ttl_ms: int) -> Wish:
     return Wish(voters, followers, ttl_ms=ttl_ms, set_ttl_ms=set_ttl_ms)
 
 
-def lease_refusal(order: ChangeLease, present: GroupDescription, need_ms: int | None) -> str:
+def lease_refusal(
+    order: ChangeLease, present: GroupDescription, need_ms: int | None, floor_ms: int
+) -> str:
     """Why the lease that an operator orders is none, "" if it is one."""
     if not TTL_FLOOR_MS <= order.ttl_ms <= TTL_MAX_MS:
         return f"a lease lasts {TTL_FLOOR_MS} to {TTL_MAX_MS} ms"
     if need_ms is not None and order.ttl_ms < need_ms and order.ttl_ms < present.ttl_ms:
         return f"a lease of {order.ttl_ms} ms is unsafe: measured round trips need {need_ms} ms"
+    if order.ttl_ms < floor_ms:
+        return f"the document timeouts wants leases of {floor_ms} ms or more"
     if order.ttl_ms == present.ttl_ms == present.least_ttl_ms:
         return f"leases of {order.group} last {order.ttl_ms} ms"
     return ""

@@ -51,8 +51,10 @@ from controlplane.requests import (
     Written,
 )
 from controlplane.views import FleetView, GroupView, NodeView, ReplicaView, ShardView, StoreView
+from regions.latency_matrix import LatencyMatrix
 from shards.keyspace import SLOTS
 from shards.load import RouterLoad, ShardLoad
+from shards.load_table import LoadTable
 from shards.routing import SlotRange
 
 REGIONS = ("eu", "us")
@@ -176,6 +178,8 @@ class FakeService:
         return self.load.of(shard)
 
     def gathered(self) -> Gathered | None:
+        if self.reported is None and self.known["system"][1] == self.node:
+            return Gathered(1, 0, 0, LoadTable(), LatencyMatrix({}))
         return self.reported
 
     def told(self, sender: str, message: dict[str, Any]) -> None:

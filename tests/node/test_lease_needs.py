@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
+
+from config.revision import Revision
 from controlplane.node.lease_needs import LENGTHEN_AFTER_MS, LOOK_EVERY_MS, SHORTEN_AFTER_MS
 from controlplane.node_plan import description_of
-from controlplane.requests import ChangeLease, StoresWanted
+from controlplane.requests import ChangeLease, Refused, StoresWanted
 from tests.node.rig import Rig
 
 TTL_MS = 1_000
@@ -98,6 +101,27 @@ def test_what_an_operator_sets_stays() -> None:
     rig.step_ms = 50
     rig.run(SHORTEN_AFTER_MS + 2 * LENGTHEN_AFTER_MS)
     assert leases(rig) == {(2, 2_500)}
+
+
+def test_the_document_of_time_outs_is_a_floor_once_it_was_edited() -> None:
+    rig = Rig(("n1", "n2"), ttl_ms=TTL_MS, group="region/eu")
+    rig.step_ms = 20
+    rig.run(3 * LOOK_EVERY_MS)
+    assert leases(rig) == {(1, TTL_MS)}  # the default of the document asks for more
+    floors = {"region": 2_400, "multi": 6_000, "global": 6_000}
+    edited = Revision("timeouts", 1, orjson.dumps({"lease_ttl_floor_ms": floors}))
+    for seat in rig.seats.values():
+        seat.node.feed.apply(edited)
+    rig.until(lambda: leases(rig) == {(2, 2_400)})
+    wanted = [e.detail["why"] for e in rig.seats["n1"].happened if e.kind == "stores-wanted"]
+    assert wanted == ["the document timeouts wants 2400 ms or more"]
+    refused = rig.seats["n1"].node.change_stores(
+        ChangeLease("region/eu", 1_500), rig.now_ms, begin=True
+    )
+    assert isinstance(refused, Refused)
+    assert "the document timeouts wants leases of 2400 ms or more" in refused.detail
+    rig.run(3 * LENGTHEN_AFTER_MS)
+    assert leases(rig) == {(2, 2_400)}
 
 
 def test_people_can_keep_it_to_themselves() -> None:
