@@ -131,7 +131,7 @@ def ground_of(problem: Problem, patterns: Patterns, rows: Rows) -> Ground:
     return Ground(
         patterns=patterns,
         rows=rows,
-        features=_features(problem, rows, usable, leads, each),
+        features=_features(problem, rows, _free(problem, usable, held, forced), leads, each),
         table=_table(problem, patterns),
         writes=shards.writes_per_s[rows].sum(axis=1, dtype=np.float64),
         size_bytes=shards.size_bytes[rows],
@@ -141,6 +141,19 @@ def ground_of(problem: Problem, patterns: Patterns, rows: Rows) -> Ground:
         forced=forced.astype(np.float32),
         hysteresis=problem.weights.hysteresis_usd_per_month,
     )
+
+
+def _free(
+    problem: Problem, usable: NDArray[np.bool_], held: Floats, forced: Floats
+) -> NDArray[np.bool_]:
+    """Where voters may be: with no budget for bytes, only where nothing need be sent.
+
+    The row of moved bytes says the same; as a rule, it needs no price to be kept.
+    """
+    if problem.budget.moved_bytes > 0:
+        return usable
+    free: NDArray[np.bool_] = usable & ((held > 0) | (forced > 0)[:, None])
+    return free
 
 
 def _features(

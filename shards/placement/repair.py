@@ -19,16 +19,22 @@ from shards.placement.problem import NOWHERE, Floats
 
 IDLE = 1e-6
 """A gain of less than this part of the cost is within the rounding of the prices."""
+STEPS_MAX = 10_000
+"""Shards that are looked at before it is asked again which are the cheapest."""
 TURNS_MAX = 400
 """Rows worked on, one after the other, before it is given up."""
 
 
 def repaired(
-    field: Field, pools: Sequence[Pool], prices: Prices, choices: Sequence[Choice]
+    field: Field,
+    pools: Sequence[Pool],
+    prices: Prices,
+    choices: Sequence[Choice],
+    priced: Sequence[Matrix] | None = None,
 ) -> list[Choice]:
     """Better choices; `field.allows` says whether they are good enough."""
     choices = [choice.copy() for choice in choices]
-    priced = [pool.priced(prices) for pool in pools]
+    priced = [pool.priced(prices) for pool in pools] if priced is None else priced
     total, gathered = field.usage(choices)
     usage = np.concatenate([total, gathered.ravel()])
     crowd = np.repeat(field.gathering_max, field.regions)
@@ -147,7 +153,7 @@ def _steps(
         rows = np.flatnonzero(np.isfinite(ratio))
         found += [
             (ratio[shard], number, shard, int(column[shard]))
-            for shard in rows[np.argsort(ratio[rows], kind="stable")].tolist()
+            for shard in rows[np.argsort(ratio[rows], kind="stable")][:STEPS_MAX].tolist()
         ]
     return sorted(found)
 

@@ -20,7 +20,7 @@ from shards.placement.master import Answer, Options, options_of, solve_program
 from shards.placement.pool import Pool
 from shards.placement.pricing import Prices
 from shards.placement.problem import Floats
-from shards.placement.repair import fallen_back
+from shards.placement.repair import fallen_back, repaired
 
 HESITANT = 1_500
 GROWTH = 3
@@ -68,13 +68,15 @@ def rounded(
     sight = _look(field, pools, prices)
     if field.allows(sight.choices) and _is_tight(field, prices, sight.choices):
         return Rounded(sight.choices, None, 0, 0)
+    # From choices that fit, however dearly, the program can only get better ones.
+    sight.choices = repaired(field, pools, prices, sight.choices, sight.priced)
     count = sum(len(ground) for ground in field.grounds)
     answer: Answer | None = None
     for _ in range(WIDENED_MAX):
         if seconds_left() <= 0:
             break
         chosen = _least(sight.doubt, hesitant)
-        options = options_of(field, pools, chosen, sight.priced, CHEAPEST)
+        options = options_of(field, pools, chosen, _preferring(pools, sight), CHEAPEST)
         left, crowd = _left(field, sight.choices, chosen)
         answer = solve_program(
             field, options, left, crowd, usual_usd, time_limit_s=max(seconds_left(), 0.1)
@@ -88,6 +90,14 @@ def rounded(
         hesitant *= GROWTH
     choices = fallen_back(field, pools, prices, sight.choices)
     return Rounded(choices, None, hesitant, 0)
+
+
+def _preferring(pools: Sequence[Pool], sight: _Sight) -> list[Matrix]:
+    """Priced costs by which the present choice of each shard comes first."""
+    return [
+        np.where(pool.candidates.pattern == choice[:, None], np.float32(-np.inf), cost)
+        for pool, choice, cost in zip(pools, sight.choices, sight.priced, strict=True)
+    ]
 
 
 def _look(field: Field, pools: Sequence[Pool], prices: Prices) -> _Sight:
