@@ -6,24 +6,21 @@ Three regions behind the built-in proxy, half as far apart as they are. Then one
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import orjson
 import pytest
 
-from controlplane.chaos.local_fleet import LocalFleet, local_fleet
+from controlplane.chaos.local_fleet import local_fleet
 from controlplane.chaos.scenario_file import read_scenario
 from controlplane.chaos.ways import Hindrance
-from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
+from controlplane.http_client import HttpClient
+from tests.integration.looking import Looking, until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
 
 TTL_MS = 1_600
 FARTHER_MS = 150
-LOOK_S = 0.5
 FLEET = """\
 name: measured-ways
 shows: A region moves away from the others; the test itself moves it.
@@ -35,46 +32,6 @@ faults:
   - {at_s: 2, do: hamper, to: region us-east-1, delay_ms: 75, for_s: 5}
 expect: {leaders_change: false}
 """
-
-
-class Looking:
-    """Asks the fleet's nodes."""
-
-    def __init__(self, fleet: LocalFleet, client: HttpClient) -> None:
-        self.fleet = fleet
-        self._client = client
-
-    async def get(self, node: str, path: str) -> Any:
-        """A document, None if the node has none to give just now."""
-        try:
-            reply = await self._client.send("GET", self.fleet.urls[node] + path, timeout_ms=5_000)
-        except (PeerLost, PeerUnreachable):
-            return None
-        return orjson.loads(reply.body) if reply.status == 200 else None
-
-    async def put(self, node: str, key: str) -> int:
-        """Write a key by way of a node; the status."""
-        url = f"{self.fleet.urls[node]}/v1/kv/{key}"
-        return (await self._client.send("PUT", url, body=b"v", timeout_ms=5_000)).status
-
-    async def distances(self, node: str) -> Mapping[tuple[str, str], Any]:
-        """What is known of ways, by pair."""
-        found = await self.get(node, "/v1/placement/latency") or {"items": []}
-        return {(d["from_region"], d["to_region"]): d for d in found["items"]}
-
-    async def lease(self, node: str) -> tuple[int, int]:
-        """Version and lease of the global group, as a node knows them."""
-        group = await self.get(node, "/v1/regions/groups/global") or {"version": 0, "ttl_ms": 0}
-        return group["version"], group["ttl_ms"]
-
-
-async def until(look: Callable[[], Awaitable[Any]], what: str, seconds: float) -> Any:
-    """Look until there is something."""
-    deadline = time.monotonic() + seconds
-    while not (found := await look()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        await asyncio.sleep(LOOK_S)
-    return found
 
 
 async def measured_everywhere(looking: Looking, node: str) -> Any:

@@ -1,0 +1,128 @@
+"""A plan on a running fleet: made of measured load, carried out, gone on with by a successor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from controlplane.chaos.local_fleet import local_fleet
+from controlplane.chaos.scenario_file import read_scenario
+from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
+from tests.integration.looking import Looking, until
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
+
+KEYS = 24
+WRITES = 15
+FLEET = """\
+name: placement
+shows: Leaders go to where the clients are; the test itself asks for it.
+lasts_s: 8
+fleet:
+  {regions: 3, stores: 1, nodes: 2, shards: 6, survival: region, ttl_ms: 2000, latency: 0.3,
+   network: proxy}
+faults:
+  - {at_s: 2, do: hamper, to: region us-east-1, delay_ms: 5, for_s: 5}
+expect: {leaders_change: false}
+"""
+PLACEMENT = {
+    "usd_per_ms_per_million_requests": {"reads": 1.0, "writes": 1.0},
+    "churn_budget": {"leaders_share_max": 1.0},
+    "hysteresis": {"gain_usd_per_month_min": 0.01, "residence_min_ms": 0},
+    "move_rate": {"leaders_per_minute_max": 40},
+    "assumptions": {"strong_read_share": 0.5, "shard_bytes": 1_000_000},
+}
+
+
+class Operator:
+    """Sends orders to one node, and says what was answered."""
+
+    def __init__(self, client: HttpClient, url: str) -> None:
+        self._client = client
+        self.url = url
+
+    async def send(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The document of the answer, with its status; None when no answer came."""
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        named["Content-Type"] = "application/json"
+        try:
+            reply = await self._client.send(
+                method, self.url + path, headers=named, body=orjson.dumps(body or {}),
+                timeout_ms=60_000,
+            )  # fmt: skip
+        except (PeerLost, PeerUnreachable):
+            return None
+        found = orjson.loads(reply.body)
+        found["status"] = reply.status
+        return found
+
+
+async def test_leaders_go_to_their_clients_and_a_successor_goes_on_with_the_next_move() -> None:
+    async with local_fleet(read_scenario(FLEET, "here")) as fleet, HttpClient() as client:
+        looking = Looking(fleet, client)
+        home = min(region.name for region in fleet.topology.regions)
+        near = [node.id for node in fleet.topology.nodes if node.region == home]
+        first = await until(lambda: looking.get(near[0], "/v1/leader"), "a leader", 30)
+        asked = next(n for n in near if n != first["node"])
+        operator = Operator(client, fleet.urls[asked])
+
+        put = await operator.send(
+            "PUT", "/v1/config/placement", {"content": PLACEMENT}, If_Match="*"
+        )
+        assert put["status"] == 200, put
+        for number in range(KEYS * WRITES):
+            assert await looking.put(asked, f"%7Bp{number % KEYS}%7D%2Fk") == 200
+        plan = await until(lambda: planned(operator, home), "a plan that moves two", 60)
+        before = await leaders(looking, asked)
+        assert all(before[move["shard"]] != home for move in plan["moves"])
+
+        order = await operator.send("POST", "/v1/placement/apply", {"plan": plan["plan"]})
+        assert order["status"] == 202, order
+        await until(lambda: progressed(looking, asked), "the first move", 30)
+        await fleet.hold(first["node"])
+        await fleet.kill(first["node"])
+        done = await until(lambda: ended(looking, asked, order["number"]), "the last move", 120)
+        assert done["done"] == done["total"] == len(plan["moves"])
+        assert done["moved"] + len(done["skipped"]) == done["total"]
+
+        stays = {each["shard"] for each in done["skipped"]}
+        moved = [m["shard"] for m in plan["moves"] if m["shard"] not in stays]
+        await until(lambda: are_led_from(looking, asked, moved, home), "leaders at home", 90)
+        explained = await until(
+            lambda: looking.get(asked, f"/v1/shards/{moved[0]}/explain"), "why", 60
+        )
+        assert (explained["now"], explained["chosen"]["leader"]) == (home, home)
+
+
+async def planned(operator: Operator, home: str) -> Any:
+    """A plan that moves at least two leaders, all of them home."""
+    plan = await operator.send("POST", "/v1/placement/plan")
+    if plan is None or plan["status"] != 200 or len(plan["moves"]) < 2:
+        return None
+    return plan if {move["to_leader"] for move in plan["moves"]} == {home} else None
+
+
+async def leaders(looking: Looking, node: str) -> Mapping[str, str]:
+    """The region that leads each shard."""
+    found = await looking.get(node, "/v1/shards") or {"items": []}
+    return {s["shard"]: s["leader"]["region"] for s in found["items"] if s["leader"]}
+
+
+async def progressed(looking: Looking, node: str) -> Any:
+    placement = await looking.get(node, "/v1/placement")
+    order = placement and placement["order"]
+    return order if order and 0 < order["done"] < order["total"] else None
+
+
+async def ended(looking: Looking, node: str, number: int) -> Any:
+    placement = await looking.get(node, "/v1/placement")
+    order = placement and placement["order"]
+    return order if order and (order["number"], order["state"]) == (number, "done") else None
+
+
+async def are_led_from(looking: Looking, node: str, shards: list[str], region: str) -> bool:
+    found = await leaders(looking, node)
+    return {found.get(shard) for shard in shards} == {region}
