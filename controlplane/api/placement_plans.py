@@ -19,6 +19,7 @@ from controlplane.node.load_reports import Gathered
 from controlplane.planning.errors import (
     HoleInMatrix,
     NoPlacement,
+    NothingToPlan,
     PlanningError,
     QuestionRefused,
 )
@@ -187,5 +188,7 @@ async def told(planning: Awaitable[Any]) -> Any:
     except NoPlacement as error:
         more = {"conflict": error.conflict}
         raise RequestRefused("no-placement", str(error), more=more) from None
+    except NothingToPlan as error:
+        raise RequestRefused("not-appliable", str(error)) from None
     except PlanningError as error:
         raise RequestRefused("planning-failed", str(error)) from None

@@ -23,7 +23,7 @@ from regions.latency_matrix import Distance
 GATHERED: Final = ("invalid", "no-leader", "no-member", "leader-unreachable")
 KEPT: Final = (*GATHERED, "no-quorum", "overloaded", "not-ready", "stale", "unknown-shard")
 SENT: Final = ("too-large", "request-timeout", "unsupported-media-type")
-PLANNED: Final = (*GATHERED, *SENT, "no-placement", "planning-failed")
+PLANNED: Final = (*GATHERED, *SENT, "no-placement", "not-appliable", "planning-failed")
 ORDERED: Final = (
     *KEPT, *SENT, "unknown-plan", "plan-outdated", "not-appliable", "placement-busy",
     "quota-exceeded", "store-full", "transferring", "unknown-outcome",
@@ -110,7 +110,7 @@ PLACEMENT: Final = (
         placement_plans.explain_shard,
         "Why a shard is where a plan has it, and what would move it",
         ExplanationDocument,
-        (*PLANNED, "unknown-shard", "not-appliable"),
+        (*PLANNED, "unknown-shard"),
     ),
     _ordered(
         "apply",

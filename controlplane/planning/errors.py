@@ -26,6 +26,12 @@ class HoleInMatrix(PlanningError):
         )
 
 
+class NothingToPlan(PlanningError):
+    """No shard, or not this one, is any that a plan can speak of."""
+
+    code = "nothing-to-plan"
+
+
 class WorkerFailed(PlanningError):
     """The worker process ended, or answered nonsense."""
 

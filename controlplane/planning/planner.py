@@ -17,7 +17,7 @@ from config.document import Kind
 from config.feed import Feed
 from controlplane.api.service import Service
 from controlplane.node.load_reports import Gathered
-from controlplane.planning.errors import QuestionRefused
+from controlplane.planning.errors import NothingToPlan, QuestionRefused
 from controlplane.planning.gathering import question_about
 from controlplane.planning.orders import MOVES_MAX, LeaderMove
 from controlplane.planning.question import LEADERS, Outlook, Question
@@ -88,6 +88,11 @@ class Planner:
     async def explain(self, shard: str, wish: Wish, gathered: Gathered) -> dict[str, Any]:
         """Why a shard is to be where a plan has it. Raises PlanningError."""
         question = await self._question(wish, gathered, self._feed(wish))
+        if shard in question.not_planned:
+            raise NothingToPlan(
+                f"{shard} is left where it is",
+                hint="a plan speaks of groups in one region, or with one voter in each of several",
+            )
         explain = {"op": "explain", "shard": shard}
         answer: dict[str, Any] = await self._worker.ask(
             wish.time_limit_s, _plan(question, wish), explain
@@ -114,7 +119,13 @@ class Planner:
         now_ms = int(time.time() * 1000)
         residence_ms = feed_residence_ms(feed)
         self.moved_ms = {s: at for s, at in self.moved_ms.items() if now_ms - at < residence_ms}
-        return await question_about(self._service, gathered, feed, wish.outlook, self.moved_ms)
+        question = await question_about(self._service, gathered, feed, wish.outlook, self.moved_ms)
+        if question.shards == 0:
+            raise NothingToPlan(
+                "there is no shard that a plan can speak of",
+                hint="see groups with `leadplane regions groups`",
+            )
+        return question
 
     def _feed(self, wish: Wish) -> Feed:
         """The documents in force, with those of the wish in their place: checked like an edit."""

@@ -139,6 +139,11 @@ class Question:
         columns.pin.append(pin)
         columns.preference.append(rules.preference)
 
+    @property
+    def shards(self) -> int:
+        """How many there are to plan."""
+        return len(self._ids)
+
     def document(self, scope: str) -> dict[str, Any]:
         """The whole question. Raises HoleInMatrix for two regions nobody knows the way between."""
         columns, shards, regions = self._columns, len(self._ids), len(self.regions)

@@ -18,7 +18,7 @@ from controlplane.http_client import PeerReply
 from controlplane.problems import KINDS
 from tests.api.fake_service import FakeFleet
 from tests.api.listening import Node, document
-from tests.api.test_placement_inputs import gathered
+from tests.api.test_placement_plans import ready
 
 DOCUMENT = openapi_document(ROUTES, "http://127.0.0.1:7101")
 
@@ -191,7 +191,7 @@ async def test_answers_are_as_described(
 ) -> None:
     if path == "/v1/kv/{key}" and method != "PUT":
         await node.send("PUT", "/v1/kv/a", b"x")
-    gathered(node)
+    await ready(node)
     body: Any = b"x" if method == "PUT" else b""
     if status == 428 and method != "DELETE":
         body = {"content": {}}

@@ -183,3 +183,11 @@ async def test_pictures_are_drawn(pair: Pair) -> None:
         reply = await pair[0].send("POST", f"/v1/placement/picture?what={what}", {})
         assert reply.headers["Content-Type"].startswith("image/svg+xml")
         assert reply.body.startswith(b"<svg")
+
+
+async def test_a_fleet_whose_groups_have_no_common_shape_has_no_plan(pair: Pair) -> None:
+    await ready(pair[0])
+    for service in pair[0].service.fleet_of.nodes.values():
+        service.voters = ("eu-1", "us-1")
+    reply = await pair[0].send("POST", "/v1/placement/plan", {})
+    assert (reply.status, kind(reply)) == (409, "not-appliable")
