@@ -31,6 +31,7 @@ COURSE = (
     ("fleet", 1.0),
     ("zone", 4.0),
     ("bulky", 0.5),
+    ("leasing", 2.0),
 )
 VIOLATIONS_KEPT = 3
 
