@@ -21,7 +21,7 @@ IDLE = 1e-6
 """A gain of less than this part of the cost is within the rounding of the prices."""
 STEPS_MAX = 10_000
 """Shards that are looked at before it is asked again which are the cheapest."""
-TURNS_MAX = 400
+TURNS_MAX = 40
 """Rows worked on, one after the other, before it is given up."""
 
 
