@@ -16,7 +16,7 @@ from controlplane.requests import Put, Write, Written
 from regions.latency_matrix import LatencyMatrix
 from shards.load import Rates
 from shards.load_table import LoadTable
-from tests.api.fake_service import SHARDS
+from tests.api.fake_service import SHARDS, FakeService
 from tests.api.listening import Node, document, kind
 from tests.config.sample_fleet import put, region
 
@@ -24,17 +24,22 @@ Pair = tuple[Node, Node]
 BUSY = Rates(0.0, 500.0, 0.0, 50_000.0)
 
 
-async def ready(leader: Node) -> None:
+def gathering(leader: FakeService) -> None:
     """The leader gathers: all writes of s0 come in far away from it."""
     table = LoadTable()
     table.take("n2", "us", [("s0", BUSY)], 0, 1_000)
     table.take("n1", "eu", [("s1", BUSY)], 0, 1_000)
     far = {("eu", "us"): 90.0, ("eu", "ap"): 200.0, ("us", "ap"): 200.0}
     matrix = LatencyMatrix(far | {(b, a): ms for (a, b), ms in far.items()})
-    leader.service.reported = Gathered(1, 0, 1_000, table, matrix)
-    for service in leader.service.fleet_of.nodes.values():
+    leader.reported = Gathered(1, 0, 1_000, table, matrix)
+    for service in leader.fleet_of.nodes.values():
         service.also = ("ap",)
         assert isinstance(put(service.feed, "region.ap", region("ap")), Revision)
+
+
+async def ready(leader: Node) -> None:
+    """The leader gathers, and its map is written down."""
+    gathering(leader.service)
     for shard in SHARDS:
         row = leader.service.map_row(shard)
         assert row is not None
