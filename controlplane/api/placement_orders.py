@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, NamedTuple
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from controlplane.api.body import Model, parse_model, read_body
 from controlplane.api.edge import Edge
+from controlplane.api.once import once
 from controlplane.api.parameters import NO_PARAMETERS, ORDER_PARAMETERS, reason_in
 from controlplane.api.placement_inputs import gathered_at
 from controlplane.api.responses import json_response
@@ -112,56 +114,83 @@ async def list_orders(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def apply_plan(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/apply: carry out exactly the plan of this hash, or nothing."""
-    order, found, elsewhere = await _ordered(edge, request, ApplyOrder)
-    if elsewhere is not None:
-        return elsewhere
-    book = await OrderBook(edge.service).read()
-    if book.order is not None and book.order.state is OrderState.CARRYING:
-        if book.order.plan == order.plan:
-            return json_response(_order_document(book.order))
-        raise RequestRefused(
-            "placement-busy",
-            f"order {book.order.number} has {book.order.total - book.order.next} moves to go; "
-            "pause does not end it: wait for it",
-            more={"order": _order_document(book.order)},
-        )
-    planned = edge.planner.kept(order.plan)
-    if planned is None:
-        raise RequestRefused(
-            "unknown-plan", "this node knows no plan of this hash; make one, then apply it"
-        )
-    _check(edge, planned)
-    return await _begin(edge, planned, book, found)
+    order, read = await _read_order(edge, request, ApplyOrder)
+
+    async def carry_out() -> web.Response:
+        book = await OrderBook(edge.service).read()
+        if book.order is not None and book.order.state is OrderState.CARRYING:
+            return _busy(book.order, order.plan)
+        planned = edge.planner.kept(order.plan)
+        if planned is None:
+            raise RequestRefused(
+                "unknown-plan", "this node knows no plan of this hash; make one, then apply it"
+            )
+        _check(edge, planned)
+        return await _begin(edge, planned, book, read)
+
+    return await _at_global_leader(edge, request, read, carry_out)
 
 
 async def pause_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/pause: move nothing for a while."""
-    order, found, elsewhere = await _ordered(edge, request, PauseOrder)
-    if elsewhere is not None:
-        return elsewhere
-    until_ms = int(time.time() * 1000) + order.for_ms
-    return await _hold(edge, Pause(until_ms, PRINCIPAL, found.get("reason", "")), found)
+    order, read = await _read_order(edge, request, PauseOrder)
+
+    async def carry_out() -> web.Response:
+        until_ms = int(time.time() * 1000) + order.for_ms
+        return await _hold(edge, Pause(until_ms, PRINCIPAL, read.reason), read)
+
+    return await _at_global_leader(edge, request, read, carry_out)
 
 
 async def resume_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/resume: go on with what was held up."""
-    _, found, elsewhere = await _ordered(edge, request, ResumeOrder)
-    if elsewhere is not None:
-        return elsewhere
-    return await _hold(edge, None, found)
+    _, read = await _read_order(edge, request, ResumeOrder)
+
+    async def carry_out() -> web.Response:
+        return await _hold(edge, None, read)
+
+    return await _at_global_leader(edge, request, read, carry_out)
 
 
-async def _ordered(
-    edge: Edge, request: web.Request, model: type[Model]
-) -> tuple[Model, dict[str, Any], web.StreamResponse | None]:
-    """The order, its parameters, and the answer of the node that it was passed on to."""
-    found = dict(ORDER_PARAMETERS.parse(request.rel_url.raw_query_string))
-    reason_in(found)
+class _Read(NamedTuple):
+    """What came with an order."""
+
+    body: bytes
+    reason: str
+    dry_run: bool
+
+
+async def _read_order(edge: Edge, request: web.Request, model: type[Model]) -> tuple[Model, _Read]:
+    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
+    reason = reason_in(found)
     settings = edge.settings
     body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
     order = parse_model(model, request, body)
-    answer = await gathered_at(edge, request, body)
-    return order, found, answer if isinstance(answer, web.StreamResponse) else None
+    return order, _Read(body, reason, found.get("dry_run", False))
+
+
+async def _at_global_leader(
+    edge: Edge,
+    request: web.Request,
+    read: _Read,
+    carry_out: Callable[[], Awaitable[web.Response]],
+) -> web.StreamResponse:
+    """Here, if this node is it; else what it answers."""
+    answer = await gathered_at(edge, request, read.body)
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    return await once(edge, request, read.body, carry_out)
+
+
+def _busy(order: Order, plan: str) -> web.Response:
+    """The same plan is under way already; another one has to wait. Raises RequestRefused."""
+    if order.plan == plan:
+        return json_response(_order_document(order))
+    raise RequestRefused(
+        "placement-busy",
+        f"order {order.number} has {order.total - order.next} moves to go",
+        more={"order": _order_document(order)},
+    )
 
 
 def _check(edge: Edge, planned: Planned) -> None:
@@ -193,16 +222,14 @@ def _is_changed(edge: Edge, move: LeaderMove) -> bool:
     return row.revision != move.version or view.leader.region != move.from_region
 
 
-async def _begin(
-    edge: Edge, planned: Planned, book: Book, found: dict[str, Any]
-) -> web.StreamResponse:
+async def _begin(edge: Edge, planned: Planned, book: Book, read: _Read) -> web.Response:
     number = 1 if book.order is None else book.order.number + 1
     now_ms = int(time.time() * 1000)
     order = Order(
-        number, planned.hash, PRINCIPAL, found.get("reason", ""), now_ms, OrderState.CARRYING,
+        number, planned.hash, PRINCIPAL, read.reason, now_ms, OrderState.CARRYING,
         len(planned.moves),
     )  # fmt: skip
-    if found.get("dry_run"):
+    if read.dry_run:
         return json_response(_order_document(order, dry_run=True))
     refused = await OrderBook(edge.service).begin(order, planned.moves, book)
     if refused is not None and is_outdated(refused):
@@ -211,9 +238,9 @@ async def _begin(
     return json_response(_order_document(order), status=202)
 
 
-async def _hold(edge: Edge, pause: Pause | None, found: dict[str, Any]) -> web.StreamResponse:
+async def _hold(edge: Edge, pause: Pause | None, read: _Read) -> web.Response:
     book = OrderBook(edge.service)
-    if not found.get("dry_run"):
+    if not read.dry_run:
         _raise_refusal(await book.pause(pause))
     known = await book.read()
     return json_response(_placement_document(Book(known.order, known.order_version, pause)))

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from controlplane.api import placement_inputs, placement_orders, placement_plans
 from controlplane.api.edge import Handler
-from controlplane.api.headers import PASSED_ON
+from controlplane.api.headers import IDEMPOTENCY_KEY, PASSED_ON
 from controlplane.api.parameters import (
     LIST_PARAMETERS,
     NO_PARAMETERS,
@@ -26,7 +26,7 @@ SENT: Final = ("too-large", "request-timeout", "unsupported-media-type")
 PLANNED: Final = (*GATHERED, *SENT, "no-placement", "not-appliable", "planning-failed")
 ORDERED: Final = (
     *KEPT, *SENT, "unknown-plan", "plan-outdated", "not-appliable", "placement-busy",
-    "quota-exceeded", "store-full", "transferring", "unknown-outcome",
+    "quota-exceeded", "store-full", "transferring", "unknown-outcome", "idempotency-mismatch",
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def _ordered(
 ) -> Endpoint:
     return Endpoint(
         "POST", f"/v1/placement/{act}", handler, summary, "placement", Needs.OPERATOR, answers,
-        ORDERED, ORDER_PARAMETERS, PASSED_ON, body,
+        ORDERED, ORDER_PARAMETERS, (IDEMPOTENCY_KEY, *PASSED_ON), body,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ An order can be tried out (`dry_run`), given a reason, and repeated under its id
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final
 
 from aiohttp import web
@@ -15,7 +15,7 @@ from controlplane.api.body import Name, parse_model, read_body
 from controlplane.api.documents import DryRun
 from controlplane.api.edge import Edge
 from controlplane.api.fleet_pages import shard_in_path
-from controlplane.api.kv_request import digest_of, idempotency_key_of
+from controlplane.api.once import once
 from controlplane.api.parameters import ORDER_PARAMETERS, reason_in
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, invalid
@@ -55,7 +55,7 @@ async def transfer_shard(edge: Edge, request: web.Request) -> web.StreamResponse
             return json_response(_trial(view, heir))
         return await _give(edge, request, view, question, body, needs_leader=True)
 
-    return await _once(edge, request, body, carry_out)
+    return await once(edge, request, body, carry_out)
 
 
 async def evict_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
@@ -69,7 +69,7 @@ async def evict_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
             return json_response(_trial(view))
         return await _give(edge, request, view, question, body, needs_leader=False)
 
-    return await _once(edge, request, body, carry_out)
+    return await once(edge, request, body, carry_out)
 
 
 def _regions_that_vote(fleet: FleetView, group: str) -> Set[str]:
@@ -135,19 +135,6 @@ async def _read_order(
     settings = edge.settings
     body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
     return found, body, shard_in_path(edge, request)
-
-
-async def _once(
-    edge: Edge,
-    request: web.Request,
-    body: bytes,
-    carry_out: Callable[[], Awaitable[web.Response]],
-) -> web.StreamResponse:
-    key = idempotency_key_of(request)
-    if not key:
-        return await carry_out()
-    digest = digest_of(request.method, request.rel_url.raw_path_qs, body)
-    return await edge.replays.once(key, digest, carry_out)
 
 
 async def _give(

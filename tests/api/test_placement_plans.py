@@ -196,3 +196,17 @@ async def test_a_fleet_whose_groups_have_no_common_shape_has_no_plan(pair: Pair)
         service.voters = ("eu-1", "us-1")
     reply = await pair[0].send("POST", "/v1/placement/plan", {})
     assert (reply.status, kind(reply)) == (409, "not-appliable")
+
+
+async def test_an_order_that_is_sent_again_under_its_key_is_answered_as_the_first_time(
+    pair: Pair,
+) -> None:
+    leader, follower = pair
+    await ready(leader)
+    path, key = "/v1/placement/pause", {"Idempotency_Key": "held"}
+    first = await follower.send("POST", path, {"for_ms": 60_000}, **key)
+    again = await follower.send("POST", path, {"for_ms": 60_000}, **key)
+    assert (first.body, first.status) == (again.body, 200)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = await follower.send("POST", path, {"for_ms": 70_000}, **key)
+    assert (other.status, kind(other)) == (422, "idempotency-mismatch")
