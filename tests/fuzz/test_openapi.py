@@ -52,6 +52,8 @@ KNOWN = {
     "name": "flags",
     "version": "1",
 }
+SURELY = {"/v1/kv": "?partition=a", "/v1/route": "?key=a"}
+"""What has to be said besides the path."""
 CONDITION = {"If-Match": "*"}
 ALWAYS_THE_SAME = frozenset(
     {
@@ -116,7 +118,8 @@ def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) 
         statuses += edits(session, node.url, operation)
         if operation.method in ("get", "head"):  # surely good, where the path says it all
             for role in ("leader", "follower"):  # which it is, depends on what was done before
-                url = node.url + operation.path.format(**(KNOWN | {"role": role}))
+                path = operation.path.format(**(KNOWN | {"role": role}))
+                url = node.url + path + SURELY.get(operation.path, "")
                 with session.request(operation.method, url, timeout=10, stream=True) as plain:
                     statuses.append(plain.status_code)
 

@@ -109,8 +109,7 @@ async def test_another_node_that_leads_later_goes_on_with_the_next_move(
 
 async def test_a_node_that_does_not_lead_moves_nothing(leader: FakeService) -> None:
     await begun(leader, "s1")
-    leader.reported = None
-    await mover_of(leader).turn(60.0)
+    await mover_of(leader.fleet_of.nodes["n2"]).turn(60.0)
     assert (await order_of(leader)).next == 0
 
 

@@ -38,7 +38,7 @@ def is_whole(fleet: Fleet) -> bool:
     )
 
 
-EVERY_FAULT = (*ALL_FAULTS, "step clock", "wipe store", "change stores")
+EVERY_FAULT = (*ALL_FAULTS, "step clock", "wipe store", "change stores", "change lease")
 
 
 @pytest.mark.parametrize("kind", ALL_FAULTS)
