@@ -8,7 +8,9 @@ one goes by the longest need, since any of them may be the next leader. When the
 beyond the lease for `LENGTHEN_AFTER_MS`, it has a longer one decided, with some room; when much
 less has been enough for `SHORTEN_AFTER_MS`, a shorter one, never shorter than what people set.
 Another lease is another version of the group (regions/membership): every store and node changes at
-once, and nobody believes in one that others do not.
+once, and nobody believes in one that others do not. It makes every leader stand again. So nothing
+is made longer while very many shards are being elected, as after the start of a large fleet: then
+round trips show what that costs, not how far stores are.
 
 The document `timeouts`, once anybody has edited it, says how long leases last at least: that is
 done at the next look, whatever was measured.
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 LOOK_EVERY_MS = 2_000
 FORGET_AFTER_MS = 3 * LOOK_EVERY_MS
 LENGTHEN_AFTER_MS = 10_000
+OPEN_MAX = 64  # with more shards that nobody holds, round trips are those of elections
+UNSETTLED_AFTER_MS = 600_000  # ... unless it is the lease that keeps them from being held
 SHORTEN_AFTER_MS = 120_000
 ROOM_PERCENT = 125
 SHORTEN_BELOW_PERCENT = 70
@@ -49,6 +53,7 @@ class Followed:
 
     needs: dict[str, tuple[int, int]] = field(default_factory=dict)  # node: (need, heard)
     short_since_ms: int | None = None
+    settled_since_ms: int | None = None
     long_since_ms: int | None = None
 
 
@@ -137,7 +142,12 @@ class LeaseNeeds:
         followed.short_since_ms = _since(followed.short_since_ms, need_ms > plan.ttl_ms, now_ms)
         may_be_shorter = need_ms > 0 and wanted_ms * 100 <= plan.ttl_ms * SHORTEN_BELOW_PERCENT
         followed.long_since_ms = _since(followed.long_since_ms, may_be_shorter, now_ms)
-        is_short = _lasted(followed.short_since_ms, LENGTHEN_AFTER_MS, now_ms)
+        is_settled = len(group.by_holder.get("", ())) <= OPEN_MAX
+        followed.settled_since_ms = _since(followed.settled_since_ms, is_settled, now_ms)
+        is_short = (
+            _lasted(followed.short_since_ms, LENGTHEN_AFTER_MS, now_ms)
+            and _lasted(followed.settled_since_ms, LENGTHEN_AFTER_MS, now_ms)
+        ) or _lasted(followed.short_since_ms, UNSETTLED_AFTER_MS, now_ms)
         is_long = _lasted(followed.long_since_ms, SHORTEN_AFTER_MS, now_ms)
         is_under = floor_ms > plan.ttl_ms
         if is_under or (is_short and wanted_ms > plan.ttl_ms) or is_long:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import orjson
+import pytest
 
 from config.revision import Revision
+from controlplane.node import lease_needs
 from controlplane.node.lease_needs import LENGTHEN_AFTER_MS, LOOK_EVERY_MS, SHORTEN_AFTER_MS
 from controlplane.node_plan import description_of
 from controlplane.requests import ChangeLease, Refused, StoresWanted
@@ -49,6 +51,18 @@ def test_a_need_of_any_node_that_lasts_makes_the_lease_longer_for_all() -> None:
     assert [lane.shortest_ttl_ms for lane in rig.seats["n2"].group.lanes] == [FOLLOWING_MS] * 3
     wanted = [e.detail["why"] for e in rig.seats["n1"].happened if e.kind == "stores-wanted"]
     assert wanted == ["measured round trips need 3000 ms"]
+
+
+def test_while_many_are_elected_round_trips_are_not_believed_so_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease_needs, "OPEN_MAX", -1)
+    monkeypatch.setattr(lease_needs, "UNSETTLED_AFTER_MS", 3 * LENGTHEN_AFTER_MS)
+    rig = led_rig()
+    far_apart(rig, "n2", 2 * LENGTHEN_AFTER_MS)
+    assert leases(rig) == {(1, TTL_MS)}
+    far_apart(rig, "n2", LENGTHEN_AFTER_MS + 2 * LOOK_EVERY_MS)
+    rig.until(lambda: leases(rig) == {(2, FOLLOWING_MS)})
 
 
 def test_trouble_that_passes_changes_nothing() -> None:
