@@ -8,15 +8,16 @@ stands in the group; any other node passes it on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from controlplane.api.body import Model, Name, parse_model, read_body
+from controlplane.api.body import Name
 from controlplane.api.edge import Edge
+from controlplane.api.order_read import OrderRead, read_order
 from controlplane.api.paging import page
-from controlplane.api.parameters import LIST_PARAMETERS, NO_PARAMETERS, ORDER_PARAMETERS, reason_in
+from controlplane.api.parameters import LIST_PARAMETERS, NO_PARAMETERS
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, from_refusal, invalid
 from controlplane.requests import (
@@ -85,7 +86,7 @@ async def get_group(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def change_stores(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/regions/groups/{group}/changes: begin to change its store set."""
-    order, read = await _read_order(edge, request, StoresOrder)
+    order, read = await read_order(edge, request, StoresOrder)
     _check(order)
     change = ChangeStores(
         _group_in_path(edge.service.fleet(), request).group,
@@ -102,7 +103,7 @@ async def change_stores(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def change_lease(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/regions/groups/{group}/lease: begin to give it another lease."""
-    order, read = await _read_order(edge, request, LeaseOrder)
+    order, read = await read_order(edge, request, LeaseOrder)
     group = _group_in_path(edge.service.fleet(), request).group
     change = ChangeLease(group, order.ttl_ms, reason=read.reason)
     return await _carry_out(
@@ -112,7 +113,7 @@ async def change_lease(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def force_recover(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/regions/groups/{group}/force-recover: go on with what is left of a lost group."""
-    order, read = await _read_order(edge, request, ForceOrder)
+    order, read = await read_order(edge, request, ForceOrder)
     group = _group_in_path(edge.service.fleet(), request).group
     force = ForceRecover(group, order.accept_loss, reason=read.reason)
     return await _carry_out(
@@ -120,27 +121,10 @@ async def force_recover(edge: Edge, request: web.Request) -> web.StreamResponse:
     )
 
 
-class _Read(NamedTuple):
-    """What came with an order: its body as it was sent, and how it is to be taken."""
-
-    body: bytes
-    reason: str
-    dry_run: bool
-
-
-async def _read_order(edge: Edge, request: web.Request, model: type[Model]) -> tuple[Model, _Read]:
-    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
-    reason = reason_in(found)
-    settings = edge.settings
-    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
-    order = parse_model(model, request, body)
-    return order, _Read(body, reason, found.get("dry_run", False))
-
-
 async def _carry_out(
     edge: Edge,
     request: web.Request,
-    read: _Read,
+    read: OrderRead,
     order: Callable[[bool], Refused | StoresWanted | StoresForced],
 ) -> web.StreamResponse:
     """Here, if this node stands in the group; else at a node that does."""

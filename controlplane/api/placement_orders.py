@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from controlplane.api.body import Model, parse_model, read_body
 from controlplane.api.edge import Edge
 from controlplane.api.once import once
-from controlplane.api.parameters import NO_PARAMETERS, ORDER_PARAMETERS, reason_in
+from controlplane.api.order_read import OrderRead, read_order
+from controlplane.api.parameters import NO_PARAMETERS
 from controlplane.api.placement_inputs import gathered_at
 from controlplane.api.responses import json_response
 from controlplane.planning.order_book import Book, OrderBook, is_outdated
@@ -114,7 +114,7 @@ async def list_orders(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def apply_plan(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/apply: carry out exactly the plan of this hash, or nothing."""
-    order, read = await _read_order(edge, request, ApplyOrder)
+    order, read = await read_order(edge, request, ApplyOrder)
 
     async def carry_out() -> web.Response:
         book = await OrderBook(edge.service).read()
@@ -133,7 +133,7 @@ async def apply_plan(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def pause_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/pause: move nothing for a while."""
-    order, read = await _read_order(edge, request, PauseOrder)
+    order, read = await read_order(edge, request, PauseOrder)
 
     async def carry_out() -> web.Response:
         until_ms = int(time.time() * 1000) + order.for_ms
@@ -144,7 +144,7 @@ async def pause_placement(edge: Edge, request: web.Request) -> web.StreamRespons
 
 async def resume_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/resume: go on with what was held up."""
-    _, read = await _read_order(edge, request, ResumeOrder)
+    _, read = await read_order(edge, request, ResumeOrder)
 
     async def carry_out() -> web.Response:
         return await _hold(edge, None, read)
@@ -152,27 +152,10 @@ async def resume_placement(edge: Edge, request: web.Request) -> web.StreamRespon
     return await _at_global_leader(edge, request, read, carry_out)
 
 
-class _Read(NamedTuple):
-    """What came with an order."""
-
-    body: bytes
-    reason: str
-    dry_run: bool
-
-
-async def _read_order(edge: Edge, request: web.Request, model: type[Model]) -> tuple[Model, _Read]:
-    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
-    reason = reason_in(found)
-    settings = edge.settings
-    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
-    order = parse_model(model, request, body)
-    return order, _Read(body, reason, found.get("dry_run", False))
-
-
 async def _at_global_leader(
     edge: Edge,
     request: web.Request,
-    read: _Read,
+    read: OrderRead,
     carry_out: Callable[[], Awaitable[web.Response]],
 ) -> web.StreamResponse:
     """Here, if this node is it; else what it answers."""
@@ -222,7 +205,7 @@ def _is_changed(edge: Edge, move: LeaderMove) -> bool:
     return row.revision != move.version or view.leader.region != move.from_region
 
 
-async def _begin(edge: Edge, planned: Planned, book: Book, read: _Read) -> web.Response:
+async def _begin(edge: Edge, planned: Planned, book: Book, read: OrderRead) -> web.Response:
     number = 1 if book.order is None else book.order.number + 1
     now_ms = int(time.time() * 1000)
     order = Order(
@@ -238,7 +221,7 @@ async def _begin(edge: Edge, planned: Planned, book: Book, read: _Read) -> web.R
     return json_response(_order_document(order), status=202)
 
 
-async def _hold(edge: Edge, pause: Pause | None, read: _Read) -> web.Response:
+async def _hold(edge: Edge, pause: Pause | None, read: OrderRead) -> web.Response:
     book = OrderBook(edge.service)
     if not read.dry_run:
         _raise_refusal(await book.pause(pause))
