@@ -6,7 +6,7 @@ that node's answer, and is given as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
@@ -23,12 +23,14 @@ from config.revision import (
     versions_prefix,
 )
 from controlplane.api.edge import Edge
+from controlplane.node.following import SYSTEM
 from controlplane.problems import RequestRefused
 from controlplane.requests import (
     Compare,
     Consistency,
     Delete,
     Found,
+    Outcome,
     Put,
     Read,
     Scan,
@@ -37,7 +39,6 @@ from controlplane.requests import (
     Written,
 )
 
-SYSTEM: Final = "system"
 PAGE_ITEMS: Final = 1_000
 
 
@@ -142,16 +143,7 @@ async def write_revision(
 
 async def _read_one(asking: Asking, key: str) -> tuple[bytes, int] | web.Response | None:
     """A value and its version."""
-    question = Read(SYSTEM, (key,), asking.consistency)
-    strong = None if asking.needs_leader else Read(SYSTEM, (key,))
-    outcome = await asking.edge.ask(
-        asking.request,
-        SYSTEM,
-        question,
-        body=asking.body,
-        needs_leader=asking.needs_leader,
-        at_leader=strong,
-    )
+    outcome = await _ask(asking, Read(SYSTEM, (key,)))
     if isinstance(outcome, web.Response):
         return outcome
     assert isinstance(outcome, Found), outcome
@@ -163,16 +155,7 @@ async def _scan(asking: Asking, prefix: str) -> tuple[Revision, ...] | web.Respo
     found: list[Revision] = []
     after = ""
     while True:
-        question = Scan(SYSTEM, PARTITION, prefix, after, PAGE_ITEMS, asking.consistency)
-        strong = None if asking.needs_leader else Scan(SYSTEM, PARTITION, prefix, after, PAGE_ITEMS)
-        outcome = await asking.edge.ask(
-            asking.request,
-            SYSTEM,
-            question,
-            body=asking.body,
-            needs_leader=asking.needs_leader,
-            at_leader=strong,
-        )
+        outcome = await _ask(asking, Scan(SYSTEM, PARTITION, prefix, after, PAGE_ITEMS))
         if isinstance(outcome, web.Response):
             return outcome
         assert isinstance(outcome, Scanned), outcome
@@ -180,6 +163,18 @@ async def _scan(asking: Asking, prefix: str) -> tuple[Revision, ...] | web.Respo
         if not outcome.more or not outcome.items:
             return tuple(found)
         after = outcome.items[-1][0]
+
+
+async def _ask(asking: Asking, strong: Read | Scan) -> Outcome | web.Response:
+    """As fresh as is asked for: nearby, or, where home cannot answer so, as a strong read."""
+    return await asking.edge.ask(
+        asking.request,
+        SYSTEM,
+        replace(strong, consistency=asking.consistency),
+        body=asking.body,
+        needs_leader=asking.needs_leader,
+        at_leader=None if asking.needs_leader else strong,
+    )
 
 
 def _revision(packed: bytes) -> Revision:

@@ -15,6 +15,7 @@ from controlplane.api.fleet_pages import shard_in_path
 from controlplane.api.parameters import NO_PARAMETERS, Parameter, Parameters
 from controlplane.api.placement_inputs import gathered_at
 from controlplane.api.responses import json_response
+from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.errors import (
     HoleInMatrix,
@@ -132,7 +133,7 @@ async def explain_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /v1/shards/{shard}/explain: why it is there, and what would move it."""
     NO_PARAMETERS.parse(request.rel_url.raw_query_string)
     view = shard_in_path(edge, request)
-    if view.shard == "system":
+    if view.shard == SYSTEM:
         raise RequestRefused("not-appliable", "the system shard is not placed by a plan")
     patience_ms = round((TIME_LIMIT_S + SLACK_S) * 1_000)
     gathered = await gathered_at(edge, request, patience_ms=patience_ms)

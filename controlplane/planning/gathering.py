@@ -14,13 +14,13 @@ from typing import Any, Final
 from config.document import Kind
 from config.feed import Feed
 from controlplane.api.service import Service
+from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.question import Outlook, Question, ShardFacts
 from controlplane.views import FleetView, ShardView
 from regions.latency_matrix import Pair
 from regions.reference import known_round_trip_ms
 
-SYSTEM: Final = "system"
 LOOKED_AT_ONCE: Final = 100
 VOTERS: Final = (1, 3, 5)
 

@@ -39,7 +39,6 @@ class Mover:
         self._planner = planner
         self._book = OrderBook(service)
         self._allowed = 0.0
-        self._read_ms = 0
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
@@ -58,25 +57,20 @@ class Mover:
             self._allowed = 0.0
             return
         book = await self._book.read()
-        order = book.order
-        if order is None or order.state is not OrderState.CARRYING or _is_paused(book):
+        if _under_way(book) is None:
             self._allowed = 0.0
             return
         rate = self._service.documents().content(Kind.PLACEMENT).get("move_rate", {})
         per_minute = rate.get("leaders_per_minute_max", 60)
         self._allowed = min(BURST_MAX, self._allowed + passed_s * per_minute / 60)
-        while self._allowed >= 1.0 and order.state is OrderState.CARRYING:
-            carried = await self._step(order, book)
-            if carried is None:
+        while self._allowed >= 1.0 and (order := _under_way(book)) is not None:
+            if not await self._step(order, book):
                 return
             self._allowed -= 1.0
             book = await self._book.read()
-            if book.order is None:
-                return
-            order = book.order
 
-    async def _step(self, order: Order, book: Book) -> Order | None:
-        """Make the next move of an order, or skip it; None when it has to wait."""
+    async def _step(self, order: Order, book: Book) -> bool:
+        """Make the next move of an order, or skip it; False when it has to wait."""
         page = await self._book.moves(order, order.next // PAGE_MOVES)
         if order.next % PAGE_MOVES >= len(page):
             raise ValueError(f"order {order.number} has no move {order.next}")
@@ -94,10 +88,10 @@ class Mover:
             refused = await self._book.carried(after, book, None, 0)
         if refused is not None:
             LOGGER.info("a move of %s waits: %s", move.shard, refused.detail)
-            return None
+            return False
         if change is not None:
             self._planner.moved_ms[move.shard] = int(time.time() * 1000)
-        return after
+        return True
 
     def _why_not(self, move: LeaderMove, row: MapRow | None) -> Skip | None:
         view = self._service.shard_view(move.shard)
@@ -115,5 +109,10 @@ def _is_alive(fleet: FleetView, region: str) -> bool:
     return any(node.alive and node.region == region for node in fleet.nodes)
 
 
-def _is_paused(book: Book) -> bool:
-    return book.pause is not None and time.time() * 1000 < book.pause.until_wall_ms
+def _under_way(book: Book) -> Order | None:
+    """The order that has moves to go, unless it is held up."""
+    order, pause = book.order, book.pause
+    if order is None or order.state is not OrderState.CARRYING:
+        return None
+    is_held_up = pause is not None and time.time() * 1000 < pause.until_wall_ms
+    return None if is_held_up else order

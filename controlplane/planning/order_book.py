@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from controlplane.api.service import Service
 from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
+from controlplane.node.following import SYSTEM
 from controlplane.planning.orders import (
     HEAD_KEY,
     KEPT_MAX,
@@ -38,8 +38,6 @@ from controlplane.requests import (
     Value,
     Write,
 )
-
-SYSTEM: Final = "system"
 
 
 @dataclass(frozen=True, slots=True)
