@@ -115,7 +115,7 @@ class Change:
         known = {
             store: incarnation
             for store, incarnation in old.incarnations.items()
-            if store in (*wish.voters, *wish.followers) and store not in wish.forgot
+            if (store in wish.voters or store in wish.followers) and store not in wish.forgot
         }
         self._calls = calls
         self._make_copying = make_copying

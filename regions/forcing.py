@@ -114,7 +114,7 @@ class Forcing:
         return self._of_next(self.old.followers)
 
     def _of_next(self, stores: Any) -> tuple[str, ...]:
-        return tuple(s for s in stores if s in (*self.act.left, *self.act.emptied))
+        return tuple(s for s in stores if s in self.act.left or s in self.act.emptied)
 
     def advance(self, now_ms: int) -> None:
         """Do what can be done now; early, late and repeated calls are fine."""

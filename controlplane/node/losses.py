@@ -88,15 +88,16 @@ class Losses:
         up = {lane.store for lane in group.lanes if lane.is_up} - forgot
         voters = [store.store for store in group.plan.voters]
         followers = [store.store for store in group.plan.followers]
-        left = [store for store in (*voters, *followers) if store in up]
-        emptied = [store for store in (*voters, *followers) if store in forgot]
-        silent = [store for store in (*voters, *followers) if store not in (*left, *emptied)]
+        stores = [*voters, *followers]
+        left = [store for store in stores if store in up]
+        emptied = [store for store in stores if store in forgot]
+        silent = [store for store in stores if store not in left and store not in emptied]
         dumps = sum(store in left for store in voters)
         if dumps >= group.quorum:
             answering = ", ".join(store for store in voters if store in left)
             detail = f"{group.group} is not lost: {answering} answer, {group.quorum} are needed"
             return Refused(Problem.NOT_CHANGED, detail)
-        if not any(store in (*left, *emptied) for store in voters):
+        if not any(store in left or store in emptied for store in voters):
             detail = f"no store that votes in {group.group} answers: nobody would vote"
             return Refused(Problem.NOT_CHANGED, detail)
         found = StoresForced(
