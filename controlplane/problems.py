@@ -62,6 +62,7 @@ KINDS: Final[Mapping[str, ProblemKind]] = _table(
     ProblemKind("no-candidate", 409, "No node there can take over the shard"),
     ProblemKind("not-changed", 409, "The group's stores cannot be changed so, or not now"),
     ProblemKind("document-in-use", 409, "Something needs what the edit would take away"),
+    ProblemKind("unknown-write", 404, "There is no such write in the memory of this node"),
     ProblemKind("unknown-plan", 404, "There is no such plan here; make it again"),
     ProblemKind("plan-outdated", 409, "The fleet is not any more as the plan has it"),
     ProblemKind("not-appliable", 409, "This plan cannot be carried out"),

@@ -150,6 +150,26 @@ class History:
     shard: str
 
 
+class Fate(StrEnum):
+    """What became of a write that its leader could not confirm."""
+
+    KEPT = "kept"  # the next leader found it and went on with it: it has happened
+    REPLACED = "replaced"  # another entry is committed in its place: it will never happen
+    RETRIED = "retried"  # it was replaced, and sent again under its id: it has happened
+    UNKNOWN = "unknown"  # the log was trimmed beyond it, and its id is not remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What became of an entry that was to stand at `sequence` (at any node with a copy)."""
+
+    shard: str
+    sequence: int
+    epoch: int
+    chain: int
+    operation: str
+
+
 class StoreAction(StrEnum):
     """What is to become of a group's store set."""
 
@@ -196,7 +216,7 @@ class ForceRecover:
     reason: str = ""
 
 
-Request: TypeAlias = Write | Read | Scan | Transfer | Evict | History
+Request: TypeAlias = Write | Read | Scan | Transfer | Evict | History | Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +304,15 @@ class Tenures:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """Answer to Trace; `position` is where the write stands, if it has happened."""
+
+    shard: str
+    fate: Fate
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The request was not done (UNKNOWN_OUTCOME: is not known to be done), and why."""
 
@@ -329,4 +358,4 @@ class StoresForced:
 
 
 GroupChange: TypeAlias = ChangeStores | ChangeLease
-Outcome: TypeAlias = Written | Found | Scanned | Transferred | Evicted | Tenures | Refused
+Outcome: TypeAlias = Written | Found | Scanned | Transferred | Evicted | Tenures | Traced | Refused

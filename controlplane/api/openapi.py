@@ -23,6 +23,7 @@ PATH_PARAMETERS: Final = {
     "region": "The name of a region.",
     "name": "The name of a document.",
     "version": "The number of one of its versions.",
+    "number": "The number of one of what is listed.",
     "group": "The name of a group, percent-encoded: `region%2Feu-central-1`.",
 }
 PATH_BOUNDS: Final[dict[str, dict[str, Any]]] = {

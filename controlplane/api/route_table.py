@@ -31,6 +31,7 @@ from controlplane.api.documents import (
     Status,
     WrittenDocument,
 )
+from controlplane.api.fenced_routes import FENCED_WRITES
 from controlplane.api.headers import (
     CREATE,
     DOCUMENT_TAG,
@@ -280,6 +281,7 @@ FLEET: Final = (
     document_route(
         "/v1/nodes/{node}", fleet_pages.get_node, "One node", "fleet", NodeView, "unknown-node"
     ),
+    *FENCED_WRITES,
     page_route(
         "/v1/regions/groups", group_orders.list_groups, "Every group of stores", "fleet", GroupView
     ),

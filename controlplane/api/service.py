@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from config.feed import Feed
 from controlplane.machine import Happened
 from controlplane.node.directory import MapRow
+from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
 from controlplane.requests import (
@@ -112,6 +113,10 @@ class Service(Protocol):
 
     def gathered(self) -> Gathered | None:
         """What the nodes of the fleet reported to this one, live; None unless it leads them."""
+        ...
+
+    def fenced_writes(self) -> tuple[FencedWrite, ...]:
+        """Writes that this process led and could not confirm, the oldest first."""
         ...
 
     def told(self, sender: str, message: dict[str, Any]) -> None:

@@ -307,6 +307,7 @@ NEXT_STEPS = {
     "unknown-shard": "see which there are with `leadplane shards`",
     "unknown-store": "it must be in the topology of every node: `leadplane status -o wide`",
     "unknown-version": "see which are kept with `leadplane config history`",
+    "unknown-write": "see which there are with `leadplane fenced`",
     "unsupported-media-type": "see whether that is a node of the same version",
     "wrong-role": "ask another node with --at",
 }

@@ -15,6 +15,7 @@ from controlplane.cli.output import (
     bytes_text,
     format_option,
     list_unless_more,
+    moment_text,
     ms_text,
     output_options,
     show,
@@ -28,13 +29,7 @@ DIGEST_SHOWN = 12
 
 
 def _when(row: Row) -> str | None:
-    """Day and second in this place's own time, nothing of what nobody has made."""
-    from datetime import datetime
-
-    if not row["wall_ms"]:
-        return None
-    at = datetime.fromtimestamp(row["wall_ms"] / 1000).astimezone()
-    return at.strftime("%Y-%m-%d %H:%M:%S")
+    return moment_text(row["wall_ms"])
 
 
 DOCUMENTS = (

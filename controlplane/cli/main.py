@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "placement": ("controlplane.cli.placement:placement", "Who asks for what, and from how far."),
     "nodes": ("controlplane.cli.nodes:nodes", "Who is there, and who leads how much."),
     "config": ("controlplane.cli.documents:config", "The fleet's documents; edit and compare."),
+    "fenced": ("controlplane.cli.fenced:fenced", "Writes that lost their leader; put them again."),
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),
     "kv": ("controlplane.cli.kv:kv", "Put, get, delete and scan keys."),
     "bench": ("controlplane.cli.bench:bench", "Measure, with the peer beside us."),

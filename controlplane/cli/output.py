@@ -193,6 +193,13 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
+def moment_text(wall_ms: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str | None:
+    """Day and second in this place's own time; None for no moment. `-o json` has milliseconds."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(wall_ms / 1000).astimezone().strftime(form) if wall_ms else None
+
+
 def ms_text(value: float | None) -> str:
     """A duration for people: `12 ms`, `1.4 s`, `3.5 min`."""
     if value is None:

@@ -16,6 +16,7 @@ from controlplane.cli.output import (
     bytes_text,
     format_option,
     list_unless_more,
+    moment_text,
     ms_text,
     output_options,
     show,
@@ -133,12 +134,8 @@ def get_shard(shard: str, output: str, watch: bool, at: str | None) -> None:
     show(fetch, draw_shard, output, watch)
 
 
-def _when(row: Row) -> str:
-    """Month to second, in this place's own time; `-o json` has the milliseconds."""
-    from datetime import datetime
-
-    seconds = row.get("wall_ms", 0) / 1000
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%m-%d %H:%M:%S")
+def _when(row: Row) -> str | None:
+    return moment_text(row.get("wall_ms"), "%m-%d %H:%M:%S")
 
 
 HISTORY = (

@@ -37,6 +37,7 @@ from controlplane.node.digests import Digests
 from controlplane.node.directory import Directory
 from controlplane.node.documents import Documents
 from controlplane.node.duties import Duties
+from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.following import SystemFollower
 from controlplane.node.group import Group
 from controlplane.node.headroom import StoreRooms
@@ -73,6 +74,7 @@ from controlplane.requests import (
     Scan,
     StoresForced,
     StoresWanted,
+    Trace,
     Transfer,
 )  # fmt: skip
 from controlplane.views import FleetView, ReplicaView, ShardView
@@ -113,6 +115,7 @@ class Node:
         self.upkeep = Upkeep(self)
         self.copies = Copies(self)
         self.digests = Digests(self)
+        self.fenced_writes = FencedWrites(self)
         self.serving = Serving(self)
         self.nearby = Nearby(self)
         self.transfers = Transfers(self)
@@ -369,6 +372,8 @@ class Node:
             self.requests.answer(number, refused)
         elif isinstance(request, History):
             self.nearby.history(group, number, request, 0)
+        elif isinstance(request, Trace):
+            self.fenced_writes.trace(group, number, request, 0)
         elif isinstance(request, Evict) and group.plan.stands:
             self.transfers.evict(group, request, number, now_ms)
         else:

@@ -284,10 +284,11 @@ class Serving:
         """Another log was recovered: what became of this process's own entries is unknown."""
         desk = self._desks.get(leadership.shard)
         if desk is not None:
-            self._unknown(desk)
+            self._unknown(desk, leadership, "replaced")
             desk.admission = Admission(self._node.plan.limits.id_memory_ms)
 
-    def _unknown(self, desk: Desk) -> None:
+    def _unknown(self, desk: Desk, leadership: Leadership, why: str) -> None:
+        self._node.fenced_writes.note(leadership, sorted(desk.pending), why)
         for waiting in desk.pending.values():
             for number, _, _ in waiting:
                 self.pending_writes -= 1
@@ -303,7 +304,7 @@ class Serving:
         desk = self._desks.pop(leadership.shard, None)
         if desk is None:
             return
-        self._unknown(desk)
+        self._unknown(desk, leadership, why)
         for number, request in desk.waiting:
             self._node.resubmit(number, request, now_ms)
 

@@ -35,6 +35,7 @@ from controlplane.machine import (
     Tell,
 )
 from controlplane.node.directory import Directory
+from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.load_reports import Gathered
 from controlplane.requests import (
     ForceRecover,
@@ -61,6 +62,8 @@ class NodeMachine(Protocol):
     def leadership_revision(self) -> int: ...
     @property
     def directory(self) -> Directory: ...
+    @property
+    def fenced_writes(self) -> FencedWrites: ...
     @property
     def feed(self) -> Feed: ...
     def take_changed_rows(self) -> Set[str]: ...

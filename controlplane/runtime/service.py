@@ -15,6 +15,7 @@ from config.feed import Feed
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, Told
 from controlplane.node.directory import MapRow
+from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits, NodePlan
 from controlplane.requests import (
@@ -124,6 +125,10 @@ class NodeService:
     def gathered(self) -> Gathered | None:
         """What the nodes of the fleet reported to this one; None unless it leads them."""
         return self._node.gathered(self._driver.clock())
+
+    def fenced_writes(self) -> tuple[FencedWrite, ...]:
+        """Writes that this process led and could not confirm."""
+        return self._node.fenced_writes.all()
 
     def told(self, sender: str, message: dict[str, Any]) -> None:
         """Hand over a message of another node."""

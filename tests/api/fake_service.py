@@ -18,6 +18,7 @@ from config.revision import Revision
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened
 from controlplane.node.directory import MAP_PREFIX, MapRow
+from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
 from controlplane.requests import (
@@ -26,6 +27,7 @@ from controlplane.requests import (
     Delete,
     Evict,
     Evicted,
+    Fate,
     ForceRecover,
     Found,
     GroupChange,
@@ -44,6 +46,8 @@ from controlplane.requests import (
     StoresForced,
     StoresWanted,
     Tenures,
+    Trace,
+    Traced,
     Transfer,
     Transferred,
     Value,
@@ -127,6 +131,7 @@ class FakeService:
         self.refuses_change: Refused | None = None
         self.forced: list[ForceRecover] = []
         self.cancelled = 0
+        self.fenced: tuple[FencedWrite, ...] = ()
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.subscriptions: list[Subscription] = []
         self.load = RouterLoad(0)
@@ -181,6 +186,9 @@ class FakeService:
         if self.reported is None and self.known["system"][1] == self.node:
             return Gathered(1, 0, 0, LoadTable(), LatencyMatrix({}))
         return self.reported
+
+    def fenced_writes(self) -> tuple[FencedWrite, ...]:
+        return self.fenced
 
     def told(self, sender: str, message: dict[str, Any]) -> None:
         self.messages.append((sender, message))
@@ -323,6 +331,8 @@ class FakeService:
             case Evict(shard):
                 found = self.fleet_of.shards[shard]
                 return Evicted(shard, found.epoch, str(found.leader))
+            case Trace(shard, sequence):
+                return Traced(shard, Fate.REPLACED, None if sequence else 0)
             case History(shard):
                 return Tenures(shard, ({"epoch": 1, "leader": "n1", "why": "expired"},))
 

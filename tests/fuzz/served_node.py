@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, contextmanager
 from controlplane.api.settings import ApiSettings
 from controlplane.http_client import HttpClient
 from tests.api.listening import Fleet, Node
+from tests.api.test_fenced_writes import LOST
 from tests.api.test_placement_plans import gathering
 
 START_S = 30
@@ -30,6 +31,7 @@ def served_node(settings: ApiSettings) -> Iterator[Node]:
             await fleet.node("n2", "us", settings)
             fleet.fake.lead("n1")
             gathering(node.service)
+            node.service.fenced = (LOST,)
             assert (await node.send("PUT", "/v1/kv/a", b"x")).status == 200
             started.append(node)
             ready.set()

@@ -51,6 +51,7 @@ KNOWN = {
     "group": "global",
     "name": "flags",
     "version": "1",
+    "number": "1",
 }
 SURELY = {"/v1/kv": "?partition=a", "/v1/route": "?key=a"}
 """What has to be said besides the path."""
