@@ -53,7 +53,12 @@ class _Origin:
     def drop(self, shard: str) -> None:
         at = self.place.pop(shard, None)
         if at is not None:
+            self.rates[PARTS * at : PARTS * at + PARTS] = array("f", NOTHING)
             self.free.append(at)
+
+    def requests_per_s(self) -> float:
+        """Of all shards together."""
+        return sum(self.rates[0::PARTS]) + sum(self.rates[1::PARTS])
 
     def get(self, shard: str) -> Rates:
         at = self.place.get(shard)
@@ -102,6 +107,13 @@ class LoadTable:
             rates = origin.get(shard)
             if rates is not NOTHING:
                 found[origin.region] = found.get(origin.region, NOTHING).plus(rates)
+        return found
+
+    def by_region(self) -> dict[str, float]:
+        """Requests a second that come from each region, of all shards together."""
+        found: dict[str, float] = {}
+        for origin in self._origins.values():
+            found[origin.region] = found.get(origin.region, 0.0) + origin.requests_per_s()
         return found
 
     def shards(self) -> set[str]:

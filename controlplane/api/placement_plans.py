@@ -91,6 +91,8 @@ class PlanDocument:
     bound_usd_per_month: float
     complete: bool
     seconds: float
+    forecast: dict[str, float]
+    """By region of origin: by how much the load it was planned for differs from the present one."""
     not_kept: list[str]
     not_planned: list[str]
     unavailable: list[str]

@@ -75,6 +75,9 @@ def draw_plan(plan: Any, wide: bool) -> RenderableType:
     else:
         parts.append(Text("Nothing would move: everything is where it should be."))
     parts += [table(PRICE, price, wide), Text(), table(LOSSES, plan["after_losing"], wide), Text()]
+    if plan["forecast"]:
+        told = ", ".join(f"{region} x {factor:g}" for region, factor in plan["forecast"].items())
+        parts.append(Text(f"Planned for the load that past days let expect: {told}"))
     if plan["not_kept"]:
         parts.append(Text(f"Constraints that a plan by regions does not keep: {plan['not_kept']}"))
     if plan["not_planned"]:

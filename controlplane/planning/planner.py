@@ -18,6 +18,7 @@ from config.feed import Feed
 from controlplane.api.service import Service
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.errors import NothingToPlan, QuestionRefused
+from controlplane.planning.forecaster import Forecaster
 from controlplane.planning.gathering import question_about
 from controlplane.planning.orders import MOVES_MAX, LeaderMove
 from controlplane.planning.question import LEADERS, Outlook, Question
@@ -65,6 +66,7 @@ class Planner:
 
     def __init__(self, service: Service, worker: PlanningWorker | None = None) -> None:
         self._service = service
+        self.forecaster = Forecaster(service)
         self._worker = worker or PlanningWorker()
         self._kept: OrderedDict[str, Planned] = OrderedDict()
         self.moved_ms: dict[str, int] = {}  # wall clock: when a shard was last moved by an order
@@ -119,7 +121,10 @@ class Planner:
         now_ms = int(time.time() * 1000)
         residence_ms = feed_residence_ms(feed)
         self.moved_ms = {s: at for s, at in self.moved_ms.items() if now_ms - at < residence_ms}
-        question = await question_about(self._service, gathered, feed, wish.outlook, self.moved_ms)
+        forecast = self.forecaster.factors(feed)
+        outlook = wish.outlook.with_factors(forecast)
+        question = await question_about(self._service, gathered, feed, outlook, self.moved_ms)
+        question.forecast = forecast
         if question.shards == 0:
             raise NothingToPlan(
                 "there is no shard that a plan can speak of",
@@ -174,6 +179,7 @@ class Planner:
             "complete": answer["complete"],
             "seconds": answer["seconds"],
             "not_kept": question.rules.not_kept,
+            "forecast": question.forecast,
             "not_planned": question.not_planned[:MOVES_SHOWN],
             "unavailable": question.unavailable[:MOVES_SHOWN],
         }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from sys import byteorder
 from typing import Any, Final
@@ -62,6 +62,11 @@ class Outlook:
     loads: tuple[tuple[str, str, float], ...] = ()
     """(pattern of shards, region of origin or "*", by how much it is multiplied)"""
 
+    def with_factors(self, by_region: Mapping[str, float]) -> Outlook:
+        """The same, and the load of these regions multiplied."""
+        more = tuple(("*", region, factor) for region, factor in sorted(by_region.items()))
+        return replace(self, loads=(*self.loads, *more))
+
     def factor(self, shard: str, region: str) -> float:
         """By how much a load is multiplied."""
         found = 1.0
@@ -111,6 +116,7 @@ class Question:
         self._ids: list[str] = []
         self.unavailable: list[str] = []
         self.not_planned: list[str] = []
+        self.forecast: Mapping[str, float] = {}
         self._columns = _Columns()
         self._placement = feed.content(Kind.PLACEMENT)
         self._zonal = self._mask(n for n in self.regions if self._zones(n) >= ZONES_MIN)

@@ -114,6 +114,7 @@ class _NodeProcess:
             running = [
                 tasks.create_task(self._driver.run()),
                 tasks.create_task(Mover(self._service, self._planner).run()),
+                tasks.create_task(self._planner.forecaster.run()),
                 tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
             ]
             server = await self._serve()
