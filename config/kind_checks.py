@@ -86,6 +86,7 @@ def _check_constraints(content: dict[str, Any], regions: list[str]) -> Iterator[
     for part in ("survival", "residency", "spread", "anti_affinity", "leader_preferences"):
         yield from _named_twice(content.get(part, ()), "name", part)
     yield from _named_twice(content.get("pins", ()), "shard", "pins")
+    yield from _named_twice(content.get("on_quorum_loss", ()), "shards", "on_quorum_loss")
     yield from _contradicting_goals(content.get("survival", ()))
     yield from _contradicting_pins(content)
     for at, rule in enumerate(content.get("residency", ())):

@@ -108,6 +108,7 @@ class GroupView:
     forced: ForcedView | None = None  # this version was made by force
     set_ttl_ms: int | None = None  # the lease that people set; `ttl_ms` may follow round trips
     needed_ttl_ms: int | None = None  # what round trips need, as measured by the answering node
+    stops: int = 0  # shards whose reads stop with the quorum, as `on_quorum_loss` wants it
 
 
 @dataclass(frozen=True, slots=True)

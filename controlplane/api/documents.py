@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from controlplane.alone import Alone, alone
 from controlplane.api.document_views import DocumentView
 from controlplane.api.service import Check, RegionDocument
 from controlplane.requests import LeaderHint
@@ -167,6 +168,7 @@ class RegionSummary:
     leads: int
     rtt_ms: dict[str, float]
     egress_usd_per_gb: dict[str, float]
+    alone: Alone
     document: DocumentView | None = None
 
 
@@ -281,6 +283,7 @@ def _region_summary(region: RegionDocument, fleet: FleetView) -> RegionSummary:
         leads=sum(node.leads for node in nodes),
         rtt_ms=region.rtt_ms,
         egress_usd_per_gb=region.egress_usd_per_gb,
+        alone=alone(region.region, fleet),
     )
 
 

@@ -87,11 +87,27 @@ GROUPS = (
     Column("FOLLOWERS", lambda g: g["followers"], wide=True),
     Column("NOTE", note_of, note_style, sparse=True),
 )
+
+
+def _alone_text(region: Row) -> str | None:
+    """What the region could do alone: how many shards go on, are read only, or stop."""
+    alone = region.get("alone")
+    if alone is None:
+        return None
+    parts = [f"{alone['goes_on']} go on", f"{alone['reads_only']} read only"]
+    if alone["stops"]:
+        parts.append(f"{alone['stops']} stop after {ms_text(alone['stops_after_ms'])}")
+    if alone["nothing"]:
+        parts.append(f"{alone['nothing']} not here")
+    return ", ".join(parts)
+
+
 REGIONS = (
     Column("REGION", lambda r: r["region"]),
     Column("NODES", lambda r: f"{r['nodes_alive']}/{r['nodes']}", region_style, right=True),
     Column("STORES", lambda r: f"{r['stores_up']}/{r['stores']}", right=True),
     Column("LEADS", lambda r: r["leads"], right=True),
+    Column("IF CUT OFF", _alone_text),
     Column("ZONES", lambda r: r["zones"]),
     Column("LOCATION", lambda r: r["location"], wide=True),
 )

@@ -74,6 +74,8 @@ class Nearby:
     ) -> Outcome | None:
         grant, _commit, applied, fresh, seen = payload[:5]
         staleness_ms = group.watch.staleness_ms(store, seen, now_ms) if fresh else None
+        if self._node.quorum_loss.refuses(group, request.shard, staleness_ms):
+            return None
         if request.consistency is Consistency.BOUNDED:
             limit_ms = request.max_staleness_ms
             if staleness_ms is None or (limit_ms is not None and staleness_ms > limit_ms):
@@ -97,14 +99,17 @@ class Nearby:
             self._later.append((self._node.now_ms + SESSION_WAIT_MS, group, number, request))
             return
         hint = self._node.census.leader_hint(group, request.shard)
-        if request.consistency is Consistency.BOUNDED:
+        problem = Problem.STALE
+        if self._node.quorum_loss.stops(request.shard):
+            problem, detail = Problem.NO_QUORUM, "no leader vouches for its copies, so reads stop"
+        elif request.consistency is Consistency.BOUNDED:
             detail = "no local store vouches for data as fresh as asked"
         elif request.consistency is Consistency.SESSION:
             detail = f"no local store has reached position {request.position} yet"
         else:
             detail = "no local store answers"
         self._node.requests.answer(
-            number, Refused(Problem.STALE, detail, leader=hint, retry_after_ms=200)
+            number, Refused(problem, detail, leader=hint, retry_after_ms=200)
         )
 
     def advance(self, now_ms: int) -> None:

@@ -51,6 +51,7 @@ from controlplane.node.nearby import Nearby
 from controlplane.node.parking import Parking
 from controlplane.node.pictures import Pictures
 from controlplane.node.probing import Probing
+from controlplane.node.quorum_loss import QuorumLoss
 from controlplane.node.rebalance import Rebalance
 from controlplane.node.requests_open import OpenRequests
 from controlplane.node.round_trips import RoundTrips
@@ -117,6 +118,7 @@ class Node:
         self.digests = Digests(self)
         self.fenced_writes = FencedWrites(self)
         self.serving = Serving(self)
+        self.quorum_loss = QuorumLoss(self)
         self.nearby = Nearby(self)
         self.transfers = Transfers(self)
         self.rebalance = Rebalance(self)

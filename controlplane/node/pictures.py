@@ -207,6 +207,7 @@ class Pictures:
             forced=_forced(group.plan),
             set_ttl_ms=description_of(group.plan).least_ttl_ms,
             needed_ttl_ms=self._node.lease_needs.need_ms(group),
+            stops=self._node.quorum_loss.count().get(group.group, 0),
         )
 
     @property

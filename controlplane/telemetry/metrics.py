@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from controlplane.alone import Alone, alone
 from controlplane.machine import Happened, Headroom
 from controlplane.requests import Outcome, Read, Refused, Request, Scan, Write
 from controlplane.views import FleetView
@@ -184,6 +185,27 @@ class _FleetGauges:
         for region, round_trip_ms in fleet.round_trips_ms:
             trips.add_metric([region], round_trip_ms / 1_000)
         yield trips
+        yield from _alone_gauges(alone(fleet.region, fleet))
+
+
+def _alone_gauges(view: Alone) -> Iterable[Metric]:
+    shards = GaugeMetricFamily(
+        "leadplane_region_alone_shards",
+        "Shards by what this region could do with them if it were cut off now.",
+        labels=["what"],
+    )
+    for what in ("goes_on", "reads_only", "stops", "nothing"):
+        shards.add_metric([what], getattr(view, what))
+    yield shards
+    lasts = GaugeMetricFamily(
+        "leadplane_region_alone_seconds",
+        "How long it could go on so, cut off: strong reads, and reads of shards that stop.",
+        labels=["what"],
+    )
+    for what, ms in (("strong_reads", view.strong_reads_ms), ("stops", view.stops_after_ms)):
+        if ms is not None:
+            lasts.add_metric([what], ms / 1_000)
+    yield lasts
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -153,6 +153,14 @@ async def test_nodes_and_regions(pair: Pair) -> None:
         "leads": 5,
         "rtt_ms": {"eu": 1.0},
         "egress_usd_per_gb": {"eu": 0.02},
+        "alone": {
+            "goes_on": 0,
+            "reads_only": 5,
+            "stops": 0,
+            "nothing": 0,
+            "strong_reads_ms": 2_000,
+            "stops_after_ms": None,
+        },
         "document": None,
     }
     one = await follower.get("/v1/regions/us")

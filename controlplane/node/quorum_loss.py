@@ -1,0 +1,74 @@
+"""What becomes of a shard's reads when its quorum is lost: they go on and grow old, or they stop.
+
+Theory of operation. Without a majority nothing is written, whatever anybody wishes. Copies could
+still be read, and say how old they are; that is what happens unless the document `constraints` has
+the shard `stop`. Then a copy is read only as long as a leader vouches for it: when that was longer
+ago than STOP_TTLS leases, it is refused. No clock and no count of stores is trusted for this, only
+the bound that every copy's answer has anyhow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+from config.document import Kind
+
+if TYPE_CHECKING:
+    from controlplane.node.group import Group
+    from controlplane.node.node import Node
+
+STOP: Final = "stop"
+STOP_TTLS: Final = 2
+
+
+class QuorumLoss:
+    """What the documents in force here say of it."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._as_of = -1
+        self._rules: list[tuple[str, bool]] = []
+        self._known: dict[str, bool] = {}
+        self._counted_as_of = (-1, -1)
+        self._counts: Mapping[str, int] = {}
+
+    def stops(self, shard: str) -> bool:
+        """Whether reads of a shard stop with its quorum; the first entry that fits it holds."""
+        self._read()
+        if not self._rules:
+            return False
+        known = self._known.get(shard)
+        if known is None:
+            fitting = (stops for pattern, stops in self._rules if fnmatchcase(shard, pattern))
+            known = self._known[shard] = next(fitting, False)
+        return known
+
+    def refuses(self, group: Group, shard: str, staleness_ms: int | None) -> bool:
+        """Whether a copy with this bound must not be read any more."""
+        if not self.stops(shard):
+            return False
+        return staleness_ms is None or staleness_ms > STOP_TTLS * group.times.ttl_ms
+
+    def count(self) -> Mapping[str, int]:
+        """How many shards of each group stop."""
+        self._read()
+        if not self._rules:
+            return {}
+        as_of = (self._as_of, self._node.map_version)
+        if as_of != self._counted_as_of:
+            rows = self._node.directory.rows.values()
+            self._counts = Counter(row.group for row in rows if self.stops(row.shard))
+            self._counted_as_of = as_of
+        return self._counts
+
+    def _read(self) -> None:
+        position = self._node.feed.position
+        if position == self._as_of:
+            return
+        self._as_of = position
+        entries = self._node.feed.content(Kind.CONSTRAINTS).get("on_quorum_loss", [])
+        self._rules = [(entry["shards"], entry["then"] == STOP) for entry in entries]
+        self._known = {}
