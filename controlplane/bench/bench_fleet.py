@@ -15,6 +15,7 @@ from typing import Any
 from controlplane.bench.report import NotMeasured
 from controlplane.cli.connection import FleetAccess
 from controlplane.embedded import free_ports
+from controlplane.survival import Survival
 
 START_S_MAX = 300.0
 STOP_S_MAX = 60.0
@@ -57,7 +58,10 @@ class BenchFleet:
 
 @contextlib.contextmanager
 def bench_fleet(
-    shards: int, topology: str | None = None, start_s_max: float = START_S_MAX
+    shards: int,
+    topology: str | None = None,
+    start_s_max: float = START_S_MAX,
+    survival: Survival = Survival.MIXED,
 ) -> Iterator[BenchFleet]:
     """Run a fleet for as long as the block lasts; `topology` is a document, None the default one.
 
@@ -66,7 +70,7 @@ def bench_fleet(
     with tempfile.TemporaryDirectory(prefix="leadplane-bench-") as name:
         folder = Path(name)
         command = [*LEADPLANE, "up", "--detach", "-o", "json", "--shards", str(shards)]
-        command += ["--dir", str(folder / "fleet")]
+        command += ["--survival", survival.value, "--dir", str(folder / "fleet")]
         if topology is not None:
             document = folder / "topology.yaml"
             document.write_text(topology, encoding="utf-8")

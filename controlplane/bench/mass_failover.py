@@ -34,10 +34,11 @@ SILENCE_S_MAX = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Led:
-    """A shard is led at this epoch, as the stream said at this time."""
+    """A shard is led at this epoch, as the stream said at this time (by `monotonic`)."""
 
     at_s: float
     epoch: int
+    region: str
 
 
 class TableWatch:
@@ -82,10 +83,10 @@ class TableWatch:
         with self._changed:
             return self._changed.wait_for(all_led, seconds)
 
-    def led_again_s(self, shard: str, epoch: int) -> float:
-        """When the first epoch later than this one was seen, by `monotonic`; there is one."""
+    def led_after(self, shard: str, epoch: int) -> Led:
+        """The first epoch later than this one that was seen; there is one."""
         with self._changed:
-            return next(led.at_s for led in self._led[shard] if led.epoch > epoch)
+            return next(led for led in self._led[shard] if led.epoch > epoch)
 
     def wait_for_rows(self, seconds: float) -> bool:
         """Wait for the first picture of the table."""
@@ -108,7 +109,7 @@ class TableWatch:
                 self.rows[shard] = row
                 known = self._led.setdefault(shard, [])
                 if row["leader"] and (not known or epoch > known[-1].epoch):
-                    known.append(Led(now, epoch))
+                    known.append(Led(now, epoch, row["leader"]["region"]))
             self._changed.notify_all()
 
 
@@ -177,7 +178,7 @@ def kill_busiest(fleet: BenchFleet, seconds_max: float = ALL_LED_S_MAX) -> dict[
             raise ChangeFailed(f"not all {len(led)} shards were led within {seconds_max} s")
         found: dict[str, list[float]] = {}
         for shard, row in led.items():
-            duration_ms = (watch.led_again_s(shard, epochs[shard]) - killed_at) * 1000
+            duration_ms = (watch.led_after(shard, epochs[shard]).at_s - killed_at) * 1000
             found.setdefault(str(row["group"]), []).append(duration_ms)
     return found
 

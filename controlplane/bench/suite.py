@@ -23,6 +23,7 @@ from controlplane.bench.node_memory import measure_memory
 from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.overwrites import Overwriting, measure_overwrites
 from controlplane.bench.placement import Placing, measure_placement
+from controlplane.bench.region_loss import measure_region_loss
 from controlplane.bench.report import Findings, NotMeasured
 from controlplane.bench.resolve import measure_resolve
 from controlplane.bench.scale import measure_scale
@@ -30,8 +31,10 @@ from controlplane.bench.simulator import measure_simulator
 from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
 from controlplane.bench.writes import CLIENTS, measure_http_writes, measure_node_writes
 from controlplane.ephemeral import ephemeral_directory
+from controlplane.survival import Survival
 
 ONE_SHARD = 1
+LOST_SHARDS = 1_000
 MASS_SHARDS = 1_800
 """Three hundred for each of the six nodes."""
 
@@ -132,6 +135,11 @@ class Bench:
         fleet = self.stack.enter_context(bench_fleet(MASS_SHARDS))
         return (measure_mass_failover(fleet, self.extent.mass_runs, self.tell),)
 
+    def region_loss(self) -> Sequence[Findings]:
+        """A region is cut off that led hundreds of shards, all of which survive it."""
+        fleet = self.stack.enter_context(bench_fleet(LOST_SHARDS, survival=Survival.REGION))
+        return (measure_region_loss(fleet, self.extent.mass_runs, self.tell),)
+
     def idle(self) -> Sequence[Findings]:
         """A fleet without clients."""
         return (measure_idle(self.extent.seconds, self.tell),)
@@ -168,6 +176,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "evict": Bench.evict,
     "failover": Bench.failover,
     "mass-failover": Bench.mass_failover,
+    "region-loss": Bench.region_loss,
     "idle": Bench.idle,
     "memory": Bench.memory,
     "overwrites": Bench.overwrites,

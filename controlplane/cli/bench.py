@@ -26,6 +26,7 @@ NAMES = (
     "evict",
     "failover",
     "mass-failover",
+    "region-loss",
     "idle",
     "memory",
     "overwrites",
