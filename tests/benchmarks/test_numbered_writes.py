@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,9 +35,9 @@ class Fickle(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        self.wfile.write(b": alive\n\nevent: snapshot\nid: 1\ndata: " + SNAPSHOT + b"\n\n")
-        self.wfile.write(b"event: change\nid: 2\ndata: " + CHANGE + b"\n\n")
-        self.wfile.write(b"event: change\nid: 3\ndata: " + MOVED_ON + b"\n\n")
+        self.wfile.write(b": alive\n\nevent: snapshot\nid: 1\ndata: " + said(1) + b"\n\n")
+        self.wfile.write(b"event: change\nid: 2\ndata: " + said(2) + b"\n\n")
+        self.wfile.write(b"event: change\nid: 3\ndata: " + said(3) + b"\n\n")
         self.wfile.flush()
         self.rfile.read(1)
         self.close_connection = True
@@ -45,10 +46,10 @@ class Fickle(BaseHTTPRequestHandler):
         del format, args
 
 
-SNAPSHOT = b"""{"shards": [{"shard": "s0", "epoch": 1, "leader": {"node": "n1"}}]}"""
-CHANGE = b"""{"shards": [{"shard": "s0", "epoch": 2, "leader": {"node": "n2"}}]}"""
-
-MOVED_ON = b"""{"shards": [{"shard": "s0", "epoch": 3, "leader": {"node": "n3"}}]}"""
+def said(epoch: int) -> bytes:
+    """What the stream says when `s0` is led at this epoch."""
+    leader = {"node": f"n{epoch}", "region": "eu"}
+    return json.dumps({"shards": [{"shard": "s0", "epoch": epoch, "leader": leader}]}).encode()
 
 
 @pytest.fixture
@@ -85,5 +86,6 @@ def test_the_table_is_watched_as_it_changes(server: str) -> None:
     with TableWatch(server) as watch:
         assert watch.wait_for_rows(PATIENCE_S)
         assert watch.wait_for_later({"s0": 2}, PATIENCE_S)
-        assert watch.led_again_s("s0", 1) < watch.led_again_s("s0", 2)
+        first, second = watch.led_after("s0", 1), watch.led_after("s0", 2)
+        assert (first.epoch, second.epoch, second.region) == (2, 3, "eu")
         assert not watch.wait_for_later({"s0": 3}, 0.01)
