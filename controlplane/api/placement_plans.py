@@ -93,7 +93,6 @@ class PlanDocument:
     seconds: float
     forecast: dict[str, float]
     """By region of origin: by how much the load it was planned for differs from the present one."""
-    not_kept: list[str]
     not_planned: list[str]
     unavailable: list[str]
 

@@ -13,7 +13,8 @@ The columns of the features, and what stands in the table for pattern k with lea
 What a region forbids is `FORBIDDEN` in the first two blocks. Prices on the coupling rows are added
 to the same blocks, so that pricing all patterns of all shards is one call of BLAS.
 
-Coupling rows, in this order: leaders, writes and bytes of each region, bytes moved, leaders moved.
+Coupling rows, in this order: leaders, writes and bytes of each region, bytes of what is led there,
+bytes moved, leaders moved.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.placement.bearing import borne
 from shards.placement.patterns import Kind, Patterns, patterns_of
 from shards.placement.problem import (
     HOURS_PER_MONTH,
@@ -92,7 +94,13 @@ class Ground:
 def limits_of(problem: Problem) -> Floats:
     """The right side of the coupling rows."""
     caps, budget = problem.capacities, problem.budget
-    rows = (caps.leaders, caps.writes_per_s, caps.size_bytes)
+    leaders, writes, led_bytes = borne(problem.nodes, problem.region_count)
+    rows = (
+        np.minimum(caps.leaders, leaders),
+        np.minimum(caps.writes_per_s, writes),
+        caps.size_bytes,
+        led_bytes,
+    )
     return np.concatenate([*rows, [budget.moved_bytes, budget.moved_leaders]])
 
 

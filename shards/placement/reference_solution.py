@@ -22,13 +22,12 @@ def exact(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> tuple[float |
     field = field_of(problem)
     pools = every_pattern(field)
     options = options_of(field, pools, [np.arange(len(ground)) for ground in field.grounds])
-    crowd = np.repeat(field.gathering_max[:, None], field.regions, axis=1)
     least = field.bound(field.free()).usd
     answer = solve_program(
         field,
         options,
         field.limits,
-        crowd,
+        field.gathering_max,
         least,
         whole=True,
         elastic=False,

@@ -18,6 +18,7 @@ from dataclasses import field as made
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shards.placement.ascent import ascend
 from shards.placement.field import Choice, Field, field_of
@@ -75,6 +76,8 @@ class Solution:
     steps: dict[str, float] = made(default_factory=dict)
     """What was done: seconds of each step, and how many shards hesitated and were split."""
     warm: Warm | None = None
+    seats: NDArray[np.int32] | None = None
+    """The node that leads each shard, if the problem has nodes."""
 
     @property
     def gap(self) -> float:
@@ -186,7 +189,7 @@ def finish(
         choices, bound_usd = _closed(field, choices, prices, bound_usd, usual_usd, watch)
     choices = settled(field, pools, prices, choices, bound_usd, TOLERANCE)
     watch.did("settle")
-    return _solution(problem, field, pools, prices, choices, bound_usd, watch)
+    return solution_of(problem, field, pools, prices, choices, bound_usd, watch)
 
 
 def _higher(field: Field, prices: Prices, bound_usd: float, others: Prices) -> tuple[Prices, float]:
@@ -217,12 +220,11 @@ def _closed(
     if room <= 1e-7 * abs(bound_usd):
         return choices, bound_usd
     pools, options = options_within(field, prices, room + 1e-6 * abs(bound_usd))
-    crowd = np.repeat(field.gathering_max[:, None], field.regions, axis=1)
     answer = solve_program(
         field,
         options,
         field.limits,
-        crowd,
+        field.gathering_max,
         usual_usd,
         whole=True,
         elastic=False,
@@ -243,7 +245,7 @@ def _closed(
     return choices, max(bound_usd, least) if field.allows(choices) else bound_usd
 
 
-def _solution(
+def solution_of(
     problem: Problem,
     field: Field,
     pools: Sequence[Pool],
@@ -252,6 +254,7 @@ def _solution(
     bound_usd: float,
     watch: Watch,
 ) -> Solution:
+    """What choices come to, with followers."""
     placement = placement_of(problem, field, choices)
     feasible = field.allows(choices)
     total, _ = field.usage(choices)

@@ -27,7 +27,8 @@ from shards.placement.packing import packed
 from shards.placement.plot import frontier_of, frontier_svg, map_svg
 from shards.placement.problem import Problem
 from shards.placement.problem_file import document_of, problem_from
-from shards.placement.solve import TIME_LIMIT_S, Solution, solve
+from shards.placement.solve import TIME_LIMIT_S, Solution
+from shards.placement.stages import solve_both, with_seats
 from shards.placement.synthetic import reference_positions, synthetic_problem
 
 REQUEST_BYTES_MAX: Final = 1 << 30
@@ -71,7 +72,7 @@ class Desk:
     def _plan(self, request: Request) -> Any:
         """Solve a problem from nothing, and keep it: what was solved before plays no part."""
         problem = problem_from(request.get("problem"))
-        solution = solve(problem, time_limit_s=_time_limit_s(request))
+        solution = solve_both(problem, time_limit_s=_time_limit_s(request))
         self._held = problem, solution
         return _answer_of(problem, solution, request)
 
@@ -81,7 +82,11 @@ class Desk:
         problem = what_if(before, _changes(request))
         limit_s = _time_limit_s(request)
         again = None if last.warm is None else solve_again(last.warm, problem, time_limit_s=limit_s)
-        solution = solve(problem, time_limit_s=limit_s) if again is None else again
+        solution = (
+            solve_both(problem, time_limit_s=limit_s)
+            if again is None
+            else with_seats(problem, again)
+        )
         self._held = problem, solution
         return _answer_of(problem, solution, request)
 
@@ -89,7 +94,7 @@ class Desk:
         """The plan for the kept problem with parts replaced; nothing is kept."""
         problem, _ = self._last()
         supposed = what_if(problem, _changes(request))
-        solution = solve(supposed, time_limit_s=_time_limit_s(request))
+        solution = solve_both(supposed, time_limit_s=_time_limit_s(request))
         return _answer_of(supposed, solution, request)
 
     def _explain(self, request: Request) -> Any:
@@ -117,7 +122,7 @@ def _answer_of(problem: Problem, solution: Solution, request: Request) -> dict[s
     if not solution.feasible:
         answer["conflict"] = asdict(conflict_of(problem, solution))
         return answer
-    plan = asdict(plan_of(problem, solution.placement))
+    plan = asdict(plan_of(problem, solution.placement, solution.seats))
     answer["moves_count"] = len(plan["moves"])
     plan["moves"] = plan["moves"][: int(request.get("moves_max", MOVES_SHOWN))]
     answer["plan"] = plan
