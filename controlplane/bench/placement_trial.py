@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shards.placement.incremental import solve_again
+from shards.placement.joint import total_of
 from shards.placement.moves import price_of
 from shards.placement.occasions import (
     home_placement,
@@ -67,8 +68,11 @@ def solved(shards: int, regions: int, seed: int) -> dict[str, Any]:
     problem = checked(synthetic_problem(shards, regions, seed))
     watch = Stopwatch()
     solution = solve(problem)
+    total = total_of(problem, solution)
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {**watch.read(), **_found(solution), "memory_mib": round(peak_kib / 1024)}
+    followed = {"with_followers_usd": total.usd, "with_followers_gap_percent": 100 * total.gap}
+    spent = watch.read()
+    return {**spent, **_found(solution), **followed, "memory_mib": round(peak_kib / 1024)}
 
 
 def against_exact(shards: int, regions: int, seed: int) -> dict[str, Any]:

@@ -215,16 +215,22 @@ def instance_usd(problem: Problem) -> tuple[Floats, Floats]:
 def _table(problem: Problem, patterns: Patterns) -> Matrix:
     regions, weights = problem.region_count, problem.weights
     table = np.zeros((4 * regions + 2, len(patterns)), dtype=np.float32)
-    origins = np.arange(regions)
-    near = patterns.near.astype(np.intp)
-    _, per_read = instance_usd(problem)
-    to_near_ms = problem.rtt_ms[origins[None, :], near]
-    wait_usd = weights.usd_per_ms_per_million_reads / MILLION * to_near_ms
     table[patterns.leader, np.arange(len(patterns))] = 1.0
     table[regions : 2 * regions] = patterns.copies.T
-    table[2 * regions : 3 * regions] = (wait_usd + per_read[near]).T
-    table[3 * regions : 4 * regions] = problem.egress_usd_per_gb[near, origins[None, :]].T
+    table[2 * regions : 4 * regions] = read_table(problem, patterns.near.astype(np.intp))
     write_usd = weights.usd_per_ms_per_million_writes / MILLION
     table[4 * regions] = write_usd * patterns.quorum_ms
     table[4 * regions + 1] = patterns.spread_usd_per_gb
     return table
+
+
+def read_table(problem: Problem, near: NDArray[np.intp]) -> Floats:
+    """What a weak read, and a GB of them, costs from each region, `[2R, N]`.
+
+    `near`, `[N, R]`, is where they are answered.
+    """
+    origins = np.arange(problem.region_count)
+    _, per_read = instance_usd(problem)
+    read_usd = problem.weights.usd_per_ms_per_million_reads / MILLION
+    each = read_usd * problem.rtt_ms[origins[None, :], near] + per_read[near]
+    return np.concatenate([each.T, problem.egress_usd_per_gb[near, origins[None, :]].T])

@@ -64,7 +64,7 @@ class Solution:
     placement: Placement
     feasible: bool
     usd: float
-    """What it costs in USD a month, with what only decides; followers are not counted."""
+    """What it costs in USD a month, with what only decides; see `joint` for it with followers."""
     bound_usd: float
     complete: bool
     """The bound holds for all patterns, not only for those that were looked at."""
@@ -76,6 +76,8 @@ class Solution:
     steps: dict[str, float] = made(default_factory=dict)
     """What was done: seconds of each step, and how many shards hesitated and were split."""
     warm: Warm | None = None
+    followers_usd: float = 0.0
+    """What followers save in USD a month, beyond what they cost."""
     seats: NDArray[np.int32] | None = None
     """The node that leads each shard, if the problem has nodes."""
 
@@ -258,7 +260,7 @@ def solution_of(
     placement = placement_of(problem, field, choices)
     feasible = field.allows(choices)
     total, _ = field.usage(choices)
-    followed = followers_of(problem, placement) if feasible else placement
+    followed, saved_usd = followers_of(problem, placement) if feasible else (placement, 0.0)
     watch.did("followers")
     return Solution(
         placement=followed,
@@ -272,6 +274,7 @@ def solution_of(
         spent_leaders=float(total[-1]),
         steps=watch.steps,
         warm=Warm(problem, field, tuple(pools), prices, tuple(choices)),
+        followers_usd=saved_usd,
     )
 
 

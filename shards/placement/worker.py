@@ -22,6 +22,7 @@ from shards.placement.errors import PlacementError, ProblemInvalid, RequestMalfo
 from shards.placement.explain import explain
 from shards.placement.incremental import solve_again
 from shards.placement.infeasible import conflict_of
+from shards.placement.joint import total_of
 from shards.placement.moves import plan_of
 from shards.placement.packing import packed
 from shards.placement.plot import frontier_of, frontier_svg, map_svg
@@ -122,6 +123,12 @@ def _answer_of(problem: Problem, solution: Solution, request: Request) -> dict[s
     if not solution.feasible:
         answer["conflict"] = asdict(conflict_of(problem, solution))
         return answer
+    total = total_of(problem, solution)
+    answer |= {
+        "usd_per_month": total.usd,
+        "bound_usd_per_month": total.bound_usd,
+        "gap": total.gap,
+    }
     plan = asdict(plan_of(problem, solution.placement, solution.seats))
     answer["moves_count"] = len(plan["moves"])
     plan["moves"] = plan["moves"][: int(request.get("moves_max", MOVES_SHOWN))]
@@ -154,12 +161,13 @@ def _positions(problem: Problem, request: Request) -> dict[str, tuple[float, flo
 
 
 def summary_of(solution: Solution) -> dict[str, Any]:
-    """What is known about a solution, without the shards."""
+    """What is known about a solution, without the shards; followers are left out of it."""
     return {
         "feasible": solution.feasible,
         "usd_per_month": solution.usd,
         "bound_usd_per_month": solution.bound_usd,
         "gap": solution.gap if solution.feasible else None,
+        "voters_gap": solution.gap if solution.feasible else None,
         "complete": solution.complete,
         "seconds": solution.seconds,
         "steps": solution.steps,
