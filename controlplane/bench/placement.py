@@ -26,7 +26,8 @@ regions. Loads are synthetic: real marginals (people near each region, request m
 clusters), their joint drawn; 3 % of the bytes may move. Seconds are of the processor, problems
 made before; memory includes making them. A gap is to the certified bound, of leaders and
 voters; with followers, it is to a bound of all three together. The exact program keeps every limit
-too. The day is that of {NIGHT_SHARDS:,} shards in 12
+too, has every pattern that may be in a cheaper placement than ours, and two minutes; its bound is
+what it proves in them. The day is that of {NIGHT_SHARDS:,} shards in 12
 regions, planned every three hours as peaks move; greedy takes shards one by one, home leads all
 from the region that writes most and keeps no limit. The worst of all seeds is shown."""
 
@@ -133,9 +134,13 @@ def _solving(
 def _exactness(seeds: Sequence[int], runs: list[dict[str, Any]], tell: Tell) -> list[Figure]:
     found = [_run("exact", 200, 12, seed, runs) for seed in seeds]
     above = max(one["above_exact_percent"] for one in found)
-    tell(f"200 x 12: {above:.4f} % above the exact program")
+    surely = max(one["above_exact_bound_percent"] for one in found)
+    tell(f"200 x 12: {above:.4f} % above the exact program, {surely:.4f} % above its bound")
     what = "200 shards, 12 regions: above the exact program"
-    return [Figure(what, above, "%", None, None, "0.1 %", above <= 0.1)]
+    return [
+        Figure(what, above, "%", None, None, "0.1 %", above <= 0.1),
+        Figure(f"{what}'s bound", surely, "%"),
+    ]
 
 
 def _again(shards: int, runs: list[dict[str, Any]], tell: Tell) -> list[Figure]:
