@@ -18,8 +18,8 @@ import orjson
 
 from regions.findings import Finding
 from shards.placement.changed import what_if
+from shards.placement.confirming import explain_surely
 from shards.placement.errors import PlacementError, ProblemInvalid, RequestMalformed
-from shards.placement.explain import explain
 from shards.placement.incremental import solve_again
 from shards.placement.infeasible import conflict_of
 from shards.placement.joint import total_of
@@ -103,7 +103,7 @@ class Desk:
         shard = request["shard"]
         if shard not in problem.shards.ids:
             raise RequestMalformed(f"there is no shard {shard!r}", hint="name one of the problem's")
-        return asdict(explain(problem, solution, shard))
+        return asdict(explain_surely(problem, solution, shard))
 
     def _plot(self, request: Request) -> Any:
         problem, solution = self._last()
