@@ -88,6 +88,9 @@ class PlanDocument:
     moved_bytes: float
     moved_leaders: int
     gap: float | None
+    """With followers, to what no leaders, voters and followers can cost less than."""
+    voters_gap: float | None
+    """Of leaders and voters alone."""
     bound_usd_per_month: float
     complete: bool
     seconds: float

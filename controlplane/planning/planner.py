@@ -174,6 +174,7 @@ class Planner:
             "moves_count": answer["moves_count"],
             **{name: plan[name] for name in PARTS},
             "gap": answer["gap"],
+            "voters_gap": answer["voters_gap"],
             "bound_usd_per_month": answer["bound_usd_per_month"],
             "complete": answer["complete"],
             "seconds": answer["seconds"],
