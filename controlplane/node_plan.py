@@ -124,6 +124,7 @@ class PeerPlan:
     node: str
     region: str
     url: str
+    zone: str = ""  # "": the topology does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +159,4 @@ class NodePlan:
     region_rtt_ms: dict[tuple[str, str], float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     documents: tuple[Revision, ...] = ()  # in force until the first edit of each
+    zone: str = ""  # "": the topology does not say

@@ -51,6 +51,8 @@ class NodeView:
     alive: bool
     silent_ms: int | None
     leads: int
+    zone: str = ""  # "": the topology does not say
+    draining: bool = False  # it hands over what it leads, and goes
 
 
 @dataclass(frozen=True, slots=True)

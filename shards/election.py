@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from zlib import crc32
 
 from regions.quorum import Tally, Verdict, quorum_of
 from regions.session import Session
@@ -187,3 +188,11 @@ class Election:
     def may_hold(self) -> int:
         """Stores that granted or may have: what a loser must release."""
         return self._tally.yes | self._tally.maybe | self._tally.unknown
+
+
+def drawn(shard: str, node: str) -> int:
+    """What a node draws for a shard, alike wherever it is asked; of equals, who draws least leads.
+
+    It spreads the shards over nodes; when a node goes, only its own shards go elsewhere.
+    """
+    return crc32(f"{shard}|{node}".encode())

@@ -88,12 +88,14 @@ class PlanDocument:
     moved_bytes: float
     moved_leaders: int
     gap: float | None
+    """With followers, to what no leaders, voters and followers can cost less than."""
+    voters_gap: float | None
+    """Of leaders and voters alone."""
     bound_usd_per_month: float
     complete: bool
     seconds: float
     forecast: dict[str, float]
     """By region of origin: by how much the load it was planned for differs from the present one."""
-    not_kept: list[str]
     not_planned: list[str]
     unavailable: list[str]
 

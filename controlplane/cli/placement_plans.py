@@ -29,6 +29,7 @@ MOVES = (
     Column("SHARD", lambda m: m["shard"]),
     Column("FROM", lambda m: m["from_leader"]),
     Column("TO", lambda m: m["to_leader"]),
+    Column("NODE", lambda m: m["to_node"], sparse=True),
     Column("WHY", lambda m: m["reason"]),
     Column("USD/MONTH", lambda m: usd_text(m["usd_per_month"]), right=True),
     Column("WRITES WAIT", lambda m: f"{m['pause_ms']:,.0f} ms", right=True),
@@ -78,8 +79,6 @@ def draw_plan(plan: Any, wide: bool) -> RenderableType:
     if plan["forecast"]:
         told = ", ".join(f"{region} x {factor:g}" for region, factor in plan["forecast"].items())
         parts.append(Text(f"Planned for the load that past days let expect: {told}"))
-    if plan["not_kept"]:
-        parts.append(Text(f"Constraints that a plan by regions does not keep: {plan['not_kept']}"))
     if plan["not_planned"]:
         odd = ", ".join(plan["not_planned"][:SHOWN])
         parts.append(Text(f"Left where they are, since their groups are of no common shape: {odd}"))

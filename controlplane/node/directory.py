@@ -9,6 +9,7 @@ over by itself, and an old placement never wins.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from sys import intern
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MAP = "map"
 MAP_PREFIX = "{map}/"
+NODE_PREFIX = "node/"  # no region has such a name
 PLACE_MAX = 250  # shards looked at in one turn: some milliseconds
 PLACE_AGAIN_MS = 50
 PLACE_PATIENCE_MS = 3_000
@@ -32,7 +34,11 @@ PLACE_PATIENCE_MS = 3_000
 
 @dataclass(frozen=True, slots=True)
 class MapRow:
-    """One shard of the map: slots [first_slot, end_slot), its group, regions by preference."""
+    """One shard of the map: slots [first_slot, end_slot), its group, regions by preference.
+
+    `node` is preferred in its region, as long as it lives; "": none is. It is kept as the first of
+    the regions, with a prefix: a node that does not know of it takes it for a region without nodes.
+    """
 
     shard: str
     group: str
@@ -40,17 +46,27 @@ class MapRow:
     end_slot: int
     regions: tuple[str, ...]
     revision: int
+    node: str = ""
 
     def packed(self) -> bytes:
         """As kept in the system shard."""
-        return pack([self.group, self.first_slot, self.end_slot, list(self.regions)])
+        preferred = [NODE_PREFIX + self.node] if self.node else []
+        regions = [*preferred, *self.regions]
+        return pack([self.group, self.first_slot, self.end_slot, regions])
 
     @classmethod
     def read(cls, key: str, value: bytes | str, revision: int) -> MapRow:
         """From the system shard; raises ValueError when it is not a row."""
         group, first, end, regions = unpack(as_bytes(value))
         name = intern(key.removeprefix(MAP_PREFIX))
-        return cls(name, intern(group), first, end, tuple(regions), revision)
+        regions, node = preference_of(regions)
+        return cls(name, intern(group), first, end, regions, revision, node)
+
+
+def preference_of(kept: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Regions by preference, and the preferred node; it counts only where it comes first."""
+    node = kept[0].removeprefix(NODE_PREFIX) if kept and kept[0].startswith(NODE_PREFIX) else ""
+    return tuple(each for each in kept if not each.startswith(NODE_PREFIX)), intern(node)
 
 
 class Directory:
@@ -108,10 +124,11 @@ class Directory:
     def placement_seen(self, sighted: Sighted, rev: int, placement: bytes | str) -> None:
         """A store showed where a shard is placed; the greatest revision wins."""
         if rev > sighted.placement_rev and placement:
-            regions, pin = unpack(as_bytes(placement))
+            kept, pin = unpack(as_bytes(placement))
+            regions, node = preference_of(kept)  # as a node wrote it that knew no preferred ones
             sighted.placement_rev = rev
-            sighted.regions = self._preference(tuple(regions))
-            sighted.pin = intern(pin)
+            sighted.regions = self._preference(regions)
+            sighted.pin = intern(pin) or node
 
     def _preference(self, regions: tuple[str, ...]) -> tuple[str, ...]:
         return self._preferences.setdefault(regions, regions)
@@ -144,7 +161,7 @@ class Directory:
                 continue
             self._awaited[shard] = now_ms + PLACE_PATIENCE_MS
             if anyhow or desk.comes_first(sighted):
-                self._send_place(group, shard, row.revision, row.regions)
+                self._send_place(group, shard, row.revision, row.regions, row.node)
                 room -= 1
 
     def _place_system(self) -> None:
@@ -153,8 +170,10 @@ class Directory:
             return
         self._send_place(group, SYSTEM, 1, group.regions)
 
-    def _send_place(self, group: Group, shard: str, rev: int, regions: tuple[str, ...]) -> None:
-        placement = pack([list(regions), ""])
+    def _send_place(
+        self, group: Group, shard: str, rev: int, regions: tuple[str, ...], node: str = ""
+    ) -> None:
+        placement = pack([list(regions), node])
         for store in range(group.stores):
             if group.lanes[store].is_up:
                 command = ["place", group.group, group.version, shard, rev, placement]

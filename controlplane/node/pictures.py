@@ -20,6 +20,7 @@ from controlplane.views import (
     StoreView,
 )  # fmt: skip
 from regions.watch import Peer
+from shards.grant import process_of
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -252,21 +253,29 @@ class Pictures:
         silent: dict[str, int] = {node.plan.node: 0}
         place = {node.plan.node: (node.plan.region, node.plan.url)}
         leads: dict[str, int] = {}
+        zone = {node.plan.node: node.plan.zone}
+        going = {node.plan.node} if node.draining else set()
         for configured in node.plan.peers:
             place.setdefault(configured.node, (configured.region, configured.url))
+            zone[configured.node] = configured.zone
         for group in node.groups.values():
             for sid, peer in group.watch.peers(now_ms).items():
                 place[peer.node] = (peer.region, peer.url)
                 silent[peer.node] = min(silent.get(peer.node, peer.silent_ms), peer.silent_ms)
                 leads[peer.node] = leads.get(peer.node, 0) + len(group.by_holder.get(sid, ()))
+                if peer.silent_ms < group.times.silent_ms and self._goes(sid):
+                    going.add(peer.node)
         longest = max((g.times.silent_ms for g in node.groups.values()), default=1_000)
         return [
             NodeView(
                 name, region, url, silent.get(name, longest) < longest, silent.get(name),
-                leads.get(name, 0),
+                leads.get(name, 0), zone.get(name, ""), name in going,
             )
             for name, (region, url) in sorted(place.items())
         ]  # fmt: skip
+
+    def _goes(self, sid: str) -> bool:
+        return self._node.census.is_draining(process_of(sid))
 
 
 def _count_serving(group: Group, now_ms: int) -> int:

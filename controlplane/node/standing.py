@@ -1,12 +1,13 @@
 """Who stands for which shard, and when: order among candidates, patience, and no storms.
 
 Theory of operation. For every shard the live nodes of its group have an order that all of them
-compute alike: first by the regions the placement prefers, then by a hash of node and shard, which
-spreads the shards over the nodes of a region. The first in order stands at once when the shard is
-open; each next one a step later, if it is still open, or a step after a better one was last seen to
-take any shard: it has much to do, and will come to this one. A candidate stands only when a
-majority of stores is expected to grant (shards/election.pre_vote), and after a lost election waits
-a random time that grows with every loss.
+compute alike: first by the regions the placement prefers, in a region the node that it prefers,
+then by a hash of node and shard, which spreads the shards over the nodes of a region. The first in
+order stands at once when the shard is open; each next one a step later, if it is still open, or a
+step after a better one was last seen to take any shard: it has much to do, and will come to this
+one. A candidate stands only when a majority of stores is expected to grant
+(shards/election.pre_vote), and after a lost election waits a random time that grows with every
+loss.
 
 A shard is *open* when nobody holds it, when its holder has been silent for the whole wait, when it
 was handed to this process, or when it was revoked and the wait has passed, though its holder goes
@@ -22,12 +23,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from controlplane.machine import Happened
 from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
-from shards.election import pre_vote
+from shards.election import drawn, pre_vote
 from shards.grant import Held, Sighted, process_of
 from shards.leadership import Leadership, State
 
@@ -389,9 +389,9 @@ class StandingDesk:
         return None if leadership is None else leadership.state
 
 
-def _rank(sighted: Sighted, candidate: tuple[str, str]) -> tuple[bool, int, int]:
-    """Lower is better: the pinned node, then by region, then by chance, alike everywhere."""
+def _rank(sighted: Sighted, candidate: tuple[str, str]) -> tuple[int, bool, int]:
+    """Lower is better: by region, there the preferred node, then by chance, alike everywhere."""
     node, region = candidate
     regions = sighted.regions
     place = regions.index(region) if region in regions else len(regions)
-    return node != sighted.pin, place, crc32(f"{sighted.shard}|{node}".encode())
+    return place, node != sighted.pin, drawn(sighted.shard, node)

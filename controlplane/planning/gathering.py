@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from config.document import Kind
@@ -16,7 +16,7 @@ from config.feed import Feed
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
-from controlplane.planning.question import Outlook, Question, ShardFacts
+from controlplane.planning.question import Outlook, Question, Seat, ShardFacts
 from controlplane.views import FleetView, ShardView
 from regions.latency_matrix import Pair
 from regions.reference import known_round_trip_ms
@@ -31,6 +31,7 @@ class Voters:
 
     count: int
     regions: tuple[str, ...]
+    zones: int
 
 
 async def question_about(
@@ -48,6 +49,11 @@ async def question_about(
         {node.node: node.region for node in fleet.nodes},
         frozenset(node.region for node in fleet.nodes if node.alive),
         outlook,
+        [
+            Seat(node.node, node.region, node.zone)
+            for node in fleet.nodes
+            if node.alive and not node.draining
+        ],
     )
     voters = voters_of(fleet)
     names = sorted(name for name in service.shard_names() if name != SYSTEM)
@@ -58,7 +64,9 @@ async def question_about(
         if view is None:
             continue
         if view.group in voters:
-            question.add(_facts(view, voters[view.group], gathered, name in moved))
+            row = service.map_row(name)
+            facts = _facts(view, voters[view.group], gathered, name in moved)
+            question.add(facts if row is None else replace(facts, node=row.node))
         else:
             question.not_planned.append(name)
     return question
@@ -67,12 +75,13 @@ async def question_about(
 def voters_of(fleet: FleetView) -> dict[str, Voters]:
     """The voters of every group that a plan can speak of: all of them in one region, or each in one
     of its own, and an odd number."""
-    region_of = {store.store: store.region for store in fleet.stores}
+    place_of = {store.store: (store.region, store.zone) for store in fleet.stores}
     found = {}
     for group in fleet.groups:
-        regions = tuple(dict.fromkeys(region_of[v] for v in group.voters if v in region_of))
+        places = [place_of[voter] for voter in group.voters if voter in place_of]
+        regions = tuple(dict.fromkeys(region for region, _ in places))
         if len(group.voters) in VOTERS and len(regions) in (1, len(group.voters)):
-            found[group.group] = Voters(len(group.voters), regions)
+            found[group.group] = Voters(len(group.voters), regions, len(set(places)))
     return found
 
 
@@ -109,4 +118,5 @@ def _facts(view: ShardView, voters: Voters, gathered: Gathered, stays: bool) -> 
         view.size_bytes,
         gathered.load.of(view.shard),
         stays,
+        zones=voters.zones,
     )

@@ -1,9 +1,9 @@
 """Carries orders out: one leader after the other, at the pace that the documents allow.
 
 Theory of operation. It runs at every node and acts at the global leader alone. A move is a row of
-the shard map that prefers another region, written together with the order's own progress, on the
-condition that neither was changed: so it happens once, whoever does it, and never on a world that
-is not the plan's. What follows from a row is the business of the shard's own nodes: candidates
+the shard map that prefers another region or node, written together with the order's own progress,
+on the condition that neither was changed: so it happens once, whoever does it, and never on a world
+that is not the plan's. What follows from a row is the business of the shard's own nodes: candidates
 stand in another order, and the leader hands over when the better one is there
 (controlplane/node/rebalance). Nothing waits for this loop: failover goes its own way.
 """
@@ -81,7 +81,8 @@ class Mover:
         change = None
         if skip is None and row is not None:
             others = tuple(region for region in row.regions if region != move.to_region)
-            change = replace(row, regions=(move.to_region, *others))
+            regions = (move.to_region, *others)
+            change = replace(row, regions=regions, node=move.to_node)
         refused = await self._book.carried(after, book, change, move.version)
         if refused is not None and change is not None and is_outdated(refused):
             after = order.after(move.shard, Skip.CHANGED)
@@ -100,13 +101,16 @@ class Mover:
         leader = view.leader.region if view.leader is not None else None
         if leader != move.from_region:
             return Skip.CHANGED
-        if not _is_alive(self._service.fleet(), move.to_region):
+        if not _is_alive(self._service.fleet(), move):
             return Skip.NO_CANDIDATE
         return None
 
 
-def _is_alive(fleet: FleetView, region: str) -> bool:
-    return any(node.alive and node.region == region for node in fleet.nodes)
+def _is_alive(fleet: FleetView, move: LeaderMove) -> bool:
+    return any(
+        node.alive and node.region == move.to_region and move.to_node in ("", node.node)
+        for node in fleet.nodes
+    )
 
 
 def _under_way(book: Book) -> Order | None:

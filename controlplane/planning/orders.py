@@ -39,19 +39,23 @@ class Skip(StrEnum):
     CHANGED = "changed"
     """The shard is not where the plan found it."""
     NO_CANDIDATE = "no-candidate"
-    """No node of the region is alive."""
+    """No node of the region is alive, or not the one that was meant."""
     GONE = "gone"
     """There is no such shard any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderMove:
-    """A shard is to be led from another region; `version` is that of its row in the map."""
+    """A shard is to be led from another region, or by another node of its own.
+
+    `version` is that of its row in the map; `to_node` is preferred there, "" for none.
+    """
 
     shard: str
     from_region: str
     to_region: str
     version: int
+    to_node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,11 @@ def page_key(order: int, page: int) -> str:
 
 
 def pages_of(moves: Iterable[LeaderMove]) -> list[bytes]:
-    """The moves of an order in pages."""
-    rows = [[m.shard, m.from_region, m.to_region, m.version] for m in moves]
+    """The moves of an order in pages. A move that names no node is read by older nodes as well."""
+    rows = [
+        [m.shard, m.from_region, m.to_region, m.version, *([m.to_node] if m.to_node else [])]
+        for m in moves
+    ]
     return [pack(rows[at : at + PAGE_MOVES]) for at in range(0, len(rows), PAGE_MOVES)]
 
 
@@ -147,4 +154,7 @@ def read_page(value: bytes | str) -> Sequence[LeaderMove]:
     rows: Any = unpack(as_bytes(value))
     if not isinstance(rows, list):
         raise ValueError("this is no page of moves")
-    return [LeaderMove(str(s), str(f), str(t), int(v)) for s, f, t, v in rows]
+    return [
+        LeaderMove(str(shard), str(here), str(there), int(version), *map(str, node))
+        for shard, here, there, version, *node in rows
+    ]

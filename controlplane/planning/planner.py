@@ -163,10 +163,9 @@ class Planner:
             row = self._service.map_row(move["shard"])
             if move["add"] or move["remove"]:
                 voter_moves += 1
-            elif row is not None and move["from_leader"] not in (None, move["to_leader"]):
-                moves.append(
-                    LeaderMove(move["shard"], move["from_leader"], move["to_leader"], row.revision)
-                )
+            elif row is not None and move["from_leader"] is not None:
+                here, there, node = move["from_leader"], move["to_leader"], move["to_node"] or ""
+                moves.append(LeaderMove(move["shard"], here, there, row.revision, node))
         document = {
             "plan": plan["hash"],
             "scope": wish.scope,
@@ -175,10 +174,10 @@ class Planner:
             "moves_count": answer["moves_count"],
             **{name: plan[name] for name in PARTS},
             "gap": answer["gap"],
+            "voters_gap": answer["voters_gap"],
             "bound_usd_per_month": answer["bound_usd_per_month"],
             "complete": answer["complete"],
             "seconds": answer["seconds"],
-            "not_kept": question.rules.not_kept,
             "forecast": question.forecast,
             "not_planned": question.not_planned[:MOVES_SHOWN],
             "unavailable": question.unavailable[:MOVES_SHOWN],

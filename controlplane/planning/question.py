@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from sys import byteorder
@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from config.document import Kind
 from config.feed import Feed
-from controlplane.planning.errors import HoleInMatrix
-from controlplane.planning.rules import Rules
+from controlplane.planning.errors import HoleInMatrix, NoPlacement
+from controlplane.planning.rules import Rules, ShardRules, Spread
 from regions.latency_matrix import Pair
 from regions.topology import ZONE_RTT_MS
 from shards.load import Rates
@@ -52,6 +52,19 @@ class ShardFacts:
     """By region of origin."""
     stays: bool = False
     """It was moved a short while ago."""
+    node: str = ""
+    """The node that is preferred for it in its region."""
+    zones: int | None = None
+    """In how many zones its voters are; None: it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A node that may lead: it lives, and does not drain."""
+
+    node: str
+    region: str
+    zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,7 @@ class Question:
         node_regions: Mapping[str, str],
         alive: frozenset[str],
         outlook: Outlook,
+        seats: Sequence[Seat] = (),
     ) -> None:
         """`node_regions` has every node's region, `alive` the regions where one is alive."""
         self._feed = feed
@@ -113,6 +127,11 @@ class Question:
         self._node_regions = node_regions
         self._alive = alive
         self._outlook = outlook
+        self._seats = [
+            seat for seat in seats if seat.region in self._at and seat.region not in outlook.lost
+        ]
+        self._wishes: dict[str, str] = {}
+        self._narrow: dict[str, tuple[str, int]] = {}
         self._ids: list[str] = []
         self.unavailable: list[str] = []
         self.not_planned: list[str] = []
@@ -132,18 +151,22 @@ class Question:
         assumed = self._placement["assumptions"]
         size = assumed["shard_bytes"] if facts.size_bytes is None else facts.size_bytes
         columns.size_bytes.append(float(size))
-        goal = rules.goal or facts.goal
+        goal = self._goal(facts, rules)
         columns.survival.append(1 if goal == "region" else 0)
         columns.voters.append(facts.voters)
         columns.leader.append(self._at.get(facts.leader or "", NOWHERE))
         columns.present.append(self._mask(facts.present))
         allowed = self._mask(self.regions if rules.allowed is None else rules.allowed)
-        columns.allowed.append(allowed if goal == "region" else allowed & self._zonal)
+        if goal != "region":
+            allowed &= self._zonal & self._wide_enough(facts, rules.spread)
+        columns.allowed.append(allowed)
         pin = self._at.get(self._node_regions.get(rules.pin or "", ""), NOWHERE)
         if pin == NOWHERE and facts.stays:
             pin = self._at.get(facts.leader or "", NOWHERE)
         columns.pin.append(pin)
         columns.preference.append(rules.preference)
+        if facts.node:
+            self._wishes[facts.shard] = facts.node
 
     @property
     def shards(self) -> int:
@@ -151,7 +174,10 @@ class Question:
         return len(self._ids)
 
     def document(self, scope: str) -> dict[str, Any]:
-        """The whole question. Raises HoleInMatrix for two regions nobody knows the way between."""
+        """The whole question. Raises HoleInMatrix for two regions nobody knows the way between,
+        NoPlacement for shards that have fewer voters than places to be spread over."""
+        if self._narrow:
+            raise NoPlacement(_too_narrow(self._narrow))
         columns, shards, regions = self._columns, len(self._ids), len(self.regions)
         budget = self._placement.get("churn_budget", {})
         moved_bytes = budget.get("bytes_share_max", 1.0) * sum(columns.size_bytes)
@@ -180,6 +206,7 @@ class Question:
             if scope == ALL
             else [],
             "quarantined": [name for name in self.regions if name not in self._alive],
+            "nodes": self._nodes() if self.rules.speak_of_nodes else None,
             "shards": {
                 "ids": self._ids,
                 "writes_per_s": _packed(columns.writes, [shards, regions]),
@@ -260,10 +287,45 @@ class Question:
         }
 
     def _gathering(self) -> list[dict[str, Any]]:
+        return self._known(self.rules.gathering)
+
+    def _known(self, sets: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Sets with those of their shards that are there, if they are two or more."""
         known = set(self._ids)
-        sets = ({**each, "shards": [s for s in each["shards"] if s in known]}
-                for each in self.rules.gathering)  # fmt: skip
-        return [each for each in sets if len(each["shards"]) > 1]
+        found = ({**each, "shards": [s for s in each["shards"] if s in known]} for each in sets)
+        return [each for each in found if len(each["shards"]) > 1]
+
+    def _nodes(self) -> dict[str, Any]:
+        names = {seat.node for seat in self._seats}
+        pinned = {shard: self.rules.of(shard).pin or "" for shard in self._ids}
+        return {
+            "names": [seat.node for seat in self._seats],
+            "region": [seat.region for seat in self._seats],
+            "zone": [seat.zone for seat in self._seats],
+            "limits": self.rules.node_limits,
+            "zone_limits": self.rules.zone_limits,
+            "apart": self._known(self.rules.apart),
+            "pins": {shard: node for shard, node in pinned.items() if node in names},
+            "wishes": {shard: node for shard, node in self._wishes.items() if node in names},
+        }
+
+    def _goal(self, facts: ShardFacts, rules: ShardRules) -> str:
+        """What the voters must outlive; to be spread over regions, each needs one of its own."""
+        spread = rules.spread
+        if spread is None:
+            return rules.goal or facts.goal
+        if max(spread.regions_min, spread.zones_min) > facts.voters:
+            pointer = f"/constraints/spread/{spread.number}"
+            self._narrow.setdefault(pointer, (facts.shard, facts.voters))
+        return "region" if spread.regions_min > 1 else rules.goal or facts.goal
+
+    def _wide_enough(self, facts: ShardFacts, spread: Spread | None) -> int:
+        """The regions with zones enough; the present one, if the voters are in enough of them."""
+        least = spread.zones_min if spread is not None else 1
+        wide = self._mask(name for name in self.regions if self._zones(name) >= least)
+        if facts.zones is not None and facts.zones < least and len(facts.present) == 1:
+            wide &= ~self._mask(facts.present)
+        return wide
 
     # -- shards
 
@@ -279,6 +341,15 @@ class Question:
                 written, read = written + rates.write_bytes, read + rates.read_bytes
         columns.write_bytes.append(written / writes if writes > 0 else 0.0)
         columns.read_bytes.append(read / reads if reads > 0 else 0.0)
+
+
+def _too_narrow(narrow: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+    said = [f"{shard} has {voters}" for shard, voters in narrow.values()]
+    return {
+        "constraints": list(narrow),
+        "split": [],
+        "message": f"voters cannot be in more places than there are voters: {', '.join(said)}",
+    }
 
 
 def _packed(column: array[Any], shape: list[int]) -> dict[str, Any]:

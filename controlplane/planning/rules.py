@@ -1,7 +1,6 @@
 """What the documents say of placement, as a question of placement has it.
 
-The document `constraints` names shards by patterns; the first entry that fits a shard holds. What a
-plan by regions cannot keep, since it is about nodes or zones, is listed as such, not dropped.
+The document `constraints` names shards by patterns; the first entry that fits a shard holds.
 """
 
 from __future__ import annotations
@@ -18,6 +17,16 @@ GOALS: Final = ("zone", "region")
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Over how many places voters are spread at least; `number` is the entry that says so."""
+
+    number: int
+    name: str
+    regions_min: int
+    zones_min: int
+
+
+@dataclass(frozen=True, slots=True)
 class ShardRules:
     """What holds for one shard."""
 
@@ -28,6 +37,8 @@ class ShardRules:
     """The node that leads it."""
     preference: int
     """Which order of leader regions; -1: none."""
+    spread: Spread | None = None
+    """Over how many places its voters are spread."""
 
 
 class Rules:
@@ -48,8 +59,17 @@ class Rules:
     @property
     def region_capacity(self) -> Mapping[str, float]:
         """What any one region takes at most."""
-        capacity: Mapping[str, float] = self._content.get("capacity", {}).get("region", {})
-        return capacity
+        return self._capacity("region")
+
+    @property
+    def node_limits(self) -> dict[str, float | None]:
+        """What any one node may lead at most, as the question names it."""
+        return _limits(self._capacity("node"))
+
+    @property
+    def zone_limits(self) -> dict[str, float | None]:
+        """What the nodes of any one zone may lead at most."""
+        return _limits(self._capacity("zone"))
 
     @property
     def gathering(self) -> list[dict[str, Any]]:
@@ -61,16 +81,19 @@ class Rules:
         ]
 
     @property
-    def not_kept(self) -> list[str]:
-        """JSON pointers into `constraints` of what a plan by regions does not keep."""
-        found = [
-            f"/anti_affinity/{index}"
-            for index, each in enumerate(self._entries("anti_affinity"))
+    def apart(self) -> list[dict[str, Any]]:
+        """Sets of shards that are not led from the same node, or from the same zone."""
+        return [
+            {"name": each["name"], "shards": list(each["shards"]), "scope": each["scope"]}
+            for each in self._entries("anti_affinity")
             if each["scope"] != "region"
         ]
-        found += [f"/spread/{index}" for index, _ in enumerate(self._entries("spread"))]
-        capacity = self._content.get("capacity", {})
-        return found + [f"/capacity/{place}" for place in ("node", "zone") if capacity.get(place)]
+
+    @property
+    def speak_of_nodes(self) -> bool:
+        """Whether it matters which node of a region leads a shard."""
+        limits = (*self.node_limits.values(), *self.zone_limits.values())
+        return bool(self.apart or self._pins or any(most is not None for most in limits))
 
     def of(self, shard: str) -> ShardRules:
         """What holds for a shard."""
@@ -85,8 +108,23 @@ class Rules:
             (n for n, each in enumerate(orders) if fnmatchcase(shard, each["shards"])), -1
         )
         return ShardRules(
-            goal["goal"] if goal is not None else None, allowed, self._pins.get(shard), preference
+            goal["goal"] if goal is not None else None,
+            allowed,
+            self._pins.get(shard),
+            preference,
+            self._spread(shard),
         )
+
+    def _spread(self, shard: str) -> Spread | None:
+        for number, each in enumerate(self._entries("spread")):
+            if fnmatchcase(shard, each["shards"]):
+                regions, zones = each.get("regions_min", 1), each.get("zones_min", 1)
+                return Spread(number, each["name"], regions, zones)
+        return None
+
+    def _capacity(self, place: str) -> Mapping[str, float]:
+        capacity: Mapping[str, float] = self._content.get("capacity", {}).get(place, {})
+        return capacity
 
     def _entries(self, name: str) -> Sequence[dict[str, Any]]:
         entries: Sequence[dict[str, Any]] = self._content.get(name, [])
@@ -94,3 +132,11 @@ class Rules:
 
     def _first(self, name: str, shard: str) -> dict[str, Any] | None:
         return next((e for e in self._entries(name) if fnmatchcase(shard, e["shards"])), None)
+
+
+def _limits(capacity: Mapping[str, float]) -> dict[str, float | None]:
+    return {
+        "leaders": capacity.get("leaders"),
+        "writes_per_s": capacity.get("writes_per_s"),
+        "size_bytes": capacity.get("bytes"),
+    }

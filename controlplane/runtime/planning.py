@@ -28,11 +28,14 @@ def make_plan(
             group_plan(descriptions[group.name], places, site.region) for group in topology.groups
         ),
         peers=tuple(
-            PeerPlan(node.id, node.region, node.url) for node in topology.nodes if node != site
+            PeerPlan(node.id, node.region, node.url, node.zone or "")
+            for node in topology.nodes
+            if node != site
         ),
         seeds=FirstShards(topology, settings.first_shards.count, settings.first_shards.survival),
         places=places,
         region_rtt_ms={(a, b): topology.round_trip_ms(a, b) for a in names for b in names},
         limits=settings.limits.limits(),
         documents=first_documents(topology),
+        zone=site.zone or "",
     )

@@ -59,7 +59,7 @@ def ascend(
         steps = _adapted(steps, over * before)
         before = over
         rows = np.maximum(rows + steps * np.maximum(rows, usual) * over, 0.0)
-        crowd = np.clip(gathered - field.gathering_max[:, None], -1.0, 1.0)
+        crowd = np.clip(gathered - field.gathering_max, -1.0, 1.0)
         crowd_steps = _adapted(crowd_steps, crowd * crowd_before)
         crowd_before = crowd
         gathering = np.maximum(gathering + crowd_steps * crowd_usual * crowd, 0.0)

@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from shards.placement.errors import ProblemInvalid
+from shards.placement.moves import plan_of
 from shards.placement.packing import refuse
 from shards.placement.problem import Budget, Problem
 from shards.placement.problem_file import document_of, problem_from
@@ -63,7 +64,14 @@ def applied(problem: Problem, solution: Solution) -> Problem:
     )
     placement = solution.placement
     shards = replace(problem.shards, leader=placement.leader, present=placement.voters)
-    return replace(problem, shards=shards, budget=left)
+    nodes = problem.nodes
+    if nodes is not None and solution.seats is not None:
+        wishes = dict(nodes.wishes)
+        moved = plan_of(problem, placement, solution.seats).moves
+        rows = {shard: row for row, shard in enumerate(problem.shards.ids)}
+        wishes |= {rows[m.shard]: int(solution.seats[rows[m.shard]]) for m in moved if m.to_node}
+        nodes = replace(nodes, wishes=tuple(sorted(wishes.items())))
+    return replace(problem, shards=shards, budget=left, nodes=nodes)
 
 
 def _rest(budget: float, spent: float) -> float:

@@ -13,6 +13,7 @@ from math import inf
 
 import numpy as np
 
+from shards.placement.bearing import gatherings
 from shards.placement.ground import FORBIDDEN_FROM, Ground, ground_of
 from shards.placement.patterns import Kind, Patterns, patterns_of
 from shards.placement.pricing import Prices
@@ -21,7 +22,12 @@ from shards.placement.score import PARTS, Placement, parts_of
 from shards.placement.solve import Solution
 
 LOADS = ("writes_per_s", "reads_per_s")
-LIMITS = ("leaders", "writes_per_s", "size_bytes", "moved_bytes", "moved_leaders", "anti_affinity")
+LIMITS = (
+    *("leaders", "writes_per_s", "size_bytes", "led_bytes"),
+    *("moved_bytes", "moved_leaders", "anti_affinity"),
+)
+OF_REGIONS = 4
+"""So many of the limits are those of each region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +113,13 @@ def _alone(problem: Problem, row: int) -> Problem:
     one = {
         field.name: getattr(problem.shards, field.name)[row : row + 1] for field in fields(Shards)
     }
-    return replace(problem, shards=Shards(**one), anti_affinity=())
+    return replace(problem, shards=Shards(**one), anti_affinity=(), nodes=None)
 
 
 def _crowd(problem: Problem, prices: Prices, row: int) -> Floats:
     """What the sets of the shard ask for leading from each region."""
     total = np.zeros(problem.region_count)
-    for number, group in enumerate(problem.anti_affinity):
+    for number, group in enumerate(gatherings(problem)):
         if row in group.shards:
             total += prices.gathering[number]
     return total
@@ -134,9 +140,10 @@ def _limits(alone: Problem, patterns: Patterns, prices: Prices, crowd: Floats) -
     found[:, 0] = prices.of_leaders(regions)[leader]
     found[:, 1] = prices.of_writes(regions)[leader] * float(ground.writes[0])
     found[:, 2] = copies @ prices.of_bytes(regions) * size
-    found[:, 3] = prices.moved_bytes * size * np.maximum(sent, 0.0)
-    found[:, 4] = prices.moved_leaders * ((led >= 0) & (leader != led))
-    found[:, 5] = crowd[leader]
+    found[:, 3] = prices.of_led_bytes(regions)[leader] * size
+    found[:, 4] = prices.moved_bytes * size * np.maximum(sent, 0.0)
+    found[:, 5] = prices.moved_leaders * ((led >= 0) & (leader != led))
+    found[:, 6] = crowd[leader]
     return found
 
 
@@ -173,16 +180,16 @@ def _binding(problem: Problem, prices: Prices) -> tuple[Binding, ...]:
     found = []
     for number, usd in enumerate(prices.rows.tolist()):
         if usd > 0:
-            place = problem.regions[number % regions] if number < 3 * regions else None
-            name = (
-                LIMITS[number // regions]
-                if number < 3 * regions
-                else LIMITS[number - 3 * regions + 3]
-            )
-            found.append(Binding(name, place, usd))
+            kind, place = divmod(number, regions)
+            if kind < OF_REGIONS:
+                found.append(Binding(LIMITS[kind], problem.regions[place], usd))
+            else:
+                name = LIMITS[OF_REGIONS + number - OF_REGIONS * regions]
+                found.append(Binding(name, None, usd))
+    sets = gatherings(problem)
     for group, place in zip(*np.nonzero(prices.gathering > 0), strict=True):
-        name = f"anti_affinity/{problem.anti_affinity[group].name}"
-        found.append(Binding(name, problem.regions[place], float(prices.gathering[group, place])))
+        usd = float(prices.gathering[group, place])
+        found.append(Binding(sets[group].name, problem.regions[place], usd))
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.placement.bearing import gatherings
 from shards.placement.ground import FORBIDDEN_FROM, Ground, grounds_of, limits_of
 from shards.placement.pricing import Cheapest, Prices, cheapest
 from shards.placement.problem import NOWHERE, Floats, Problem
@@ -35,9 +36,9 @@ class Field:
     limits: Floats
     """Of the coupling rows, in the order of `ground`."""
     sets: tuple[NDArray[np.intp], ...]
-    """For each ground: pairs of an anti-affinity set and a row of the ground, `[P, 2]`."""
+    """For each ground: pairs of a set that must not gather and a row of the ground, `[P, 2]`."""
     gathering_max: Floats
-    """`[A]`: leaders of each anti-affinity set that may be in one region."""
+    """`[A, R]`: leaders of each set that must not gather that may be in each region."""
 
     @property
     def counted(self) -> NDArray[np.bool_]:
@@ -46,7 +47,7 @@ class Field:
 
     def free(self) -> Prices:
         """Prices of nothing."""
-        return Prices(np.zeros(len(self.limits)), np.zeros((len(self.gathering_max), self.regions)))
+        return Prices(np.zeros(len(self.limits)), np.zeros_like(self.gathering_max))
 
     def bound(self, prices: Prices) -> Bound:
         """Price every pattern of every shard; see `pricing` for what follows."""
@@ -60,7 +61,7 @@ class Field:
     def worth(self, prices: Prices) -> float:
         """What the limits are worth at these prices."""
         rows = float(prices.rows[self.counted] @ self.limits[self.counted])
-        return rows + float((prices.gathering.sum(axis=1) * self.gathering_max).sum())
+        return rows + float((prices.gathering * self.gathering_max).sum())
 
     def unit_usd(self, usual_usd: float) -> Floats:
         """For each row: a price at which its limit is worth `usual_usd` spread over regions."""
@@ -73,7 +74,7 @@ class Field:
     def usage(self, choices: Sequence[Choice]) -> tuple[Floats, Floats]:
         """How much of each coupling row, and of each anti-affinity set, choices take."""
         total = np.zeros(len(self.limits))
-        gathered = np.zeros((len(self.gathering_max), self.regions))
+        gathered = np.zeros_like(self.gathering_max)
         for ground, pairs, choice in zip(self.grounds, self.sets, choices, strict=True):
             total += usage_of(ground, choice)
             leader = ground.patterns.leader[choice[pairs[:, 1]]]
@@ -84,7 +85,7 @@ class Field:
         """By how much limits are passed; zeros where they are kept."""
         total, gathered = self.usage(choices)
         over = np.where(self.counted, total - self.limits * (1 + SLACK), 0.0)
-        crowd = gathered - self.gathering_max[:, None]
+        crowd = gathered - self.gathering_max
         return np.where(over > SLACK, over, 0.0), np.maximum(crowd, 0.0)
 
     def cost(self, choices: Sequence[Choice]) -> float:
@@ -106,15 +107,16 @@ def field_of(problem: Problem) -> Field:
     for number, ground in enumerate(grounds):
         where[ground.rows, 0] = number
         where[ground.rows, 1] = np.arange(len(ground))
-    members = [(a, s) for a, group in enumerate(problem.anti_affinity) for s in group.shards]
+    gathering = gatherings(problem)
+    members = [(a, s) for a, group in enumerate(gathering) for s in group.shards]
     pairs = np.array(members, dtype=np.intp).reshape(-1, 2)
     homes = where[pairs[:, 1], 0]
     sets = tuple(
         np.column_stack((pairs[homes == n, 0], where[pairs[homes == n, 1], 1]))
         for n in range(len(grounds))
     )
-    most = [float(group.leaders_per_region_max) for group in problem.anti_affinity]
-    return Field(problem.region_count, grounds, limits_of(problem), sets, np.array(most))
+    most = np.array([group.most for group in gathering]).reshape(-1, problem.region_count)
+    return Field(problem.region_count, grounds, limits_of(problem), sets, most)
 
 
 def usage_of(ground: Ground, choice: Choice) -> Floats:
@@ -129,6 +131,7 @@ def usage_of(ground: Ground, choice: Choice) -> Floats:
             np.bincount(leader, minlength=regions),
             np.bincount(leader, weights=ground.writes, minlength=regions),
             by_pattern @ patterns.copies.astype(np.float64),
+            np.bincount(leader, weights=ground.size_bytes, minlength=regions),
             [float((ground.size_bytes * moved).sum()), float(away.sum())],
         ]
     )

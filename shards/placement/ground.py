@@ -13,7 +13,8 @@ The columns of the features, and what stands in the table for pattern k with lea
 What a region forbids is `FORBIDDEN` in the first two blocks. Prices on the coupling rows are added
 to the same blocks, so that pricing all patterns of all shards is one call of BLAS.
 
-Coupling rows, in this order: leaders, writes and bytes of each region, bytes moved, leaders moved.
+Coupling rows, in this order: leaders, writes and bytes of each region, bytes of what is led there,
+bytes moved, leaders moved.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.placement.bearing import borne
 from shards.placement.patterns import Kind, Patterns, patterns_of
 from shards.placement.problem import (
     HOURS_PER_MONTH,
@@ -92,7 +94,13 @@ class Ground:
 def limits_of(problem: Problem) -> Floats:
     """The right side of the coupling rows."""
     caps, budget = problem.capacities, problem.budget
-    rows = (caps.leaders, caps.writes_per_s, caps.size_bytes)
+    leaders, writes, led_bytes = borne(problem.nodes, problem.region_count)
+    rows = (
+        np.minimum(caps.leaders, leaders),
+        np.minimum(caps.writes_per_s, writes),
+        caps.size_bytes,
+        led_bytes,
+    )
     return np.concatenate([*rows, [budget.moved_bytes, budget.moved_leaders]])
 
 
@@ -207,16 +215,22 @@ def instance_usd(problem: Problem) -> tuple[Floats, Floats]:
 def _table(problem: Problem, patterns: Patterns) -> Matrix:
     regions, weights = problem.region_count, problem.weights
     table = np.zeros((4 * regions + 2, len(patterns)), dtype=np.float32)
-    origins = np.arange(regions)
-    near = patterns.near.astype(np.intp)
-    _, per_read = instance_usd(problem)
-    to_near_ms = problem.rtt_ms[origins[None, :], near]
-    wait_usd = weights.usd_per_ms_per_million_reads / MILLION * to_near_ms
     table[patterns.leader, np.arange(len(patterns))] = 1.0
     table[regions : 2 * regions] = patterns.copies.T
-    table[2 * regions : 3 * regions] = (wait_usd + per_read[near]).T
-    table[3 * regions : 4 * regions] = problem.egress_usd_per_gb[near, origins[None, :]].T
+    table[2 * regions : 4 * regions] = read_table(problem, patterns.near.astype(np.intp))
     write_usd = weights.usd_per_ms_per_million_writes / MILLION
     table[4 * regions] = write_usd * patterns.quorum_ms
     table[4 * regions + 1] = patterns.spread_usd_per_gb
     return table
+
+
+def read_table(problem: Problem, near: NDArray[np.intp]) -> Floats:
+    """What a weak read, and a GB of them, costs from each region, `[2R, N]`.
+
+    `near`, `[N, R]`, is where they are answered.
+    """
+    origins = np.arange(problem.region_count)
+    _, per_read = instance_usd(problem)
+    read_usd = problem.weights.usd_per_ms_per_million_reads / MILLION
+    each = read_usd * problem.rtt_ms[origins[None, :], near] + per_read[near]
+    return np.concatenate([each.T, problem.egress_usd_per_gb[near, origins[None, :]].T])

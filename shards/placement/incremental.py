@@ -72,6 +72,7 @@ def solve_again(
 
 def _is_alike(before: Problem, after: Problem) -> bool:
     same = before.regions == after.regions and before.anti_affinity == after.anti_affinity
+    same = same and before.nodes == after.nodes
     if not same or before.shards.ids != after.shards.ids:
         return False
     return all(_equal(getattr(before.shards, n), getattr(after.shards, n)) for n in KINDS)

@@ -19,9 +19,12 @@ import numpy as np
 
 from shards.placement.field import Field, field_of
 from shards.placement.master import options_of, solve_program
+from shards.placement.nodes import Nodes
 from shards.placement.pool import every_pattern, pools_of
 from shards.placement.problem import NOWHERE, Floats, Problem, leads_for, usable_for
+from shards.placement.seat_program import is_small, together
 from shards.placement.solve import Solution
+from shards.placement.stages import natural_table
 from shards.placement.start import sampled
 
 SHARDS_MAX = 1_500
@@ -29,6 +32,7 @@ ENTRIES_MAX = 150_000
 NAMED_MAX = 20
 SHARED = 1e-6
 CAPACITIES = ("leaders", "writes_per_s", "size_bytes")
+BEARINGS = ("limits", "zone_limits")
 Relaxed = Callable[[Problem], Problem]
 
 
@@ -78,6 +82,7 @@ def too_heavy(problem: Problem) -> list[tuple[str, str]]:
     leads = leads_for(problem, usable)
     writes = shards.writes_per_s.sum(axis=1, dtype=np.float64)
     most = np.where(leads, capacities.writes_per_s, 0.0).max(axis=1, initial=0.0)
+    led = [] if problem.nodes is None else _too_heavy_for_nodes(problem.nodes, problem)
     each = np.where(shards.survival == 0, shards.voters, 1)
     bears = (shards.size_bytes * each)[:, None] <= capacities.size_bytes[None, :]
     fits = usable & bears
@@ -85,7 +90,22 @@ def too_heavy(problem: Problem) -> list[tuple[str, str]]:
     found = [(shards.ids[row], "/capacities/writes_per_s") for row in np.flatnonzero(writes > most)]
     small = np.flatnonzero(fits.sum(axis=1) < needed)
     found += [(shards.ids[row], "/capacities/size_bytes") for row in small]
-    return found[:NAMED_MAX]
+    return (found + led)[:NAMED_MAX]
+
+
+def _too_heavy_for_nodes(nodes: Nodes, problem: Problem) -> list[tuple[str, str]]:
+    """Shards that no single node, or no zone, may lead."""
+    shards = problem.shards
+    loads = {
+        "writes_per_s": shards.writes_per_s.sum(axis=1, dtype=np.float64),
+        "size_bytes": shards.size_bytes,
+    }
+    return [
+        (shards.ids[row], f"/nodes/{which}/{name}")
+        for which in BEARINGS
+        for name, load in loads.items()
+        for row in np.flatnonzero(load > getattr(getattr(nodes, which), name)).tolist()
+    ]
 
 
 def _groups(problem: Problem) -> list[tuple[str, Relaxed]]:
@@ -112,11 +132,52 @@ def _groups(problem: Problem) -> list[tuple[str, Relaxed]]:
         groups.append(("shards/allowed", _with_column("allowed", everywhere)))
     if (problem.shards.pin != NOWHERE).any():
         groups.append(("shards/pin", _with_column("pin", np.int16(NOWHERE))))
+    groups += _groups_of_nodes(problem.nodes)
     if problem.drained:
         groups.append(("drained", lambda each: replace(each, drained=0)))
     if problem.quarantined:
         groups.append(("quarantined", lambda each: replace(each, quarantined=0)))
     return groups
+
+
+def _groups_of_nodes(nodes: Nodes | None) -> list[tuple[str, Relaxed]]:
+    if nodes is None:
+        return []
+    groups = [
+        (f"nodes/{which}/{name}", _without_bearing(which, name))
+        for which in BEARINGS
+        for name in CAPACITIES
+        if np.isfinite(getattr(getattr(nodes, which), name))
+    ]
+    groups += [(f"nodes/apart/{n}", _without_apart(n)) for n in range(len(nodes.apart))]
+    if nodes.pins:
+        groups.append(("nodes/pins", _with_nodes(lambda each: replace(each, pins=()))))
+    return groups
+
+
+def _with_nodes(change: Callable[[Nodes], Nodes]) -> Relaxed:
+    def relaxed(problem: Problem) -> Problem:
+        assert problem.nodes is not None, "a rule of nodes without nodes"
+        return replace(problem, nodes=change(problem.nodes))
+
+    return relaxed
+
+
+def _without_bearing(which: str, name: str) -> Relaxed:
+    return _with_nodes(
+        lambda nodes: replace(nodes, **{which: replace(getattr(nodes, which), **{name: inf})})
+    )
+
+
+def _without_apart(number: int) -> Relaxed:
+    """The set stays, with nobody in it, so that the others keep their numbers."""
+
+    def emptied(nodes: Nodes) -> Nodes:
+        sets = list(nodes.apart)
+        sets[number] = replace(sets[number], shards=())
+        return replace(nodes, apart=tuple(sets))
+
+    return _with_nodes(emptied)
 
 
 def _without_capacity(name: str, place: int | None) -> Relaxed:
@@ -172,10 +233,13 @@ def _has_way(problem: Problem, solution: Solution) -> bool:
     count = sum(len(ground) for ground in some.grounds)
     if len(np.unique(options.owner)) < count:
         return False
-    crowd = np.repeat(some.gathering_max[:, None], some.regions, axis=1)
     bare = replace(options, cost=np.zeros(len(options.cost)))
-    answer = solve_program(some, bare, left, crowd, 1.0)
-    return answer is not None and answer.passed <= SHARED
+    answer = solve_program(some, bare, left, some.gathering_max, 1.0)
+    if answer is None or answer.passed > SHARED:
+        return False
+    if problem.nodes is None or some is not field or not is_small(problem, field):
+        return True
+    return together(problem, field, natural_table(problem)) is not None
 
 
 def _some(field: Field) -> tuple[Field, Floats]:
@@ -194,9 +258,10 @@ def _scarce(problem: Problem, solution: Solution) -> list[str]:
     regions = problem.region_count
     found = []
     for number, usd in enumerate(solution.prices.rows.tolist()):
-        if usd > 0 and number < 3 * regions:
-            found.append(f"/capacities/{CAPACITIES[number // regions]}/{number % regions}")
-        elif usd > 0:
-            name = ("moved_bytes", "moved_leaders")[number - 3 * regions]
+        kind, place = divmod(number, regions)
+        if usd > 0 and kind < len(CAPACITIES):
+            found.append(f"/capacities/{CAPACITIES[kind]}/{place}")
+        elif usd > 0 and number >= 4 * regions:
+            name = ("moved_bytes", "moved_leaders")[number - 4 * regions]
             found.append(f"/budget/{name}")
-    return found
+    return found + [f"/{name}" for name, _ in _groups_of_nodes(problem.nodes)]

@@ -38,7 +38,7 @@ class Options:
     """Which of the shards each column belongs to, counted through all grounds."""
     cost: Floats
     takes: Floats
-    """`[N, 3R+2]`: what each takes of the coupling rows."""
+    """`[N, 4R+2]`: what each takes of the coupling rows."""
     leader: NDArray[np.intp]
     place: NDArray[np.intp]
     """`[N, 3]`: ground, row of it, and column of its candidates."""
@@ -97,6 +97,7 @@ def options_of(
         takes[entries, regions + leader] = ground.writes[here]
         sizes = ground.size_bytes[here]
         takes[:, 2 * regions : 3 * regions] = ground.patterns.copies[pattern] * sizes[:, None]
+        takes[entries, 3 * regions + leader] = sizes
         takes[:, -2] = sizes * few.moved[here, column]
         takes[:, -1] = leaders_away(ground, few.pattern)[here, column] if len(row) else 0.0
         parts.append((row + base, few.cost[here, column], takes, leader, number, here, column))
@@ -180,7 +181,7 @@ def solve_program(
     upper = np.concatenate([left[counted] / scale, crowd, np.ones(owners)])
     lower = np.concatenate([np.full(coupling + crowding, -np.inf), np.ones(owners)])
     cost = np.concatenate([options.cost, slack[:extra]])
-    told = _run(
+    told = run_program(
         cost, n, lower, upper, owner_of, index, value, whole, (time_limit_s, gap_usd, nodes_max)
     )
     if told is None:
@@ -196,7 +197,7 @@ def solve_program(
     return Answer(usd, shares[:n], Prices(rows_price, gathering), passed, least_usd)
 
 
-def _run(
+def run_program(
     cost: Floats,
     choices: int,
     lower: Floats,
@@ -207,6 +208,11 @@ def _run(
     whole: bool,
     limits: tuple[float, float, int],
 ) -> tuple[float, float, Floats, Floats] | None:
+    """Cost, what it cannot be below, columns and row prices; None when nothing was found.
+
+    The first `choices` columns are whole numbers if `whole`. Entries of the matrix come in pieces:
+    their columns (`owner_of`), rows (`index`) and values. `limits`: seconds, gap, nodes.
+    """
     column = np.concatenate(owner_of)
     order = np.argsort(column, kind="stable")
     program = highspy.HighsLp()

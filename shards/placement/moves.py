@@ -26,6 +26,7 @@ from shards.placement.score import (
     present_of,
     quorum_ms,
 )
+from shards.placement.seating import Numbers, natural_seats
 
 PAUSE_FLOOR_MS = 5.0
 """A transfer stops admitting, lets its tail commit, releases, and is taken over."""
@@ -45,6 +46,8 @@ class Reason(StrEnum):
     KEEPING = "keeping"
     """Storage or instances cost less."""
     PREFERENCE = "preference"
+    NODE = "node"
+    """Its region stays; its node has no room for it, or another one must lead it."""
     ROOM = "room"
     """It makes room for others, and costs more by itself."""
 
@@ -56,6 +59,8 @@ class Move:
     shard: str
     from_leader: str | None
     to_leader: str
+    to_node: str | None
+    """The node there that should lead it, if limits or rules speak of nodes."""
     add: tuple[str, ...]
     remove: tuple[str, ...]
     followers: tuple[str, ...]
@@ -104,28 +109,34 @@ class Plan:
     moved_leaders: int
 
 
-def plan_of(problem: Problem, placement: Placement) -> Plan:
-    """The plan that leads from what is there now to this placement."""
+def plan_of(problem: Problem, placement: Placement, seats: Numbers | None = None) -> Plan:
+    """The plan that leads from what is there now to this placement, and to these nodes."""
     now = present_of(problem)
     shards = problem.shards
-    changed = np.flatnonzero(
-        (placement.leader != now.leader) | (placement.voters != now.voters)
-    ).astype(np.intp)
-    moves = _moves(problem, placement, changed)
+    differs = (placement.leader != now.leader) | (placement.voters != now.voters)
+    if seats is not None:
+        differs |= seats != natural_seats(problem, now.leader)
+    moves = _moves(problem, placement, np.flatnonzero(differs).astype(np.intp), seats)
     known = np.flatnonzero((shards.leader != NOWHERE) & (shards.present != 0)).astype(np.intp)
     return Plan(
-        hash=hash_of(problem, placement),
+        hash=hash_of(problem, placement, seats),
         moves=moves,
         before=price_of(problem, now, known),
         after=price_of(problem, placement),
         after_losing=after_losing(problem, placement),
         moved_bytes=sum(move.moved_bytes for move in moves),
-        moved_leaders=sum(move.from_leader not in (None, move.to_leader) for move in moves),
+        moved_leaders=sum(
+            move.from_leader not in (None, move.to_leader) or move.reason is Reason.NODE
+            for move in moves
+        ),
     )
 
 
-def hash_of(problem: Problem, placement: Placement) -> str:
-    """Of where every shard is and should be, by its id, whatever order they come in."""
+def hash_of(problem: Problem, placement: Placement, seats: Numbers | None = None) -> str:
+    """Of where every shard is and should be, by its id, whatever order they come in.
+
+    With seats, of the node that leads each as well, now if nothing is done and then.
+    """
     order = np.argsort(np.array(problem.shards.ids))
     digest = hashlib.sha256("\0".join(problem.regions).encode())
     digest.update("\0".join(np.array(problem.shards.ids)[order].tolist()).encode())
@@ -133,10 +144,16 @@ def hash_of(problem: Problem, placement: Placement) -> str:
     for column in (*columns, placement.leader, placement.voters, placement.followers):
         little = column[order].astype(column.dtype.newbyteorder("<"))
         digest.update(little.tobytes())
+    if seats is not None and problem.nodes is not None:
+        names = (*problem.nodes.names, "")
+        for nodes in (natural_seats(problem, problem.shards.leader), seats):
+            digest.update("\0".join(names[node] for node in nodes[order].tolist()).encode())
     return digest.hexdigest()
 
 
-def _moves(problem: Problem, placement: Placement, rows: NDArray[np.intp]) -> tuple[Move, ...]:
+def _moves(
+    problem: Problem, placement: Placement, rows: NDArray[np.intp], seats: Numbers | None
+) -> tuple[Move, ...]:
     shards, names = problem.shards, problem.regions
     then = _at(placement, rows)
     was = _at(present_of(problem), rows)
@@ -156,16 +173,20 @@ def _moves(problem: Problem, placement: Placement, rows: NDArray[np.intp]) -> tu
     change = (new - old)[:, :RUNNING].sum(axis=1)
     moves = []
     for at, row in enumerate(rows.tolist()):
-        is_led_anew = was.leader[at] != then.leader[at]
+        stays = was.leader[at] == then.leader[at] and was.voters[at] == then.voters[at]
+        is_led_anew = stays or was.leader[at] != then.leader[at]
         moves.append(
             Move(
                 shard=shards.ids[row],
                 from_leader=names[leader[at]] if leader[at] != NOWHERE else None,
                 to_leader=names[then.leader[at]],
+                to_node=_node(problem, seats, row),
                 add=_names(names, voted[at] & ~held[at]),
                 remove=_names(names, held[at] & ~voted[at]),
                 followers=_names(names, bits_of(then.followers[at : at + 1], len(names))[0]),
-                reason=_reason(bool(misplaced[at]), was.voters[at] == 0, new[at] - old[at]),
+                reason=Reason.NODE
+                if stays
+                else _reason(bool(misplaced[at]), was.voters[at] == 0, new[at] - old[at]),
                 moved_bytes=float(sizes[at]),
                 pause_ms=round(PAUSE_FLOOR_MS + float(waits[at]), 1) if is_led_anew else 0.0,
                 usd_per_month=float(change[at]),
@@ -174,8 +195,14 @@ def _moves(problem: Problem, placement: Placement, rows: NDArray[np.intp]) -> tu
     return tuple(sorted(moves, key=_order))
 
 
+def _node(problem: Problem, seats: Numbers | None, row: int) -> str | None:
+    if seats is None or problem.nodes is None or seats[row] == NOWHERE:
+        return None
+    return problem.nodes.names[int(seats[row])]
+
+
 def _order(move: Move) -> tuple[int, float, str]:
-    forced = 0 if move.reason in (Reason.FORCED, Reason.NEW) else 1
+    forced = 0 if move.reason in (Reason.FORCED, Reason.NEW, Reason.NODE) else 1
     if move.moved_bytes == 0:
         return forced, move.usd_per_month - 1e15, move.shard
     return forced, move.usd_per_month / move.moved_bytes, move.shard

@@ -47,6 +47,10 @@ class Prices:
         """For each byte held in a region."""
         return self.rows[2 * regions : 3 * regions]
 
+    def of_led_bytes(self, regions: int) -> Floats:
+        """For each byte of the shards led in a region."""
+        return self.rows[3 * regions : 4 * regions]
+
     @property
     def moved_bytes(self) -> float:
         """For each byte that is moved."""
@@ -89,6 +93,8 @@ def leader_prices(ground: Ground, prices: Prices, sets: NDArray[np.intp]) -> Flo
     regions = ground.patterns.copies.shape[1]
     added = ground.writes[:, None] * prices.of_writes(regions)
     added = added + prices.of_leaders(regions)
+    if prices.of_led_bytes(regions).any():
+        added += ground.size_bytes[:, None] * prices.of_led_bytes(regions)
     away = (ground.led[:, None] != np.arange(regions)) & (ground.led[:, None] != NOWHERE)
     added += prices.moved_leaders * away
     if len(sets):

@@ -7,8 +7,8 @@ another value, made with `dataclasses.replace`.
 Units: round trips in ms, rates per second, sizes in bytes, prices in USD as their names say. A
 month has `HOURS_PER_MONTH` hours. A GB is 10^9 bytes.
 
-What is *not* here: nodes and zones. Their capacities are added up to the region's by whoever makes
-the problem; a region that cannot hold the voters of `zone` shards is left out of `allowed`.
+A region that cannot hold the voters of `zone` shards is left out of `allowed` by whoever makes the
+problem. Nodes are here only if something depends on them (`nodes`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
+
+from shards.placement.nodes import Nodes
 
 HOURS_PER_MONTH = 730.0
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600.0
@@ -143,6 +145,8 @@ class Problem:
     """A mask of regions that nothing may be in: lost, or to be emptied."""
     quarantined: int = 0
     """A mask of regions that nothing may come to; what is there may stay."""
+    nodes: Nodes | None = None
+    """Who may lead, if limits, sets or pins speak of nodes or zones."""
 
     @property
     def region_count(self) -> int:
@@ -203,4 +207,6 @@ def leads_for(problem: Problem, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
     stays = shards.leader[:, None] == places[None, :]
     may_come: NDArray[np.bool_] = ~held[None, :] | stays
     may_lead: NDArray[np.bool_] = usable & pinned & may_come
+    for row, place in problem.nodes.barred if problem.nodes is not None else ():
+        may_lead[row, place] = False
     return may_lead

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.placement.nodes_file import document_of_nodes, nodes_from
 from shards.placement.packing import (
     PACKED_FROM,
     known_fields,
@@ -74,6 +75,7 @@ def document_of(problem: Problem) -> dict[str, Any]:
         ],
         "drained": [names[place] for place in places_of(problem.drained)],
         "quarantined": [names[place] for place in places_of(problem.quarantined)],
+        "nodes": None if problem.nodes is None else document_of_nodes(problem.nodes, names, ids),
         "shards": {
             "ids": list(ids),
             **{
@@ -135,6 +137,7 @@ def problem_from(document: Any) -> Problem:
             ),
             drained=mask_in(names, document.get("drained", []), "drained"),
             quarantined=mask_in(names, document.get("quarantined", []), "quarantined"),
+            nodes=nodes_from(document.get("nodes"), names, rows),
         )
     )
 

@@ -37,7 +37,7 @@ def repaired(
     priced = [pool.priced(prices) for pool in pools] if priced is None else priced
     total, gathered = field.usage(choices)
     usage = np.concatenate([total, gathered.ravel()])
-    crowd = np.repeat(field.gathering_max, field.regions)
+    crowd = field.gathering_max.ravel()
     limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd])
     scale = np.where(np.isfinite(limits), np.maximum(limits, 1e-9), 1.0)
     stuck: set[int] = set()
@@ -69,7 +69,7 @@ def improved(
     choices = [choice.copy() for choice in choices]
     total, gathered = field.usage(choices)
     usage = np.concatenate([total, gathered.ravel()])
-    crowd = np.repeat(field.gathering_max, field.regions)
+    crowd = field.gathering_max.ravel()
     limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd])
     displaced: list[tuple[float, int, int, int]] = []
     for number, pool in enumerate(pools):
@@ -99,7 +99,7 @@ def without_idle_moves(field: Field, choices: Sequence[Choice]) -> list[Choice]:
     choices = [choice.copy() for choice in choices]
     total, gathered = field.usage(choices)
     usage = np.concatenate([total, gathered.ravel()])
-    crowd = np.repeat(field.gathering_max, field.regions)
+    crowd = field.gathering_max.ravel()
     limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd])
     for number, (ground, pairs) in enumerate(zip(field.grounds, field.sets, strict=True)):
         moved = np.flatnonzero((ground.present != choices[number]) & (ground.present != NOWHERE))
@@ -205,6 +205,9 @@ def takes_of(field: Field, pool: Pool, row: int, pattern: NDArray[np.int32]) -> 
             sent += np.maximum(copies - ground.held[:, each, None], 0.0)
         counted: Floats = sizes * np.maximum(sent - ground.forced[:, None], 0.0)
         return counted
+    if row >= 3 * regions:
+        led: Floats = sizes * (leader == place)
+        return led
     if row >= 2 * regions:
         held: Floats = sizes * ground.patterns.copies[:, place][pattern]
         return held
@@ -225,8 +228,9 @@ def all_takes(
     copies, size = ground.patterns.copies[pattern], ground.size_bytes[shard]
     takes[2 * regions : 3 * regions] = copies * size
     sent = float(np.maximum(copies - ground.held[shard], 0.0).sum() - ground.forced[shard])
-    takes[3 * regions] = size * max(sent, 0.0)
-    takes[3 * regions + 1] = 0 <= ground.led[shard] != leader
+    takes[3 * regions + leader] = size
+    takes[4 * regions] = size * max(sent, 0.0)
+    takes[4 * regions + 1] = 0 <= ground.led[shard] != leader
     for group in sets[sets[:, 1] == shard, 0].tolist():
         takes[len(field.limits) + group * regions + leader] = 1.0
     return takes

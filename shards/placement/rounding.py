@@ -121,7 +121,7 @@ def _is_tight(field: Field, prices: Prices, choices: Sequence[Choice]) -> bool:
     """True when nothing with a price is left over: the choices are then as good as any."""
     total, gathered = field.usage(choices)
     idle = prices.rows[field.counted] @ (field.limits - total)[field.counted]
-    idle += (prices.gathering * (field.gathering_max[:, None] - gathered)).sum()
+    idle += (prices.gathering * (field.gathering_max - gathered)).sum()
     return bool(idle <= 1e-6 * abs(field.cost(choices)))
 
 
@@ -147,7 +147,7 @@ def _left(
         mine = pairs[is_chosen[pairs[:, 1]]]
         leader = ground.patterns.leader[choice[mine[:, 1]]].astype(np.intp)
         np.subtract.at(gathered, (mine[:, 0], leader), 1.0)
-    return field.limits - total, field.gathering_max[:, None] - gathered
+    return field.limits - total, field.gathering_max - gathered
 
 
 def _taken(

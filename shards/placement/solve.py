@@ -18,6 +18,7 @@ from dataclasses import field as made
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shards.placement.ascent import ascend
 from shards.placement.field import Choice, Field, field_of
@@ -63,7 +64,7 @@ class Solution:
     placement: Placement
     feasible: bool
     usd: float
-    """What it costs in USD a month, with what only decides; followers are not counted."""
+    """What it costs in USD a month, with what only decides; see `joint` for it with followers."""
     bound_usd: float
     complete: bool
     """The bound holds for all patterns, not only for those that were looked at."""
@@ -75,6 +76,10 @@ class Solution:
     steps: dict[str, float] = made(default_factory=dict)
     """What was done: seconds of each step, and how many shards hesitated and were split."""
     warm: Warm | None = None
+    followers_usd: float = 0.0
+    """What followers save in USD a month, beyond what they cost."""
+    seats: NDArray[np.int32] | None = None
+    """The node that leads each shard, if the problem has nodes."""
 
     @property
     def gap(self) -> float:
@@ -186,7 +191,7 @@ def finish(
         choices, bound_usd = _closed(field, choices, prices, bound_usd, usual_usd, watch)
     choices = settled(field, pools, prices, choices, bound_usd, TOLERANCE)
     watch.did("settle")
-    return _solution(problem, field, pools, prices, choices, bound_usd, watch)
+    return solution_of(problem, field, pools, prices, choices, bound_usd, watch)
 
 
 def _higher(field: Field, prices: Prices, bound_usd: float, others: Prices) -> tuple[Prices, float]:
@@ -217,12 +222,11 @@ def _closed(
     if room <= 1e-7 * abs(bound_usd):
         return choices, bound_usd
     pools, options = options_within(field, prices, room + 1e-6 * abs(bound_usd))
-    crowd = np.repeat(field.gathering_max[:, None], field.regions, axis=1)
     answer = solve_program(
         field,
         options,
         field.limits,
-        crowd,
+        field.gathering_max,
         usual_usd,
         whole=True,
         elastic=False,
@@ -243,7 +247,7 @@ def _closed(
     return choices, max(bound_usd, least) if field.allows(choices) else bound_usd
 
 
-def _solution(
+def solution_of(
     problem: Problem,
     field: Field,
     pools: Sequence[Pool],
@@ -252,10 +256,11 @@ def _solution(
     bound_usd: float,
     watch: Watch,
 ) -> Solution:
+    """What choices come to, with followers."""
     placement = placement_of(problem, field, choices)
     feasible = field.allows(choices)
     total, _ = field.usage(choices)
-    followed = followers_of(problem, placement) if feasible else placement
+    followed, saved_usd = followers_of(problem, placement) if feasible else (placement, 0.0)
     watch.did("followers")
     return Solution(
         placement=followed,
@@ -269,6 +274,7 @@ def _solution(
         spent_leaders=float(total[-1]),
         steps=watch.steps,
         warm=Warm(problem, field, tuple(pools), prices, tuple(choices)),
+        followers_usd=saved_usd,
     )
 
 

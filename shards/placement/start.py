@@ -38,8 +38,7 @@ def first_prices(field: Field, usual_usd: float) -> Prices:
         chosen = [np.arange(len(ground)) for ground in some.grounds]
         priced = [pool.priced(prices) for pool in pools] if turn else None
         options = options_of(some, pools, chosen, priced, CHEAPEST)
-        crowd = np.repeat(some.gathering_max[:, None], field.regions, axis=1)
-        answer = solve_program(some, options, left, crowd, usual_usd * part)
+        answer = solve_program(some, options, left, some.gathering_max, usual_usd * part)
         if answer is None:
             break
         prices = Prices(np.minimum(answer.prices.rows, ceiling), answer.prices.gathering)

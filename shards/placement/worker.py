@@ -18,16 +18,18 @@ import orjson
 
 from regions.findings import Finding
 from shards.placement.changed import what_if
+from shards.placement.confirming import explain_surely
 from shards.placement.errors import PlacementError, ProblemInvalid, RequestMalformed
-from shards.placement.explain import explain
 from shards.placement.incremental import solve_again
 from shards.placement.infeasible import conflict_of
+from shards.placement.joint import total_of
 from shards.placement.moves import plan_of
 from shards.placement.packing import packed
 from shards.placement.plot import frontier_of, frontier_svg, map_svg
 from shards.placement.problem import Problem
 from shards.placement.problem_file import document_of, problem_from
-from shards.placement.solve import TIME_LIMIT_S, Solution, solve
+from shards.placement.solve import TIME_LIMIT_S, Solution
+from shards.placement.stages import solve_both, with_seats
 from shards.placement.synthetic import reference_positions, synthetic_problem
 
 REQUEST_BYTES_MAX: Final = 1 << 30
@@ -71,7 +73,7 @@ class Desk:
     def _plan(self, request: Request) -> Any:
         """Solve a problem from nothing, and keep it: what was solved before plays no part."""
         problem = problem_from(request.get("problem"))
-        solution = solve(problem, time_limit_s=_time_limit_s(request))
+        solution = solve_both(problem, time_limit_s=_time_limit_s(request))
         self._held = problem, solution
         return _answer_of(problem, solution, request)
 
@@ -81,7 +83,11 @@ class Desk:
         problem = what_if(before, _changes(request))
         limit_s = _time_limit_s(request)
         again = None if last.warm is None else solve_again(last.warm, problem, time_limit_s=limit_s)
-        solution = solve(problem, time_limit_s=limit_s) if again is None else again
+        solution = (
+            solve_both(problem, time_limit_s=limit_s)
+            if again is None
+            else with_seats(problem, again)
+        )
         self._held = problem, solution
         return _answer_of(problem, solution, request)
 
@@ -89,7 +95,7 @@ class Desk:
         """The plan for the kept problem with parts replaced; nothing is kept."""
         problem, _ = self._last()
         supposed = what_if(problem, _changes(request))
-        solution = solve(supposed, time_limit_s=_time_limit_s(request))
+        solution = solve_both(supposed, time_limit_s=_time_limit_s(request))
         return _answer_of(supposed, solution, request)
 
     def _explain(self, request: Request) -> Any:
@@ -97,7 +103,7 @@ class Desk:
         shard = request["shard"]
         if shard not in problem.shards.ids:
             raise RequestMalformed(f"there is no shard {shard!r}", hint="name one of the problem's")
-        return asdict(explain(problem, solution, shard))
+        return asdict(explain_surely(problem, solution, shard))
 
     def _plot(self, request: Request) -> Any:
         problem, solution = self._last()
@@ -117,7 +123,13 @@ def _answer_of(problem: Problem, solution: Solution, request: Request) -> dict[s
     if not solution.feasible:
         answer["conflict"] = asdict(conflict_of(problem, solution))
         return answer
-    plan = asdict(plan_of(problem, solution.placement))
+    total = total_of(problem, solution)
+    answer |= {
+        "usd_per_month": total.usd,
+        "bound_usd_per_month": total.bound_usd,
+        "gap": total.gap,
+    }
+    plan = asdict(plan_of(problem, solution.placement, solution.seats))
     answer["moves_count"] = len(plan["moves"])
     plan["moves"] = plan["moves"][: int(request.get("moves_max", MOVES_SHOWN))]
     answer["plan"] = plan
@@ -149,12 +161,13 @@ def _positions(problem: Problem, request: Request) -> dict[str, tuple[float, flo
 
 
 def summary_of(solution: Solution) -> dict[str, Any]:
-    """What is known about a solution, without the shards."""
+    """What is known about a solution, without the shards; followers are left out of it."""
     return {
         "feasible": solution.feasible,
         "usd_per_month": solution.usd,
         "bound_usd_per_month": solution.bound_usd,
         "gap": solution.gap if solution.feasible else None,
+        "voters_gap": solution.gap if solution.feasible else None,
         "complete": solution.complete,
         "seconds": solution.seconds,
         "steps": solution.steps,

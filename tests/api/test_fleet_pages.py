@@ -137,6 +137,8 @@ async def test_nodes_and_regions(pair: Pair) -> None:
         "alive": True,
         "silent_ms": 3,
         "leads": 5,
+        "zone": "",
+        "draining": False,
     }
     assert document(await follower.get("/v1/nodes/n2")) == nodes[1]
     regions = document(await follower.get("/v1/regions"))["items"]
@@ -210,4 +212,6 @@ def test_views_are_answered_with_all_they_hold() -> None:
         "alive",
         "silent_ms",
         "leads",
+        "zone",
+        "draining",
     ]

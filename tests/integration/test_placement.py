@@ -16,6 +16,7 @@ from tests.integration.looking import Looking, until
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
 
 KEYS = 24
+SHARDS = 6
 WRITES = 15
 FLEET = """\
 name: placement
@@ -95,6 +96,65 @@ async def test_leaders_go_to_their_clients_and_a_successor_goes_on_with_the_next
             lambda: looking.get(asked, f"/v1/shards/{moved[0]}/explain"), "why", 60
         )
         assert (explained["now"], explained["chosen"]["leader"]) == (home, home)
+
+
+async def test_no_node_leads_more_than_the_document_allows_and_then_nothing_moves() -> None:
+    async with local_fleet(read_scenario(FLEET, "here")) as fleet, HttpClient() as client:
+        looking, nodes = Looking(fleet, client), [node.id for node in fleet.topology.nodes]
+        await until(lambda: looking.get(nodes[0], "/v1/leader"), "a leader", 30)
+        await until(lambda: all_are_led(looking, nodes[0]), "leaders of all", 30)
+        operator = Operator(client, fleet.urls[nodes[0]])
+        crowded = [name for name, led in (await loads(looking, nodes[0])).items() if len(led) > 1]
+        assert crowded, "the fleet begins as the document will forbid"
+
+        apart = sorted((await loads(looking, nodes[0]))[crowded[0]])[:2]
+        rules = {
+            "capacity": {"node": {"leaders": 1}},
+            "anti_affinity": [{"name": "pair", "shards": apart, "scope": "node"}],
+        }
+        for name, content in (("placement", PLACEMENT), ("constraints", rules)):
+            put = await operator.send(
+                "PUT", f"/v1/config/{name}", {"content": content}, If_Match="*"
+            )
+            assert put["status"] == 200, put
+        plan = await until(lambda: moving(operator), "a plan", 60)
+        assert all(move["to_node"] in nodes for move in plan["moves"])
+        order = await operator.send("POST", "/v1/placement/apply", {"plan": plan["plan"]})
+        assert order["status"] == 202, order
+
+        await until(lambda: ended(looking, nodes[0], order["number"]), "the last move", 60)
+        await until(lambda: leads_one_each(looking, nodes), "one leader a node", 60)
+        again = await until(lambda: plan_of(operator), "another plan", 60)
+        assert again["moves"] == []
+
+
+async def plan_of(operator: Operator) -> Any:
+    plan = await operator.send("POST", "/v1/placement/plan")
+    return plan if plan is not None and plan["status"] == 200 else None
+
+
+async def moving(operator: Operator) -> Any:
+    """A plan that moves something."""
+    plan = await plan_of(operator)
+    return plan if plan and plan["moves"] else None
+
+
+async def loads(looking: Looking, node: str) -> Mapping[str, set[str]]:
+    """The shards that each node leads, the system shard left out."""
+    found: dict[str, set[str]] = {}
+    for shard in (await looking.get(node, "/v1/shards") or {"items": []})["items"]:
+        if shard["leader"] and shard["shard"] != "system":
+            found.setdefault(shard["leader"]["node"], set()).add(shard["shard"])
+    return found
+
+
+async def all_are_led(looking: Looking, node: str) -> bool:
+    return sum(map(len, (await loads(looking, node)).values())) == SHARDS
+
+
+async def leads_one_each(looking: Looking, nodes: list[str]) -> bool:
+    found = await loads(looking, nodes[0])
+    return {node: len(found.get(node, ())) for node in nodes} == dict.fromkeys(nodes, 1)
 
 
 async def planned(operator: Operator, home: str) -> Any:

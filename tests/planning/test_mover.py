@@ -84,6 +84,35 @@ async def test_a_move_is_a_row_of_the_map_that_prefers_another_region(leader: Fa
     assert (order.state, order.moved) == (OrderState.DONE, 1)
 
 
+async def test_a_move_may_prefer_a_node_and_the_next_one_may_prefer_none(
+    leader: FakeService,
+) -> None:
+    book, mover = OrderBook(leader), mover_of(leader)
+    for number, node in enumerate(("n1", ""), 1):
+        row = leader.map_row("s1")
+        assert row is not None
+        wanted = [LeaderMove("s1", "eu", "eu", row.revision, node)]
+        order = Order(number, "hash", "ada", "", 17, OrderState.CARRYING, 1)
+        assert await book.begin(order, wanted, await book.read()) is None
+        await mover.turn(1.0)
+        row = leader.map_row("s1")
+        assert row is not None
+        assert (row.regions, row.node) == (("eu", "us"), node)
+    assert (await order_of(leader)).moved == 1
+
+
+async def test_a_node_that_does_not_live_in_the_region_is_no_candidate(
+    leader: FakeService,
+) -> None:
+    row = leader.map_row("s1")
+    assert row is not None
+    order = Order(1, "hash", "ada", "", 17, OrderState.CARRYING, 1)
+    move = LeaderMove("s1", "eu", "us", row.revision, "n1")
+    assert await OrderBook(leader).begin(order, [move], await OrderBook(leader).read()) is None
+    await mover_of(leader).turn(1.0)
+    assert (await order_of(leader)).skipped == (("s1", Skip.NO_CANDIDATE),)
+
+
 async def test_moves_come_at_the_pace_of_the_document(leader: FakeService) -> None:
     set_pace(leader, 60)
     await begun(leader, *SHARDS)

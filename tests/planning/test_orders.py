@@ -17,7 +17,7 @@ from controlplane.planning.orders import (
     read_page,
     read_pause,
 )
-from regions.codec import pack
+from regions.codec import pack, unpack
 
 ORDER = Order(3, "abc", "ada", "cheaper", 17, OrderState.CARRYING, 3)
 
@@ -51,6 +51,13 @@ def test_moves_lie_in_pages_in_their_order() -> None:
     pages = pages_of(moves)
     assert [len(read_page(page)) for page in pages] == [PAGE_MOVES, 1]
     assert [move for page in pages for move in read_page(page)] == moves
+
+
+def test_a_move_that_names_no_node_is_kept_as_it_always_was() -> None:
+    moves = [LeaderMove("s0", "eu", "us", 7), LeaderMove("s1", "eu", "eu", 8, "eu-n2")]
+    (page,) = pages_of(moves)
+    assert unpack(page) == [["s0", "eu", "us", 7], ["s1", "eu", "eu", 8, "eu-n2"]]
+    assert list(read_page(page)) == moves
 
 
 @pytest.mark.parametrize("read", [read_order, read_pause, read_page])

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from array import array
 from base64 import b64decode
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from config.revision import Revision
-from controlplane.planning.errors import HoleInMatrix
-from controlplane.planning.question import ALL, LEADERS, Outlook, Question, ShardFacts
+from controlplane.planning.errors import HoleInMatrix, NoPlacement
+from controlplane.planning.question import ALL, LEADERS, Outlook, Question, Seat, ShardFacts
 from shards.load import Rates
 from tests.config.sample_fleet import REGIONS, feed, put, region
 
 DISTANCES = {(a, b): 10.0 * (1 + abs(i - j)) for i, a in enumerate(REGIONS)
              for j, b in enumerate(REGIONS) if a != b}  # fmt: skip
 NODES = {"eu-n1": "eu", "us-n1": "us", "ap-n1": "ap"}
+SEATS = (Seat("eu-n1", "eu", "a"), Seat("us-n1", "us", ""))
+WIDE = region("eu") | {
+    "zones": ["a", "b", "c"],
+    "stores": [{"id": f"eu-{n}", "zone": zone} for n, zone in enumerate("abc", 1)],
+}
 CODES = {"float64": "d", "float32": "f", "int16": "h", "int32": "i", "uint8": "B", "uint64": "Q"}
 
 
@@ -33,11 +39,12 @@ def question(
     outlook: Outlook | None = None,
     alive: frozenset[str] = frozenset(REGIONS),
     distances: dict[tuple[str, str], float] = DISTANCES,
+    seats: Sequence[Seat] = (),
 ) -> Question:
     known = feed()
     for name, content in (documents or {}).items():
         assert isinstance(put(known, name, content), Revision)
-    return Question(known, distances, NODES, alive, outlook or Outlook())
+    return Question(known, distances, NODES, alive, outlook or Outlook(), seats)
 
 
 def asked(*shards: ShardFacts, scope: str = LEADERS, **how: Any) -> dict[str, Any]:
@@ -50,6 +57,10 @@ def asked(*shards: ShardFacts, scope: str = LEADERS, **how: Any) -> dict[str, An
 def column(document: dict[str, Any], name: str) -> list[Any]:
     packed = document["shards"][name]
     return list(array(CODES[packed["dtype"]], b64decode(packed["base64"])))
+
+
+def spread(shards: str = "*", **least: int) -> list[dict[str, Any]]:
+    return [{"name": f"of-{shards.replace('*', 'all')}", "shards": shards, **least}]
 
 
 def constraints(**rules: Any) -> dict[str, Any]:
@@ -74,11 +85,7 @@ def test_where_a_shard_is_stands_by_number_and_by_mask() -> None:
 
 
 def test_a_zonal_shard_goes_only_where_there_are_zones_enough() -> None:
-    wide = region("eu") | {
-        "zones": ["a", "b", "c"],
-        "stores": [{"id": f"eu-{n}", "zone": zone} for n, zone in enumerate("abc", 1)],
-    }
-    document = asked(facts(goal="zone"), documents={"region.eu": wide})
+    document = asked(facts(goal="zone"), documents={"region.eu": WIDE})
     assert column(document, "allowed") == [0b010]
 
 
@@ -119,13 +126,73 @@ def test_shards_of_a_set_are_named_with_those_that_are_there() -> None:
     assert document["anti_affinity"] == [{"name": "a", "shards": ["s0", "s1"]}]
 
 
-def test_what_a_plan_by_regions_does_not_keep_is_said() -> None:
-    rules = {
-        "anti_affinity": [{"name": "a", "shards": ["s0", "s1"], "scope": "node"}],
-        "capacity": {"node": {"leaders": 3}},
+def test_rules_of_nodes_and_zones_come_with_the_nodes_that_may_lead() -> None:
+    apart = [
+        {"name": "a", "shards": ["s0", "s1", "gone"], "scope": "node"},
+        {"name": "b", "shards": ["s0", "s1"], "scope": "zone"},
+        {"name": "c", "shards": ["s0", "s1"], "scope": "region"},
+    ]
+    capacity = {"node": {"leaders": 3, "bytes": 7}, "zone": {"writes_per_s": 9.5}}
+    pins = [{"shard": "s0", "node": "us-n1"}, {"shard": "s1", "node": "eu-n9"}]
+    rules = {"anti_affinity": apart, "capacity": capacity, "pins": pins}
+    document = asked(
+        facts(node="us-n1"), facts("s1", node="eu-n9"), seats=SEATS, **constraints(**rules)
+    )
+    assert document["nodes"] == {
+        "names": ["eu-n1", "us-n1"],
+        "region": ["eu", "us"],
+        "zone": ["a", ""],
+        "limits": {"leaders": 3, "writes_per_s": None, "size_bytes": 7},
+        "zone_limits": {"leaders": None, "writes_per_s": 9.5, "size_bytes": None},
+        "apart": [
+            {"name": "a", "shards": ["s0", "s1"], "scope": "node"},
+            {"name": "b", "shards": ["s0", "s1"], "scope": "zone"},
+        ],
+        "pins": {"s0": "us-n1"},
+        "wishes": {"s0": "us-n1"},
     }
-    made = question(documents={"constraints": rules})
-    assert made.rules.not_kept == ["/anti_affinity/0", "/capacity/node"]
+    assert document["anti_affinity"] == [{"name": "c", "shards": ["s0", "s1"]}]
+
+
+def test_where_no_rule_speaks_of_nodes_a_plan_does_not() -> None:
+    rules = constraints(capacity={"region": {"leaders": 3}}, spread=spread(regions_min=3))
+    assert asked(facts(node="us-n1"), seats=SEATS, **rules)["nodes"] is None
+
+
+def test_nodes_of_a_lost_region_lead_nothing() -> None:
+    rules = constraints(capacity={"node": {"leaders": 3}})
+    document = asked(facts(), seats=SEATS, outlook=Outlook(frozenset({"us"})), **rules)
+    assert document["nodes"]["names"] == ["eu-n1"]
+
+
+def test_to_be_spread_over_regions_each_voter_needs_one_of_its_own() -> None:
+    zonal = facts(goal="zone", present=("eu",), zones=3)
+    rules = constraints(spread=spread(regions_min=2))
+    document = asked(zonal, documents={"region.eu": WIDE} | rules["documents"])
+    assert column(document, "survival") == [1]
+    assert column(document, "allowed") == [0b111]
+
+
+@pytest.mark.parametrize(
+    ("zones_min", "zones", "allowed"), [(1, 1, 0b010), (3, 3, 0b010), (3, 2, 0), (2, None, 0b010)]
+)
+def test_to_be_spread_over_zones_a_region_needs_them_and_voters_must_be_in_them(
+    zones_min: int, zones: int | None, allowed: int
+) -> None:
+    zonal = facts(goal="zone", present=("eu",), zones=zones)
+    rules = constraints(spread=spread(zones_min=zones_min))
+    document = asked(zonal, documents={"region.eu": WIDE} | rules["documents"])
+    assert column(document, "allowed") == [allowed]
+
+
+@pytest.mark.parametrize("least", [{"regions_min": 2}, {"zones_min": 2}])
+def test_voters_are_not_spread_over_more_places_than_there_are_of_them(
+    least: dict[str, int],
+) -> None:
+    with pytest.raises(NoPlacement) as caught:
+        asked(facts(voters=1), **constraints(spread=[*spread("x*"), *spread(**least)]))
+    assert caught.value.conflict["constraints"] == ["/constraints/spread/1"]
+    assert "s0 has 1" in caught.value.conflict["message"]
 
 
 def test_the_smaller_of_two_capacities_holds() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shards.placement.changed import applied, what_if
+from shards.placement.confirming import explain_surely
 from shards.placement.errors import ProblemInvalid
 from shards.placement.explain import explain
 from shards.placement.moves import Reason, hash_of, plan_of
@@ -180,6 +181,44 @@ def test_a_shard_tips_where_its_explanation_says(seed: int) -> None:
             assert same is not tips, (why, way)
             checked += 1
     assert checked > 5
+
+
+def short_of(seed: int, *what: str) -> Problem:
+    """A problem in which the region that would lead most has too little of what is named."""
+    problem = roomy(seed, shards=60)
+    leader = solve(problem).placement.leader
+    loads = {"leaders": np.ones(60), "writes_per_s": problem.shards.writes_per_s.sum(axis=1)}
+    limits = {}
+    for name in what:
+        led = np.bincount(leader, weights=loads[name], minlength=5)
+        limits[name] = np.where(led == led.max(), np.floor(led * 0.8), np.inf)
+    return replace(problem, capacities=replace(problem.capacities, **limits))
+
+
+@pytest.mark.parametrize(
+    ("seed", "what"),
+    [(1, ("leaders",)), (2, ("writes_per_s",)), (3, ("leaders", "writes_per_s"))],
+)
+def test_a_shard_tips_where_its_explanation_says_where_limits_bind_too(
+    seed: int, what: tuple[str, ...]
+) -> None:
+    problem = short_of(seed, *what)
+    solution = solve(problem)
+    told = 0
+    for row in range(0, 60, 10):
+        why = explain_surely(problem, solution, f"s{row}")
+        assert {each.limit for each in why.binding} <= set(what)
+        if why.tipping is None:
+            continue
+        now, at = why.tipping.now_per_s, why.tipping.at_per_s
+        for way in (0.9, 1.1):
+            table = getattr(problem.shards, why.tipping.load).copy()
+            table[row, problem.regions.index(why.tipping.region)] = max(now + way * (at - now), 0)
+            changed = replace(problem.shards, **{why.tipping.load: table})
+            again = solve(replace(problem, shards=changed)).placement.row(row)[:2]
+            assert (again != solution.placement.row(row)[:2]) is (way > 1), (why, way)
+        told += 1
+    assert told > 2
 
 
 def test_an_explanation_shows_both_sides_and_what_is_short() -> None:

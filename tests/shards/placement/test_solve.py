@@ -19,6 +19,7 @@ from shards.placement.problem import (
     unlimited,
 )
 from shards.placement.problem_check import checked
+from shards.placement.reference_solution import Known, exact
 from shards.placement.score import PARTS, Placement, parts_of
 from shards.placement.solve import TOLERANCE, Solution, solve
 from shards.placement.synthetic import synthetic_problem
@@ -260,3 +261,15 @@ def test_the_ways_of_a_shard_are_its_patterns() -> None:
     everything = {(int(a), int(b)) for a, b in ground.patterns.index()}
     assert everything == set(ways(with_shards(problem, survival=np.ones(3, np.uint8)), 0))
     assert len(placed(((0, 7),)).leader) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_exact_program_with_all_limits_finds_nothing_much_cheaper(seed: int) -> None:
+    problem = synthetic_problem(24, 5, seed)
+    assert np.isfinite(problem.capacities.size_bytes).all()
+    solution = solve(problem)
+    usd, bound_usd = exact(problem, Known(solution.usd, solution.prices), 20.0)
+    assert usd is not None
+    assert bound_usd <= usd <= solution.usd * (1 + 1e-6) <= usd * (1 + TOLERANCE)
+    plain_usd, _ = exact(problem, time_limit_s=20.0)
+    assert plain_usd == pytest.approx(usd, rel=2e-4), "what was left out is in no cheaper one"
