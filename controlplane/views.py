@@ -52,7 +52,9 @@ class NodeView:
     silent_ms: int | None
     leads: int
     zone: str = ""  # "": the topology does not say
-    draining: bool = False  # it hands over what it leads, and goes
+    draining: bool = False  # its process hands over what it leads, and goes, or has gone so
+    drained: bool = False  # it is to lead nothing
+    suspect: bool = False  # it was silent a short while ago: it is handed nothing
 
 
 @dataclass(frozen=True, slots=True)

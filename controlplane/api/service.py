@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from config.feed import Feed
 from controlplane.machine import Happened
 from controlplane.node.directory import MapRow
+from controlplane.node.drains import Drain
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
@@ -147,6 +148,14 @@ class Service(Protocol):
 
     def map_row(self, shard: str) -> MapRow | None:
         """The row of the shard map, as this region's copy of the system shard has it."""
+        ...
+
+    def led_by(self, nodes: Set[str]) -> Set[str]:
+        """Shards that any of these nodes leads, as far as is known here; costs little."""
+        ...
+
+    def drains(self) -> tuple[tuple[Drain, int], ...]:
+        """Every drain with its version, as this region's copy of the system shard has it."""
         ...
 
     def replicas(self, shard: str) -> tuple[ReplicaView, ...]: ...

@@ -21,10 +21,12 @@ class Census:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._draining: set[str] = set()
+        self._leaving: dict[str, str] = {}  # by node, its last process that said so
 
-    def drains(self, process: str) -> None:
+    def drains(self, node: str, process: str) -> None:
         """A process said that it is going."""
         self._draining.add(process)
+        self._leaving[node] = process
 
     def group_of(self, shard: str) -> Group | None:
         """The group a shard belongs to, as the map says."""
@@ -82,6 +84,11 @@ class Census:
         regions = {store.region for store in group.plan.voters}
         found = {peer.node for peer in self._node.plan.peers if peer.region in regions}
         return found | {self._node.plan.node}
+
+    def is_leaving(self, node: str, process: str | None) -> bool:
+        """Whether a node is being stopped, or was; `process` is its present one, if there is."""
+        left = self._leaving.get(node)
+        return left is not None and process in (None, left)
 
     def is_draining(self, process: str) -> bool:
         """Whether a process said that it is going; its node's next process is another one."""

@@ -27,7 +27,7 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
             node.hearsay.heard(message.get("stores"), message.get("differing"), now_ms)
             node.changes.heard(sender, message.get("changing"), now_ms)
         case "draining":
-            node.census.drains(str(message.get("process")))
+            node.census.drains(sender, str(message.get("process")))
         case "ping":
             node.round_trips.asked(sender, message.get("number"), now_ms)
         case "pong":

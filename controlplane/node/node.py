@@ -36,6 +36,7 @@ from controlplane.node.demand import Demand
 from controlplane.node.digests import Digests
 from controlplane.node.directory import Directory
 from controlplane.node.documents import Documents
+from controlplane.node.drains import Drains
 from controlplane.node.duties import Duties
 from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.following import SystemFollower
@@ -131,6 +132,7 @@ class Node:
         self.round_trips = RoundTrips(self, now_ms)
         self.reports = LoadReports(self, now_ms)
         self.lease_needs = LeaseNeeds(self, now_ms)
+        self.drains = Drains(self)
         self.groups: dict[str, Group] = {}
         self.standing: dict[str, StandingDesk] = {}
         self.succession = Succession(self)
@@ -141,7 +143,7 @@ class Node:
         self.directory = Directory(self)
         documents = Documents(self)
         self.feed = documents.feed
-        self.following = SystemFollower(self, (self.directory, documents))
+        self.following = SystemFollower(self, (self.directory, documents, self.drains))
 
     @property
     def store_ids(self) -> list[str]:
@@ -473,6 +475,10 @@ class Node:
     def shard_names(self) -> Set[str]:
         """Every shard of the map, and the system shard."""
         return self.pictures.shard_names()
+
+    def led_by(self, nodes: Set[str], now_ms: int) -> Set[str]:
+        """Shards that any of these nodes leads, the system shard too."""
+        return self.pictures.led_by(nodes, now_ms)
 
     def shard_views(self, now_ms: int) -> tuple[ShardView, ...]:
         """The routing table, by first slot, the system shard last."""

@@ -152,6 +152,17 @@ class Pictures:
                 found.append(ReplicaView(node.node, region, node.url, "follower", None, None))
         return tuple(found)
 
+    def led_by(self, nodes: Set[str], now_ms: int) -> set[str]:
+        """Shards that these nodes lead, the system shard too: by holders, of whom there are few."""
+        found: set[str] = set()
+        for group in self._node.groups.values():
+            if self._node.plan.node in nodes:
+                found.update(group.led)
+            for sid, peer in self._glance(group, now_ms).peers.items():
+                if peer.node in nodes and not group.is_mine(sid):
+                    found.update(group.by_holder.get(sid, ()))
+        return found & self.shard_names()
+
     # -- the fleet
 
     def fleet(self, now_ms: int) -> FleetView:
@@ -251,31 +262,31 @@ class Pictures:
     def _nodes(self, now_ms: int) -> list[NodeView]:
         node = self._node
         silent: dict[str, int] = {node.plan.node: 0}
+        processes: dict[str, str] = {}
         place = {node.plan.node: (node.plan.region, node.plan.url)}
         leads: dict[str, int] = {}
-        zone = {node.plan.node: node.plan.zone}
-        going = {node.plan.node} if node.draining else set()
         for configured in node.plan.peers:
             place.setdefault(configured.node, (configured.region, configured.url))
-            zone[configured.node] = configured.zone
         for group in node.groups.values():
             for sid, peer in group.watch.peers(now_ms).items():
                 place[peer.node] = (peer.region, peer.url)
-                silent[peer.node] = min(silent.get(peer.node, peer.silent_ms), peer.silent_ms)
+                if peer.silent_ms <= silent.get(peer.node, peer.silent_ms):
+                    silent[peer.node] = peer.silent_ms
+                    processes[peer.node] = process_of(sid)
                 leads[peer.node] = leads.get(peer.node, 0) + len(group.by_holder.get(sid, ()))
-                if peer.silent_ms < group.times.silent_ms and self._goes(sid):
-                    going.add(peer.node)
         longest = max((g.times.silent_ms for g in node.groups.values()), default=1_000)
+        drains, trust = node.drains, node.rebalance.trust
+        going = {name for name in place if node.census.is_leaving(name, processes.get(name))}
+        if node.draining:
+            going.add(node.plan.node)
         return [
             NodeView(
                 name, region, url, silent.get(name, longest) < longest, silent.get(name),
-                leads.get(name, 0), zone.get(name, ""), name in going,
+                leads.get(name, 0), drains.site(name, region).zone, name in going,
+                drains.avoids(name, region), trust.is_suspect(name, now_ms),
             )
             for name, (region, url) in sorted(place.items())
         ]  # fmt: skip
-
-    def _goes(self, sid: str) -> bool:
-        return self._node.census.is_draining(process_of(sid))
 
 
 def _count_serving(group: Group, now_ms: int) -> int:

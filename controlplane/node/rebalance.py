@@ -1,9 +1,11 @@
 """Moving leaders on purpose: back to the preferred node, and away from a node that drains.
 
 Theory of operation. Candidates agree on an order (controlplane/node/standing). A leader that is
-not the first of its shard's order hands over to the one that is, once that one has been alive long
-enough to be trusted, and only a few at a time: stickiness comes from the order itself, which
-changes only when nodes or placements do. A draining node hands everything over, and gives up what
+not the first of its shard's order hands over to the one that is, once that one can be trusted
+(controlplane/node/trust), and only a few at a time: stickiness comes from the order itself, which
+changes only when nodes or placements do. A leader in a place that is drained
+(controlplane/node/drains) hands over what is released, to the first that may lead it, and keeps
+what nobody else can take. A process that is being stopped hands everything over, and gives up what
 nobody else can take.
 """
 
@@ -13,14 +15,16 @@ from typing import TYPE_CHECKING
 
 from controlplane.machine import Drained, Tell
 from controlplane.node.group import Group
+from controlplane.node.trust import Trust
 from controlplane.requests import Transfer
+from regions.watch import Peer
+from shards.grant import process_of
 from shards.leadership import Leadership, State
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 SETTLE_EVERY_MS = 1_000
-STABLE_MS = 10_000
 LOOK_MAX = 256  # led shards looked at in one turn
 RESIDENCE_MS = 600_000
 MOVES_MAX = 16  # transfers under way
@@ -34,11 +38,9 @@ class Rebalance:
         self._node = node
         self._next_ms = 0
         self._after = ""
-        self._alive_since: dict[str, int] = {}
+        self.trust = Trust()
         self._drained = False
         self._kept: dict[str, int] = {}  # moved here by a person: not moved on before
-        self._misses: dict[str, int] = {}  # how often a node did not come for what it was handed
-        self._shunned: dict[str, int] = {}  # ... and until when nothing is handed to it
 
     def advance(self, now_ms: int) -> None:
         """Settle or drain, when it is time."""
@@ -49,8 +51,14 @@ class Rebalance:
             self._drain(now_ms)
             return
         self._next_ms = now_ms + SETTLE_EVERY_MS
+        self._look(now_ms)
+        plan = self._node.plan
+        leaves = self._node.drains.avoids(plan.node, plan.region)
         for group in self._node.groups.values():
-            self._settle(group, now_ms)
+            if leaves:
+                self._leave(group, now_ms)
+            else:
+                self._settle(group, now_ms)
 
     @property
     def deadline_ms(self) -> int:
@@ -61,22 +69,9 @@ class Rebalance:
         """A person moved the shard here: leave it for a while."""
         self._kept[shard] = now_ms + RESIDENCE_MS
 
-    def missed(self, node: str, now_ms: int) -> None:
-        """A node did not take over: it is left alone, twice as long each time.
-
-        It may renew its session and hear nothing of it, say. Each attempt costs its shard half a
-        lease, so there must not be many.
-        """
-        self._misses[node] = misses = self._misses.get(node, 0) + 1
-        self._shunned[node] = now_ms + min(STABLE_MS << min(misses, 10), RESIDENCE_MS)
-
-    def came(self, node: str) -> None:
-        """A node took over what it was handed."""
-        self._misses.pop(node, None)
-        self._shunned.pop(node, None)
-
-    def _may_be_handed(self, node: str, now_ms: int) -> bool:
-        return now_ms >= self._shunned.get(node, 0)
+    def wake(self, now_ms: int) -> None:
+        """Something may have to be handed over: look now."""
+        self._next_ms = min(self._next_ms, now_ms)
 
     def begin_drain(self, now_ms: int) -> None:
         """Tell the others not to give us anything, and start."""
@@ -85,8 +80,17 @@ class Rebalance:
             message = {"kind": "draining", "process": self._node.plan.process}
             self._node.out.append(Tell(peer.node, message))
 
+    def _look(self, now_ms: int) -> None:
+        """Note who is there; a node is that is alive in any of its groups."""
+        seen: dict[str, tuple[str, bool]] = {}
+        for group in self._node.groups.values():
+            for peer in sorted(group.watch.peers(now_ms).values(), key=_newest_last):
+                is_alive = peer.silent_ms < group.times.silent_ms
+                if is_alive or not seen.get(peer.node, ("", False))[1]:
+                    seen[peer.node] = (process_of(peer.sid), is_alive)
+        self.trust.looked(seen, now_ms)
+
     def _settle(self, group: Group, now_ms: int) -> None:
-        self._note_alive(group, now_ms)
         names = sorted(group.led)
         ahead = [name for name in names if name > self._after][:LOOK_MAX]
         self._after = ahead[-1] if len(ahead) == LOOK_MAX else ""
@@ -98,22 +102,23 @@ class Rebalance:
                 continue
             if leadership is not None and leadership.state is State.LEADING:
                 best = self._better(group, leadership)
-                if best is None or not self._may_be_handed(best, now_ms):
-                    continue
-                if now_ms - self._alive_since.get(best, now_ms) >= STABLE_MS:
+                if best is not None and self.trust.may_be_handed(best, now_ms):
                     self._move(group, leadership, best, "preferred", now_ms)
 
-    def _note_alive(self, group: Group, now_ms: int) -> None:
-        alive = {
-            p.node
-            for p in group.watch.peers(now_ms).values()
-            if p.silent_ms < group.times.silent_ms
-        }
-        for node in alive:
-            self._alive_since.setdefault(node, now_ms)
-        expected = self._node.census.nodes_of(group)
-        for node in [n for n in self._alive_since if n in expected and n not in alive]:
-            del self._alive_since[node]
+    def _leave(self, group: Group, now_ms: int) -> None:
+        """Hand over what is released of a place that is to lead nothing."""
+        plan, drains = self._node.plan, self._node.drains
+        desk = self._node.standing[group.group]
+        for shard, leadership in sorted(group.led.items()):
+            if self._node.transfers.under_way >= DRAIN_MAX:
+                return
+            if not drains.releases(shard, plan.node, plan.region):
+                continue
+            if leadership.state is State.LEADING and leadership.serves(now_ms):
+                heirs = desk.heirs(leadership.sighted)
+                trusted = [node for node in heirs if self.trust.may_be_handed(node, now_ms)]
+                if trusted:
+                    self._move(group, leadership, trusted[0], "drain", now_ms)
 
     def _better(self, group: Group, leadership: Leadership) -> str | None:
         order = self._node.standing[group.group].order(leadership.sighted)
@@ -141,8 +146,12 @@ class Rebalance:
     def _give(self, group: Group, leadership: Leadership, now_ms: int) -> None:
         here = self._node.plan.node
         order = self._node.standing[group.group].order(leadership.sighted)
-        others = [n for n in order if n != here and self._may_be_handed(n, now_ms)]
+        others = [n for n in order if n != here and not self.trust.is_shunned(n, now_ms)]
         if others and leadership.serves(now_ms):
             self._move(group, leadership, others[0], "drain", now_ms)
         else:
             leadership.end("resigned", now_ms)
+
+
+def _newest_last(peer: Peer) -> int:
+    return peer.appeared_ms

@@ -1,13 +1,13 @@
 """Who stands for which shard, and when: order among candidates, patience, and no storms.
 
 Theory of operation. For every shard the live nodes of its group have an order that all of them
-compute alike: first by the regions the placement prefers, in a region the node that it prefers,
-then by a hash of node and shard, which spreads the shards over the nodes of a region. The first in
-order stands at once when the shard is open; each next one a step later, if it is still open, or a
-step after a better one was last seen to take any shard: it has much to do, and will come to this
-one. A candidate stands only when a majority of stores is expected to grant
-(shards/election.pre_vote), and after a lost election waits a random time that grows with every
-loss.
+compute alike: those of drained places last (controlplane/node/drains), then by the regions the
+placement prefers, in a region the node that it prefers, then by a hash of node and shard, which
+spreads the shards over the nodes of a region. The first in order stands at once when the shard is
+open; each next one a step later, if it is still open, or a step after a better one was last seen to
+take any shard: it has much to do, and will come to this one. A candidate stands only when a
+majority of stores is expected to grant (shards/election.pre_vote), and after a lost election waits
+a random time that grows with every loss.
 
 A shard is *open* when nobody holds it, when its holder has been silent for the whole wait, when it
 was handed to this process, or when it was revoked and the wait has passed, though its holder goes
@@ -75,12 +75,16 @@ class StandingDesk:
         self._next_look_ms = 0
         self._woken = False  # something opened since the last look
         self._alive_version = 0
+        self._avoided: frozenset[str] = frozenset()  # nodes that are to lead nothing
+        self._heeded = 0  # of the drains, the revision
 
     def advance(self, now_ms: int) -> None:
         """Stand where it is time; called at every turn in which time passed."""
         alive = self._living(now_ms)
-        if alive != self._alive:
-            self._alive = alive
+        drains = self._node.drains
+        if alive != self._alive or self._heeded != drains.revision:
+            self._alive, self._heeded = alive, drains.revision
+            self._avoided = frozenset(node for node, region in alive if drains.avoids(node, region))
             self._alive_version += 1
         self._check_deadlines(now_ms)
         self._drop_carried(now_ms)
@@ -222,12 +226,26 @@ class StandingDesk:
 
     def order(self, sighted: Sighted) -> list[str]:
         """Nodes that may lead a shard, the best first, as every node computes it."""
-        return [node for node, _ in sorted(self._alive, key=partial(_rank, sighted))]
+        return [node for node, _ in sorted(self._alive, key=partial(self._rank, sighted))]
+
+    def heirs(self, sighted: Sighted) -> list[str]:
+        """Other nodes than this one that are to lead a shard, the best first."""
+        here = self._node.plan.node
+        return [n for n in self.order(sighted) if n != here and n not in self._avoided]
 
     def comes_first(self, sighted: Sighted) -> bool:
         """Whether this node is the best that may lead a shard."""
-        best = min(self._alive, key=partial(_rank, sighted), default=None)
+        best = min(self._alive, key=partial(self._rank, sighted), default=None)
         return best is not None and best[0] == self._node.plan.node
+
+    def _rank(self, sighted: Sighted, candidate: tuple[str, str]) -> tuple[bool, int, bool, int]:
+        """Lower is better: a node that may lead, by region, there the preferred node, then by
+        chance, alike everywhere."""
+        node, region = candidate
+        regions = sighted.regions
+        place = regions.index(region) if region in regions else len(regions)
+        chance = drawn(sighted.shard, node)
+        return node in self._avoided, place, node != sighted.pin, chance
 
     def _consider(self, shard: str, now_ms: int) -> bool:
         attempt = self._attempts.get(shard)
@@ -387,11 +405,3 @@ class StandingDesk:
         """State of this node's leadership, None without one."""
         leadership = self._group.led.get(shard)
         return None if leadership is None else leadership.state
-
-
-def _rank(sighted: Sighted, candidate: tuple[str, str]) -> tuple[int, bool, int]:
-    """Lower is better: by region, there the preferred node, then by chance, alike everywhere."""
-    node, region = candidate
-    regions = sighted.regions
-    place = regions.index(region) if region in regions else len(regions)
-    return place, node != sighted.pin, drawn(sighted.shard, node)

@@ -225,7 +225,7 @@ class Transfers:
         leading = leadership.sighted.leading_grant()
         if leading is not None and leading.epoch > handing.epoch:
             del self._handing[leadership.shard]
-            self._node.rebalance.came(handing.target.node)
+            self._node.rebalance.trust.came(handing.target.node)
             if handing.evicted:
                 leadership.end("evicted", now_ms)
                 return
@@ -238,7 +238,7 @@ class Transfers:
     def _take_back(self, handing: Handing, now_ms: int) -> None:
         """The target is late, or a handover was refused: stand again, at a higher epoch."""
         self._handing.pop(handing.leadership.shard, None)
-        self._node.rebalance.missed(handing.target.node, now_ms)
+        self._node.rebalance.trust.missed(handing.target.node, now_ms)
         if handing.evicted:
             self._answer(handing, Refused(Problem.NO_LEADER, "it was taken away meanwhile"))
             handing.leadership.end("evicted", now_ms)

@@ -15,6 +15,7 @@ from config.feed import Feed
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, Told
 from controlplane.node.directory import MapRow
+from controlplane.node.drains import Drain
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits, NodePlan
@@ -165,6 +166,14 @@ class NodeService:
     def map_row(self, shard: str) -> MapRow | None:
         """The row of the shard map that this node knows."""
         return self._node.directory.rows.get(shard)
+
+    def led_by(self, nodes: Set[str]) -> Set[str]:
+        """Shards that any of these nodes leads."""
+        return self._node.led_by(nodes, self._driver.clock())
+
+    def drains(self) -> tuple[tuple[Drain, int], ...]:
+        """Every drain, as this region's copy of the system shard has it."""
+        return self._node.drains.known()
 
     def replicas(self, shard: str) -> tuple[ReplicaView, ...]:
         """Where a shard can be read."""

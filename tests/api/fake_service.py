@@ -18,6 +18,8 @@ from config.revision import Revision
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened
 from controlplane.node.directory import MAP_PREFIX, MapRow
+from controlplane.node.drains import PREFIX as DRAINS_PREFIX
+from controlplane.node.drains import Drain, Site, drained_nodes, read_drain
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits
@@ -115,6 +117,8 @@ class FakeService:
         self.node = node
         self.region = region
         self.url = ""
+        self.zone = ""
+        self.alive = True
         self.limits = Limits(value_bytes_max=1_024, key_bytes_max=64)
         self.map_version = 1
         self.leadership_revision = 1
@@ -250,6 +254,17 @@ class FakeService:
             return MapRow.read(key, kept[1].data, kept[1].version)
         return MapRow(shard, GROUP, found.first_slot, found.end_slot, REGIONS, 0)
 
+    def led_by(self, nodes: Set[str]) -> set[str]:
+        return {shard for shard, (_, leader) in self.known.items() if leader in nodes}
+
+    def drains(self) -> tuple[tuple[Drain, int], ...]:
+        kept = self.fleet_of.shards["system"].values
+        return tuple(
+            (read_drain(key, value.data), value.version)
+            for key, (_, value) in sorted(kept.items())
+            if key.startswith(DRAINS_PREFIX)
+        )
+
     def slot_ranges(self) -> list[SlotRange]:
         found = [self.fleet_of.shards[shard] for shard in self.known]
         return [SlotRange(each.first_slot, each.end_slot, each.shard) for each in found]
@@ -280,9 +295,21 @@ class FakeService:
         )
 
     def fleet(self) -> FleetView:
+        everybody = self.fleet_of.nodes.values()
+        sites = [Site(each.node, each.region, each.zone) for each in everybody]
+        drained = drained_nodes((drain for drain, _ in self.drains()), sites)
         nodes = tuple(
-            NodeView(each.node, each.region, each.url, True, 3, self._leads(each.node))
-            for each in self.fleet_of.nodes.values()
+            NodeView(
+                each.node,
+                each.region,
+                each.url,
+                each.alive,
+                3,
+                self._leads(each.node),
+                each.zone,
+                drained=each.node in drained,
+            )
+            for each in everybody
         )
         stores = tuple(
             StoreView(f"{name}-1", name, "a", (GROUP,), "up", "", 17, 2, 5)

@@ -139,6 +139,8 @@ async def test_nodes_and_regions(pair: Pair) -> None:
         "leads": 5,
         "zone": "",
         "draining": False,
+        "drained": False,
+        "suspect": False,
     }
     assert document(await follower.get("/v1/nodes/n2")) == nodes[1]
     regions = document(await follower.get("/v1/regions"))["items"]
@@ -214,4 +216,6 @@ def test_views_are_answered_with_all_they_hold() -> None:
         "leads",
         "zone",
         "draining",
+        "drained",
+        "suspect",
     ]

@@ -1,7 +1,7 @@
 """Leaders moved on purpose: to the preferred node, away from one that goes, and not in vain."""
 
 from controlplane.machine import Drained, Draining
-from controlplane.node.rebalance import STABLE_MS
+from controlplane.node.trust import STABLE_MS
 from controlplane.requests import Transfer
 from regions.codec import pack
 from tests.node.rig import Rig, Seat
