@@ -19,7 +19,7 @@ from controlplane.api.paging import PAGE_ITEMS, page
 from controlplane.api.parameters import CONTINUE, LIMIT, LIST_PARAMETERS, Parameter, Parameters
 from controlplane.api.responses import json_response
 from controlplane.node.load_reports import Gathered
-from controlplane.planning.gathering import overrides_of
+from controlplane.planning.gathering import is_whole, overrides_of
 from controlplane.problems import InputError, RequestRefused, invalid
 from regions.latency_matrix import Distance
 from shards.load import NOTHING, Rates
@@ -161,12 +161,10 @@ def _told_by(edge: Edge, gathered: Gathered) -> dict[str, Any]:
         Reporter(node, region, gathered.now_ms - heard_ms, shards, behind)
         for node, region, heard_ms, shards, behind in gathered.load.reporters()
     ]
-    caught_up = {reporter.node for reporter in reporters if reporter.behind == 0}
-    alive = {node.node for node in edge.service.fleet().nodes if node.alive}
     return {
         "node": edge.here.node,
         "epoch": gathered.epoch,
         "gathered_for_ms": gathered.now_ms - gathered.since_ms,
-        "whole": alive <= caught_up,
+        "whole": is_whole(gathered, edge.service.fleet()),
         "reporters": reporters,
     }

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from controlplane.api.drain_orders import DrainDocument, drain_document
 from controlplane.api.edge import Edge
-from controlplane.api.once import once
+from controlplane.api.global_orders import at_global_leader
 from controlplane.api.order_read import OrderRead, read_order
 from controlplane.api.parameters import NO_PARAMETERS
 from controlplane.api.placement_inputs import gathered_at
 from controlplane.api.responses import json_response
+from controlplane.node.load_reports import Gathered
+from controlplane.planning.drain_facts import drain_facts
 from controlplane.planning.order_book import Book, OrderBook, is_outdated
 from controlplane.planning.orders import LeaderMove, Order, OrderState, Pause
-from controlplane.planning.planner import Planned
+from controlplane.planning.planner import Planned, Planner
 from controlplane.problems import RequestRefused, from_refusal
 from controlplane.requests import Refused
 
@@ -79,11 +81,30 @@ class PauseDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmissionDocument:
+    """What the global leader lets move.
+
+    `cold`: it does not know the fleet yet, and moves nothing optional. `braked`: nodes that had
+    been given shards went down (`crashes`), so what was moved of late stays. `waits_for`: what
+    holds the next move of a plan up. `suspects` are given nothing.
+    """
+
+    cold: bool
+    braked: bool
+    crashes: int
+    in_flight: int
+    suspects: tuple[str, ...]
+    waits_for: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementDocument:
     """What is being carried out, if anything, and whether it is held up."""
 
     order: OrderDocument | None
     pause: PauseDocument | None
+    drains: tuple[DrainDocument, ...]
+    admission: AdmissionDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +120,8 @@ async def get_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
     elsewhere = await gathered_at(edge, request)
     if isinstance(elsewhere, web.StreamResponse):
         return elsewhere
-    return json_response(_placement_document(await OrderBook(edge.service).read()))
+    book = await OrderBook(edge.service).read()
+    return json_response(_placement_document(edge, elsewhere, book))
 
 
 async def list_orders(edge: Edge, request: web.Request) -> web.StreamResponse:
@@ -116,7 +138,7 @@ async def apply_plan(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/apply: carry out exactly the plan of this hash, or nothing."""
     order, read = await read_order(edge, request, ApplyOrder)
 
-    async def carry_out() -> web.Response:
+    async def carry_out(_: Gathered) -> web.Response:
         book = await OrderBook(edge.service).read()
         if book.order is not None and book.order.state is OrderState.CARRYING:
             return _busy(book.order, order.plan)
@@ -128,41 +150,28 @@ async def apply_plan(edge: Edge, request: web.Request) -> web.StreamResponse:
         _check(edge, planned)
         return await _begin(edge, planned, book, read)
 
-    return await _at_global_leader(edge, request, read, carry_out)
+    return await at_global_leader(edge, request, read, carry_out)
 
 
 async def pause_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/pause: move nothing for a while."""
     order, read = await read_order(edge, request, PauseOrder)
 
-    async def carry_out() -> web.Response:
+    async def carry_out(gathered: Gathered) -> web.Response:
         until_ms = int(time.time() * 1000) + order.for_ms
-        return await _hold(edge, Pause(until_ms, PRINCIPAL, read.reason), read)
+        return await _hold(edge, gathered, Pause(until_ms, PRINCIPAL, read.reason), read)
 
-    return await _at_global_leader(edge, request, read, carry_out)
+    return await at_global_leader(edge, request, read, carry_out)
 
 
 async def resume_placement(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/placement/resume: go on with what was held up."""
     _, read = await read_order(edge, request, ResumeOrder)
 
-    async def carry_out() -> web.Response:
-        return await _hold(edge, None, read)
+    async def carry_out(gathered: Gathered) -> web.Response:
+        return await _hold(edge, gathered, None, read)
 
-    return await _at_global_leader(edge, request, read, carry_out)
-
-
-async def _at_global_leader(
-    edge: Edge,
-    request: web.Request,
-    read: OrderRead,
-    carry_out: Callable[[], Awaitable[web.Response]],
-) -> web.StreamResponse:
-    """Here, if this node is it; else what it answers."""
-    answer = await gathered_at(edge, request, read.body)
-    if isinstance(answer, web.StreamResponse):
-        return answer
-    return await once(edge, request, read.body, carry_out)
+    return await at_global_leader(edge, request, read, carry_out)
 
 
 def _busy(order: Order, plan: str) -> web.Response:
@@ -221,12 +230,15 @@ async def _begin(edge: Edge, planned: Planned, book: Book, read: OrderRead) -> w
     return json_response(_order_document(order), status=202)
 
 
-async def _hold(edge: Edge, pause: Pause | None, read: OrderRead) -> web.Response:
+async def _hold(
+    edge: Edge, gathered: Gathered, pause: Pause | None, read: OrderRead
+) -> web.Response:
     book = OrderBook(edge.service)
     if not read.dry_run:
         _raise_refusal(await book.pause(pause))
     known = await book.read()
-    return json_response(_placement_document(Book(known.order, known.order_version, pause)))
+    shown = Book(known.order, known.order_version, pause)
+    return json_response(_placement_document(edge, gathered, shown))
 
 
 def _raise_refusal(refused: Refused | None) -> None:
@@ -234,12 +246,30 @@ def _raise_refusal(refused: Refused | None) -> None:
         raise from_refusal(refused)
 
 
-def _placement_document(book: Book) -> PlacementDocument:
+def _placement_document(edge: Edge, gathered: Gathered, book: Book) -> PlacementDocument:
     pause = None
     if book.pause is not None and book.pause.until_wall_ms > time.time() * 1000:
         pause = PauseDocument(book.pause.until_wall_ms, book.pause.principal, book.pause.reason)
     order = _order_document(book.order) if book.order is not None else None
-    return PlacementDocument(order, pause)
+    return PlacementDocument(order, pause, _drains(edge, gathered), _admission(edge.planner))
+
+
+def _drains(edge: Edge, gathered: Gathered) -> tuple[DrainDocument, ...]:
+    fleet, service = edge.service.fleet(), edge.service
+    return tuple(
+        drain_document(edge, drain, drain_facts(service, gathered, drain, fleet))
+        for drain, _ in service.drains()
+        if drain.is_on
+    )
+
+
+def _admission(planner: Planner) -> AdmissionDocument:
+    standing = planner.admission.standing(planner.now_ms)
+    waits_for = planner.waits_for
+    return AdmissionDocument(
+        standing.is_cold, standing.is_braked, standing.crashes, standing.in_flight,
+        standing.suspects, None if waits_for is None else waits_for.value,
+    )  # fmt: skip
 
 
 def _order_document(order: Order, *, dry_run: bool = False) -> OrderDocument:

@@ -31,6 +31,7 @@ from controlplane.api.documents import (
     Status,
     WrittenDocument,
 )
+from controlplane.api.drain_routes import DRAINS
 from controlplane.api.fenced_routes import FENCED_WRITES
 from controlplane.api.headers import (
     CREATE,
@@ -402,4 +403,4 @@ HEALTH: Final = (
     ),
 )
 
-ROUTES: Final = (*ROUTING, *DATA, *SHARDS, *FLEET, *PLACEMENT, *DOCUMENTS, *HEALTH)
+ROUTES: Final = (*ROUTING, *DATA, *SHARDS, *FLEET, *DRAINS, *PLACEMENT, *DOCUMENTS, *HEALTH)

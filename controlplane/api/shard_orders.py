@@ -83,7 +83,8 @@ def choose_heir(
 ) -> NodeView:
     """The node that takes over: the one named, else the best of those alive.
 
-    Best is: in the region that the shard prefers most, leading least. `may_lead` names the regions
+    Best is: not silent a moment ago, in the region that the shard prefers most, leading least.
+    `may_lead` names the regions
     whose nodes can. Raises RequestRefused when there is no such node or region, or nobody who could
     take over.
     """
@@ -95,6 +96,8 @@ def choose_heir(
                 _check_region(node.region, view, may_lead)
                 if not node.alive:
                     raise RequestRefused("no-candidate", f"node {node.node} is not alive")
+                if node.drained:
+                    raise RequestRefused("no-candidate", f"node {node.node} is drained")
                 if node.node == leader:
                     raise RequestRefused("no-candidate", f"node {node.node} leads it already")
                 return node
@@ -107,15 +110,20 @@ def choose_heir(
         node
         for node in known
         if node.alive
+        and not node.drained
         and node.node != leader
         and node.region in may_lead
         and order.to_region in (None, node.region)
     ]
     if not candidates:
         where = f"region {order.to_region}" if order.to_region else "the fleet"
-        raise RequestRefused("no-candidate", f"no other node of {where} is alive")
+        raise RequestRefused("no-candidate", f"no other node of {where} is alive and may lead")
     rank = {region: place for place, region in enumerate(view.regions)}
-    return min(candidates, key=lambda n: (rank.get(n.region, len(rank)), n.leads, n.node))
+
+    def least(node: NodeView) -> tuple[bool, int, int, str]:
+        return node.suspect, rank.get(node.region, len(rank)), node.leads, node.node
+
+    return min(candidates, key=least)
 
 
 def _check_region(region: str, view: ShardView, may_lead: Set[str]) -> None:

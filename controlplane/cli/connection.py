@@ -265,6 +265,7 @@ NEXT_STEPS = {
     "compacted": "begin anew, without a place to go on from",
     "document-changed": "read it again, and decide anew",
     "document-in-use": "change first what needs it",
+    "drain-refused": "see what is drained with `leadplane placement show`",
     "expectation-failed": "send it without that expectation",
     "header-too-large": "shorten what the request names: key, position, parameters",
     "idempotency-mismatch": "use a new key for another request",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import access_at, fleet_access
+from controlplane.cli.drains import drain_node, stoppable, undrain_node
 from controlplane.cli.output import format_option, list_unless_more, output_options, show, table
 from controlplane.cli.status import NODES
 
@@ -46,3 +47,7 @@ def get_node(node: str, output: str) -> None:
         lambda document, wide: table(NODES, [document], wide),
         output,
     )
+
+
+for command in (drain_node, undrain_node, stoppable):
+    nodes.add_command(command)

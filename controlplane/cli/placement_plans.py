@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import CommandFailed, FleetAccess, access_at, fleet_access
+from controlplane.cli.drains import DRAINS
 from controlplane.cli.output import NOTHING, Column, format_option, output_options, show, table
 
 if TYPE_CHECKING:
@@ -247,7 +248,28 @@ def _draw_placement(document: Any, wide: bool) -> RenderableType:
         said = Text(f"Held up by {pause['principal']}: {pause['reason'] or 'no reason given'}")
     elif order is not None and order["state"] == "carrying":
         said = Text("Leaders are being moved.")
-    return Group(said, table(ORDERS, [order] if order is not None else [], wide))
+    parts: list[RenderableType] = [said, *map(Text, _held_up(document["admission"]))]
+    parts.append(table(ORDERS, [order] if order is not None else [], wide))
+    if document["drains"]:
+        parts += [Text(), table(DRAINS, document["drains"], wide)]
+    return Group(*parts)
+
+
+def _held_up(admission: Any) -> list[str]:
+    """What keeps the global leader from moving more, in words."""
+    found = []
+    if admission["cold"]:
+        found.append("The global leader is new: only drains go on until every node has reported.")
+    if admission["braked"]:
+        found.append(
+            f"{admission['crashes']} nodes that had been given shards went down: "
+            "what was moved of late stays where it is."
+        )
+    if admission["waits_for"]:
+        found.append(f"The next move waits: {admission['waits_for']}.")
+    if admission["suspects"]:
+        found.append(f"Given nothing for a while: {', '.join(admission['suspects'])}.")
+    return found
 
 
 @click.command("show")

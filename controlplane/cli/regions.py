@@ -8,6 +8,7 @@ import click
 
 from controlplane.cli.connection import access_at, fleet_access
 from controlplane.cli.document_edits import yaml_text
+from controlplane.cli.drains import drain_region, undrain_region
 from controlplane.cli.output import format_option, list_unless_more, output_options, show, table
 from controlplane.cli.region_edits import (
     create_region,
@@ -63,7 +64,14 @@ def get_region(region: str, output: str) -> None:
     show(lambda: fleet_access().get(f"/v1/regions/{region}"), draw_region, output)
 
 
-for command in (create_region, put_region, patch_region, delete_region):
+for command in (
+    create_region,
+    put_region,
+    patch_region,
+    delete_region,
+    drain_region,
+    undrain_region,
+):
     regions.add_command(command)
 regions.add_command(list_groups)
 regions.add_command(stores)

@@ -44,6 +44,11 @@ def node_style(node: Row) -> str:
     return GOOD if node["alive"] else BAD
 
 
+def _notes(node: Row) -> list[str]:
+    """What is to be known of a node that is given nothing."""
+    return [word for word in ("drained", "suspect", "draining") if node.get(word)]
+
+
 def _stores_text(group: Row) -> str:
     found = group["reachable"] if is_seen(group) else "?"
     return f"{found}/{len(group['voters'])}"
@@ -117,6 +122,8 @@ NODES = (
     Column("STATE", lambda n: "alive" if n["alive"] else "silent", node_style),
     Column("SILENT", lambda n: ms_text(n["silent_ms"]), right=True),
     Column("LEADS", lambda n: n["leads"], right=True),
+    Column("NOTE", lambda n: ", ".join(_notes(n)) or None, sparse=True),
+    Column("ZONE", lambda n: n.get("zone") or None, sparse=True, wide=True),
     Column("URL", lambda n: n["url"]),
 )
 STORES = (

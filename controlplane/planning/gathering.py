@@ -72,6 +72,12 @@ async def question_about(
     return question
 
 
+def is_whole(gathered: Gathered, fleet: FleetView) -> bool:
+    """Whether every living node has said everything to this global leader."""
+    caught_up = {node for node, _, _, _, behind in gathered.load.reporters() if behind == 0}
+    return {node.node for node in fleet.nodes if node.alive} <= caught_up
+
+
 def voters_of(fleet: FleetView) -> dict[str, Voters]:
     """The voters of every group that a plan can speak of: all of them in one region, or each in one
     of its own, and an odd number."""

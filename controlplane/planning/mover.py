@@ -1,9 +1,9 @@
-"""Carries orders out: one leader after the other, at the pace that the documents allow.
+"""Moves leaders on purpose, at the global leader: drains, and orders to carry out a plan.
 
-Theory of operation. It runs at every node and acts at the global leader alone. A move is a row of
-the shard map that prefers another region or node, written together with the order's own progress,
-on the condition that neither was changed: so it happens once, whoever does it, and never on a world
-that is not the plan's. What follows from a row is the business of the shard's own nodes: candidates
+Theory of operation. It runs at every node and acts at the global leader alone. It shows the
+admission (controlplane/planning/admission) the fleet, asks it before every step, and tells it what
+came of it; what it decides is an entry of the system shard each time, so that a successor goes on
+with the next one. What follows from an entry is the business of the shard's own nodes: candidates
 stand in another order, and the leader hands over when the better one is there
 (controlplane/node/rebalance). Nothing waits for this loop: failover goes its own way.
 """
@@ -13,110 +13,115 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Final
 
 from config.document import Kind
 from controlplane.api.service import Service
-from controlplane.node.directory import MapRow
-from controlplane.planning.order_book import Book, OrderBook, is_outdated
-from controlplane.planning.orders import PAGE_MOVES, LeaderMove, Order, OrderState, Skip
+from controlplane.node.load_reports import Gathered
+from controlplane.planning.admission import Admission
+from controlplane.planning.carrying import Carrying
+from controlplane.planning.gathering import is_whole
+from controlplane.planning.limits import limits_of
+from controlplane.planning.order_book import OrderBook
 from controlplane.planning.planner import Planner
+from controlplane.planning.proceedings import Held, NodeSeen, NodesSeen, Remembered, Reported
 from controlplane.problems import RequestRefused
-from controlplane.views import FleetView
 
-EVERY_S: Final = 1.0
-BURST_MAX: Final = 60.0
-"""Moves made in one turn, at most."""
+EVERY_S: Final = 0.25
+BOOK_EVERY_MS: Final = 1_000
+"""Between looks at orders, which are read at a store; drains are known from the local copy."""
 LOGGER: Final = logging.getLogger(__name__)
 
 
 class Mover:
     """The loop of one node."""
 
-    def __init__(self, service: Service, planner: Planner) -> None:
+    def __init__(
+        self, service: Service, planner: Planner, wall_s: Callable[[], float] = time.time
+    ) -> None:
+        self._wall_s = wall_s
         self._service = service
         self._planner = planner
         self._book = OrderBook(service)
-        self._allowed = 0.0
+        self._carrying = Carrying(service, self._book, planner.moved_ms)
+        self._now_ms = 0  # time that has passed in turns
+        self._book_ms: int | None = None  # when the book was last looked at
+        self._epoch: int | None = None
 
     async def run(self) -> None:
-        """Look every second, until cancelled."""
+        """Look every quarter of a second, until cancelled."""
+        loop = asyncio.get_running_loop()
+        at_s = loop.time()
         while True:
             await asyncio.sleep(EVERY_S)
+            passed_s, at_s = loop.time() - at_s, loop.time()
             try:
-                await self.turn(EVERY_S)
+                await self.turn(passed_s)
             except RequestRefused as refused:
                 LOGGER.info("moves wait: %s", refused.detail)
             except ValueError as complaint:
                 LOGGER.warning("moves wait for a node of a newer release: %s", complaint)
 
     async def turn(self, passed_s: float) -> None:
-        """Make what moves are due after so much time. Raises RequestRefused."""
-        if self._service.gathered() is None:
-            self._allowed = 0.0
+        """Make what moves are due after so much time. Raises RequestRefused, ValueError."""
+        began_ms = self._now_ms
+        self._now_ms += round(passed_s * 1_000)
+        self._planner.now_ms = self._now_ms
+        gathered = self._service.gathered()
+        if gathered is None:
+            self._epoch = None
             return
+        wall_ms = int(self._wall_s() * 1_000)
+        if self._epoch != gathered.epoch:
+            await self._stand(began_ms, wall_ms)
+            self._epoch = gathered.epoch
+        admission = self._planner.admission
+        admission.limits = limits_of(self._service.documents().content(Kind.PLACEMENT))
+        self._look(admission, gathered)
+        admission.advance(self._now_ms)
+        await self._planner.draining.turn(gathered, admission, self._now_ms, wall_ms)
+        if self._book_ms is None or self._now_ms - self._book_ms >= BOOK_EVERY_MS:
+            self._book_ms = self._now_ms
+            await self._look_at_orders(admission, wall_ms)
+
+    async def _look_at_orders(self, admission: Admission, wall_ms: int) -> None:
         book = await self._book.read()
-        if _under_way(book) is None:
-            self._allowed = 0.0
-            return
-        rate = self._service.documents().content(Kind.PLACEMENT).get("move_rate", {})
-        per_minute = rate.get("leaders_per_minute_max", 60)
-        self._allowed = min(BURST_MAX, self._allowed + passed_s * per_minute / 60)
-        while self._allowed >= 1.0 and (order := _under_way(book)) is not None:
-            if not await self._step(order, book):
-                return
-            self._allowed -= 1.0
+        held_ms = book.pause.until_wall_ms - wall_ms if book.pause is not None else 0
+        admission.step(Held(self._now_ms + held_ms if held_ms > 0 else None), self._now_ms)
+        for ended in admission.take():
+            LOGGER.info("the move of %s is over: %s", ended.wanted.shard, ended.why)
+            await self._carrying.give_up(ended.wanted.shard, ended.why, book)
             book = await self._book.read()
+        await self._carrying.turn(book, admission, self._now_ms, wall_ms)
+        self._planner.waits_for = self._carrying.waits_for
 
-    async def _step(self, order: Order, book: Book) -> bool:
-        """Make the next move of an order, or skip it; False when it has to wait."""
-        page = await self._book.moves(order, order.next // PAGE_MOVES)
-        if order.next % PAGE_MOVES >= len(page):
-            raise ValueError(f"order {order.number} has no move {order.next}")
-        move = page[order.next % PAGE_MOVES]
-        row = self._service.map_row(move.shard)
-        skip = self._why_not(move, row)
-        after = order.after(move.shard, skip)
-        change = None
-        if skip is None and row is not None:
-            others = tuple(region for region in row.regions if region != move.to_region)
-            regions = (move.to_region, *others)
-            change = replace(row, regions=regions, node=move.to_node)
-        refused = await self._book.carried(after, book, change, move.version)
-        if refused is not None and change is not None and is_outdated(refused):
-            after = order.after(move.shard, Skip.CHANGED)
-            refused = await self._book.carried(after, book, None, 0)
-        if refused is not None:
-            LOGGER.info("a move of %s waits: %s", move.shard, refused.detail)
-            return False
-        if change is not None:
-            self._planner.moved_ms[move.shard] = int(time.time() * 1000)
-        return True
+    async def _stand(self, now_ms: int, wall_ms: int) -> None:
+        """Begin as the global leader, with what the one before wrote down."""
+        limits = limits_of(self._service.documents().content(Kind.PLACEMENT))
+        admission = Admission(limits, now_ms)
+        moved, legs = await self._book.moved(), await self._book.legs()
+        gathered = self._service.gathered()
+        if gathered is not None:
+            self._look(admission, gathered)
+        self._planner.moved_ms.clear()
+        for each in moved:
+            self._planner.moved_ms[each.shard] = each.wall_ms
+            view = self._service.shard_view(each.shard)
+            node = view.leader.node if view is not None and view.leader is not None else ""
+            at_ms = now_ms - max(0, wall_ms - each.wall_ms)
+            admission.step(Remembered(each.shard, each.region, node, at_ms), now_ms)
+        self._planner.admission = admission
+        self._planner.draining.forget()
+        self._carrying.stand(legs, admission, now_ms)
+        self._book_ms = None
 
-    def _why_not(self, move: LeaderMove, row: MapRow | None) -> Skip | None:
-        view = self._service.shard_view(move.shard)
-        if view is None or row is None:
-            return Skip.GONE
-        leader = view.leader.region if view.leader is not None else None
-        if leader != move.from_region:
-            return Skip.CHANGED
-        if not _is_alive(self._service.fleet(), move):
-            return Skip.NO_CANDIDATE
-        return None
-
-
-def _is_alive(fleet: FleetView, move: LeaderMove) -> bool:
-    return any(
-        node.alive and node.region == move.to_region and move.to_node in ("", node.node)
-        for node in fleet.nodes
-    )
-
-
-def _under_way(book: Book) -> Order | None:
-    """The order that has moves to go, unless it is held up."""
-    order, pause = book.order, book.pause
-    if order is None or order.state is not OrderState.CARRYING:
-        return None
-    is_held_up = pause is not None and time.time() * 1000 < pause.until_wall_ms
-    return None if is_held_up else order
+    def _look(self, admission: Admission, gathered: Gathered) -> None:
+        fleet = self._service.fleet()
+        nodes = tuple(
+            NodeSeen(n.node, n.region, n.alive, n.drained, n.draining, n.suspect, n.leads)
+            for n in fleet.nodes
+        )
+        admission.step(NodesSeen(nodes), self._now_ms)
+        if is_whole(gathered, fleet):
+            admission.step(Reported(), self._now_ms)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from controlplane.api.service import Service
 from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
 from controlplane.node.following import SYSTEM
+from controlplane.planning.moving import (
+    MOVED_PREFIX,
+    ON_WAY_KEY,
+    Leg,
+    MovedOf,
+    read_legs,
+    read_moved,
+)
 from controlplane.planning.orders import (
     HEAD_KEY,
     KEPT_MAX,
@@ -38,6 +47,8 @@ from controlplane.requests import (
     Value,
     Write,
 )
+
+SCANNED_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +113,14 @@ class OrderBook:
         return [Delete(PARTITION, key) for key in keys]
 
     async def carried(
-        self, order: Order, book: Book, row: MapRow | None, version: int
+        self,
+        order: Order,
+        book: Book,
+        row: MapRow | None,
+        version: int,
+        also: Iterable[Put | Delete] = (),
     ) -> Refused | None:
-        """One step of an order, with the row of the map that it changes."""
+        """One step of an order, with the row of the map that it changes, and what else it says."""
         rows = [] if row is None else [Put(MAP, MAP_PREFIX + row.shard, row.packed())]
         compares = [Compare(HEAD_KEY, book.order_version)]
         if row is not None:
@@ -113,8 +129,29 @@ class OrderBook:
             *rows,
             Put(PARTITION, HEAD_KEY, order.packed()),
             Put(PARTITION, order.key, order.packed()),
+            *also,
             compares=tuple(compares),
         )
+
+    async def legs(self) -> tuple[Leg, ...]:
+        """Moves of orders that are on their way. Raises RequestRefused."""
+        (value,) = await self._values(ON_WAY_KEY)
+        return read_legs(value.data) if value is not None else ()
+
+    async def moved(self) -> tuple[MovedOf, ...]:
+        """What was moved of late. Raises RequestRefused."""
+        found: list[MovedOf] = []
+        after, more = "", True
+        while more:
+            outcome = await self._service.submit(
+                Scan(SYSTEM, PARTITION, MOVED_PREFIX, after, SCANNED_AT_ONCE)
+            )
+            if isinstance(outcome, Refused):
+                raise from_refusal(outcome)
+            assert isinstance(outcome, Scanned), outcome
+            found += [read_moved(key, value.data) for key, value in outcome.items]
+            after, more = outcome.items[-1][0] if outcome.items else "", outcome.more
+        return tuple(found)
 
     async def pause(self, pause: Pause | None) -> Refused | None:
         """Hold up all moves until a time, or no longer."""

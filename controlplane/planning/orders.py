@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from controlplane.planning.reasons import Hindrance
 from regions.codec import as_bytes, pack, unpack
 
 PARTITION: Final = "placement"
@@ -31,17 +32,6 @@ class OrderState(StrEnum):
 
     CARRYING = "carrying"
     DONE = "done"
-
-
-class Skip(StrEnum):
-    """Why a move of an order was not made."""
-
-    CHANGED = "changed"
-    """The shard is not where the plan found it."""
-    NO_CANDIDATE = "no-candidate"
-    """No node of the region is alive, or not the one that was meant."""
-    GONE = "gone"
-    """There is no such shard any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +61,10 @@ class Order:
     total: int
     next: int = 0
     moved: int = 0
-    skipped: tuple[tuple[str, Skip], ...] = ()
+    skipped: tuple[tuple[str, Hindrance], ...] = ()
     """The first of them; all others are counted."""
 
-    def after(self, shard: str, skip: Skip | None) -> Order:
+    def after(self, shard: str, skip: Hindrance | None) -> Order:
         """The order when its next move was made, or skipped."""
         state = OrderState.DONE if self.next + 1 == self.total else self.state
         skipped = self.skipped
@@ -82,6 +72,13 @@ class Order:
             skipped = (*skipped, (shard, skip))
         moved = self.moved + (skip is None)
         return replace(self, state=state, next=self.next + 1, moved=moved, skipped=skipped)
+
+    def failed(self, shard: str, why: Hindrance) -> Order:
+        """The order when a move that was made came to nothing."""
+        skipped = self.skipped
+        if len(skipped) < SKIPPED_SHOWN_MAX:
+            skipped = (*skipped, (shard, why))
+        return replace(self, moved=self.moved - 1, skipped=skipped)
 
     def packed(self) -> bytes:
         """As kept in the system shard."""
@@ -119,7 +116,7 @@ def read_order(value: bytes | str) -> Order:
             int() as number, str() as plan, str() as principal, str() as reason, int() as wall_ms,
             str() as state, int() as total, int() as following, int() as moved, list() as skipped,
         ]:  # fmt: skip
-            passed = tuple((str(shard), Skip(why)) for shard, why in skipped)
+            passed = tuple((str(shard), Hindrance(why)) for shard, why in skipped)
             return Order(
                 number, plan, principal, reason, wall_ms, OrderState(state), total, following,
                 moved, passed,

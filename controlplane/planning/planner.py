@@ -17,11 +17,15 @@ from config.document import Kind
 from config.feed import Feed
 from controlplane.api.service import Service
 from controlplane.node.load_reports import Gathered
+from controlplane.planning.admission import Admission
+from controlplane.planning.draining import Draining
 from controlplane.planning.errors import NothingToPlan, QuestionRefused
 from controlplane.planning.forecaster import Forecaster
 from controlplane.planning.gathering import question_about
+from controlplane.planning.limits import limits_of
 from controlplane.planning.orders import MOVES_MAX, LeaderMove
 from controlplane.planning.question import LEADERS, Outlook, Question
+from controlplane.planning.reasons import Hindrance
 from controlplane.planning.worker import PlanningWorker
 
 KEPT_MAX: Final = 16
@@ -70,6 +74,10 @@ class Planner:
         self._worker = worker or PlanningWorker()
         self._kept: OrderedDict[str, Planned] = OrderedDict()
         self.moved_ms: dict[str, int] = {}  # wall clock: when a shard was last moved by an order
+        self.admission = Admission(limits_of(service.documents().content(Kind.PLACEMENT)), 0)
+        self.draining = Draining(service)
+        self.now_ms = 0  # of the clock by which moves are admitted
+        self.waits_for: Hindrance | None = None  # ... the next move of an order
 
     def kept(self, plan: str) -> Planned | None:
         """A plan that was made here, by its hash."""
@@ -120,10 +128,10 @@ class Planner:
     async def _question(self, wish: Wish, gathered: Gathered, feed: Feed) -> Question:
         now_ms = int(time.time() * 1000)
         residence_ms = feed_residence_ms(feed)
-        self.moved_ms = {s: at for s, at in self.moved_ms.items() if now_ms - at < residence_ms}
+        moved = {s for s, at in self.moved_ms.items() if now_ms - at < residence_ms}
         forecast = self.forecaster.factors(feed)
         outlook = wish.outlook.with_factors(forecast)
-        question = await question_about(self._service, gathered, feed, outlook, self.moved_ms)
+        question = await question_about(self._service, gathered, feed, outlook, moved)
         question.forecast = forecast
         if question.shards == 0:
             raise NothingToPlan(

@@ -85,9 +85,11 @@ async def test_a_plan_that_was_carried_out_leaves_nothing_to_move(pair: Pair) ->
     reply = await applied(leader, plan, "?reason=cheaper")
     assert reply.status == 202
     assert document(reply)["total"] == 1
-    await Mover(leader.service, Planner(leader.service)).turn(1.0)
+    mover = Mover(leader.service, Planner(leader.service))
+    await mover.turn(1.0)
     assert leader.service.map_row("s0").regions[0] == "us"
     leader.service.fleet_of.lead("n2", "s0")
+    await mover.turn(1.0)
     assert (await planned(leader))["moves"] == []
     history = document(await leader.get("/v1/placement/history"))["items"]
     assert [(o["plan"], o["state"], o["moved"], o["reason"]) for o in history] == [
@@ -171,7 +173,7 @@ async def test_moves_are_held_up_and_let_go_again(pair: Pair) -> None:
     assert document(held)["pause"]["reason"] == "maintenance"
     assert document(await leader.get("/v1/placement"))["pause"] is not None
     assert (await follower.send("POST", "/v1/placement/resume", {})).status == 200
-    assert document(await leader.get("/v1/placement")) == {"order": None, "pause": None}
+    assert document(await leader.get("/v1/placement"))["pause"] is None
 
 
 async def test_a_shard_says_why_it_is_best_where_a_plan_has_it(pair: Pair) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from controlplane.node.directory import MAP, MAP_PREFIX
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.mover import Mover
 from controlplane.planning.order_book import OrderBook
-from controlplane.planning.orders import LeaderMove, Order, OrderState, Pause, Skip
+from controlplane.planning.orders import LeaderMove, Order, OrderState, Pause
 from controlplane.planning.planner import Planner
+from controlplane.planning.reasons import Hindrance
 from controlplane.requests import Put, Refused, Write, Written
 from regions.latency_matrix import LatencyMatrix
 from shards.load_table import LoadTable
@@ -22,6 +24,7 @@ from tests.api.fake_service import SHARDS, FakeFleet, FakeService
 from tests.config.sample_fleet import put
 
 LATER_MS = 1 << 50
+FINISH_S = builtin_content(Kind.PLACEMENT)["moves"]["finish_ms_max"] / 1_000
 
 
 @pytest.fixture
@@ -31,7 +34,10 @@ async def leader() -> FakeService:
     service = fleet.add("n1", "eu")
     fleet.add("n2", "us")
     fleet.lead("n1")
-    service.reported = Gathered(1, 0, 0, LoadTable(), LatencyMatrix({}))
+    table = LoadTable()
+    for node, region in (("n1", "eu"), ("n2", "us")):
+        table.take(node, region, [], 0, 0)  # everybody has reported
+    service.reported = Gathered(1, 0, 0, table, LatencyMatrix({}))
     for shard in SHARDS:
         row = service.map_row(shard)
         assert row is not None
@@ -69,6 +75,12 @@ def preferred(service: FakeService) -> dict[str, str]:
     return {row.shard: row.regions[0] for row in rows if row is not None}
 
 
+def set_moves(service: FakeService, **moves: Any) -> None:
+    content = builtin_content(Kind.PLACEMENT)
+    content = content | {"moves": content["moves"] | moves}
+    assert isinstance(put(service.feed, "placement", content), Revision)
+
+
 def set_pace(service: FakeService, per_minute: float) -> None:
     content = builtin_content(Kind.PLACEMENT) | {
         "move_rate": {"leaders_per_minute_max": per_minute}
@@ -78,10 +90,73 @@ def set_pace(service: FakeService, per_minute: float) -> None:
 
 async def test_a_move_is_a_row_of_the_map_that_prefers_another_region(leader: FakeService) -> None:
     await begun(leader, "s1")
-    await mover_of(leader).turn(1.0)
+    mover = mover_of(leader)
+    await mover.turn(1.0)
     assert preferred(leader) == {"s0": "eu", "s1": "us", "s2": "eu", "s3": "eu"}
     order = await order_of(leader)
-    assert (order.state, order.moved) == (OrderState.DONE, 1)
+    assert (order.state, order.moved) == (OrderState.CARRYING, 1), "it is not led there yet"
+    leader.fleet_of.lead("n2", "s1")
+    await mover.turn(1.0)
+    assert (await order_of(leader)).state is OrderState.DONE
+
+
+async def test_a_shard_that_does_not_get_there_in_time_is_preferred_where_it_was(
+    leader: FakeService,
+) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    await mover.turn(1.0)
+    successor = mover_of(leader)
+    await successor.turn(1.0)
+    await successor.turn(FINISH_S)
+    assert preferred(leader)["s1"] == "eu"
+    await successor.turn(1.0)
+    order = await order_of(leader)
+    assert (order.state, order.moved) == (OrderState.DONE, 0)
+    assert order.skipped == (("s1", Hindrance.NOT_FINISHED),)
+
+
+async def test_a_move_that_has_to_wait_for_too_long_is_given_up(leader: FakeService) -> None:
+    set_moves(leader, begin_ms_max=5_000, suspect_ms=60_000)
+    mover = mover_of(leader)
+    leader.fleet_of.nodes["n2"].alive = False
+    await mover.turn(1.0)
+    leader.fleet_of.nodes["n2"].alive = True  # and suspect, for a minute
+    await begun(leader, "s1")
+    await mover.turn(1.0)
+    assert (await order_of(leader)).next == 0
+    await mover.turn(6.0)
+    assert (await order_of(leader)).skipped == (("s1", Hindrance.NOT_BEGUN),)
+
+
+async def test_a_shard_stays_where_it_was_moved_to_whoever_leads_by_then(
+    leader: FakeService,
+) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    await mover.turn(1.0)
+    leader.fleet_of.lead("n2", "s1")
+    await mover.turn(1.0)
+    book = OrderBook(leader)
+    row = leader.map_row("s1")
+    assert row is not None
+    back = [LeaderMove("s1", "us", "eu", row.revision)]
+    order = Order(2, "back", "ada", "", 17, OrderState.CARRYING, 1)
+    assert await book.begin(order, back, await book.read()) is None
+    await mover_of(leader).turn(1.0)  # it has nothing in memory
+    assert (await order_of(leader)).skipped == (("s1", Hindrance.RESIDENCE),)
+
+
+async def test_a_new_global_leader_moves_nothing_before_it_knows_the_fleet(
+    leader: FakeService,
+) -> None:
+    leader.reported = Gathered(1, 0, 0, LoadTable(), LatencyMatrix({}))
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    await mover.turn(10.0)
+    assert (await order_of(leader)).next == 0
+    await mover.turn(25.0)
+    assert (await order_of(leader)).next == 1, "after a while it does with what it knows"
 
 
 async def test_a_move_may_prefer_a_node_and_the_next_one_may_prefer_none(
@@ -110,16 +185,16 @@ async def test_a_node_that_does_not_live_in_the_region_is_no_candidate(
     move = LeaderMove("s1", "eu", "us", row.revision, "n1")
     assert await OrderBook(leader).begin(order, [move], await OrderBook(leader).read()) is None
     await mover_of(leader).turn(1.0)
-    assert (await order_of(leader)).skipped == (("s1", Skip.NO_CANDIDATE),)
+    assert (await order_of(leader)).skipped == (("s1", Hindrance.NO_CANDIDATE),)
 
 
 async def test_moves_come_at_the_pace_of_the_document(leader: FakeService) -> None:
-    set_pace(leader, 60)
+    set_pace(leader, 30)
     await begun(leader, *SHARDS)
     mover = mover_of(leader)
     progress = []
     for _ in range(4):
-        await mover.turn(0.5)
+        await mover.turn(1.0)
         progress.append((await order_of(leader)).next)
     assert progress == [0, 1, 1, 2]
 
@@ -131,6 +206,8 @@ async def test_another_node_that_leads_later_goes_on_with_the_next_move(
     await begun(leader, "s0", "s1")
     await mover_of(leader).turn(1.0)
     successor = mover_of(leader)  # it has nothing in memory
+    await successor.turn(2.0)  # what is on its way counts
+    leader.fleet_of.lead("n2", "s0", "s1")
     await successor.turn(1.0)
     order = await order_of(leader)
     assert (order.state, order.moved, order.skipped) == (OrderState.DONE, 2, ())
@@ -149,11 +226,14 @@ async def test_a_row_that_was_changed_since_is_left_alone(leader: FakeService) -
     other = replace(row, regions=("eu",))
     await leader.submit(Write("system", (Put(MAP, MAP_PREFIX + "s1", other.packed()),)))
     set_pace(leader, 600)
-    await mover_of(leader).turn(1.0)
+    mover = mover_of(leader)
+    await mover.turn(1.0)
+    leader.fleet_of.lead("n2", "s2")
+    await mover.turn(1.0)
     found = leader.map_row("s1")
     assert found is not None
     assert found.regions == ("eu",)
-    assert (await order_of(leader)).skipped == (("s1", Skip.CHANGED),)
+    assert (await order_of(leader)).skipped == (("s1", Hindrance.CHANGED),)
     assert preferred(leader)["s2"] == "us"
 
 
@@ -162,14 +242,14 @@ async def test_a_shard_that_is_led_from_elsewhere_by_now_is_left_alone(leader: F
     leader.fleet_of.lead("n2", "s1")
     await mover_of(leader).turn(1.0)
     assert preferred(leader)["s1"] == "eu"
-    assert (await order_of(leader)).skipped == (("s1", Skip.CHANGED),)
+    assert (await order_of(leader)).skipped == (("s1", Hindrance.CHANGED),)
 
 
 async def test_nothing_moves_to_where_no_node_is_alive(leader: FakeService) -> None:
     del leader.fleet_of.nodes["n2"]
     await begun(leader, "s1")
     await mover_of(leader).turn(1.0)
-    assert (await order_of(leader)).skipped == (("s1", Skip.NO_CANDIDATE),)
+    assert (await order_of(leader)).skipped == (("s1", Hindrance.NO_CANDIDATE),)
 
 
 async def test_what_is_held_up_waits_until_it_is_not(leader: FakeService) -> None:

@@ -11,12 +11,12 @@ from controlplane.planning.orders import (
     Order,
     OrderState,
     Pause,
-    Skip,
     pages_of,
     read_order,
     read_page,
     read_pause,
 )
+from controlplane.planning.reasons import Hindrance
 from regions.codec import pack, unpack
 
 ORDER = Order(3, "abc", "ada", "cheaper", 17, OrderState.CARRYING, 3)
@@ -24,23 +24,23 @@ ORDER = Order(3, "abc", "ada", "cheaper", 17, OrderState.CARRYING, 3)
 
 def test_an_order_is_done_with_its_last_move() -> None:
     first = ORDER.after("s0", None)
-    second = first.after("s1", Skip.CHANGED)
+    second = first.after("s1", Hindrance.CHANGED)
     third = second.after("s2", None)
     states = [each.state for each in (first, second, third)]
     assert states == [OrderState.CARRYING, OrderState.CARRYING, OrderState.DONE]
-    assert (third.next, third.moved, third.skipped) == (3, 2, (("s1", Skip.CHANGED),))
+    assert (third.next, third.moved, third.skipped) == (3, 2, (("s1", Hindrance.CHANGED),))
 
 
 def test_an_order_names_so_many_of_those_it_skipped_and_no_more() -> None:
     order = Order(1, "abc", "ada", "", 17, OrderState.CARRYING, 1_000)
     for number in range(SKIPPED_SHOWN_MAX + 5):
-        order = order.after(f"s{number}", Skip.GONE)
+        order = order.after(f"s{number}", Hindrance.GONE)
     assert len(order.skipped) == SKIPPED_SHOWN_MAX
     assert (order.next, order.moved) == (SKIPPED_SHOWN_MAX + 5, 0)
 
 
 def test_what_is_written_is_read() -> None:
-    order = ORDER.after("s1", Skip.NO_CANDIDATE)
+    order = ORDER.after("s1", Hindrance.NO_CANDIDATE)
     assert read_order(order.packed()) == order
     pause = Pause(99, "ada", "maintenance")
     assert read_pause(pause.packed()) == pause

@@ -24,6 +24,12 @@ PURE_FILES = (
     "controlplane/machine*.py",
     "controlplane/node*.py",
     "controlplane/node/*.py",
+    "controlplane/planning/admission.py",
+    "controlplane/planning/bucket.py",
+    "controlplane/planning/pace.py",
+    "controlplane/planning/proceedings.py",
+    "controlplane/planning/reasons.py",
+    "controlplane/planning/stopping.py",
 )
 NOT_PURE = ("shards/settings.py",)
 

@@ -1,0 +1,64 @@
+"""Drains and promises in the system shard: read and written at the node that leads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from controlplane.api.service import Service
+from controlplane.node.drains import PARTITION, PREFIX, Drain, read_drain
+from controlplane.node.following import SYSTEM
+from controlplane.planning.stopping import Promise, packed_promises, read_promises
+from controlplane.problems import from_refusal
+from controlplane.requests import (
+    Compare,
+    Found,
+    Put,
+    Read,
+    Refused,
+    Scan,
+    Scanned,
+    Value,
+    Write,
+)
+
+PROMISES_KEY: Final = "{placement}/promises"
+DRAINS_MAX: Final = 10_000
+
+
+class DrainBook:
+    """What is kept, as the leader of the system shard sees it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def drains(self) -> tuple[tuple[Drain, int], ...]:
+        """Every record with its version, by key. Raises RequestRefused, ValueError."""
+        outcome = await self._service.submit(Scan(SYSTEM, PARTITION, PREFIX, "", DRAINS_MAX))
+        if isinstance(outcome, Refused):
+            raise from_refusal(outcome)
+        assert isinstance(outcome, Scanned), outcome
+        return tuple((read_drain(key, v.data), v.version) for key, v in outcome.items)
+
+    async def put(self, drain: Drain, version: int) -> Refused | None:
+        """Write a drain down, if it has this version still; 0: if there is none."""
+        put = Put(PARTITION, drain.key, drain.packed())
+        return await self._write(put, Compare(drain.key, version))
+
+    async def promises(self) -> tuple[tuple[Promise, ...], int]:
+        """Those that were made, with their version. Raises RequestRefused, ValueError."""
+        outcome = await self._service.submit(Read(SYSTEM, (PROMISES_KEY,)))
+        if isinstance(outcome, Refused):
+            raise from_refusal(outcome)
+        assert isinstance(outcome, Found), outcome
+        value: Value | None = outcome.values[0]
+        return (read_promises(value.data), value.version) if value is not None else ((), 0)
+
+    async def promise(self, promises: Iterable[Promise], version: int) -> Refused | None:
+        """Write promises down, if nobody made one meanwhile."""
+        put = Put(PARTITION, PROMISES_KEY, packed_promises(promises))
+        return await self._write(put, Compare(PROMISES_KEY, version))
+
+    async def _write(self, put: Put, compare: Compare) -> Refused | None:
+        outcome = await self._service.submit(Write(SYSTEM, (put,), (compare,)))
+        return outcome if isinstance(outcome, Refused) else None

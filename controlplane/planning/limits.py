@@ -1,0 +1,60 @@
+"""How carefully leaders are moved on purpose: what the document `placement` says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from config.builtin import builtin_content
+from config.document import Kind
+from controlplane.planning.reasons import MoveKind
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All of them. By dimension: `node`, `region`, `group`, `kind`."""
+
+    in_flight_max: Mapping[str, int]
+    per_minute_max: Mapping[str, float]
+    plan_per_minute_max: float
+    drain_per_minute_max: float
+    residence_ms: int
+    begin_ms_max: int
+    finish_ms_max: int
+    cool_down_ms: int
+    suspect_ms: int
+    cold_start_ms: int
+    brake_share: float
+    brake_window_ms: int
+
+    def kind_per_minute(self, kind: MoveKind) -> float | None:
+        """How many moves of a kind there may be in a minute; None: as many as needed."""
+        match kind:
+            case MoveKind.SAFETY:
+                return None
+            case MoveKind.DRAIN:
+                return self.drain_per_minute_max
+            case _:
+                return self.plan_per_minute_max
+
+
+def limits_of(content: Mapping[str, Any]) -> Limits:
+    """From the document; what it leaves out is as it is built in."""
+    known = builtin_content(Kind.PLACEMENT)
+    moves = known["moves"] | content.get("moves", {})
+    rate = content.get("move_rate", {})
+    return Limits(
+        known["moves"]["in_flight_max"] | moves["in_flight_max"],
+        known["moves"]["per_minute_max"] | moves["per_minute_max"],
+        rate.get("leaders_per_minute_max", known["move_rate"]["leaders_per_minute_max"]),
+        moves["drain_per_minute_max"],
+        content.get("hysteresis", {}).get("residence_min_ms", 0),
+        moves["begin_ms_max"],
+        moves["finish_ms_max"],
+        moves["cool_down_ms"],
+        moves["suspect_ms"],
+        moves["cold_start_ms"],
+        moves["brake_share"],
+        moves["brake_window_ms"],
+    )
