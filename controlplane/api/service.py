@@ -124,6 +124,10 @@ class Service(Protocol):
         """Take a message of another node. It may be lost, late, or nonsense."""
         ...
 
+    def report(self, event: Happened) -> None:
+        """Tell everybody who listens of something that was decided here."""
+        ...
+
     def subscribe(self, subscription: Subscription) -> Callable[[], None]:
         """Call back on every change until the returned function is called."""
         ...

@@ -81,7 +81,12 @@ class Rebalance:
             self._node.out.append(Tell(peer.node, message))
 
     def _look(self, now_ms: int) -> None:
-        """Note who is there; a node is that is alive in any of its groups."""
+        """Note who is there; a node is that is alive in any of its groups.
+
+        To a process that was paused everybody looks silent at first.
+        """
+        if now_ms - self._node.away_until_ms < SETTLE_EVERY_MS:
+            return
         seen: dict[str, tuple[str, bool]] = {}
         for group in self._node.groups.values():
             for peer in sorted(group.watch.peers(now_ms).values(), key=_newest_last):

@@ -83,9 +83,9 @@ class StandingDesk:
         alive = self._living(now_ms)
         drains = self._node.drains
         if alive != self._alive or self._heeded != drains.revision:
-            self._alive, self._heeded = alive, drains.revision
-            self._avoided = frozenset(node for node, region in alive if drains.avoids(node, region))
-            self._alive_version += 1
+            avoided = frozenset(node for node, region in alive if drains.avoids(node, region))
+            self._alive_version += alive != self._alive or avoided != self._avoided
+            self._alive, self._heeded, self._avoided = alive, drains.revision, avoided
         self._check_deadlines(now_ms)
         self._drop_carried(now_ms)
         self.deadline_ms = self._next_gone_ms(now_ms)

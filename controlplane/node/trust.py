@@ -29,6 +29,7 @@ class Record:
 
     alive_since_ms: int | None = None
     need_ms: int = STABLE_MS
+    has_gone: bool = False  # and has not been calm since
     suspect_until_ms: int = 0
     late: str = ""  # the process that was silent when last looked at
     misses: int = 0
@@ -36,7 +37,7 @@ class Record:
 
 
 class Trust:
-    """What one node knows of the others in one group."""
+    """What one node knows of the others."""
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
@@ -56,8 +57,11 @@ class Trust:
         if record.alive_since_ms is None:
             return
         lasted_ms = now_ms - record.alive_since_ms
-        calm = lasted_ms >= CALM_TIMES * record.need_ms
-        record.need_ms = STABLE_MS if calm else min(2 * record.need_ms, STABLE_MS_MAX)
+        if lasted_ms >= CALM_TIMES * record.need_ms:
+            record.need_ms = STABLE_MS
+        elif record.has_gone:
+            record.need_ms = min(2 * record.need_ms, STABLE_MS_MAX)
+        record.has_gone = True
         record.alive_since_ms = None
 
     def _is_there(self, record: Record, process: str, now_ms: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Final
 
 from controlplane.api.service import Service
+from controlplane.machine import Happened
 from controlplane.node.directory import MapRow
 from controlplane.planning.admission import Admission
 from controlplane.planning.moving import (
@@ -40,6 +41,11 @@ from controlplane.requests import Delete, LeaderHint, Put
 
 LOGGER: Final = logging.getLogger(__name__)
 STEPS_AT_ONCE: Final = 60
+
+
+def given_up(shard: str, kind: MoveKind, why: Hindrance) -> Happened:
+    """The event of a move that is not made, or came to nothing."""
+    return Happened("move-given-up", shard, 0, {"kind": kind.value, "why": why.value})
 
 
 class Carrying:
@@ -142,7 +148,10 @@ class Carrying:
     async def _pass_over(self, order: Order, book: Book, shard: str, why: Hindrance) -> bool:
         after = self._still_on(order.after(shard, why))
         refused = await self._book.carried(after, book, None, 0)
-        return refused is None
+        if refused is not None:
+            return False
+        self._service.report(given_up(shard, MoveKind.COST, why))
+        return True
 
     async def _end(self, order: Order, book: Book) -> bool:
         ended = replace(order, state=OrderState.DONE)

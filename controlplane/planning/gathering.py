@@ -47,7 +47,7 @@ async def question_about(
         feed,
         distances_of(gathered, feed),
         {node.node: node.region for node in fleet.nodes},
-        frozenset(node.region for node in fleet.nodes if node.alive),
+        frozenset(node.region for node in fleet.nodes if node.alive and not node.drained),
         outlook,
         [
             Seat(node.node, node.region, node.zone)

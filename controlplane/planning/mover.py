@@ -18,9 +18,11 @@ from typing import Final
 
 from config.document import Kind
 from controlplane.api.service import Service
+from controlplane.machine import Happened
+from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.admission import Admission
-from controlplane.planning.carrying import Carrying
+from controlplane.planning.carrying import Carrying, given_up
 from controlplane.planning.gathering import is_whole
 from controlplane.planning.limits import limits_of
 from controlplane.planning.order_book import OrderBook
@@ -48,6 +50,7 @@ class Mover:
         self._now_ms = 0  # time that has passed in turns
         self._book_ms: int | None = None  # when the book was last looked at
         self._epoch: int | None = None
+        self._is_braked = False
 
     async def run(self) -> None:
         """Look every quarter of a second, until cancelled."""
@@ -80,6 +83,7 @@ class Mover:
         admission.limits = limits_of(self._service.documents().content(Kind.PLACEMENT))
         self._look(admission, gathered)
         admission.advance(self._now_ms)
+        self._tell_of_brake(admission)
         await self._planner.draining.turn(gathered, admission, self._now_ms, wall_ms)
         if self._book_ms is None or self._now_ms - self._book_ms >= BOOK_EVERY_MS:
             self._book_ms = self._now_ms
@@ -90,7 +94,7 @@ class Mover:
         held_ms = book.pause.until_wall_ms - wall_ms if book.pause is not None else 0
         admission.step(Held(self._now_ms + held_ms if held_ms > 0 else None), self._now_ms)
         for ended in admission.take():
-            LOGGER.info("the move of %s is over: %s", ended.wanted.shard, ended.why)
+            self._service.report(given_up(ended.wanted.shard, ended.wanted.kind, ended.why))
             await self._carrying.give_up(ended.wanted.shard, ended.why, book)
             book = await self._book.read()
         await self._carrying.turn(book, admission, self._now_ms, wall_ms)
@@ -115,6 +119,14 @@ class Mover:
         self._planner.draining.forget()
         self._carrying.stand(legs, admission, now_ms)
         self._book_ms = None
+
+    def _tell_of_brake(self, admission: Admission) -> None:
+        """Say when the brake is pulled, and when it is let go."""
+        if admission.is_braked is not self._is_braked:
+            self._is_braked = admission.is_braked
+            kind = "brake-pulled" if self._is_braked else "brake-released"
+            crashes = admission.standing(self._now_ms).crashes
+            self._service.report(Happened(kind, SYSTEM, 0, {"crashes": crashes}))
 
     def _look(self, admission: Admission, gathered: Gathered) -> None:
         fleet = self._service.fleet()

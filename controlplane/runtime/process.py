@@ -92,7 +92,7 @@ class _NodeProcess:
             on_table=self._subscribers.table_changed,
         )
         self._service = NodeService(
-            self._driver, plan, settings.topology, self._subscribers, self._metrics
+            self._driver, plan, settings.topology, self._subscribers, self._metrics, self._happened
         )
         self._planner = Planner(self._service)
         self._metrics.watch(self._service.fleet)

@@ -81,7 +81,9 @@ class NodeService:
         topology: Topology,
         subscribers: Subscribers,
         metrics: NodeMetrics,
+        report: Callable[[Happened], None],
     ) -> None:
+        self._report = report
         self.condition = Condition()
         self.identity = NodeIdentity(plan.node, plan.region, plan.url, plan.process)
         self.limits: Limits = plan.limits
@@ -134,6 +136,10 @@ class NodeService:
     def told(self, sender: str, message: dict[str, Any]) -> None:
         """Hand over a message of another node."""
         self._driver.post(Told(sender, message))
+
+    def report(self, event: Happened) -> None:
+        """Tell everybody who listens of something that was decided here."""
+        self._report(event)
 
     def subscribe(self, subscription: Subscription) -> Callable[[], None]:
         """Call back on every change until the returned function is called."""

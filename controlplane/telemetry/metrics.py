@@ -23,6 +23,7 @@ from controlplane.requests import Outcome, Read, Refused, Request, Scan, Write
 from controlplane.views import FleetView
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+GIVEN_UP = "move-given-up"
 STALE_ACCEPTED = "stale-accepted"
 """The event that must never happen: a write of a superseded epoch was taken."""
 
@@ -47,6 +48,9 @@ class NodeMetrics:
             ["request"],
             buckets=_LATENCY_S,
             registry=self.registry,
+        )
+        self._given_up = self._counter(
+            "moves_given_up", "Planned moves of leaders that were not made, by the reason.", "why"
         )
         self._stale = self._counter(
             "stale_operations_accepted", "Writes of a superseded epoch taken. Must stay 0."
@@ -74,6 +78,8 @@ class NodeMetrics:
     def happened(self, event: Happened) -> None:
         """Count a life-cycle event."""
         self._events.labels(event.kind).inc()
+        if event.kind == GIVEN_UP:
+            self._given_up.labels(event.detail["why"]).inc()
         if event.kind == STALE_ACCEPTED:
             self._stale.inc()
 

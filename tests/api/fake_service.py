@@ -136,6 +136,7 @@ class FakeService:
         self.forced: list[ForceRecover] = []
         self.cancelled = 0
         self.fenced: tuple[FencedWrite, ...] = ()
+        self.reports: list[Happened] = []
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.subscriptions: list[Subscription] = []
         self.load = RouterLoad(0)
@@ -196,6 +197,9 @@ class FakeService:
 
     def told(self, sender: str, message: dict[str, Any]) -> None:
         self.messages.append((sender, message))
+
+    def report(self, event: Happened) -> None:
+        self.reports.append(event)
 
     def subscribe(self, subscription: Subscription) -> Callable[[], None]:
         self.subscriptions.append(subscription)

@@ -73,6 +73,14 @@ async def test_a_plan_leads_a_shard_where_its_clients_are_and_says_what_that_sav
     assert leader.service.map_row("s0").regions[0] == "eu", "nothing has moved"
 
 
+async def test_a_plan_gives_a_drained_region_nothing(pair: Pair) -> None:
+    leader, _ = pair
+    await ready(leader)
+    assert [move["to_leader"] for move in (await planned(leader))["moves"]] == ["us"]
+    assert (await leader.send("POST", "/v1/regions/us/drain", {})).status == 202
+    assert (await planned(leader))["moves"] == []
+
+
 async def test_the_same_fleet_has_the_same_plan(pair: Pair) -> None:
     await ready(pair[0])
     assert (await planned(pair[0]))["plan"] == (await planned(pair[1]))["plan"]

@@ -114,6 +114,25 @@ async def test_a_shard_that_does_not_get_there_in_time_is_preferred_where_it_was
     order = await order_of(leader)
     assert (order.state, order.moved) == (OrderState.DONE, 0)
     assert order.skipped == (("s1", Hindrance.NOT_FINISHED),)
+    assert [(each.kind, each.detail["why"]) for each in leader.reports] == [
+        ("move-given-up", "not-finished")
+    ]
+
+
+async def test_the_brake_is_told_when_it_is_pulled_and_holds_up_what_was_moved(
+    leader: FakeService,
+) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    await mover.turn(1.0)
+    leader.fleet_of.lead("n2", "s1")
+    await mover.turn(1.0)
+    leader.fleet_of.nodes["n2"].alive = False
+    await mover.turn(1.0)
+    await mover.turn(1.0)
+    assert [(each.kind, each.detail) for each in leader.reports] == [
+        ("brake-pulled", {"crashes": 1})
+    ]
 
 
 async def test_a_move_that_has_to_wait_for_too_long_is_given_up(leader: FakeService) -> None:

@@ -51,8 +51,9 @@ class Stage:
             on_table=self.subscribers.table_changed,
         )
         self.service = NodeService(
-            self.driver, PLAN, default_topology(), self.subscribers, self.metrics
-        )
+            self.driver, PLAN, default_topology(), self.subscribers, self.metrics,
+            self.subscribers.happened,
+        )  # fmt: skip
 
 
 @asynccontextmanager

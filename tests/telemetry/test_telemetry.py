@@ -29,7 +29,7 @@ from controlplane.requests import (
 from controlplane.telemetry import spans
 from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, set_up_logging
 from controlplane.telemetry.loop_lag import watch_loop_lag
-from controlplane.telemetry.metrics import STALE_ACCEPTED, NodeMetrics
+from controlplane.telemetry.metrics import GIVEN_UP, STALE_ACCEPTED, NodeMetrics
 from controlplane.telemetry.spans import EventTracer, event_tracer
 from controlplane.views import FleetView, GroupView, StoreView
 
@@ -104,6 +104,15 @@ def test_the_event_that_must_never_happen_is_seen() -> None:
     metrics = NodeMetrics()
     metrics.happened(Happened(STALE_ACCEPTED, "s1", 7, {}))
     assert samples(metrics)["leadplane_stale_operations_accepted_total",] == 1
+
+
+def test_moves_that_were_given_up_are_counted_by_their_reason() -> None:
+    metrics = NodeMetrics()
+    for why in ("changed", "changed", "not-finished"):
+        metrics.happened(Happened(GIVEN_UP, "s1", 0, {"kind": "cost", "why": why}))
+    found = samples(metrics)
+    assert found["leadplane_moves_given_up_total", "changed"] == 2
+    assert found["leadplane_moves_given_up_total", "not-finished"] == 1
 
 
 def test_the_fleet_is_shown_as_it_is_when_asked() -> None:
