@@ -83,9 +83,10 @@ class Rebalance:
     def _look(self, now_ms: int) -> None:
         """Note who is there; a node is that is alive in any of its groups.
 
-        To a process that was paused everybody looks silent at first.
+        To a process that was paused everybody looks silent at first: it begins to watch anew.
         """
         if now_ms - self._node.away_until_ms < SETTLE_EVERY_MS:
+            self.trust.was_away(now_ms)
             return
         seen: dict[str, tuple[str, bool]] = {}
         for group in self._node.groups.values():

@@ -53,6 +53,12 @@ class Trust:
                 record.late = process or record.late
                 self._went(record, now_ms)
 
+    def was_away(self, now_ms: int) -> None:
+        """This process was paused: who was alive has been so from now on, and did nothing wrong."""
+        for record in self._records.values():
+            if record.alive_since_ms is not None:
+                record.alive_since_ms = now_ms
+
     def _went(self, record: Record, now_ms: int) -> None:
         if record.alive_since_ms is None:
             return

@@ -78,6 +78,15 @@ def test_a_process_that_was_silent_is_suspect_and_another_one_of_that_node_is_no
     assert not node.trust.is_suspect("n", node.now_ms)
 
 
+def test_after_a_pause_of_its_own_a_process_begins_to_watch_anew() -> None:
+    node = Watched()
+    node.there(CALM_TIMES * STABLE_MS)
+    node.now_ms += 60_000
+    node.trust.was_away(node.now_ms)
+    assert not node.trust.is_suspect("n", node.now_ms)
+    assert node.wait_ms() == STABLE_MS
+
+
 def test_one_that_did_not_come_is_shunned_until_it_comes() -> None:
     node = Watched()
     node.wait_ms()
