@@ -1,11 +1,12 @@
 """An order of placement, carried out at the global leader: move after move, in the plan's order.
 
-Theory of operation. A move is a row of the shard map that prefers another region or node, written together
-with the order's own progress, with what is on its way and with when the shard was moved, on the
-condition that none of it was changed: so it happens once, whoever does it, and never on a world
-that is not the plan's. Whether it may be made now is the admission's to say; one that may never be
-made, or has waited for too long, is passed over, and the order says why. A shard that does not get
-there in time is preferred where it was before. The order is done when nothing of it is on its way.
+Theory of operation. A move is a row of the shard map that prefers another region or node, written
+together with the order's own progress, with what is on its way and with when the shard was moved,
+on the condition that none of it was changed: so it happens once, whoever does it, and never on a
+world that is not the plan's. Whether it may be made now is the admission's to say; one that may
+never be made, or has waited for too long, is passed over, and the order says why. A shard that does
+not get there in time is preferred where it was before. The order is done when nothing of it is on
+its way.
 """
 
 from __future__ import annotations

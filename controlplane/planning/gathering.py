@@ -52,7 +52,7 @@ async def question_about(
         [
             Seat(node.node, node.region, node.zone)
             for node in fleet.nodes
-            if node.alive and not node.draining
+            if node.alive and not node.draining and not node.drained
         ],
     )
     voters = voters_of(fleet)

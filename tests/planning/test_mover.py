@@ -181,6 +181,8 @@ async def test_a_new_global_leader_moves_nothing_before_it_knows_the_fleet(
 async def test_a_move_may_prefer_a_node_and_the_next_one_may_prefer_none(
     leader: FakeService,
 ) -> None:
+    content = builtin_content(Kind.PLACEMENT) | {"hysteresis": {"residence_min_ms": 0}}
+    assert isinstance(put(leader.feed, "placement", content), Revision)
     book, mover = OrderBook(leader), mover_of(leader)
     for number, node in enumerate(("n1", ""), 1):
         row = leader.map_row("s1")
