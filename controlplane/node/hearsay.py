@@ -68,6 +68,7 @@ class Hearsay:
             "stores": stores,
             "differing": differing[:STORES_MAX],
             "changing": self._node.changes.at_work,
+            "places": self._node.sites.told_of(),
         }
         for peer in (peers[start:] + peers[:start])[:LISTENERS_MAX]:
             self._node.out.append(Tell(peer, message))

@@ -7,7 +7,7 @@ asked and how long it took is known here and nowhere else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from controlplane.machine import Happened, Told
 from controlplane.node.directory import MapRow
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
-from controlplane.node_plan import Limits, NodePlan
+from controlplane.node_plan import Limits, NodePlan, Place
 from controlplane.requests import (
     ForceRecover,
     GroupChange,
@@ -185,6 +185,10 @@ class NodeService:
             )
             for name, region in self.documents().regions().items()
         )
+
+    def places(self) -> Mapping[str, Place]:
+        """Where this node knows stores to be."""
+        return self._node.places
 
     def documents(self) -> Feed:
         """The documents in force here."""

@@ -20,7 +20,7 @@ from controlplane.machine import Happened
 from controlplane.node.directory import MAP_PREFIX, MapRow
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
-from controlplane.node_plan import Limits
+from controlplane.node_plan import Limits, Place
 from controlplane.requests import (
     ChangeLease,
     Consistency,
@@ -56,6 +56,7 @@ from controlplane.requests import (
 )
 from controlplane.views import FleetView, GroupView, NodeView, ReplicaView, ShardView, StoreView
 from regions.latency_matrix import LatencyMatrix
+from regions.store import StoreAddress
 from shards.keyspace import SLOTS
 from shards.load import RouterLoad, ShardLoad
 from shards.load_table import LoadTable
@@ -138,6 +139,10 @@ class FakeService:
         self.reported: Gathered | None = None
         self.known: dict[str, tuple[int, str | None]] = {}
         self.feed = Feed(self._region_revision(name) for name in REGIONS)
+        self.where = {
+            f"{name}-1": Place(name, "a", StoreAddress("127.0.0.1", 6_001 + at))
+            for at, name in enumerate(REGIONS)
+        }
         self.catch_up()
 
     @staticmethod
@@ -208,6 +213,9 @@ class FakeService:
             RegionDocument(name, name.upper(), 1.5, 2.5, ("a", "b"), {"eu": 1.0}, {"eu": 0.02})
             for name in REGIONS
         )
+
+    def places(self) -> dict[str, Place]:
+        return self.where
 
     def documents(self) -> Feed:
         return self.feed
