@@ -266,10 +266,15 @@ class Pictures:
                 if peer.silent_ms < group.times.silent_ms and self._goes(sid):
                     going.add(peer.node)
         longest = max((g.times.silent_ms for g in node.groups.values()), default=1_000)
+        alive = {name for name, silent_ms in silent.items() if silent_ms < longest}
+        for name, told in node.census.without_session(now_ms).items():
+            place[name] = (told.region, told.url)
+            silent[name] = now_ms - told.told_ms
+            alive.add(name)
         return [
             NodeView(
-                name, region, url, silent.get(name, longest) < longest, silent.get(name),
-                leads.get(name, 0), zone.get(name, ""), name in going,
+                name, region, url, name in alive, silent.get(name), leads.get(name, 0),
+                zone.get(name, ""), name in going,
             )
             for name, (region, url) in sorted(place.items())
         ]  # fmt: skip

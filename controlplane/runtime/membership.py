@@ -10,6 +10,9 @@ the stores' that holds.
 A store that came to a group later need not be in the topology: then a document says where it is
 (controlplane/runtime/placed_stores). Documents are what groups decided, too, so they are asked for
 at the same stores, and at those that they tell of.
+
+A region that came to the fleet later has no group of its own, though it follows from the topology
+that it should. When all stores that it would have answer, and none knows of it, it was never made.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from regions.conversation import MakeLane, conversation
 from regions.errors import RegionsError
 from regions.membership import GroupDescription, ask_for_description, description_in
 from regions.store import StoreAddress
-from regions.topology import Group, Topology
+from regions.store_errors import StoreForgot
+from regions.topology import GLOBAL_GROUP, Group, Topology
 
 RETRY_S = 0.25
 LaneTo: TypeAlias = Callable[[StoreAddress], MakeLane]
@@ -35,7 +39,7 @@ LaneTo: TypeAlias = Callable[[StoreAddress], MakeLane]
 
 @dataclass(frozen=True, slots=True)
 class KnownFleet:
-    """Who belongs to each group of the topology, and where the stores are."""
+    """Who belongs to each group that was made, and where the stores are."""
 
     descriptions: Mapping[str, GroupDescription]
     places: Mapping[str, Place]
@@ -49,6 +53,8 @@ class Answers:
     descriptions: dict[str, GroupDescription] = field(default_factory=dict)
     placed: PlacedStores = field(default_factory=PlacedStores)
     problems: dict[str, str] = field(default_factory=dict)
+    heard: set[str] = field(default_factory=set)  # stores that told of all groups they know
+    empty: set[str] = field(default_factory=set)
 
     def take(self, description: GroupDescription) -> None:
         """Keep a description, unless a later version of the group is known."""
@@ -59,7 +65,15 @@ class Answers:
     @property
     def unknown(self) -> list[str]:
         """Groups of which no store has told yet."""
-        return [g.name for g in self.topology.groups if g.name not in self.descriptions]
+        groups = self.topology.groups
+        return [g.name for g in groups if g.name not in self.descriptions and not self._is_bare(g)]
+
+    def _is_bare(self, group: Group) -> bool:
+        """Whether a group of a fleet that was made has not been made itself."""
+        stores = {*group.stores, *group.followers}
+        answered = self.heard & stores
+        is_known = GLOBAL_GROUP in self.descriptions and stores <= self.heard | self.empty
+        return group.name not in self.descriptions and is_known and bool(answered)
 
     @property
     def places(self) -> dict[str, Place]:
@@ -81,7 +95,7 @@ class Answers:
 
 
 async def learn_fleet(topology: Topology, lane_to: LaneTo, wait_ms_max: int) -> KnownFleet:
-    """Give the description of every group of the topology, and where its stores are.
+    """Give the description of every group of the topology that was made, and where its stores are.
 
     Raises StoresNotReady when that is not known in time, with what each store said.
     """
@@ -101,7 +115,10 @@ async def learn_fleet(topology: Topology, lane_to: LaneTo, wait_ms_max: int) -> 
     except TimeoutError as error:
         raise _not_ready(answers, wait_ms_max) from error
     for group in topology.groups:
-        found = answers.descriptions[group.name]
+        found = answers.descriptions.get(group.name)
+        if found is None:
+            log_line("group-not-made", group=group.name)
+            continue
         _note_other_members(group, found)
         if found.least_ttl_ms != group.ttl_ms:
             ttls = {"ttl_ms": found.least_ttl_ms, "in_topology_ms": group.ttl_ms}
@@ -127,8 +144,12 @@ async def _ask(store: str, make_lane: MakeLane, answers: Answers) -> None:
             if is_lost:
                 await ask_for_places(talk, answers.placed)
         answers.problems.pop(store, None)
+        answers.heard.add(store)
+        answers.empty.discard(store)
     except (RegionsError, ValueError) as error:
         answers.problems[store] = str(error)
+        if isinstance(error, StoreForgot):
+            answers.empty.add(store)
 
 
 def _waiting_for(answers: Answers) -> str:

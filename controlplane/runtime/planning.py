@@ -21,6 +21,7 @@ def make_plan(settings: NodeSettings, process: str, fleet: KnownFleet) -> NodePl
         groups=tuple(
             group_plan(fleet.descriptions[group.name], fleet.places, site.region)
             for group in topology.groups
+            if group.name in fleet.descriptions
         ),
         peers=tuple(
             PeerPlan(node.id, node.region, node.url, node.zone or "")

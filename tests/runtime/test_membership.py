@@ -24,7 +24,8 @@ from regions.topology import GLOBAL_GROUP, Topology
 from shards.scripts.state import Shard
 from tests.runtime.twin_stores import TwinStore
 
-TOPOLOGY = default_topology(("eu-central-1", "us-east-1", "ap-southeast-1"), zones=1)
+REGIONS = ("eu-central-1", "us-east-1", "ap-southeast-1")
+TOPOLOGY = default_topology(REGIONS, zones=1)
 WAIT_MS = 300
 ELSEWHERE = StoreAddress("127.0.0.1", 9)
 
@@ -53,7 +54,7 @@ def with_ttl(topology: Topology, ttl_ms: int) -> Topology:
 
 async def known_to(topology: Topology, stores: dict[str, TwinStore]) -> KnownFleet:
     """What a node of this topology finds out at its start."""
-    at = {site.listens_at: site.id for site in TOPOLOGY.stores} | {ELSEWHERE: "new"}
+    at = {site.listens_at: site.id for site in topology.stores} | {ELSEWHERE: "new"}
 
     def lane_to(address: StoreAddress) -> MakeLane:
         return stores[at[address]].make_lane
@@ -168,3 +169,21 @@ async def test_a_member_that_the_topology_does_not_know_is_where_a_document_says
     with pytest.raises(StoresNotReady, match="new belong to it, and no document") as refused:
         await known_to(TOPOLOGY, stores)
     assert "topology" in refused.value.hint
+
+
+async def test_the_group_of_a_region_that_came_later_is_left_out_until_it_is_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its store follows the global group by now: it was made, and knows of no group of its own."""
+    grown = default_topology((*REGIONS, "sa-east-1"), zones=1)
+    stores = made_for(TOPOLOGY)
+    (later,) = grown.stores_in("sa-east-1")
+    own = grown.group("region/sa-east-1")
+    stores[later.id] = TwinStore(later.id, [])
+    with caplog.at_level(logging.INFO, "leadplane"):
+        known = await known_to(grown, stores)
+    assert known.descriptions.keys() == {group.name for group in TOPOLOGY.groups}
+    assert f"group-not-made group={own.name}" in caplog.text
+    stores[later.id].down = True
+    with pytest.raises(StoresNotReady, match=f"no store tells who belongs to {own.name}"):
+        await known_to(grown, stores)
