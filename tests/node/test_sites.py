@@ -51,6 +51,19 @@ def test_a_store_is_known_by_a_document_until_no_document_has_it() -> None:
     assert "spare1" not in seat.node.places
 
 
+def test_a_document_that_is_deleted_or_forgotten_says_nothing_any_more() -> None:
+    rig = rig_without("spare1", spares=1)
+    seat = rig.seats["n1"]
+    documented(seat, "spare1")
+    seat.node.sites.documented(Revision("region.eu", 2, b"", deleted=True))
+    documented(seat, "spare1", version=3)
+    seat.node.sites.forgotten("region.us")
+    assert "spare1" in seat.node.places
+    seat.node.sites.forgotten("region.eu")
+    rig.run(10)
+    assert [address for _, address in located(seat)] == [AT, None, AT, None]
+
+
 def test_a_store_of_the_topology_stays_where_it_is() -> None:
     rig = Rig()
     seat = rig.seats["n1"]
