@@ -13,6 +13,7 @@ from typing import Any, Final
 from config.document import Kind, kind_of, region_of
 from config.feed import Feed
 from config.revision import Revision
+from config.store_places import check_addresses
 from regions.findings import Finding, Severity, pointer_to
 
 REGIONS_TO_LOSE_ONE: Final = 3
@@ -25,6 +26,7 @@ def check_kind(revision: Revision, feed: Feed) -> Iterator[Finding]:
         case Kind.REGION:
             yield from _check_region(region_of(revision.name), revision.content)
             yield from _stores_elsewhere(region_of(revision.name), feed)
+            yield from check_addresses(region_of(revision.name), feed)
         case Kind.LATENCY:
             yield from _check_latency(revision.content)
         case Kind.CONSTRAINTS:

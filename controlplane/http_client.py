@@ -18,7 +18,6 @@ from aiohttp import (
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
-    InvalidURL,
     TCPConnector,
 )
 from yarl import URL
@@ -106,7 +105,8 @@ class HttpClient:
             ) as answer:
                 content = await answer.read()
                 return PeerReply(answer.status, answer.headers, content)
-        except (ClientConnectorError, ConnectionTimeoutError, InvalidURL) as failure:
+        except (ClientConnectorError, ConnectionTimeoutError, ValueError) as failure:
+            # The last is raised for what is no URL, and for a host that can be no name.
             raise PeerUnreachable(f"{_origin(url)}: {failure}") from failure
         except TimeoutError as failure:
             raise PeerLost(f"{_origin(url)}: no answer within {timeout_ms} ms") from failure

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from controlplane.requests import Outcome, Request
 from regions.codec import Reply
+from regions.store import StoreAddress
 
 # ---------------------------------------------------------------- events
 
@@ -134,6 +135,14 @@ class Rewire:
 
 
 @dataclass(frozen=True, slots=True)
+class Locate:
+    """Reach `store` at this address from now on, on lanes of either kind; None: not at all."""
+
+    store: str
+    address: StoreAddress | None
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """Send on the bulk lane, at most `timeout_ms`; answered by one Fetched with the same token.
 
@@ -189,4 +198,6 @@ class Drained:
     """Nothing is led any more: the process may end."""
 
 
-Effect: TypeAlias = Call | Drop | Rewire | Fetch | Answer | Tell | Probe | Happened | Drained
+Effect: TypeAlias = (
+    Call | Drop | Rewire | Locate | Fetch | Answer | Tell | Probe | Happened | Drained
+)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from config.revision import VERSIONS_KEPT_MAX, Revision
 from regions.membership import Forced, GroupDescription
+from regions.store import StoreAddress
 from shards.admission import ID_MEMORY_MS
 
 
@@ -43,10 +44,15 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a store is."""
+    """Where a store is; `address` is None where nobody needs it (in simulations).
+
+    `learned`: not the topology says so, but documents, or other nodes.
+    """
 
     region: str
     zone: str
+    address: StoreAddress | None = None
+    learned: bool = False
 
 
 def group_plan(
@@ -58,7 +64,7 @@ def group_plan(
     """
     unknown = sorted(description.incarnations.keys() - places.keys())
     if unknown:
-        raise ValueError(f"the topology has no store {', '.join(unknown)}")
+        raise ValueError(f"nobody says where {', '.join(unknown)} is")
 
     def plans(members: Mapping[str, str]) -> tuple[StorePlan, ...]:
         return tuple(
@@ -155,7 +161,7 @@ class NodePlan:
     groups: tuple[GroupPlan, ...]
     peers: tuple[PeerPlan, ...]
     seeds: Seeds
-    places: Mapping[str, Place] = field(default_factory=dict)  # of every store there is
+    places: Mapping[str, Place] = field(default_factory=dict)  # of every store known at the start
     region_rtt_ms: dict[tuple[str, str], float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     documents: tuple[Revision, ...] = ()  # in force until the first edit of each

@@ -1,4 +1,4 @@
-"""From a store of the topology to a lane that leads there.
+"""From where a store is to a lane that leads there.
 
 The one place where the adapter, the function library and the ways around (a proxy, another address)
 come together; everybody else is handed something that makes lanes.
@@ -7,23 +7,24 @@ come together; everybody else is handed something that makes lanes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from regions.conversation import MakeLane
 from regions.redis_store import RedisStore
 from regions.store import Lane, OnLost, StoreAddress, StoreIdentity
-from regions.topology import StoreSite
+from regions.topology import address_of
 from shards.scripts.library import leadplane_library
 
 
 def lane_maker(
-    site: StoreSite,
+    store: StoreAddress,
     dial: Mapping[str, str],
     *,
     expected: StoreIdentity | None = None,
     may_be_empty: bool = False,
 ) -> MakeLane:
     """Give what makes lanes to a store; `dial` says which address to go to instead of its own."""
-    address, library = _address(site, dial), leadplane_library()
+    address, library = _way_to(store, dial), leadplane_library()
 
     def make_lane(on_lost: OnLost) -> Lane:
         return RedisStore(address, on_lost, library, expected=expected, may_be_empty=may_be_empty)
@@ -31,9 +32,9 @@ def lane_maker(
     return make_lane
 
 
-def _address(site: StoreSite, dial: Mapping[str, str]) -> StoreAddress:
-    way = dial.get(site.address)
+def _way_to(store: StoreAddress, dial: Mapping[str, str]) -> StoreAddress:
+    way = dial.get(address_of(store.host, store.port))
     if way is None:
-        return StoreAddress(site.host, site.port, tls=site.tls)
+        return store
     host, _, port = way.rpartition(":")
-    return StoreAddress(host.strip("[]"), int(port), tls=site.tls)
+    return replace(store, host=host.strip("[]"), port=int(port))

@@ -51,7 +51,8 @@ class Distance:
     p50_ms: float | None
     """None: nobody has measured it."""
     p99_ms: float | None
-    prior_ms: float
+    prior_ms: float | None
+    """None: the topology knows no such way."""
     override_ms: float | None
 
 
@@ -59,7 +60,7 @@ class LatencyMatrix:
     """What is known of every ordered pair of different regions."""
 
     def __init__(self, prior_ms: Mapping[Pair, float]) -> None:
-        """`prior_ms` names the pairs there are."""
+        """`prior_ms` are the topology's figures."""
         self._prior_ms = prior_ms
         self._told: dict[str, tuple[str, int, Mapping[str, Measured]]] = {}
 
@@ -73,12 +74,15 @@ class LatencyMatrix:
         self._told = {node: told for node, told in self._told.items() if told[1] >= oldest_ms}
 
     def distances(self, override_ms: Mapping[Pair, float]) -> Iterator[Distance]:
-        """Every pair, by name; `override_ms` is what operators have set."""
-        for pair in sorted(self._prior_ms):
-            if pair[0] != pair[1]:
-                yield self._distance(pair, override_ms.get(pair))
+        """Every pair of which something is known, by name; `override_ms` is what operators have
+        set. A region that came after the topology has no prior, until it is measured."""
+        measured = ((here, to) for here, _, figures in self._told.values() for to in figures)
+        for pair in sorted({*self._prior_ms, *override_ms, *measured}):
+            found = self._distance(pair, override_ms.get(pair)) if pair[0] != pair[1] else None
+            if found is not None:
+                yield found
 
-    def _distance(self, pair: Pair, override_ms: float | None) -> Distance:
+    def _distance(self, pair: Pair, override_ms: float | None) -> Distance | None:
         told = [
             figures[pair[1]]
             for region, _, figures in self._told.values()
@@ -87,11 +91,13 @@ class LatencyMatrix:
         samples = sum(figure.samples for figure in told)
         p50_ms = median(figure.p50_ms for figure in told) if told else None
         p99_ms = max((figure.p99_ms for figure in told), default=None)
-        prior_ms = self._prior_ms[pair]
+        prior_ms = self._prior_ms.get(pair)
         if override_ms is not None:
             counts, source = override_ms, Source.OVERRIDE
         elif p50_ms is not None and samples >= SAMPLES_TRUSTED:
             counts, source = p50_ms, Source.MEASURED
-        else:
+        elif prior_ms is not None:
             counts, source = prior_ms, Source.PRIOR
+        else:
+            return None
         return Distance(*pair, counts, source, samples, p50_ms, p99_ms, prior_ms, override_ms)

@@ -94,7 +94,8 @@ class RedisStore:
             raise StoreUnavailable(message) from error
         except _DENIED as error:
             raise AccessDenied(f"{self.address}: {error}") from error
-        except (redis.exceptions.RedisError, OSError) as error:
+        except (redis.exceptions.RedisError, OSError, UnicodeError) as error:
+            # The last is raised for a host that can be no name.
             raise StoreUnavailable(f"{self.address}: {error}") from error
         else:
             self._take_over(connection)

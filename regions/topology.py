@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from regions.latency import quorum_round_trip_ms
+from regions.store import StoreAddress
 
 GLOBAL_GROUP: Final = "global"
 REGION_GROUP_PREFIX: Final = "region/"
@@ -65,6 +66,11 @@ class StoreSite(_Part):
     def address(self) -> str:
         """Host and port as one word."""
         return address_of(self.host, self.port)
+
+    @property
+    def listens_at(self) -> StoreAddress:
+        """Where a lane to it leads."""
+        return StoreAddress(self.host, self.port, tls=self.tls)
 
 
 class NodeSite(_Part):

@@ -22,9 +22,10 @@ from config.document import CONTENT_BYTES_MAX, Kind, kind_of
 from config.feed import Feed
 from config.revision import Revision
 from config.secrets import secret_in
+from config.store_places import contradicted, moved
 from controlplane.api.body import Name, parse_model, read_body
 from controlplane.api.document_conditions import Wish, check, conditions_of, is_done
-from controlplane.api.document_facts import fleet_facts
+from controlplane.api.document_facts import fleet_facts, known_stores
 from controlplane.api.document_pages import name_in_path
 from controlplane.api.document_store import Asking, Known, read_known, write_revision
 from controlplane.api.document_views import (
@@ -113,7 +114,7 @@ async def edit_document(
         before = known.feed.latest(wish.name)
         if before is not None and (done or _is_same(revision, before)):
             return _answer(before, known.feed, None, changed=False, dry_run=dry_run)
-        radius = await _held_against_fleet(edge, revision, known.feed)
+        radius = await _held_against_fleet(edge, revision, known.feed, wish)
         if dry_run:
             return _answer(revision, known.feed, radius, changed=True, dry_run=True)
         try:
@@ -136,8 +137,14 @@ def _decide(wish: Wish, known: Known, current: Revision | None, reason: str) -> 
     return decide(edit, known.feed, known.edition + 1)
 
 
-async def _held_against_fleet(edge: Edge, revision: Revision, feed: Feed) -> BlastRadius | None:
-    """What the edit would do to the fleet as it runs. Raises RequestRefused for stores in use."""
+async def _held_against_fleet(
+    edge: Edge, revision: Revision, feed: Feed, wish: Wish
+) -> BlastRadius | None:
+    """What the edit would do to the fleet as it runs. Raises RequestRefused for stores in use, and
+    for what the topology says otherwise."""
+    known = known_stores(edge.service)
+    if otherwise := tuple(contradicted(revision.name, feed.with_one(revision), known)):
+        raise invalid(*(_input_error(finding, wish.content_pointer) for finding in otherwise))
     radius, given_up = await _what_it_would_do(edge, revision, feed)
     if given_up:
         raise _in_use(given_up, radius)
@@ -151,7 +158,8 @@ async def _what_it_would_do(
         return None, ()
     facts, after = fleet_facts(edge.service), feed.with_one(revision)
     radius = await asyncio.to_thread(blast_radius, feed, after, facts)
-    return radius, tuple(stores_given_up(feed, after, revision.name, facts))
+    elsewhere = moved(revision.name, after, known_stores(edge.service))
+    return radius, (*stores_given_up(feed, after, revision.name, facts), *elsewhere)
 
 
 async def _refused(unfit: Unfit, wish: Wish, edge: Edge, feed: Feed) -> RequestRefused:

@@ -7,7 +7,7 @@ cheap for one shard, proportional to the number of shards where all are returned
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
-from controlplane.node_plan import Limits
+from controlplane.node_plan import Limits, Place
 from controlplane.requests import (
     ForceRecover,
     GroupChange,
@@ -165,6 +165,10 @@ class Service(Protocol):
     def replicas(self, shard: str) -> tuple[ReplicaView, ...]: ...
 
     def regions(self) -> tuple[RegionDocument, ...]: ...
+
+    def places(self) -> Mapping[str, Place]:
+        """Where this node knows stores to be, also those that belong to no group."""
+        ...
 
     def documents(self) -> Feed:
         """The documents in force here, as this region's copy of the system shard has them."""

@@ -20,13 +20,13 @@ from controlplane.embedded import StoreProcess
 from controlplane.fleet.directory import FleetDirectory, FleetOptions
 from controlplane.fleet.first_start import initialise
 from controlplane.fleet.layout import write_settings
-from controlplane.machine import Call, Drop, Event, Fetch, Happened, Probe, Rewire, Tell
+from controlplane.machine import Call, Drop, Event, Fetch, Happened, Locate, Probe, Rewire, Tell
 from controlplane.node import Node
 from controlplane.node_plan import NodePlan
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
 from controlplane.runtime.lanes import BulkLane, OrderedLane
-from controlplane.runtime.membership import learn_memberships
+from controlplane.runtime.membership import learn_fleet
 from controlplane.runtime.planning import make_plan
 from controlplane.settings import NodeSettings, load_settings
 from controlplane.store_config import StoreSpec, find_store_binary
@@ -74,6 +74,9 @@ class Lanes:
 
     def rewire(self, effect: Rewire) -> None:
         """No store forgets."""
+
+    def locate(self, effect: Locate) -> None:
+        """No document says where stores are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +138,10 @@ async def running_driver(
     settings: NodeSettings, on_table: Callable[[Set[str]], None], ears: Ears
 ) -> AsyncIterator[tuple[Driver, Node]]:
     """The node of these settings with its lanes, without HTTP, on this loop."""
-    descriptions = await learn_memberships(
-        settings.topology, lambda site: lane_maker(site, {}), settings.stores_wait_ms_max
+    fleet = await learn_fleet(
+        settings.topology, lambda at: lane_maker(at, {}), settings.stores_wait_ms_max
     )
-    plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", descriptions)
+    plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", fleet)
     node = Node(plan, random.random, boottime_ms())
     lanes = Lanes(ears)
     driver = Driver(node, lanes, on_happened=ears.on_happened, on_table=on_table)
@@ -162,7 +165,7 @@ def _lanes(
     plan: NodePlan, post: Callable[[Event], None], site: StoreSite
 ) -> tuple[OrderedLane, BulkLane]:
     voter = next(v for group in plan.groups for v in group.voters if v.store == site.id)
-    make_lane = lane_maker(site, {}, expected=StoreIdentity(site.id, voter.incarnation))
+    make_lane = lane_maker(site.listens_at, {}, expected=StoreIdentity(site.id, voter.incarnation))
     ordered = OrderedLane(
         site.id,
         make_lane,

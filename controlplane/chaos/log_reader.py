@@ -64,7 +64,7 @@ class LogReader:
     async def _ask(self, site: StoreSite) -> None:
         shards = [s for s, g in self._groups.items() if site in self._stores[g]]
         try:
-            async with conversation(lane_maker(site, {})) as talk:
+            async with conversation(lane_maker(site.listens_at, {})) as talk:
                 for shard in shards:
                     for _ in range(CATCH_UP_ROUNDS_MAX):
                         if await self._read(talk, site.id, shard):

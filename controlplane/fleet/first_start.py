@@ -17,6 +17,6 @@ async def initialise(topology: Topology, nonce: str) -> None:
     When it was interrupted, it goes on where it was, as long as the nonce is the same. Raises
     BootstrapRefused, which names every store that is not empty, or cannot be reached.
     """
-    stores = {site.id: lane_maker(site, {}, may_be_empty=True) for site in topology.stores}
+    stores = {s.id: lane_maker(s.listens_at, {}, may_be_empty=True) for s in topology.stores}
     groups = [NewGroup(g.name, g.ttl_ms, g.stores, g.followers) for g in topology.groups]
     await bootstrap(stores, groups, nonce)

@@ -35,7 +35,10 @@ class Documents:
             detail = {"document": key.removeprefix(HEAD_PREFIX), "why": str(complaint)}
             self._node.happened("document-unreadable", SYSTEM, 0, detail)
             return
-        if self.feed.apply(revision, version) and self._is_read:
+        is_news = self.feed.apply(revision, version)
+        if is_news:
+            self._node.sites.documented(revision)
+        if is_news and self._is_read:
             detail = {
                 "document": revision.name,
                 "version": str(revision.version),
@@ -46,7 +49,9 @@ class Documents:
 
     def deleted(self, key: str, version: int) -> None:
         """A deleted document is not remembered any more."""
-        self.feed.forget(key.removeprefix(HEAD_PREFIX))
+        name = key.removeprefix(HEAD_PREFIX)
+        self.feed.forget(name)
+        self._node.sites.forgotten(name)
 
     def scanned(self) -> None:
         """What there was is known; what comes now is news."""

@@ -55,7 +55,7 @@ class Hearsay:
         if now_ms < self._next_ms:
             return
         self._next_ms = now_ms + TELL_EVERY_MS
-        peers = [peer.node for peer in self._node.plan.peers]
+        peers = [peer.node for peer in self._node.census.peers(now_ms)]
         start = int(self._node.draw() * len(peers))
         room = self._node.headroom
         stores = [
@@ -68,6 +68,8 @@ class Hearsay:
             "stores": stores,
             "differing": differing[:STORES_MAX],
             "changing": self._node.changes.at_work,
+            "nodes": self._node.census.told_of(now_ms),
+            "places": self._node.sites.told_of(),
         }
         for peer in (peers[start:] + peers[:start])[:LISTENERS_MAX]:
             self._node.out.append(Tell(peer, message))

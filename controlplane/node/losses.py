@@ -61,7 +61,7 @@ class Losses:
 
     def _seal_behind(self, group: Group, forced: Forced, now_ms: int) -> None:
         version = group.group, group.version
-        known = [m for m in members(forced.gone) if m.store in self._node.plan.places]
+        known = [m for m in members(forced.gone) if m.store in self._node.sites.places]
         behind = self._behind.setdefault(version, set(known))
         if not behind or not self._seals.allows(group.group, now_ms):
             return

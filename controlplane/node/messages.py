@@ -24,6 +24,8 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
         case "opened-ack":
             node.duties.acknowledged(message.get("keys"))
         case "stores":
+            node.census.heard(message.get("nodes"), now_ms)
+            node.sites.heard(message.get("places"), now_ms)
             node.hearsay.heard(message.get("stores"), message.get("differing"), now_ms)
             node.changes.heard(sender, message.get("changing"), now_ms)
         case "draining":

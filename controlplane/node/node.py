@@ -11,7 +11,7 @@ at the latest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any, TypeAlias
 
 from controlplane.machine import (
@@ -57,13 +57,14 @@ from controlplane.node.rebalance import Rebalance
 from controlplane.node.requests_open import OpenRequests
 from controlplane.node.round_trips import RoundTrips
 from controlplane.node.serving import Serving
+from controlplane.node.sites import Sites
 from controlplane.node.standing import StandingDesk
 from controlplane.node.store_changes import StoreChanges
 from controlplane.node.strong_reads import is_strong
 from controlplane.node.succession import Succession
 from controlplane.node.transfers import Transfers
 from controlplane.node.upkeep import Upkeep
-from controlplane.node_plan import NodePlan
+from controlplane.node_plan import NodePlan, Place
 from controlplane.requests import (
     Evict,
     ForceRecover,
@@ -133,6 +134,7 @@ class Node:
         self.reports = LoadReports(self, now_ms)
         self.lease_needs = LeaseNeeds(self, now_ms)
         self.drains = Drains(self)
+        self.sites = Sites(self, now_ms)
         self.groups: dict[str, Group] = {}
         self.standing: dict[str, StandingDesk] = {}
         self.succession = Succession(self)
@@ -149,6 +151,11 @@ class Node:
     def store_ids(self) -> list[str]:
         """Stores this node needs lanes to."""
         return list(self.lanes)
+
+    @property
+    def places(self) -> Mapping[str, Place]:
+        """Where stores are, as far as is known here."""
+        return self.sites.places
 
     # -- the machine
 
@@ -202,6 +209,7 @@ class Node:
         self.rebalance.advance(now_ms)
         self.probing.advance(now_ms)
         self.changes.advance(now_ms)
+        self.sites.advance(now_ms)
         self.hearsay.advance(now_ms)
         self.round_trips.advance(now_ms)
         self.reports.advance(now_ms)
@@ -246,7 +254,7 @@ class Node:
     def _next_deadline_ms(self) -> int:
         times = [
             self.following.deadline_ms, self.rebalance.deadline_ms, self.probing.deadline_ms,
-            self.hearsay.deadline_ms, self.changes.deadline_ms,
+            self.hearsay.deadline_ms, self.changes.deadline_ms, self.sites.deadline_ms,
             self.nearby.deadline_ms, self.requests.deadline_ms,
             self.round_trips.deadline_ms, self.reports.deadline_ms, self.lease_needs.deadline_ms,
         ]  # fmt: skip

@@ -275,14 +275,19 @@ class Pictures:
                     processes[peer.node] = process_of(sid)
                 leads[peer.node] = leads.get(peer.node, 0) + len(group.by_holder.get(sid, ()))
         longest = max((g.times.silent_ms for g in node.groups.values()), default=1_000)
+        alive = {name for name, silent_ms in silent.items() if silent_ms < longest}
+        for name, told in node.census.without_session(now_ms).items():
+            place[name] = (told.region, told.url)
+            silent[name] = now_ms - told.told_ms
+            alive.add(name)
         drains, trust = node.drains, node.rebalance.trust
         going = {name for name in place if node.census.is_leaving(name, processes.get(name))}
         if node.draining:
             going.add(node.plan.node)
         return [
             NodeView(
-                name, region, url, silent.get(name, longest) < longest, silent.get(name),
-                leads.get(name, 0), drains.site(name, region).zone, name in going,
+                name, region, url, name in alive, silent.get(name), leads.get(name, 0),
+                drains.site(name, region).zone, name in going,
                 drains.avoids(name, region), trust.is_suspect(name, now_ms),
             )
             for name, (region, url) in sorted(place.items())

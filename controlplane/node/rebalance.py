@@ -76,7 +76,7 @@ class Rebalance:
     def begin_drain(self, now_ms: int) -> None:
         """Tell the others not to give us anything, and start."""
         self._next_ms = now_ms
-        for peer in self._node.plan.peers:
+        for peer in self._node.census.peers(now_ms):
             message = {"kind": "draining", "process": self._node.plan.process}
             self._node.out.append(Tell(peer.node, message))
 

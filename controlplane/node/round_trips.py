@@ -14,9 +14,11 @@ a store's disk takes; they are what time-outs must follow, not what a region is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from controlplane.machine import Tell
+from controlplane.node_plan import PeerPlan
 from regions.latency import SAMPLES_TRUSTED, RoundTrip
 from regions.latency_matrix import Measured
 
@@ -39,29 +41,37 @@ class RoundTrips:
     def __init__(self, node: Node, now_ms: int) -> None:
         self._node = node
         self._next_ms = now_ms + ASK_EVERY_MS
-        here = node.plan.region
         self._nodes: dict[str, list[str]] = {}
-        for peer in node.plan.peers:
-            if peer.region != here:
-                self._nodes.setdefault(peer.region, []).append(peer.node)
-        self._turns = sorted(self._nodes)
-        self._trips = {
-            region: RoundTrip(node.plan.region_rtt_ms.get((here, region), 0.0), SAMPLES_KEPT)
-            for region in self._turns
-        }
+        self._turns: list[str] = []
+        self._trips: dict[str, RoundTrip] = {}
+        self._meet(node.plan.peers)
         self._asked: dict[int, tuple[str, str, int]] = {}  # by number: node, region, when
         self._numbers = 0
 
+    def _meet(self, peers: Iterable[PeerPlan]) -> None:
+        """Take up regions that are new; one without nodes has no turn."""
+        here = self._node.plan
+        self._nodes = {}
+        for peer in peers:
+            if peer.region != here.region:
+                self._nodes.setdefault(peer.region, []).append(peer.node)
+        self._turns = [region for region in self._turns if region in self._nodes]
+        for region in sorted(self._nodes.keys() - set(self._turns)):
+            self._turns.append(region)
+            prior_ms = here.region_rtt_ms.get((here.region, region), 0.0)
+            self._trips.setdefault(region, RoundTrip(prior_ms, SAMPLES_KEPT))
+
     @property
-    def deadline_ms(self) -> int | None:
-        """When `advance` has something to do; None where there is no other region."""
-        return self._next_ms if self._turns else None
+    def deadline_ms(self) -> int:
+        """When `advance` has something to do."""
+        return self._next_ms
 
     def advance(self, now_ms: int) -> None:
         """Ask the next regions, when it is time."""
-        if now_ms < self._next_ms or not self._turns:
+        if now_ms < self._next_ms:
             return
         self._next_ms = now_ms + ASK_EVERY_MS
+        self._meet(self._node.census.peers(now_ms))
         oldest_ms = now_ms - ANSWER_MS_MAX
         self._asked = {n: asked for n, asked in self._asked.items() if asked[2] >= oldest_ms}
         for region in self._turns[:REGIONS_AT_ONCE]:

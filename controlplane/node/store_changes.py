@@ -149,11 +149,11 @@ class StoreChanges:
     # -- Desk of a change
 
     def fetch(self, member: Member, commands: list[list[Any]], take: Take) -> None:
-        """Desk: a store that went back in time, or that is in no topology here, is asked nothing,
-        and answers nothing."""
+        """Desk: a store that went back in time, or of which nobody here knows where it is, is asked
+        nothing, and answers nothing."""
         lane = self._node.lanes.get(member.store)
         went_back = lane is not None and lane.quarantined and lane.incarnation == member.incarnation
-        if went_back or member.store not in self._node.plan.places:
+        if went_back or member.store not in self._node.sites.places:
             self._unasked.append(take)
         else:
             self._node.visit(*member, commands, take)
@@ -329,11 +329,12 @@ class StoreChanges:
         group = self._node.groups.get(order.group)
         if group is None:
             return Refused(Problem.UNKNOWN_GROUP, f"no group is called {order.group!r}")
-        places = self._node.plan.places
+        places = self._node.sites.places
         stores = (order.store, order.by) if isinstance(order, ChangeStores) else ()
         unknown = [s for s in stores if s and s not in places]
         if unknown:
-            return Refused(Problem.UNKNOWN_STORE, f"the topology has no store {unknown[0]!r}")
+            detail = f"neither the topology nor a document says where {unknown[0]!r} is"
+            return Refused(Problem.UNKNOWN_STORE, detail)
         running = self._running.get(order.group)
         if running is not None and self._is_busy(group) and not may_be_replaced(running, begin):
             detail = f"a change is on, {running.state.value}: {running.why or 'it goes on'}"

@@ -50,7 +50,7 @@ class Succession:
             return
         here = self._node.plan
         try:
-            plan = group_plan(description, here.places, here.region)
+            plan = group_plan(description, self._node.sites.places, here.region)
         except ValueError as error:
             self._report_unknown(description, str(error))
             return

@@ -14,7 +14,7 @@ process believes can be relied upon: the driver stops for good, and `run` raises
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from itertools import count
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from controlplane.machine import (
     Event,
     Fetch,
     Happened,
+    Locate,
     Probe,
     Requested,
     Rewire,
@@ -38,6 +39,7 @@ from controlplane.node.directory import Directory
 from controlplane.node.drains import Drains
 from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.load_reports import Gathered
+from controlplane.node_plan import Place
 from controlplane.requests import (
     ForceRecover,
     GroupChange,
@@ -69,6 +71,8 @@ class NodeMachine(Protocol):
     def drains(self) -> Drains: ...
     @property
     def feed(self) -> Feed: ...
+    @property
+    def places(self) -> Mapping[str, Place]: ...
     def take_changed_rows(self) -> Set[str]: ...
     def step(self, event: Event, now_ms: int) -> None: ...
     def advance(self, now_ms: int) -> None: ...
@@ -97,6 +101,7 @@ class Performer(Protocol):
     def call(self, effect: Call) -> None: ...
     def drop(self, effect: Drop) -> None: ...
     def rewire(self, effect: Rewire) -> None: ...
+    def locate(self, effect: Locate) -> None: ...
     def fetch(self, effect: Fetch) -> None: ...
     def tell(self, effect: Tell) -> None: ...
     def probe(self, effect: Probe) -> None: ...
@@ -241,6 +246,8 @@ class Driver:
                 self._performer.drop(effect)
             case Rewire():
                 self._performer.rewire(effect)
+            case Locate():
+                self._performer.locate(effect)
             case Drained():
                 self.drained.set()
 

@@ -191,6 +191,10 @@ class BulkLane:
         else:
             self._send(self._lane, effect)
 
+    def close(self) -> None:
+        """Answer whoever waits with nothing: the lane is not run any more."""
+        self._fail_all()
+
     async def run(self) -> None:
         """Keep a connection while there is something to fetch, until cancelled."""
         loop = asyncio.get_running_loop()

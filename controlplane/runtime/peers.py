@@ -46,6 +46,7 @@ class Peers:
         self._tasks = tasks
         self._node = node
         self._urls = dict(urls)
+        self._learned: dict[str, str] = {}  # of nodes that are not configured: they may move
         self._post = post
         self._fleet = fleet
         self._shard_view = shard_view
@@ -76,6 +77,7 @@ class Peers:
                 )
         except (PeerUnreachable, PeerLost) as error:
             LOGGER.debug("a message to %s was lost: %s", effect.node, error)
+            self._learned.pop(effect.node, None)
         finally:
             self._telling -= 1
 
@@ -98,10 +100,10 @@ class Peers:
         self._post(Probed(effect.node, effect.shard, served))
 
     def _url_of(self, node: str) -> str | None:
-        """Where a node is: as configured, else as its session says."""
-        if node not in self._urls:
-            self._urls |= {view.node: view.url for view in self._fleet().nodes if view.url}
-        url = self._urls.get(node)
+        """Where a node is: as configured, else as its session, or the node itself, says."""
+        if node not in self._urls and node not in self._learned:
+            self._learned = {view.node: view.url for view in self._fleet().nodes if view.url}
+        url = self._urls.get(node) or self._learned.get(node)
         return url.rstrip("/") if url else None
 
     def _probe_path(self, shard: str) -> str:

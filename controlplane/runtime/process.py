@@ -32,7 +32,7 @@ from controlplane.planning.mover import Mover
 from controlplane.planning.planner import Planner
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
-from controlplane.runtime.membership import learn_memberships
+from controlplane.runtime.membership import learn_fleet
 from controlplane.runtime.peers import Peers
 from controlplane.runtime.planning import make_plan
 from controlplane.runtime.service import NodeService, Subscribers
@@ -59,10 +59,10 @@ async def run_node(settings: NodeSettings, *, any_address: bool = False) -> None
     require_loopback(host, any_address=any_address)
     require_free(host, port)
     log_line("starting", url=settings.site.url, region=settings.site.region)
-    descriptions = await learn_memberships(
-        settings.topology, lambda site: lane_maker(site, settings.dial), settings.stores_wait_ms_max
+    fleet = await learn_fleet(
+        settings.topology, lambda at: lane_maker(at, settings.dial), settings.stores_wait_ms_max
     )
-    plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", descriptions)
+    plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", fleet)
     tracer = event_tracer(settings.trace_exporter, settings.node, settings.site.region)
     try:
         await _NodeProcess(settings, plan, tracer).run(_stop_signal())
@@ -84,7 +84,7 @@ class _NodeProcess:
         node = Node(plan, random.random, boottime_ms())
         node.wall_offset_ms = time.time_ns() // 1_000_000 - boottime_ms()
         self._node = node
-        self._wiring = Wiring(settings, self._metrics, self._refused, self._looked)
+        self._wiring = Wiring(settings.dial, self._metrics, self._refused, self._looked)
         self._driver = Driver(
             node,
             self._wiring,
@@ -110,7 +110,7 @@ class _NodeProcess:
                 shard_view=self._service.shard_view,
             )
             incarnations = {lane.store: lane.incarnation for lane in self._node.lanes.values()}
-            self._wiring.open(incarnations, self._driver.post, tasks)
+            self._wiring.open(self._plan.places, incarnations, self._driver.post, tasks)
             running = [
                 tasks.create_task(self._driver.run()),
                 tasks.create_task(Mover(self._service, self._planner).run()),

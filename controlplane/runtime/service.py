@@ -7,7 +7,7 @@ asked and how long it took is known here and nowhere else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
-from controlplane.node_plan import Limits, NodePlan
+from controlplane.node_plan import Limits, NodePlan, Place
 from controlplane.requests import (
     ForceRecover,
     GroupChange,
@@ -31,6 +31,7 @@ from controlplane.requests import (
 from controlplane.runtime.driver import Driver
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.views import FleetView, ReplicaView, ShardView
+from regions.reference import known_round_trip_ms
 from regions.topology import Topology
 from shards.load import ShardLoad
 from shards.routing import SlotRange
@@ -186,8 +187,9 @@ class NodeService:
         return self._node.replicas(shard, self._driver.clock())
 
     def regions(self) -> tuple[RegionDocument, ...]:
-        """The regions that have a document, with the round trips of the topology."""
-        rtt_ms = self._topology.rtt_ms
+        """The regions that have a document, with the round trips of the topology; of one that came
+        later, with those that are published."""
+        rtt_ms, regions = self._topology.rtt_ms, self.documents().regions()
         return tuple(
             RegionDocument(
                 region=name,
@@ -195,11 +197,15 @@ class NodeService:
                 latitude=region["latitude"],
                 longitude=region["longitude"],
                 zones=tuple(region["zones"]),
-                rtt_ms=dict(rtt_ms.get(name, {})),
+                rtt_ms=dict(rtt_ms.get(name) or _published_ms(name, regions)),
                 egress_usd_per_gb=region["egress_usd_per_gb"],
             )
-            for name, region in self.documents().regions().items()
+            for name, region in regions.items()
         )
+
+    def places(self) -> Mapping[str, Place]:
+        """Where this node knows stores to be."""
+        return self._node.places
 
     def documents(self) -> Feed:
         """The documents in force here."""
@@ -224,3 +230,8 @@ class NodeService:
     def metrics(self) -> bytes:
         """The metrics of this process in the Prometheus text format."""
         return self._metrics.text()
+
+
+def _published_ms(origin: str, regions: Iterable[str]) -> dict[str, float]:
+    found = ((to, known_round_trip_ms(origin, to)) for to in regions if to != origin)
+    return {to: ms for to, ms in found if ms is not None}

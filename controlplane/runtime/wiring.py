@@ -1,28 +1,39 @@
 """The lanes of a node process to all its stores, and the ways to its peers.
 
-It carries the core's effects to the lane or the peer that they concern. A store of the topology
-always has a bulk lane, which connects when there is something to fetch and takes the store as it
-is: every call on it names the incarnation that it is meant for. It has an ordered lane, to exactly
-one incarnation, as long as the core wants it to.
+It carries the core's effects to the lane or the peer that they concern. A store of which the core
+says where it is has a bulk lane, which connects when there is something to fetch and takes the
+store as it is: every call on it names the incarnation that it is meant for. It has an ordered lane,
+to exactly one incarnation, as long as the core wants it to.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from controlplane.machine import Call, Drop, Event, Fetch, Headroom, Probe, Rewire, Tell
+from controlplane.machine import (
+    Call,
+    Drop,
+    Event,
+    Fetch,
+    Fetched,
+    Headroom,
+    Locate,
+    Probe,
+    Rewire,
+    Tell,
+)
+from controlplane.node_plan import Place
 from controlplane.runtime.headroom import watch_headroom
 from controlplane.runtime.lanes import BulkLane, OrderedLane
 from controlplane.runtime.peers import Peers
-from controlplane.settings import NodeSettings
 from controlplane.store_lanes import lane_maker
 from controlplane.telemetry.metrics import NodeMetrics
 from regions.conversation import MakeLane
 from regions.errors import StoreUnsuitable
-from regions.store import StoreIdentity
+from regions.store import StoreAddress, StoreIdentity
 
 Refused = Callable[[str, StoreUnsuitable], None]
 
@@ -32,16 +43,18 @@ class Wiring:
 
     def __init__(
         self,
-        settings: NodeSettings,
+        dial: Mapping[str, str],
         metrics: NodeMetrics,
         refused: Refused,
         looked: Callable[[Headroom], None],
     ) -> None:
         self.peers: Peers | None = None
-        self._settings = settings
+        self._dial = dial
         self._metrics = metrics
         self._refused = refused
         self._looked = looked
+        self._addresses: dict[str, StoreAddress] = {}
+        self._incarnations: dict[str, str] = {}  # of the stores that have an ordered lane
         self._ordered: dict[str, OrderedLane] = {}
         self._left_at: dict[str, int] = {}  # generations of lanes given up: the next go on there
         self._bulk: dict[str, BulkLane] = {}
@@ -51,17 +64,15 @@ class Wiring:
 
     def open(
         self,
-        incarnations: dict[str, str],
+        places: Mapping[str, Place],
+        incarnations: Mapping[str, str],
         post: Callable[[Event], None],
         group: asyncio.TaskGroup,
     ) -> None:
         """Take up lanes to these incarnations of stores, and bulk lanes to all there are."""
         self._group, self._post = group, post
-        for site in self._settings.topology.stores:
-            make_lane = lane_maker(site, self._settings.dial, may_be_empty=True)
-            bulk = BulkLane(site.id, make_lane, post=post, draw=random.random)
-            self._bulk[site.id] = bulk
-            self._run(f"bulk/{site.id}", bulk.run())
+        for store, place in places.items():
+            self.locate(Locate(store, place.address))
         for store, incarnation in incarnations.items():
             self._open_ordered(store, incarnation)
 
@@ -93,11 +104,33 @@ class Wiring:
         elif lane is None:
             self._open_ordered(store, effect.incarnation)
         else:
-            lane.rewire(self._maker(store, effect.incarnation))
+            self._incarnations[store] = effect.incarnation
+            lane.rewire(self._maker(store))
+
+    def locate(self, effect: Locate) -> None:
+        """Reach a store somewhere else from now on, or nowhere: then whoever asks is answered with
+        nothing."""
+        store, bulk = effect.store, self._bulk.pop(effect.store, None)
+        self._addresses.pop(store, None)
+        if bulk is not None:
+            self._cancel(_bulk(store))
+            bulk.close()
+        if effect.address is None:
+            return
+        self._addresses[store] = effect.address
+        make_lane = lane_maker(effect.address, self._dial, may_be_empty=True)
+        self._bulk[store] = bulk = BulkLane(store, make_lane, post=self._post, draw=random.random)
+        self._run(_bulk(store), bulk.run())
+        if store in self._ordered:
+            self._ordered[store].rewire(self._maker(store))
 
     def fetch(self, effect: Fetch) -> None:
         """Send on a bulk lane."""
-        self._bulk[effect.store].fetch(effect)
+        bulk = self._bulk.get(effect.store)
+        if bulk is None:
+            self._post(Fetched(effect.token, None))
+        else:
+            bulk.fetch(effect)
 
     def tell(self, effect: Tell) -> None:
         """Send to another node."""
@@ -111,15 +144,15 @@ class Wiring:
 
     # -- lanes
 
-    def _maker(self, store: str, incarnation: str) -> MakeLane:
-        site = self._settings.topology.store(store)
-        expected = StoreIdentity(store, incarnation)
-        return lane_maker(site, self._settings.dial, expected=expected)
+    def _maker(self, store: str) -> MakeLane:
+        expected = StoreIdentity(store, self._incarnations[store])
+        return lane_maker(self._addresses[store], self._dial, expected=expected)
 
     def _open_ordered(self, store: str, incarnation: str) -> None:
+        self._incarnations[store] = incarnation
         lane = OrderedLane(
             store,
-            self._maker(store, incarnation),
+            self._maker(store),
             post=self._post,
             refused=self._refused,
             lost=self._metrics.lane_lost,
@@ -138,3 +171,8 @@ class Wiring:
     def _cancel(self, name: str) -> None:
         for task in self._tasks.pop(name, ()):
             task.cancel()
+
+
+def _bulk(store: str) -> str:
+    """What the tasks of a bulk lane are kept under; no store has such a name."""
+    return f"bulk/{store}"

@@ -22,7 +22,7 @@ from controlplane.node.drains import PREFIX as DRAINS_PREFIX
 from controlplane.node.drains import Drain, Site, drained_nodes, read_drain
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
-from controlplane.node_plan import Limits
+from controlplane.node_plan import Limits, Place
 from controlplane.requests import (
     ChangeLease,
     Consistency,
@@ -58,6 +58,7 @@ from controlplane.requests import (
 )
 from controlplane.views import FleetView, GroupView, NodeView, ReplicaView, ShardView, StoreView
 from regions.latency_matrix import LatencyMatrix
+from regions.store import StoreAddress
 from shards.keyspace import SLOTS
 from shards.load import RouterLoad, ShardLoad
 from shards.load_table import LoadTable
@@ -143,6 +144,10 @@ class FakeService:
         self.reported: Gathered | None = None
         self.known: dict[str, tuple[int, str | None]] = {}
         self.feed = Feed(self._region_revision(name) for name in REGIONS)
+        self.where = {
+            f"{name}-1": Place(name, "a", StoreAddress("127.0.0.1", 6_001 + at))
+            for at, name in enumerate(REGIONS)
+        }
         self.catch_up()
 
     @staticmethod
@@ -216,6 +221,9 @@ class FakeService:
             RegionDocument(name, name.upper(), 1.5, 2.5, ("a", "b"), {"eu": 1.0}, {"eu": 0.02})
             for name in REGIONS
         )
+
+    def places(self) -> dict[str, Place]:
+        return self.where
 
     def documents(self) -> Feed:
         return self.feed

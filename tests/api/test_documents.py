@@ -8,6 +8,8 @@ from typing import Any
 from config.document import CONTENT_BYTES_MAX
 from config.revision import read_revision
 from controlplane.http_client import PeerReply
+from controlplane.node_plan import Place
+from regions.store import StoreAddress
 from tests.api.listening import Fleet, Node, document, kind
 from tests.api.raw_peer import say
 
@@ -209,6 +211,32 @@ async def test_a_region_in_use_stays_and_what_its_loss_would_do_is_told(node: No
     fewer = {"stores": [], "zones": ["a", "b"]}
     unlisted = await node.send("PATCH", "/v1/regions/us", fewer, If_Match="*")
     assert (kind(unlisted), errors(unlisted)[0][0]) == ("document-in-use", "#/stores")
+
+
+async def test_a_store_may_be_placed_by_a_document_unless_it_is_known_to_be_elsewhere(
+    node: Node,
+) -> None:
+    async def edit(*stores: dict[str, Any]) -> PeerReply:
+        listed = [{"id": "eu-1", "zone": "a"}, *stores]
+        return await node.send("PATCH", "/v1/regions/eu", {"stores": listed}, If_Match="*")
+
+    new = {"id": "eu-9", "zone": "b", "host": "127.0.0.1", "port": 7_009}
+    assert (await edit(new)).status == 200
+    taken = await edit({**new, "port": 6_001})
+    assert (taken.status, kind(taken), errors(taken)[0][0]) == (400, "invalid", "#/stores/1/port")
+    node.service.where["eu-9"] = Place("eu", "b", StoreAddress("127.0.0.1", 7_009), learned=True)
+    node.service.voters = ("eu-1", "us-1", "eu-9")
+    for stores, pointer in (
+        ([{**new, "port": 7_010}], "#/stores/1/host"),
+        ([{"id": "eu-9", "zone": "b"}], "#/stores/1"),
+        ([], "#/stores"),
+    ):
+        refused = await edit(*stores)
+        assert (refused.status, kind(refused)) == (409, "document-in-use")
+        (told,) = errors(refused)
+        assert told[0] == pointer
+        assert "stores remove" in told[1]
+    assert document(await edit(new))["changed"] is False
 
 
 async def test_regions_come_and_go_and_the_last_one_stays(node: Node) -> None:

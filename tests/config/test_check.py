@@ -84,6 +84,15 @@ def test_the_first_edit_of_a_default_document_names_its_content() -> None:
         ("constraints", {"leader_preferences": [{"name": "p", "shards": "*",
                                                  "regions": ["mars"]}]},
          ["/leader_preferences/0/regions/0"]),
+        ("region.eu", {"stores": [{"id": "n", "zone": "a", "host": "h"}]}, ["/stores/0"]),
+        ("region.eu", {"stores": [{"id": "n", "zone": "a", "tls": True}]}, ["/stores/0"]),
+        ("region.eu", {"stores": [{"id": "n", "zone": "a", "host": "a..b", "port": 1}]},
+         ["/stores/0/host"]),
+        ("region.eu", {"stores": [{"id": "n", "zone": "a", "host": "h", "port": 0}]},
+         ["/stores/0/port"]),
+        ("region.eu", {"stores": [
+            {"id": "n", "zone": "a", "host": "localhost", "port": 1},
+            {"id": "m", "zone": "b", "host": "127.0.0.1", "port": 1}]}, ["/stores/1/port"]),
     ],
 )  # fmt: skip
 def test_bad_fleet_documents_are_refused_by_place(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 
 from controlplane.machine import Fetch
 from controlplane.node_plan import description_of
@@ -86,8 +85,7 @@ def test_a_store_that_was_another_one_for_a_moment_is_not_lost_when_it_is_down()
 def test_a_change_to_a_store_that_is_in_no_topology_here_is_helped_on_without_it() -> None:
     rig = led_rig(spares=1)
     n1, n2 = rig.seats["n1"], rig.seats["n2"]
-    places = {name: place for name, place in n2.plan.places.items() if name != "spare1"}
-    n2.node.plan = replace(n2.plan, places=places)
+    del n2.node.sites.places["spare1"]
     assert isinstance(order(rig, StoreAction.REPLACE, "s2", by="spare1"), StoresWanted)
     rig.step_until(n1, lambda: rig.stores["s1"].state.groups["g"].state == "sealed")
     del rig.seats["n1"]
@@ -190,8 +188,7 @@ def test_a_store_in_quarantine_that_is_emptied_is_admitted_anew() -> None:
 def test_a_node_that_cannot_follow_keeps_no_other_from_the_next_change() -> None:
     rig = led_rig(spares=1)
     n1, n2 = rig.seats["n1"], rig.seats["n2"]
-    places = {name: place for name, place in n2.plan.places.items() if name != "spare1"}
-    n2.node.plan = replace(n2.plan, places=places)
+    del n2.node.sites.places["spare1"]
     assert isinstance(order(rig, StoreAction.REPLACE, "s2", by="spare1"), StoresWanted)
     rig.step_until(n1, lambda: rig.stores["s1"].state.groups["g"].state == "sealed")
     n1.asleep = True

@@ -200,7 +200,9 @@ def test_what_makes_no_sense_is_refused_with_the_reason() -> None:
     rig = led_rig(spares=1)
     refused = {
         (StoreAction.ADD, "s1", ""): (Problem.NOT_CHANGED, "s1 belongs to g already"),
-        (StoreAction.ADD, "mars", ""): (Problem.UNKNOWN_STORE, "the topology has no store 'mars'"),
+        (StoreAction.ADD, "mars", ""): (
+            Problem.UNKNOWN_STORE, "neither the topology nor a document says where 'mars' is",
+        ),
         (StoreAction.REMOVE, "spare1", ""): (
             Problem.NOT_CHANGED, "spare1 does not belong to g",
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,7 +81,7 @@ def test_writes_end_as_unknown_when_a_node_does_not_stand_in_the_next_version() 
     rig.hold("n1", *rig.stores)
     number = n1.put("a", "y")
     rig.run(5)
-    n1.node.plan = replace(n1.plan, places={s: Place("us", "us-1") for s in rig.stores})
+    n1.node.sites.places.update({s: Place("us", "us-1") for s in rig.stores})
     n1.node.succession.follow(next_version(n1), rig.now_ms)
     assert not n1.group.plan.stands
     rig.run(5)

@@ -51,3 +51,13 @@ def test_a_node_that_says_nothing_any_more_has_measured_nothing() -> None:
     assert next(matrix.distances({})).source is Source.MEASURED
     matrix.forget_old(FORGET_AFTER_MS + 1)
     assert next(matrix.distances({})).source is Source.PRIOR
+
+
+def test_a_region_that_the_topology_does_not_know_counts_once_it_is_set_or_measured() -> None:
+    matrix = LatencyMatrix(PRIOR)
+    matrix.take("ap-1", "ap", {"eu": Measured(150, 160, 30), "us": Measured(9, 9, 1)}, 0)
+    found = [d for d in matrix.distances({("eu", "ap"): 140.0}) if d.prior_ms is None]
+    assert found == [
+        Distance("ap", "eu", 150, Source.MEASURED, 30, 150, 160, None, None),
+        Distance("eu", "ap", 140.0, Source.OVERRIDE, 0, None, None, None, 140.0),
+    ]

@@ -8,6 +8,7 @@ from typing import Any, cast
 from config.feed import Feed
 from controlplane.machine import Answer, Effect, Event, Requested
 from controlplane.node.directory import Directory
+from controlplane.node_plan import Place
 from controlplane.requests import Evicted
 from controlplane.views import FleetView, ReplicaView, ShardView
 
@@ -23,6 +24,7 @@ class ScriptedNode:
         self.map_version = 1
         self.leadership_revision = 0
         self.feed = Feed()
+        self.places: dict[str, Place] = {}
         self.directory = Directory(cast(Any, self))
         self.changed_rows: set[str] = set()
         self.batches: list[list[Event]] = []

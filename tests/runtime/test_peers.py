@@ -157,6 +157,19 @@ async def test_a_message_is_sent_once_to_where_the_node_is() -> None:
     assert body == {"sender": "n1", "message": {"kind": "handed"}}
 
 
+async def test_a_node_that_is_not_configured_is_looked_for_anew_once_it_is_lost() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        others = Others(ScriptedClient(PeerUnreachable("gone")), tasks)
+        for url in ("http://four", "http://elsewhere"):
+            others.nodes = (NodeView("n4", "here", url, True, 1, 0),)
+            asked = len(others.client.asked)
+            others.peers.tell(Tell("n4", {}))
+            await until(lambda asked=asked: len(others.client.asked) > asked)  # type: ignore[misc]
+            await asyncio.sleep(0)
+    urls = [url.removesuffix(peers.PEER_PATH) for _, url, _, _ in others.client.asked]
+    assert urls == ["http://four", "http://elsewhere"]
+
+
 async def test_no_more_messages_than_the_limit_are_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

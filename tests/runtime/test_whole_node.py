@@ -9,7 +9,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controlplane.machine import Call, Drop, Event, Fetch, Happened, Probe, Probed, Tell, Told
+from controlplane.machine import (
+    Call,
+    Drop,
+    Event,
+    Fetch,
+    Happened,
+    Locate,
+    Probe,
+    Probed,
+    Tell,
+    Told,
+)
 from controlplane.node import Node
 from controlplane.node_plan import GroupPlan, NodePlan, PeerPlan, ShardSeed, StorePlan
 from controlplane.requests import Found, Put, Read, Write, Written
@@ -43,6 +54,9 @@ class Wiring:
 
     def fetch(self, effect: Fetch) -> None:
         self.bulk[effect.store].fetch(effect)
+
+    def locate(self, effect: Locate) -> None:
+        raise AssertionError(f"stores stay where they are: {effect}")
 
     def tell(self, effect: Tell) -> None:
         self.fleet.drivers[effect.node].post(Told(self.node, effect.message))
