@@ -24,7 +24,7 @@ from config.revision import Revision
 from config.secrets import secret_in
 from config.store_places import contradicted, moved
 from controlplane.api.body import Name, parse_model, read_body
-from controlplane.api.document_conditions import Wish, check, conditions_of, is_done
+from controlplane.api.document_conditions import Conditions, Wish, check, conditions_of, is_done
 from controlplane.api.document_facts import fleet_facts, known_stores
 from controlplane.api.document_pages import name_in_path
 from controlplane.api.document_store import Asking, Known, read_known, write_revision
@@ -92,12 +92,17 @@ async def delete_document(edge: Edge, request: web.Request) -> web.StreamRespons
 
 
 async def edit_document(
-    edge: Edge, request: web.Request, body: bytes, wish: Wish
+    edge: Edge,
+    request: web.Request,
+    body: bytes,
+    wish: Wish,
+    conditions: Conditions | None = None,
 ) -> web.StreamResponse:
-    """Make one edit, or only say what it would come to (`dry_run`)."""
+    """Make one edit, or only say what it would come to (`dry_run`). Without `conditions` the
+    request's headers say on which version it is meant."""
     found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
     reason, dry_run = _reason_in(found), found.get("dry_run", False)
-    conditions = conditions_of(request)
+    conditions = conditions or conditions_of(request)
     asking = Asking(edge, request, body)
     for _ in range(ATTEMPTS_MAX):
         known = await read_known(asking)

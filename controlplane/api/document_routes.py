@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from controlplane.api import document_edits, document_pages, region_edits
+from controlplane.api import document_edits, document_pages, pins, region_edits
 from controlplane.api.document_views import (
     DocumentDiff,
     DocumentView,
@@ -155,4 +155,17 @@ DOCUMENTS: Final = (
         region_edits.RegionContent,
     ),
     _edit("DELETE", "/v1/regions/{region}", region_edits.delete_region, "Take a region away", None),
+    Endpoint(
+        "POST",
+        "/v1/shards/{shard}/pin",
+        pins.pin_shard,
+        "Have a shard led by one node, or by nobody in particular: an edit of `constraints`",
+        "shards",
+        Needs.OPERATOR,
+        (Answer(200, "Changed; or what would be.", EditedDocument),),
+        (*EDITED, "unknown-node", "no-candidate"),
+        ORDER_PARAMETERS,
+        PASSED_ON,
+        pins.PinOrder,
+    ),
 )

@@ -49,7 +49,7 @@ async def transfer_shard(edge: Edge, request: web.Request) -> web.StreamResponse
 
     async def carry_out() -> web.Response:
         fleet = edge.service.fleet()
-        heir = choose_heir(view, order, fleet.nodes, _regions_that_vote(fleet, view.group))
+        heir = choose_heir(view, order, fleet.nodes, regions_that_vote(fleet, view.group))
         question = Transfer(view.shard, heir.node, PRINCIPAL, found.get("reason", ""))
         if found.get("dry_run"):
             return json_response(_trial(view, heir))
@@ -72,7 +72,7 @@ async def evict_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
     return await once(edge, request, body, carry_out)
 
 
-def _regions_that_vote(fleet: FleetView, group: str) -> Set[str]:
+def regions_that_vote(fleet: FleetView, group: str) -> Set[str]:
     """Where nodes stand that may lead a shard of this group: in the regions of its voters."""
     voters = {voter for each in fleet.groups if each.group == group for voter in each.voters}
     return {store.region for store in fleet.stores if store.store in voters}
@@ -93,7 +93,7 @@ def choose_heir(
     if order.to_node is not None:
         for node in known:
             if node.node == order.to_node:
-                _check_region(node.region, view, may_lead)
+                check_region(node.region, view, may_lead)
                 if not node.alive:
                     raise RequestRefused("no-candidate", f"node {node.node} is not alive")
                 if node.drained:
@@ -105,7 +105,7 @@ def choose_heir(
     if order.to_region is not None and all(node.region != order.to_region for node in known):
         raise RequestRefused("unknown-region", "no node stands in a region of this name")
     if order.to_region is not None:
-        _check_region(order.to_region, view, may_lead)
+        check_region(order.to_region, view, may_lead)
     candidates = [
         node
         for node in known
@@ -126,7 +126,8 @@ def choose_heir(
     return min(candidates, key=least)
 
 
-def _check_region(region: str, view: ShardView, may_lead: Set[str]) -> None:
+def check_region(region: str, view: ShardView, may_lead: Set[str]) -> None:
+    """Raises RequestRefused where no node of the region can lead the shard."""
     if region not in may_lead:
         homes = ", ".join(sorted(may_lead))
         raise RequestRefused(

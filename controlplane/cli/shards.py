@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import CommandFailed, access_at, fleet_access
+from controlplane.cli.document_edits import draw_edit
 from controlplane.cli.explain import explain_shard
 from controlplane.cli.output import (
     Column,
@@ -188,7 +189,7 @@ def transfer_shard(
     if to_region and to_node:
         raise click.UsageError("--to-region and --to-node exclude each other")
     wanted = {"to_region": to_region, "to_node": to_node}
-    body = {name: value for name, value in wanted.items() if value}
+    body: dict[str, str | None] = {name: value for name, value in wanted.items() if value}
     document = _act(shard, "transfer", body, reason, dry_run)
     show(lambda: document, lambda d, wide: _told(d), output)
 
@@ -207,8 +208,41 @@ def evict_shard(shard: str, reason: str | None, dry_run: bool, output: str) -> N
     show(lambda: document, lambda d, wide: _told(d), output)
 
 
+@shards.command("pin")
+@click.argument("shard")
+@click.argument("node")
+@click.option(
+    "--failover", type=click.Choice(["lease", "probe", "operator"]), default="lease",
+    show_default=True, help="What lets another node lead it when this one does not.",
+)  # fmt: skip
+@click.option("--reason", help="Kept with the document `constraints`.")
+@click.option("--dry-run", is_flag=True, help="Say what would be changed, and do nothing.")
+@format_option
+def pin_shard(
+    shard: str, node: str, failover: str, reason: str | None, dry_run: bool, output: str
+) -> None:
+    """Have SHARD led by NODE whenever it can be.
+
+    lease: others lead it when NODE's lease has run out. probe: only when NODE does not serve it at
+    its front door, either. operator: never by themselves; pin it elsewhere, or transfer it.
+    """
+    document = _act(shard, "pin", {"node": node, "failover": failover}, reason, dry_run)
+    show(lambda: document, draw_edit, output)
+
+
+@shards.command("unpin")
+@click.argument("shard")
+@click.option("--reason", help="Kept with the document `constraints`.")
+@click.option("--dry-run", is_flag=True, help="Say what would be changed, and do nothing.")
+@format_option
+def unpin_shard(shard: str, reason: str | None, dry_run: bool, output: str) -> None:
+    """Let SHARD be led by whoever comes first."""
+    document = _act(shard, "pin", {"node": None}, reason, dry_run)
+    show(lambda: document, draw_edit, output)
+
+
 def _act(
-    shard: str, action: str, body: dict[str, str], reason: str | None, dry_run: bool
+    shard: str, action: str, body: dict[str, str | None], reason: str | None, dry_run: bool
 ) -> dict[str, Any]:
     reply = fleet_access().send(
         "POST",

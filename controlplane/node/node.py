@@ -51,6 +51,7 @@ from controlplane.node.messages import take_message
 from controlplane.node.nearby import Nearby
 from controlplane.node.parking import Parking
 from controlplane.node.pictures import Pictures
+from controlplane.node.pins import Pins
 from controlplane.node.probing import Probing
 from controlplane.node.quorum_loss import QuorumLoss
 from controlplane.node.rebalance import Rebalance
@@ -125,6 +126,7 @@ class Node:
         self.transfers = Transfers(self)
         self.rebalance = Rebalance(self)
         self.duties = Duties(self)
+        self.pins = Pins(self)
         self.probing = Probing(self, now_ms)
         self.pictures = Pictures(self)
         self.census = Census(self)
@@ -179,6 +181,7 @@ class Node:
                 take_message(self, sender, message, self.now_ms)
             case Probed(node, shard, served):
                 self.probing.probed(node, shard, served, self.now_ms)
+                self.pins.probed(node, shard, served)
             case Headroom():
                 self.headroom.seen(event)
             case Draining():

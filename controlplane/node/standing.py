@@ -238,14 +238,15 @@ class StandingDesk:
         best = min(self._alive, key=partial(self._rank, sighted), default=None)
         return best is not None and best[0] == self._node.plan.node
 
-    def _rank(self, sighted: Sighted, candidate: tuple[str, str]) -> tuple[bool, int, bool, int]:
-        """Lower is better: a node that may lead, by region, there the preferred node, then by
-        chance, alike everywhere."""
+    def _rank(self, sighted: Sighted, candidate: tuple[str, str]) -> tuple[int, ...]:
+        """Lower is better: a node that may lead, the pinned one, by region, there the preferred
+        node, then by chance, alike everywhere."""
         node, region = candidate
-        regions = sighted.regions
+        regions, pin = sighted.regions, self._node.pins.of(sighted.shard)
+        is_other = pin is not None and pin.node != node
         place = regions.index(region) if region in regions else len(regions)
         chance = drawn(sighted.shard, node)
-        return node in self._avoided, place, node != sighted.pin, chance
+        return node in self._avoided, is_other, place, node != sighted.pin, chance
 
     def _consider(self, shard: str, now_ms: int) -> bool:
         attempt = self._attempts.get(shard)
@@ -259,6 +260,11 @@ class StandingDesk:
         if now_ms < turn_ms:
             attempt.version, attempt.not_before_ms = self._alive_version, turn_ms
             return False
+        if shard not in self.special and shard not in self._group.carried:
+            held_back = self._node.pins.holds_back(shard, now_ms)
+            if held_back:
+                self.why[shard] = held_back
+                return False
         return self._try(sighted, attempt, now_ms)
 
     def _turn_ms(self, sighted: Sighted, attempt: Attempt) -> int:

@@ -1,0 +1,66 @@
+"""Pinning a shard to a node: an edit of the document `constraints`, made for whoever asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from config.document import Kind
+from config.revision import Revision
+from controlplane.api.body import Name, parse_model, read_body
+from controlplane.api.document_conditions import Conditions, Wish
+from controlplane.api.document_edits import edit_document
+from controlplane.api.edge import Edge
+from controlplane.api.fleet_pages import shard_in_path
+from controlplane.api.shard_orders import check_region, regions_that_vote
+from controlplane.node.following import SYSTEM
+from controlplane.node.pins import Failover
+from controlplane.problems import InputError, RequestRefused, invalid
+from controlplane.views import ShardView
+
+ANY_VERSION = Conditions("*", creates=False)
+
+
+class PinOrder(BaseModel):
+    """Who is to lead the shard, null for whoever comes first; and what lets another one lead."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    node: Name | None
+    failover: Failover = Failover.LEASE
+
+
+async def pin_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/shards/{shard}/pin: have it led by one node, or by nobody in particular."""
+    settings = edge.settings
+    body = await read_body(request, settings.json_bytes_max, settings.body_timeout_ms)
+    order = parse_model(PinOrder, request, body)
+    view = shard_in_path(edge, request)
+    _check(edge, view, order)
+    wish = Wish(Kind.CONSTRAINTS.value, lambda now: (_pinned(now, view.shard, order), ""))
+    return await edit_document(edge, request, body, wish, ANY_VERSION)
+
+
+def _check(edge: Edge, view: ShardView, order: PinOrder) -> None:
+    if view.shard == SYSTEM:
+        raise invalid(InputError("the system shard is led by whoever can", parameter="shard"))
+    if order.node is None:
+        return
+    fleet = edge.service.fleet()
+    for node in fleet.nodes:
+        if node.node == order.node:
+            check_region(node.region, view, regions_that_vote(fleet, view.group))
+            return
+    raise RequestRefused("unknown-node", f"no node is called {order.node}")
+
+
+def _pinned(now: Revision | None, shard: str, order: PinOrder) -> dict[str, Any]:
+    content: dict[str, Any] = dict(now.content) if now is not None else {}
+    pins = [pin for pin in content.get("pins", []) if pin["shard"] != shard]
+    if order.node is not None:
+        pin = {"shard": shard, "node": order.node}
+        more = {"failover": order.failover.value} if order.failover is not Failover.LEASE else {}
+        pins.append(pin | more)
+    return content | {"pins": pins}
