@@ -149,8 +149,9 @@ def _again(shards: int, runs: list[dict[str, Any]], tell: Tell) -> list[Figure]:
     for name, event in EVENTS.items():
         one, limit = found[name], INCREMENTAL_S[name]
         gap = one["gap_percent"]
-        tell(f"{shards:,} x 12, {event}: {one['cpu_s']} s, gap {gap} %")
-        what = f"{shards:,} shards again: {event}"
+        how = "" if one["went_on"] else ", begun anew"
+        tell(f"{shards:,} x 12, {event}{how}: {one['cpu_s']} s, gap {gap} %")
+        what = f"{shards:,} shards again: {event}{how}"
         figures.append(
             Figure(what, one["cpu_s"], "s", None, None, f"{limit:g} s", one["cpu_s"] <= limit)
         )

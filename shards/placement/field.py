@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shards.placement.bearing import gatherings
 from shards.placement.ground import FORBIDDEN_FROM, Ground, grounds_of, limits_of
-from shards.placement.pricing import Cheapest, Prices, cheapest
+from shards.placement.pricing import Cheapest, Prices, cheapest, leader_prices
 from shards.placement.problem import NOWHERE, Floats, Problem
 
 Choice = NDArray[np.int32]
@@ -24,6 +24,7 @@ class Bound:
     """What no placement can cost less than, and the pass that shows it."""
 
     usd: float
+    prices: Prices
     passes: tuple[Cheapest, ...]
 
 
@@ -39,6 +40,8 @@ class Field:
     """For each ground: pairs of a set that must not gather and a row of the ground, `[P, 2]`."""
     gathering_max: Floats
     """`[A, R]`: leaders of each set that must not gather that may be in each region."""
+    taken: Floats
+    """Of the limits, by shards that are not here."""
 
     @property
     def counted(self) -> NDArray[np.bool_]:
@@ -55,8 +58,34 @@ class Field:
             cheapest(ground, prices, pairs)
             for ground, pairs in zip(self.grounds, self.sets, strict=True)
         )
-        usd = sum(float(each.priced.sum()) - each.allowance for each in passes)
-        return Bound(usd - self.worth(prices), passes)
+        return self.bound_by(prices, passes)
+
+    def bound_by(self, prices: Prices, passes: tuple[Cheapest, ...]) -> Bound:
+        """What is shown by passes over all shards that were made at these prices."""
+        usd = sum(float(each.priced.sum()) - float(each.allowance.sum()) for each in passes)
+        return Bound(usd - self.worth(prices), prices, passes)
+
+    def some(self, rows: Sequence[NDArray[np.intp]], taken: Floats | None = None) -> Field:
+        """These rows of each ground, in order; `taken` is what others take of the limits."""
+        sets = []
+        for pairs, chosen in zip(self.sets, rows, strict=True):
+            at = np.searchsorted(chosen, pairs[:, 1])
+            known = at < len(chosen)
+            known[known] = chosen[at[known]] == pairs[known, 1]
+            sets.append(np.column_stack((pairs[known, 0], at[known])))
+        grounds = tuple(g.some(chosen) for g, chosen in zip(self.grounds, rows, strict=True))
+        taken = self.taken if taken is None else taken
+        return replace(self, grounds=grounds, sets=tuple(sets), taken=taken)
+
+    def heft(self) -> list[Floats]:
+        """How much each shard of each ground takes, all limits taken together."""
+        weight = np.where(self.counted, 1.0 / np.maximum(self.limits, 1e-9), 0.0)
+        by_kind = weight[:-2].reshape(4, self.regions)
+        leaders, writes, held, led = by_kind.mean(axis=1)
+        return [
+            leaders + ground.writes * writes + ground.size_bytes * (held + led + weight[-2])
+            for ground in self.grounds
+        ]
 
     def worth(self, prices: Prices) -> float:
         """What the limits are worth at these prices."""
@@ -73,7 +102,7 @@ class Field:
 
     def usage(self, choices: Sequence[Choice]) -> tuple[Floats, Floats]:
         """How much of each coupling row, and of each anti-affinity set, choices take."""
-        total = np.zeros(len(self.limits))
+        total = self.taken.copy()
         gathered = np.zeros_like(self.gathering_max)
         for ground, pairs, choice in zip(self.grounds, self.sets, choices, strict=True):
             total += usage_of(ground, choice)
@@ -88,16 +117,34 @@ class Field:
         crowd = gathered - self.gathering_max
         return np.where(over > SLACK, over, 0.0), np.maximum(crowd, 0.0)
 
+    def priced(self, prices: Prices, choices: Sequence[Choice]) -> list[Floats]:
+        """What the choice of each shard costs with prices, less what is forced anyway."""
+        found = []
+        for ground, pairs, choice in zip(self.grounds, self.sets, choices, strict=True):
+            leader = ground.patterns.leader[choice].astype(np.intp)
+            held = ground.patterns.copies @ prices.of_bytes(self.regions)
+            each = prices.moved_bytes * moved_copies_of(ground, choice) + held[choice]
+            added = leader_prices(ground, prices, pairs)[np.arange(len(choice)), leader]
+            found.append(cost_of(ground, choice) + added + ground.size_bytes * each)
+        return found
+
     def cost(self, choices: Sequence[Choice]) -> float:
         """What choices cost, in USD a month, without prices."""
         return float(sum(cost_of(g, c).sum() for g, c in zip(self.grounds, choices, strict=True)))
 
     def allows(self, choices: Sequence[Choice]) -> bool:
         """True when every rule and every limit is kept."""
+        return self.allowed_usd(choices) < np.inf
+
+    def allowed_usd(self, choices: Sequence[Choice]) -> float:
+        """What choices cost that keep every rule and every limit; infinite if they do not."""
         over, crowd = self.excess(choices)
-        pairs = zip(self.grounds, choices, strict=True)
-        kept = all(bool((cost_of(g, c) < FORBIDDEN_FROM).all()) for g, c in pairs)
-        return kept and not over.any() and not crowd.any()
+        if over.any() or crowd.any():
+            return float("inf")
+        costs = [cost_of(g, c) for g, c in zip(self.grounds, choices, strict=True)]
+        if any(bool((cost >= FORBIDDEN_FROM).any()) for cost in costs):
+            return float("inf")
+        return float(sum(cost.sum() for cost in costs))
 
 
 def field_of(problem: Problem) -> Field:
@@ -116,7 +163,9 @@ def field_of(problem: Problem) -> Field:
         for n in range(len(grounds))
     )
     most = np.array([group.most for group in gathering]).reshape(-1, problem.region_count)
-    return Field(problem.region_count, grounds, limits_of(problem), sets, most)
+    limits = limits_of(problem)
+    taken = np.zeros(len(limits))
+    return Field(problem.region_count, grounds, limits, sets, most, taken)
 
 
 def usage_of(ground: Ground, choice: Choice) -> Floats:

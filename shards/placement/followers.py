@@ -8,7 +8,7 @@ followers in mind; how far that may be from the best of all three together is ce
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,33 +34,61 @@ from shards.placement.score import (
 CHUNK = 16_384
 FOLLOWERS_MAX = 3
 """Of one shard."""
+Rows = NDArray[np.intp]
 
 
-def followers_of(problem: Problem, placement: Placement) -> tuple[Placement, float]:
-    """The placement with followers where they pay, and what they save in USD a month.
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """A placement with its followers."""
 
-    There are none where no byte may be sent.
+    placement: Placement
+    saved_usd: Floats
+    """What the followers of each shard save in USD a month, beyond what they cost."""
+
+
+def followers_of(
+    problem: Problem, placement: Placement, last: Followed | None = None, rows: Rows | None = None
+) -> Followed:
+    """The placement with followers where they pay; there are none where no byte may be sent.
+
+    With `rows`, only for these shards; others have those of the last time, whose leader, voters,
+    loads and prices must be the same. Where these have no room any more, their shards choose anew
+    as well.
     """
+    saved_usd = np.zeros(len(problem.shards))
     if problem.budget.moved_bytes <= 0:
-        return placement, 0.0
+        return Followed(placement, saved_usd)
     usable = usable_for(problem)
-    rows = np.arange(len(problem.shards))
-    held = copies_of(problem, rows, placement.voters, placement.followers)
-    room = problem.capacities.size_bytes - problem.shards.size_bytes @ held
-    followers, saved_usd = placement.followers.copy(), 0.0
+    sizes = problem.shards.size_bytes
+    everybody = np.arange(len(sizes))
+    voters = sizes @ copies_of(problem, everybody, placement.voters, placement.followers)
+    room = problem.capacities.size_bytes - voters
+    followers = placement.followers.copy()
+    if rows is None or last is None:
+        rows = everybody
+    else:
+        followers[:], saved_usd[:] = last.placement.followers, last.saved_usd
+        followers[rows] = 0
+        held = bits_of(followers, problem.region_count)
+        crowded = sizes @ held > room
+        again = held[:, crowded].any(axis=1)
+        rows = np.union1d(rows, np.flatnonzero(again)).astype(np.intp)
+        followers[rows], saved_usd[rows] = 0, 0.0
+        room -= sizes @ bits_of(followers, problem.region_count)
     for _ in range(FOLLOWERS_MAX):
         so_far = replace(placement, followers=followers)
-        saving, region = _best(problem, so_far, usable)
-        opened = _fitting(problem, saving, region, room)
+        saving, region = _best(problem, so_far, usable, rows)
+        opened = _fitting(sizes[rows], saving, region, room)
         if not len(opened):
             break
-        saved_usd += float(saving[opened].sum())
-        saved_usd += len(opened) * problem.weights.hysteresis_usd_per_month
-        followers[opened] |= np.uint64(1) << region[opened].astype(np.uint64)
-    return replace(placement, followers=followers), saved_usd
+        saved_usd[rows[opened]] += saving[opened] + problem.weights.hysteresis_usd_per_month
+        followers[rows[opened]] |= np.uint64(1) << region[opened].astype(np.uint64)
+        # Who would save nothing by one now has no reason to open one later.
+        rows = rows[saving > 0]
+    return Followed(replace(placement, followers=followers), saved_usd)
 
 
-def copy_usd(problem: Problem, rows: NDArray[np.intp]) -> Floats:
+def copy_usd(problem: Problem, rows: Rows) -> Floats:
     """What one copy of these shards costs in each region, sending it there included, `[N, R]`."""
     shards = problem.shards
     size_gb = shards.size_bytes[rows][:, None] / GB
@@ -73,38 +101,34 @@ def copy_usd(problem: Problem, rows: NDArray[np.intp]) -> Floats:
     return usd
 
 
-def _fitting(
-    problem: Problem, saving: Floats, region: NDArray[np.intp], room: Floats
-) -> NDArray[np.intp]:
-    """Which shards open one more, by saving for a byte; takes their bytes from `room`."""
-    sizes = problem.shards.size_bytes
+def _fitting(sizes: Floats, saving: Floats, region: Rows, room: Floats) -> Rows:
+    """Which of these open one more, by saving for a byte; takes their bytes from `room`."""
     wanting = np.flatnonzero(saving > 0)
     opened = []
-    for place in range(problem.region_count):
+    for place in range(len(room)):
         here = wanting[region[wanting] == place]
         order = here[np.argsort(-saving[here] / np.maximum(sizes[here], 1.0), kind="stable")]
         fits = order[np.cumsum(sizes[order]) <= room[place]]
         room[place] -= sizes[fits].sum()
         opened.append(fits)
-    return np.concatenate(opened)
+    return np.sort(np.concatenate(opened))
 
 
 def _best(
-    problem: Problem, placement: Placement, usable: NDArray[np.bool_]
-) -> tuple[Floats, NDArray[np.intp]]:
+    problem: Problem, placement: Placement, usable: NDArray[np.bool_], rows: Rows
+) -> tuple[Floats, Rows]:
     """For each shard, what the best next follower saves in USD a month, and where it would be."""
-    count = len(problem.shards)
-    saving, region = np.zeros(count), np.zeros(count, dtype=np.intp)
-    for start in range(0, count, CHUNK):
-        rows = np.arange(start, min(start + CHUNK, count))
-        gains = _gains(problem, placement, rows)
-        gains[~usable[rows]] = -np.inf
-        region[rows] = gains.argmax(axis=1)
-        saving[rows] = gains.max(axis=1)
+    saving, region = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.intp)
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        gains = _gains(problem, placement, rows[part])
+        gains[~usable[rows[part]]] = -np.inf
+        region[part] = gains.argmax(axis=1)
+        saving[part] = gains.max(axis=1)
     return saving, region
 
 
-def _gains(problem: Problem, placement: Placement, rows: NDArray[np.intp]) -> Floats:
+def _gains(problem: Problem, placement: Placement, rows: Rows) -> Floats:
     """What a follower in each region would save, `[N, R]`; below 0 where it costs more."""
     shards, weights, regions = problem.shards, problem.weights, problem.region_count
     rtt, egress = problem.rtt_ms, problem.egress_usd_per_gb

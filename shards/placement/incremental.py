@@ -1,43 +1,55 @@
-"""Solve again after something happened, from the prices and candidates of the last time.
+"""Solve again after something happened, from the prices and choices of the last time.
 
-What changed decides what is done again:
+* What is known of a shard stays known unless its own row changed, or all costs did: then it is
+  prepared and priced anew, over every pattern. So the bound is certified as for a fresh solve.
+* Choices stay while they keep every limit and cost little more than the bound. If they do not,
+  prices go on from where they were, by a sketch of the shards; each shard takes what is cheapest
+  then, and those with the least to lose share what is left of the limits, as in a fresh solve.
+* Followers are chosen anew where a shard, its choice or a price changed.
 
-* loads of some shards: these are prepared and priced anew, all others keep their candidates;
-* regions drained or let back in, prices, capacities, budget: everything is prepared anew, the old
-  candidates are priced anew and joined by the cheapest pattern of each shard, and the prices of
-  limits go on from where they were.
-
-The bound is certified as for a fresh solve: by a pass over every pattern of every shard. More
-regions, other shards, or other kinds of them are another problem; then the answer is None.
+None where that does not lead to a placement that is allowed and within `GAP_MAX` of its bound, and
+where it is another fleet: other shards, other kinds of them, other regions, nodes or sets that must
+not gather. What this says is of regions; `stages` seats the shards at nodes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shards.placement.ascent import ascend
-from shards.placement.field import Field, field_of
-from shards.placement.ground import Ground, ground_of, limits_of
-from shards.placement.pool import Pool, plain_costs
-from shards.placement.pricing import Candidates, candidates_of, moved_of
-from shards.placement.problem import Problem, Shards
-from shards.placement.solve import TIME_LIMIT_S, Solution, Warm, Watch, finish
-
-ROUNDS = 12
-FEW = 0.3
-"""With more changed shards than this part, everything is prepared anew."""
-LOADS = ("writes_per_s", "reads_per_s", "write_bytes", "read_bytes", "size_bytes", "strong_share")
-PLACES = ("leader", "present", "allowed", "pin", "preference")
-KINDS = ("survival", "voters")
-PRICED = (
-    *("rtt_ms", "egress_usd_per_gb", "storage_usd_per_gb_month", "instance_usd_per_hour"),
-    *("weights", "preferences", "drained", "quarantined"),
+from shards.placement.difference import Difference, difference_of
+from shards.placement.field import Bound, Choice, Field
+from shards.placement.followers import followers_of
+from shards.placement.hesitant import hesitant_of, thrifty_of
+from shards.placement.pool import pools_of, with_patterns
+from shards.placement.problem import Problem
+from shards.placement.rounding import shared, taken_by_others
+from shards.placement.settling import settled
+from shards.placement.shifting import shifted
+from shards.placement.sketch import sketch_of
+from shards.placement.solve import (
+    CLOSE,
+    TIME_LIMIT_S,
+    TOLERANCE,
+    Solution,
+    Warm,
+    Watch,
+    placement_of,
+    solution_of,
 )
+
+GAP_MAX = 5e-3
+"""An answer further from its bound than this is none: solving anew finds a better one."""
+ROUNDS = 20
+TURNS = 2
+"""Times that prices are improved and choices made, while the gap is above `TOLERANCE`."""
+OFF = 1e-3
+"""A sketch is made where this part of all that is spent is at stake for limits of bytes."""
+WIDENED = (1, 3)
+"""How many times as many hesitate, if the first were too few."""
 
 
 def solve_again(
@@ -47,97 +59,90 @@ def solve_again(
     time_limit_s: float = TIME_LIMIT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> Solution | None:
-    """Solve a problem like the one before; None when it is too different."""
+    """Solve a problem like the one before; None when it has to be solved anew."""
     watch = Watch(clock, time_limit_s)
-    before = warm.problem
-    if not _is_alike(before, problem):
+    difference = difference_of(warm, problem)
+    if difference is None:
         return None
-    changed = _changed_rows(before.shards, problem.shards)
-    same_prices = all(_equal(getattr(before, name), getattr(problem, name)) for name in PRICED)
-    few = len(changed) <= FEW * len(problem.shards)
-    if same_prices and few:
-        field, pools = _with_rows(warm, problem, changed)
-        watch.did("prepare")
-    else:
-        field = field_of(problem)
-        watch.did("prepare")
-        pools = _repriced(warm, field)
-        watch.did("candidates")
-    prices = warm.prices
-    usual_usd = max(abs(field.bound(warm.prices).usd + field.worth(warm.prices)), 1.0)
-    prices = ascend(field, pools, prices, usual_usd, ROUNDS, watch.out)
+    watch.did("prepare")
+    found = _chosen(difference, watch)
+    if found is None:
+        return None
+    choices, bound = found
+    field = difference.field
+    choices = settled(field, bound, choices, TOLERANCE)
+    watch.did("settle")
+    placement = placement_of(problem, field, choices)
+    again = difference.followed_anew(placement, warm.followed.placement)
+    followed = followers_of(problem, placement, warm.followed, again)
+    watch.did("followers")
+    return solution_of(problem, field, bound, choices, followed, watch)
+
+
+def _chosen(difference: Difference, watch: Watch) -> tuple[list[Choice], Bound] | None:
+    """Choices near their bound, if they are found."""
+    field, bound = difference.field, difference.bound
+    choices = list(difference.choices)
+    usd = field.allowed_usd(choices)
+    if usd - bound.usd <= CLOSE * abs(bound.usd):
+        return choices, bound
+    usual_usd = max(abs(bound.usd + field.worth(bound.prices)), 1.0)
+    latest = bound
+    for turn in range(TURNS):
+        if turn or _bytes_off_usd(field, latest, usual_usd) > OFF * usual_usd:
+            latest = _sketched(field, latest, usual_usd, watch)
+        latest = shifted(field, latest, usual_usd, watch.out)
+        watch.did("shift")
+        bound = latest if latest.usd > bound.usd else bound
+        found = _shared(field, latest, usual_usd, watch)
+        found_usd = np.inf if found is None else field.allowed_usd(found)
+        if found is not None and found_usd < usd:
+            choices, usd = found, found_usd
+        if usd - bound.usd <= TOLERANCE * abs(bound.usd) or watch.out():
+            break
+    return (choices, bound) if usd - bound.usd <= GAP_MAX * abs(bound.usd) else None
+
+
+def _sketched(field: Field, bound: Bound, usual_usd: float, watch: Watch) -> Bound:
+    """The bound at prices that a sketch finds, and then its pass."""
+    sketch = sketch_of(field, bound)
+    watch.did("sketch")
+    prices = ascend(field, sketch.asked, bound.prices, usual_usd, ROUNDS, watch.out)
     watch.did("ascent")
-    return finish(problem, field, pools, prices, usual_usd, watch, polish=1)
+    found = field.bound(prices)
+    watch.did("bound")
+    return found
 
 
-def _is_alike(before: Problem, after: Problem) -> bool:
-    same = before.regions == after.regions and before.anti_affinity == after.anti_affinity
-    same = same and before.nodes == after.nodes
-    if not same or before.shards.ids != after.shards.ids:
-        return False
-    return all(_equal(getattr(before.shards, n), getattr(after.shards, n)) for n in KINDS)
+def _bytes_off_usd(field: Field, bound: Bound, usual_usd: float) -> float:
+    """What is at stake where limits of bytes are passed, or left unused at a price.
+
+    Bytes of what is led are left out: other prices of them need no other pass.
+    """
+    total, _ = field.usage([each.pattern for each in bound.passes])
+    off = np.where(field.counted, total - field.limits, 0.0)
+    price = np.where(off > 0, np.maximum(bound.prices.rows, field.unit_usd(usual_usd)), 0.0)
+    price = np.where(off < 0, bound.prices.rows, price)
+    stake = price * np.abs(off)
+    return float(stake[2 * field.regions : 3 * field.regions].sum() + stake[-2])
 
 
-def _equal(one: object, other: object) -> bool:
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return one is other or bool(np.array_equal(one, other))
-    return one == other
-
-
-def _changed_rows(before: Shards, after: Shards) -> NDArray[np.intp]:
-    changed = np.zeros(len(after), dtype=bool)
-    for field in fields(Shards):
-        if field.name in (*LOADS, *PLACES):
-            old, new = getattr(before, field.name), getattr(after, field.name)
-            if old is not new:
-                differs = old != new
-                changed |= differs.any(axis=1) if differs.ndim == 2 else differs
-    return np.flatnonzero(changed).astype(np.intp)
-
-
-def _with_rows(
-    warm: Warm, problem: Problem, changed: NDArray[np.intp]
-) -> tuple[Field, tuple[Pool, ...]]:
-    """The old field and candidates with these shards replaced."""
-    grounds, pools = [], []
-    for pool in warm.pools:
-        ground, few = pool.ground, pool.candidates
-        at = np.flatnonzero(np.isin(ground.rows, changed))
-        if len(at):
-            fresh = ground_of(problem, ground.patterns, ground.rows[at])
-            none = np.zeros((0, 2), dtype=np.intp)
-            found = candidates_of(fresh, warm.prices, none)
-            ground = _replaced(ground, at, fresh)
-            pattern, cost, moved = few.pattern.copy(), few.cost.copy(), few.moved.copy()
-            pattern[at], cost[at], moved[at] = found.pattern, found.cost, found.moved
-            few = Candidates(pattern, cost, moved)
-        grounds.append(ground)
-        pools.append(Pool(ground, pool.sets, few))
-    field = replace(warm.field, grounds=tuple(grounds), limits=limits_of(problem))
-    return field, tuple(pools)
-
-
-def _replaced(ground: Ground, at: NDArray[np.intp], fresh: Ground) -> Ground:
-    columns = {}
-    for name in ("features", "writes", "size_bytes", "present", "led", "held", "forced"):
-        column = getattr(ground, name).copy()
-        column[at] = getattr(fresh, name)
-        columns[name] = column
-    return replace(ground, **columns)
-
-
-def _repriced(warm: Warm, field: Field) -> tuple[Pool, ...]:
-    """The old candidates at their new costs, and the cheapest pattern of each shard now."""
-    passes = field.bound(warm.prices).passes
-    pools = []
-    for old, ground, pairs, cheapest in zip(
-        warm.pools, field.grounds, field.sets, passes, strict=True
-    ):
-        last = old.candidates.pattern.shape[1] - 1
-        pattern = old.candidates.pattern.copy()
-        # The dearest of the old ones makes room; what is there now must stay a candidate.
-        pattern[:, last - 1] = cheapest.pattern
-        pattern[:, last] = np.where(ground.present >= 0, ground.present, cheapest.pattern)
-        cost = plain_costs(ground, pattern)
-        pools.append(Pool(ground, pairs, Candidates(pattern, cost, moved_of(ground, pattern))))
-    return tuple(pools)
+def _shared(field: Field, bound: Bound, usual_usd: float, watch: Watch) -> list[Choice] | None:
+    """What each shard would take, and for those that hesitate what is left; if that is enough."""
+    choices = [each.pattern.copy() for each in bound.passes]
+    for widened in WIDENED:
+        rows = hesitant_of(field, bound, widened)
+        if not sum(map(len, rows)):
+            return choices
+        some = field.some(rows, taken_by_others(field, choices, rows)[0])
+        pools = with_patterns(pools_of(some, bound.prices), thrifty_of(some, bound.prices))
+        watch.did("hesitant")
+        found = shared(some, pools, bound.prices, usual_usd, watch.left_s)
+        watch.did("round")
+        if found is not None:
+            for choice, chosen, taken in zip(choices, rows, found.choices, strict=True):
+                choice[chosen] = taken
+            return choices
+        if watch.out():
+            break
+    return None

@@ -74,7 +74,7 @@ def total_of(problem: Problem, solution: Solution) -> Total:
     if problem.budget.moved_bytes <= 0 or warm is None:
         return Total(solution.usd, solution.bound_usd)
     usd = solution.usd - solution.followers_usd
-    return Total(usd, joint_bound(problem, warm.field, warm.prices, warm.choices))
+    return Total(usd, joint_bound(problem, warm.field, warm.bound.prices, warm.choices))
 
 
 def joint_bound(problem: Problem, field: Field, prices: Prices, choices: Sequence[Choice]) -> float:
@@ -215,4 +215,4 @@ def _least_apart(
     for place in range(regions):
         each = reads * costs[:regions, place] + gb * costs[regions:, place]
         least = np.minimum(least, np.where(usable[:, place, None], each, np.inf))
-    return float(found.priced.sum()) - found.allowance + float(least.sum())
+    return float((found.priced - found.allowance).sum() + least.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,20 @@ def pools_of(field: Field, prices: Prices) -> tuple[Pool, ...]:
         Pool(ground, pairs, candidates_of(ground, prices, pairs))
         for ground, pairs in zip(field.grounds, field.sets, strict=True)
     )
+
+
+def with_patterns(pools: Sequence[Pool], more: Sequence[Choice]) -> tuple[Pool, ...]:
+    """The pools with one more candidate of each shard, in the last column."""
+    found = []
+    for pool, choice in zip(pools, more, strict=True):
+        few, column = pool.candidates, choice[:, None]
+        added = Candidates(
+            np.hstack([few.pattern, column]),
+            np.hstack([few.cost, plain_costs(pool.ground, column)]),
+            np.hstack([few.moved, moved_of(pool.ground, column)]),
+        )
+        found.append(Pool(pool.ground, pool.sets, added))
+    return tuple(found)
 
 
 def every_pattern(field: Field) -> tuple[Pool, ...]:

@@ -69,8 +69,14 @@ class Cheapest:
     pattern: NDArray[np.int32]
     priced: Floats
     """What it costs with the prices, less what is forced anyway."""
-    allowance: float
-    """By how much the sum of `priced` can be wrong."""
+    margin: Floats
+    """What the second cheapest costs more."""
+    allowance: Floats
+    """By how much `priced` can be wrong."""
+    by_leader: Matrix
+    """`[R, n]`: the least that leading from each region costs, without `constant_of`."""
+    pattern_by_leader: NDArray[np.int32]
+    """`[R, n]`: the pattern that costs it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,21 +133,35 @@ def _priced(ground: Ground, prices: Prices, leaders: Floats, part: slice) -> tup
 
 def cheapest(ground: Ground, prices: Prices, sets: NDArray[np.intp]) -> Cheapest:
     """One pass: the cheapest pattern of each shard with these prices."""
-    pattern = np.zeros(len(ground), dtype=np.int32)
-    priced = np.zeros(len(ground))
+    regions, each = ground.patterns.copies.shape[1], ground.patterns.per_leader
+    margin, allowance = np.zeros(len(ground)), np.zeros(len(ground))
+    by_leader = np.zeros((regions, len(ground)), dtype=np.float32)
+    pattern_by_leader = np.zeros((regions, len(ground)), dtype=np.int32)
     leaders = leader_prices(ground, prices, sets)
     scale = np.abs(ground.table).max(axis=1, initial=0.0)
-    allowance = 0.0
+    first = np.arange(regions)[:, None] * each
     for part in _chunks(ground):
         cost, features = _priced(ground, prices, leaders, part)
-        best = cost.argmin(axis=1)
-        pattern[part] = best
-        priced[part] = cost[np.arange(len(best)), best]
+        best = cost.reshape(len(cost), regions, each).argmin(axis=2).T + first
+        at = np.arange(len(cost))
+        least = cost[at, best]
+        pattern_by_leader[:, part], by_leader[:, part] = best, least
+        leader = least.argmin(axis=0)
+        cost[at, best[leader, at]] = np.inf
+        margin[part] = cost.min(axis=1) - least[leader, at]
         usual = np.where(np.abs(features) < FORBIDDEN_FROM, np.abs(features), 0.0)
-        allowance += ROUNDING * float((usual @ scale).sum())
-    priced += ground.hysteresis
-    priced -= prices.moved_bytes * ground.size_bytes * ground.forced
-    return Cheapest(pattern, priced, allowance)
+        allowance[part] = ROUNDING * (usual @ scale)
+    leader, at = by_leader.argmin(axis=0), np.arange(len(ground))
+    priced = by_leader[leader, at] + constant_of(ground, prices)
+    return Cheapest(
+        pattern_by_leader[leader, at], priced, margin, allowance, by_leader, pattern_by_leader
+    )
+
+
+def constant_of(ground: Ground, prices: Prices) -> Floats:
+    """What is added to the product for each shard, whatever it takes."""
+    forced: Floats = prices.moved_bytes * ground.size_bytes * ground.forced
+    return ground.hysteresis - forced
 
 
 def candidates_of(ground: Ground, prices: Prices, sets: NDArray[np.intp]) -> Candidates:

@@ -23,6 +23,8 @@ STEPS_MAX = 10_000
 """Shards that are looked at before it is asked again which are the cheapest."""
 TURNS_MAX = 40
 """Rows worked on, one after the other, before it is given up."""
+Step = tuple[float, int, int, int]
+"""What it costs, with prices; ground and row of a shard; the pattern that it takes."""
 
 
 def repaired(
@@ -66,12 +68,7 @@ def improved(
 
     Displaced is one that costs more than `least_part` beyond its best place.
     """
-    choices = [choice.copy() for choice in choices]
-    total, gathered = field.usage(choices)
-    usage = np.concatenate([total, gathered.ravel()])
-    crowd = field.gathering_max.ravel()
-    limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd])
-    displaced: list[tuple[float, int, int, int]] = []
+    displaced: list[Step] = []
     for number, pool in enumerate(pools):
         cost = pool.priced(prices)
         is_now = pool.candidates.pattern == choices[number][:, None]
@@ -80,14 +77,25 @@ def improved(
         column = np.where(allowed, cost, np.inf).argmin(axis=1)
         least = cost[np.arange(len(cost)), column]
         rows = np.flatnonzero(now - least > least_part * np.abs(least) + pool.ground.hysteresis)
+        pattern = pool.candidates.pattern
         displaced += [
-            (float(least[row] - now[row]), number, row, int(column[row])) for row in rows.tolist()
+            (float(least[row] - now[row]), number, row, int(pattern[row, column[row]]))
+            for row in rows.tolist()
         ]
-    for _, number, row, column in sorted(displaced):
-        pool = pools[number]
-        wanted = int(pool.candidates.pattern[row, column])
-        change = all_takes(field, pool.ground, pool.sets, row, wanted)
-        change -= all_takes(field, pool.ground, pool.sets, row, int(choices[number][row]))
+    return put_right(field, choices, displaced)
+
+
+def put_right(field: Field, choices: Sequence[Choice], steps: Sequence[Step]) -> list[Choice]:
+    """The same with these steps taken, what gains most first, as far as limits allow."""
+    choices = [choice.copy() for choice in choices]
+    total, gathered = field.usage(choices)
+    usage = np.concatenate([total, gathered.ravel()])
+    crowd = field.gathering_max.ravel()
+    limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd])
+    for _, number, row, wanted in sorted(steps):
+        ground, pairs = field.grounds[number], field.sets[number]
+        change = all_takes(field, ground, pairs, row, wanted)
+        change -= all_takes(field, ground, pairs, row, int(choices[number][row]))
         if ((usage + change <= limits * (1 + SLACK)) | (change <= 0)).all():
             usage += change
             choices[number][row] = wanted
@@ -102,11 +110,10 @@ def without_idle_moves(field: Field, choices: Sequence[Choice]) -> list[Choice]:
     crowd = field.gathering_max.ravel()
     limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd])
     for number, (ground, pairs) in enumerate(zip(field.grounds, field.sets, strict=True)):
-        moved = np.flatnonzero((ground.present != choices[number]) & (ground.present != NOWHERE))
-        some = ground.some(moved)
-        now = cost_of(some, some.present)
-        idle = now - cost_of(some, choices[number][moved]) <= IDLE * np.abs(now)
-        for row in moved[idle & (now < FORBIDDEN_FROM)].tolist():
+        moved = (ground.present != choices[number]) & (ground.present != NOWHERE)
+        now = cost_of(ground, np.where(moved, ground.present, choices[number]))
+        idle = now - cost_of(ground, choices[number]) <= IDLE * np.abs(now)
+        for row in np.flatnonzero(moved & idle & (now < FORBIDDEN_FROM)).tolist():
             back = int(ground.present[row])
             change = all_takes(field, ground, pairs, row, back)
             change -= all_takes(field, ground, pairs, row, int(choices[number][row]))

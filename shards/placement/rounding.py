@@ -29,6 +29,9 @@ WHOLE = 100
 """Shards of the integer program, beside the split ones."""
 CHEAPEST = 8
 WHOLE_EACH = 6
+SHARED_EACH = 5
+RESERVE = 5e-4
+"""Of each limit, kept back for making shards whole where few share what is left."""
 SPLIT = 1e-6
 WHOLE_S_MAX = 20.0
 WHOLE_NODES_MAX = 20
@@ -75,7 +78,7 @@ def rounded(
     for _ in range(WIDENED_MAX):
         if seconds_left() <= 0:
             break
-        chosen = _least(sight.doubt, hesitant)
+        chosen = least_of(sight.doubt, hesitant)
         options = options_of(field, pools, chosen, _preferring(pools, sight), CHEAPEST)
         left, crowd = _left(field, sight.choices, chosen)
         answer = solve_program(
@@ -92,6 +95,41 @@ def rounded(
     return Rounded(choices, None, hesitant, 0)
 
 
+def shared(
+    field: Field,
+    pools: Sequence[Pool],
+    prices: Prices,
+    usual_usd: float,
+    seconds_left: Callable[[], float],
+) -> Rounded | None:
+    """Whole choices of the few shards of a field by one program; None where they find no room.
+
+    What each has now, and its last candidate, are always among what it can choose.
+    """
+    sight = _look(field, pools, prices)
+    chosen = [np.arange(len(ground)) for ground in field.grounds]
+    priced = [
+        np.where(pool.candidates.pattern == pool.ground.present[:, None], np.float32(-np.inf), cost)
+        for pool, cost in zip(pools, sight.priced, strict=True)
+    ]
+    for cost in priced:
+        cost[:, -1] = -np.inf
+    options = options_of(field, pools, chosen, priced, SHARED_EACH)
+    left, crowd = _left(field, sight.choices, chosen)
+    left = left - np.where(field.counted, RESERVE * field.limits, 0.0)
+    limit_s = max(seconds_left(), 0.1)
+    answer = solve_program(field, options, left, crowd, usual_usd, time_limit_s=limit_s)
+    if answer is None or answer.passed > SPLIT:
+        return None
+    split, choices = _taken(pools, options, answer, sight.choices, chosen)
+    whole = _whole_of(field, pools, answer.prices, choices, split, usual_usd, seconds_left, 2)
+    if whole is None:
+        whole = repaired(field, pools, answer.prices, choices)
+    if not field.allows(whole):
+        return None
+    return Rounded(whole, answer.prices, sum(map(len, chosen)), sum(map(len, split)))
+
+
 def _preferring(pools: Sequence[Pool], sight: _Sight) -> list[Matrix]:
     """Priced costs by which the present choice of each shard comes first."""
     return [
@@ -102,15 +140,12 @@ def _preferring(pools: Sequence[Pool], sight: _Sight) -> list[Matrix]:
 
 def _look(field: Field, pools: Sequence[Pool], prices: Prices) -> _Sight:
     sight = _Sight([], [], [])
-    weight = np.where(field.counted, 1.0 / np.maximum(field.limits, 1e-9), 0.0)
-    for pool in pools:
-        cost, ground, regions = pool.priced(prices), pool.ground, field.regions
+    for pool, takes in zip(pools, field.heft(), strict=True):
+        cost = pool.priced(prices)
         columns = cost.argmin(axis=1)
         best = cost[np.arange(len(cost)), columns]
         choice = pool.chosen(columns)
         others = np.where(pool.candidates.pattern == choice[:, None], np.inf, cost)
-        takes = 1.0 * weight[:regions].mean() + ground.writes * weight[regions : 2 * regions].mean()
-        takes += ground.size_bytes * (weight[2 * regions : 3 * regions].mean() + weight[-2])
         sight.priced.append(cost)
         sight.choices.append(choice)
         sight.doubt.append((others.min(axis=1) - best) / np.maximum(takes, 1e-15))
@@ -125,7 +160,7 @@ def _is_tight(field: Field, prices: Prices, choices: Sequence[Choice]) -> bool:
     return bool(idle <= 1e-6 * abs(field.cost(choices)))
 
 
-def _least(doubt: Sequence[Floats], most: int) -> list[NDArray[np.intp]]:
+def least_of(doubt: Sequence[Floats], most: int) -> list[NDArray[np.intp]]:
     """The rows of each ground that doubt most, so many in all, in order."""
     everything = np.concatenate(doubt)
     if len(everything) <= most:
@@ -134,10 +169,10 @@ def _least(doubt: Sequence[Floats], most: int) -> list[NDArray[np.intp]]:
     return [np.flatnonzero(each <= limit) for each in doubt]
 
 
-def _left(
+def taken_by_others(
     field: Field, choices: Sequence[Choice], chosen: Sequence[NDArray[np.intp]]
 ) -> tuple[Floats, Floats]:
-    """What those who stay put leave of the limits."""
+    """What those who are not chosen take of the limits."""
     total, gathered = field.usage(choices)
     for number, (pairs, rows) in enumerate(zip(field.sets, chosen, strict=True)):
         ground, choice = field.grounds[number], choices[number]
@@ -147,6 +182,14 @@ def _left(
         mine = pairs[is_chosen[pairs[:, 1]]]
         leader = ground.patterns.leader[choice[mine[:, 1]]].astype(np.intp)
         np.subtract.at(gathered, (mine[:, 0], leader), 1.0)
+    return total, gathered
+
+
+def _left(
+    field: Field, choices: Sequence[Choice], chosen: Sequence[NDArray[np.intp]]
+) -> tuple[Floats, Floats]:
+    """What those who stay put leave of the limits."""
+    total, gathered = taken_by_others(field, choices, chosen)
     return field.limits - total, field.gathering_max - gathered
 
 
@@ -181,13 +224,28 @@ def _whole(
     usual_usd: float,
     seconds_left: Callable[[], float],
 ) -> list[Choice]:
+    """Make split shards whole, if need be without a program."""
+    whole = _whole_of(field, pools, prices, choices, split, usual_usd, seconds_left, WIDENED_MAX)
+    return fallen_back(field, pools, prices, choices) if whole is None else whole
+
+
+def _whole_of(
+    field: Field,
+    pools: Sequence[Pool],
+    prices: Prices,
+    choices: list[Choice],
+    split: Sequence[NDArray[np.intp]],
+    usual_usd: float,
+    seconds_left: Callable[[], float],
+    widened_max: int,
+) -> list[Choice] | None:
     """Make split shards whole, with the help of those that hesitate most at the new prices."""
     sight = _look(field, pools, prices)
     neighbours = WHOLE
-    for _ in range(WIDENED_MAX):
+    for _ in range(widened_max):
         if seconds_left() <= 0:
             break
-        near = _least(sight.doubt, neighbours)
+        near = least_of(sight.doubt, neighbours)
         chosen = [np.union1d(a, b).astype(np.intp) for a, b in zip(split, near, strict=True)]
         options = options_of(field, pools, chosen, sight.priced, WHOLE_EACH)
         left, crowd = _left(field, choices, chosen)
@@ -209,4 +267,4 @@ def _whole(
             if field.allows(whole):
                 return whole
         neighbours *= GROWTH
-    return fallen_back(field, pools, prices, choices)
+    return None

@@ -10,30 +10,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shards.placement.field import Choice, Field
-from shards.placement.pool import Pool
-from shards.placement.pricing import Prices
+import numpy as np
+
+from shards.placement.field import Bound, Choice, Field
+from shards.placement.ground import FORBIDDEN_FROM
 from shards.placement.problem import NOWHERE
-from shards.placement.repair import improved, without_idle_moves
+from shards.placement.repair import Step, put_right, without_idle_moves
 
 DISPLACED = 0.01
 """A shard is displaced when it costs more than this part beyond its best place."""
 
 
 def settled(
-    field: Field,
-    pools: Sequence[Pool],
-    prices: Prices,
-    choices: list[Choice],
-    bound_usd: float,
-    tolerance: float,
+    field: Field, bound: Bound, choices: Sequence[Choice], tolerance: float
 ) -> list[Choice]:
     """The choices, or what is there now with its displaced shards put right."""
     present = [ground.present for ground in field.grounds]
-    if any((each == NOWHERE).any() for each in present) or not field.allows(present):
+    if any((each == NOWHERE).any() for each in present):
         return without_idle_moves(field, choices)
-    gain = field.cost(present) - field.cost(choices)
-    if field.allows(choices) and gain > tolerance * abs(bound_usd):
+    usd = field.allowed_usd(present)
+    if usd - field.allowed_usd(choices) > tolerance * abs(bound.usd) or usd == np.inf:
         return without_idle_moves(field, choices)
-    mended = improved(field, pools, prices, present, DISPLACED)
-    return mended if field.cost(mended) < field.cost(present) else list(present)
+    mended = put_right(field, present, _displaced(field, bound, present))
+    return mended if field.cost(mended) < usd else list(present)
+
+
+def _displaced(field: Field, bound: Bound, present: Sequence[Choice]) -> list[Step]:
+    """Where each displaced shard should be."""
+    steps: list[Step] = []
+    for number, (cost, best) in enumerate(
+        zip(field.priced(bound.prices, present), bound.passes, strict=True)
+    ):
+        gain = cost - best.priced
+        least = DISPLACED * np.abs(best.priced) + field.grounds[number].hysteresis
+        rows = np.flatnonzero((gain > least) & (best.priced < FORBIDDEN_FROM))
+        steps += [(-float(gain[row]), number, row, int(best.pattern[row])) for row in rows.tolist()]
+    return steps

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as made
 from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.placement.ascent import ascend
-from shards.placement.field import Choice, Field, field_of
-from shards.placement.followers import followers_of
+from shards.placement.ascent import Demand, ascend, demand_of
+from shards.placement.field import Bound, Choice, Field, field_of
+from shards.placement.followers import Followed, followers_of
 from shards.placement.master import options_within, solve_program
 from shards.placement.pool import Pool, pools_of
 from shards.placement.pricing import ROUNDING, Prices
@@ -52,9 +52,10 @@ class Warm:
 
     problem: Problem
     field: Field
-    pools: tuple[Pool, ...]
-    prices: Prices
+    bound: Bound
+    """The prices that certify most, and what every shard would take at them."""
     choices: tuple[Choice, ...]
+    followed: Followed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,38 +134,44 @@ def solve(
     watch.did("sample")
     pools = pools_of(field, prices)
     watch.did("candidates")
-    prices = ascend(field, pools, prices, usual_usd, ROUNDS, watch.out)
-    watch.did("ascent")
+    prices = _ascended(field, pools, prices, usual_usd, watch)
     if greedy:
         # Without first prices, the first candidates were those of no prices at all.
         pools = pools_of(field, prices)
-        prices = ascend(field, pools, prices, usual_usd, ROUNDS, watch.out)
-    return finish(problem, field, pools, prices, usual_usd, watch, greedy=greedy)
+        prices = _ascended(field, pools, prices, usual_usd, watch)
+    return _finished(problem, field, pools, prices, usual_usd, watch, greedy)
 
 
-def finish(
+def _ascended(
+    field: Field, pools: Sequence[Pool], prices: Prices, usual_usd: float, watch: Watch
+) -> Prices:
+    def asked(now: Prices) -> Demand:
+        return demand_of(field, pools, now)
+
+    better = ascend(field, asked, prices, usual_usd, ROUNDS, watch.out)
+    watch.did("ascent")
+    return better
+
+
+def _finished(
     problem: Problem,
     field: Field,
     pools: Sequence[Pool],
     prices: Prices,
     usual_usd: float,
     watch: Watch,
-    *,
-    greedy: bool = False,
-    bound_usd: float = -inf,
-    polish: int = POLISH,
+    greedy: bool,
 ) -> Solution:
     """From good prices to a solution."""
     choices: list[Choice] | None = None
     usd = inf
-    if bound_usd == -inf:
-        bound_usd = field.bound(prices).usd
-        watch.did("bound")
-    for turn in range(polish):
+    bound = field.bound(prices)
+    watch.did("bound")
+    for turn in range(POLISH):
         if greedy:
-            found, better = _greedy(field, pools, prices), None
+            found, better = _greedy(field, pools, bound.prices), None
         else:
-            result = rounded(field, pools, prices, usual_usd, watch.left_s)
+            result = rounded(field, pools, bound.prices, usual_usd, watch.left_s)
             found, better = result.choices, result.prices
             watch.steps["hesitant"], watch.steps["split"] = result.hesitant, result.split
         watch.did("round")
@@ -172,32 +179,32 @@ def finish(
             choices = found
             usd = field.cost(found) if field.allows(found) else inf
         if better is not None:
-            prices, bound_usd = _higher(field, prices, bound_usd, better)
+            bound = higher(field, bound, better)
             watch.did("bound")
-        close = usd - bound_usd <= CLOSE * abs(bound_usd)
-        if close or watch.out() or turn == polish - 1:
+        close = usd - bound.usd <= CLOSE * abs(bound.usd)
+        if close or watch.out() or turn == POLISH - 1:
             break
-        pools = pools_of(field, prices)
+        pools = pools_of(field, bound.prices)
         watch.did("candidates")
-        again = ascend(field, pools, prices, usual_usd, ROUNDS, watch.out)
-        watch.did("ascent")
-        before = bound_usd
-        prices, bound_usd = _higher(field, prices, bound_usd, again)
+        again = _ascended(field, pools, bound.prices, usual_usd, watch)
+        before = bound.usd
+        bound = higher(field, bound, again)
         watch.did("bound")
-        if bound_usd - before <= CLOSE / 50 * abs(bound_usd):
+        if bound.usd - before <= CLOSE / 50 * abs(bound.usd):
             break
     assert choices is not None
     if not greedy and not watch.out():
-        choices, bound_usd = _closed(field, choices, prices, bound_usd, usual_usd, watch)
-    choices = settled(field, pools, prices, choices, bound_usd, TOLERANCE)
+        choices, bound = _closed(field, choices, bound, usual_usd, watch)
+    choices = settled(field, bound, choices, TOLERANCE)
     watch.did("settle")
-    return solution_of(problem, field, pools, prices, choices, bound_usd, watch)
+    followed = followed_by(problem, field, choices, watch)
+    return solution_of(problem, field, bound, choices, followed, watch)
 
 
-def _higher(field: Field, prices: Prices, bound_usd: float, others: Prices) -> tuple[Prices, float]:
+def higher(field: Field, bound: Bound, others: Prices) -> Bound:
     """Whichever prices certify more."""
-    usd = field.bound(others).usd
-    return (others, usd) if usd > bound_usd else (prices, bound_usd)
+    found = field.bound(others)
+    return found if found.usd > bound.usd else bound
 
 
 def _greedy(field: Field, pools: Sequence[Pool], prices: Prices) -> list[Choice]:
@@ -208,20 +215,19 @@ def _greedy(field: Field, pools: Sequence[Pool], prices: Prices) -> list[Choice]
 def _closed(
     field: Field,
     choices: list[Choice],
-    prices: Prices,
-    bound_usd: float,
+    bound: Bound,
     usual_usd: float,
     watch: Watch,
-) -> tuple[list[Choice], float]:
+) -> tuple[list[Choice], Bound]:
     """For few shards: the best of all patterns that the bound does not exclude; and its bound."""
     entries = sum(len(ground) * len(ground.patterns) for ground in field.grounds)
     if entries > EXACT_ENTRIES or not entries:
-        return choices, bound_usd
+        return choices, bound
     allowed = field.allows(choices)
-    room = field.cost(choices) - bound_usd if allowed else inf
-    if room <= 1e-7 * abs(bound_usd):
-        return choices, bound_usd
-    pools, options = options_within(field, prices, room + 1e-6 * abs(bound_usd))
+    room = field.cost(choices) - bound.usd if allowed else inf
+    if room <= 1e-7 * abs(bound.usd):
+        return choices, bound
+    pools, options = options_within(field, bound.prices, room + 1e-6 * abs(bound.usd))
     answer = solve_program(
         field,
         options,
@@ -231,11 +237,11 @@ def _closed(
         whole=True,
         elastic=False,
         time_limit_s=min(watch.left_s(), EXACT_S_MAX),
-        gap_usd=EXACT_GAP * abs(bound_usd),
+        gap_usd=EXACT_GAP * abs(bound.usd),
     )
     watch.did("exact")
     if answer is None:
-        return choices, bound_usd
+        return choices, bound
     taken = [choice.copy() for choice in choices]
     for at in np.flatnonzero(answer.share > 0.5):
         number, row, column = options.place[at].tolist()
@@ -244,37 +250,45 @@ def _closed(
     choices = taken if better else choices
     # What was left out costs more than what is known; so this bounds everything.
     least = min(answer.least_usd * (1 - ROUNDING), field.cost(choices))
-    return choices, max(bound_usd, least) if field.allows(choices) else bound_usd
+    return choices, replace(bound, usd=max(bound.usd, least)) if field.allows(choices) else bound
+
+
+def followed_by(
+    problem: Problem, field: Field, choices: Sequence[Choice], watch: Watch
+) -> Followed:
+    """The placement of choices; with followers, if they keep every limit."""
+    placement = placement_of(problem, field, choices)
+    if not field.allows(choices):
+        return Followed(placement, np.zeros(len(problem.shards)))
+    followed = followers_of(problem, placement)
+    watch.did("followers")
+    return followed
 
 
 def solution_of(
     problem: Problem,
     field: Field,
-    pools: Sequence[Pool],
-    prices: Prices,
-    choices: list[Choice],
-    bound_usd: float,
+    bound: Bound,
+    choices: Sequence[Choice],
+    followed: Followed,
     watch: Watch,
 ) -> Solution:
-    """What choices come to, with followers."""
-    placement = placement_of(problem, field, choices)
-    feasible = field.allows(choices)
+    """What is to be told of these choices, whose placement has its followers."""
     total, _ = field.usage(choices)
-    followed, saved_usd = followers_of(problem, placement) if feasible else (placement, 0.0)
-    watch.did("followers")
+    usd = field.allowed_usd(choices)
     return Solution(
-        placement=followed,
-        feasible=feasible,
-        usd=field.cost(choices),
-        bound_usd=bound_usd,
+        placement=followed.placement,
+        feasible=usd < inf,
+        usd=usd if usd < inf else field.cost(choices),
+        bound_usd=bound.usd,
         complete=all(ground.patterns.complete for ground in field.grounds),
-        prices=prices,
+        prices=bound.prices,
         seconds=watch.limit_s - watch.left_s(),
         spent_bytes=float(total[-2]),
         spent_leaders=float(total[-1]),
         steps=watch.steps,
-        warm=Warm(problem, field, tuple(pools), prices, tuple(choices)),
-        followers_usd=saved_usd,
+        warm=Warm(problem, field, bound, tuple(choices), followed),
+        followers_usd=float(followed.saved_usd.sum()),
     )
 
 

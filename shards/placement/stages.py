@@ -17,7 +17,14 @@ import numpy as np
 from shards.placement.problem import NOWHERE, Problem
 from shards.placement.seat_program import is_small, together
 from shards.placement.seating import Numbers, natural_seats, seated
-from shards.placement.solve import TIME_LIMIT_S, Solution, Watch, solution_of, solve
+from shards.placement.solve import (
+    TIME_LIMIT_S,
+    Solution,
+    Watch,
+    followed_by,
+    solution_of,
+    solve,
+)
 
 BARRED_MAX = 6
 """Times that shards are barred from regions where they found no room."""
@@ -62,9 +69,8 @@ def _together(problem: Problem, solution: Solution, watch: Watch) -> Solution:
     found = together(problem, warm.field, natural_table(problem))
     if found is None:
         return replace(solution, feasible=False)
-    again = solution_of(
-        problem, warm.field, warm.pools, warm.prices, found.choices, solution.bound_usd, watch
-    )
+    followed = followed_by(problem, warm.field, found.choices, watch)
+    again = solution_of(problem, warm.field, warm.bound, found.choices, followed, watch)
     return replace(again, seats=found.node)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, BinaryIO, Final
@@ -24,11 +25,11 @@ from shards.placement.incremental import solve_again
 from shards.placement.infeasible import conflict_of
 from shards.placement.joint import total_of
 from shards.placement.moves import plan_of
-from shards.placement.packing import packed
+from shards.placement.packing import packed, refuse
 from shards.placement.plot import frontier_of, frontier_svg, map_svg
 from shards.placement.problem import Problem
 from shards.placement.problem_file import document_of, problem_from
-from shards.placement.solve import TIME_LIMIT_S, Solution
+from shards.placement.solve import TIME_LIMIT_S, Solution, Watch
 from shards.placement.stages import solve_both, with_seats
 from shards.placement.synthetic import reference_positions, synthetic_problem
 
@@ -72,29 +73,33 @@ class Desk:
 
     def _plan(self, request: Request) -> Any:
         """Solve a problem from nothing, and keep it: what was solved before plays no part."""
-        problem = problem_from(request.get("problem"))
+        problem = _with_shards(problem_from(request.get("problem")))
         solution = solve_both(problem, time_limit_s=_time_limit_s(request))
         self._held = problem, solution
         return _answer_of(problem, solution, request)
 
     def _update(self, request: Request) -> Any:
-        """Solve the kept problem with parts replaced, from where it was; keep it."""
+        """Solve the kept problem with parts replaced, from where it was; keep it.
+
+        What this answers depends on what was solved before, unlike a `plan`. Where it cannot go on
+        from there, it begins anew: `went_on` says which.
+        """
         before, last = self._last()
-        problem = what_if(before, _changes(request))
+        problem = _with_shards(what_if(before, _changes(request)))
         limit_s = _time_limit_s(request)
+        watch = Watch(time.monotonic, limit_s)
         again = None if last.warm is None else solve_again(last.warm, problem, time_limit_s=limit_s)
-        solution = (
-            solve_both(problem, time_limit_s=limit_s)
-            if again is None
-            else with_seats(problem, again)
-        )
+        solution = None if again is None else with_seats(problem, again, watch)
+        went_on = solution is not None and solution.feasible
+        if solution is None or not solution.feasible:
+            solution = solve_both(problem, time_limit_s=limit_s)
         self._held = problem, solution
-        return _answer_of(problem, solution, request)
+        return {**_answer_of(problem, solution, request), "went_on": went_on}
 
     def _what_if(self, request: Request) -> Any:
         """The plan for the kept problem with parts replaced; nothing is kept."""
         problem, _ = self._last()
-        supposed = what_if(problem, _changes(request))
+        supposed = _with_shards(what_if(problem, _changes(request)))
         solution = solve_both(supposed, time_limit_s=_time_limit_s(request))
         return _answer_of(supposed, solution, request)
 
@@ -141,6 +146,13 @@ def _answer_of(problem: Problem, solution: Solution, request: Request) -> dict[s
             "followers": packed(placement.followers),
         }
     return answer
+
+
+def _with_shards(problem: Problem) -> Problem:
+    """Give the problem back if there is anything to place. Raises ProblemInvalid."""
+    if not len(problem.shards):
+        raise refuse("there is no shard", "name at least one", "shards", "ids")
+    return problem
 
 
 def _changes(request: Request) -> Mapping[str, Any]:

@@ -21,7 +21,11 @@ One = tuple[int, int]
 
 def ways(problem: Problem, row: int) -> list[One]:
     """Everything the rules of one shard allow."""
-    usable, leads = usable_for(problem)[row], leads_for(problem, usable_for(problem))[row]
+    usable = usable_for(problem)
+    return _ways(problem, row, usable[row], leads_for(problem, usable)[row])
+
+
+def _ways(problem: Problem, row: int, usable: np.ndarray, leads: np.ndarray) -> list[One]:
     voters = int(problem.shards.voters[row])
     regions = range(problem.region_count)
     if problem.shards.survival[row] == Survival.ZONE:
@@ -63,12 +67,16 @@ def keeps_limits(problem: Problem, placement: Placement) -> bool:
             if len(set(group.shards) & set(members.tolist())) > group.leaders_per_region_max:
                 return False
     moved_bytes = moved_leaders = 0.0
+    tables: dict[tuple[int, int, bytes, bytes], np.ndarray] = {}
     for row in rows:
         if shards.present[row]:
             moved = _sent(copies[row], before[row])
-            least = min(
-                _sent(_copies(problem, row, one), before[row]) for one in ways(problem, row)
-            )
+            rules = usable[row].tobytes(), leads[row].tobytes()
+            kind = int(shards.survival[row]), int(shards.voters[row]), *rules
+            if kind not in tables:
+                allowed = {mask for _, mask in _ways(problem, int(row), usable[row], leads[row])}
+                tables[kind] = np.array([_copies(problem, row, (0, mask)) for mask in allowed])
+            least = float(np.maximum(tables[kind] - before[row], 0).sum(axis=1).min())
             moved_bytes += float(shards.size_bytes[row]) * (moved - least)
         was = int(shards.leader[row])
         if was != NOWHERE and leads[row, was] and usable[row, was]:

@@ -156,12 +156,13 @@ def test_a_supposition_that_makes_no_sense_is_refused(
     assert pointer in [finding.pointer for finding in caught.value.findings]
 
 
+@pytest.mark.parametrize("first", [0, 4])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_shard_tips_where_its_explanation_says(seed: int) -> None:
+def test_a_shard_tips_where_its_explanation_says(seed: int, first: int) -> None:
     problem = roomy(seed)
     solution = solve(problem)
     checked = 0
-    for row in range(0, 40, 4):
+    for row in range(first, 40, 8):
         why = explain(problem, solution, f"s{row}")
         assert why.by_itself
         if why.tipping is None:
@@ -180,7 +181,7 @@ def test_a_shard_tips_where_its_explanation_says(seed: int) -> None:
             same = again.row(row)[:2] == solution.placement.row(row)[:2]
             assert same is not tips, (why, way)
             checked += 1
-    assert checked > 5
+    assert checked > 2
 
 
 def short_of(seed: int, *what: str) -> Problem:

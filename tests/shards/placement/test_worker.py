@@ -4,21 +4,21 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 import pytest
 
-from shards.placement.incremental import solve_again
+from shards.placement.incremental import GAP_MAX
+from shards.placement.nodes import Bearing, Nodes
+from shards.placement.problem import Budget, unlimited
 from shards.placement.problem_file import document_of
-from shards.placement.solve import TOLERANCE, solve
 from shards.placement.synthetic import synthetic_problem
 from shards.placement.worker import Desk, serve
-from tests.shards.placement.brute_force import keeps_limits
 
 
 @contextmanager
@@ -116,46 +116,42 @@ def test_pictures_are_svg() -> None:
         assert len(list(root)) > 5
 
 
-def _after(problem: Any, name: str) -> Any:
-    match name:
-        case "loads":
-            writes = problem.shards.writes_per_s.copy()
-            writes[::20] *= 1.5
-            return replace(problem, shards=replace(problem.shards, writes_per_s=writes))
-        case "lost":
-            return replace(problem, drained=0b00010)
-        case "price":
-            egress = problem.egress_usd_per_gb.copy()
-            egress[0, 1:] *= 3
-            return replace(problem, egress_usd_per_gb=egress)
-        case "nothing":
-            return problem
-    raise AssertionError(name)
+@pytest.mark.parametrize("columns", [{}, {"writes_per_s": [], "reads_per_s": []}])
+def test_a_problem_without_shards_is_refused(columns: dict[str, Any]) -> None:
+    document = document_of(synthetic_problem(5, 3, seed=1))
+    document["shards"] = {name: [] for name in document["shards"]} | columns
+    answer = _answered(json.dumps({"id": 1, "op": "plan", "problem": document}).encode())
+    assert [(each["pointer"], each["message"]) for each in answer["error"]["findings"]] == [
+        ("/shards/ids", "there is no shard")
+    ]
 
 
-@pytest.mark.parametrize("event", ["loads", "lost", "price", "nothing"])
-def test_a_warm_solve_is_as_good_as_a_fresh_one(event: str) -> None:
-    problem = synthetic_problem(250, 5, seed=3)
-    limits = replace(problem.capacities, size_bytes=problem.capacities.size_bytes * 2)
-    problem = replace(problem, capacities=limits)
-    first = solve(problem)
-    assert first.warm is not None
-    after = _after(problem, event)
-    again = solve_again(first.warm, after)
-    assert again is not None
-    assert again.feasible
-    bare = replace(again.placement, followers=np.zeros_like(again.placement.followers))
-    assert keeps_limits(after, bare)
-    fresh = solve(after)
-    assert again.usd <= fresh.usd * (1 + 2 * TOLERANCE)
-    assert again.bound_usd <= fresh.usd
+def test_an_update_says_whether_it_went_on_or_began_anew() -> None:
+    desk = Desk()
+    problem = synthetic_problem(800, 8, seed=3)
+    desk.answer({"op": "plan", "problem": document_of(problem)})
+    dearer = desk.answer({"op": "update", "changes": {"/egress_usd_per_gb/0/1": 0.2}})
+    other = document_of(synthetic_problem(40, 8, seed=3))["shards"]
+    fewer = desk.answer({"op": "update", "changes": {"/shards": other, "/capacities": {}}})
+    assert (dearer["went_on"], fewer["went_on"]) == (True, False)
+    assert dearer["voters_gap"] <= GAP_MAX
+    assert fewer["feasible"]
 
 
-def test_another_fleet_is_not_solved_from_where_the_last_was() -> None:
-    first = solve(synthetic_problem(20, 4, seed=3))
-    assert first.warm is not None
-    assert solve_again(first.warm, synthetic_problem(21, 4, seed=3)) is None
-    assert solve_again(first.warm, synthetic_problem(20, 5, seed=3)) is None
+def test_an_update_seats_shards_and_begins_anew_with_other_nodes() -> None:
+    desk = Desk()
+    problem = replace(synthetic_problem(40, 3, seed=3), capacities=unlimited(3), budget=Budget())
+    nodes = Nodes(("a", "b", "c", "d"), (0, 0, 1, 2), ("",) * 4, limits=Bearing(leaders=12))
+    problem = replace(problem, nodes=nodes)
+    desk.answer({"op": "plan", "problem": document_of(problem)})
+    dearer = desk.answer({"op": "update", "changes": {"/egress_usd_per_gb/0/1": 0.2}})
+    wider = document_of(replace(problem, nodes=replace(nodes, limits=Bearing(leaders=30))))
+    other = desk.answer({"op": "update", "changes": {"/nodes": wider["nodes"]}})
+    assert (dearer["went_on"], other["went_on"]) == (True, False)
+    led = Counter(move["to_node"] for move in dearer["plan"]["moves"])
+    assert led.keys() <= {"a", "b", "c", "d"}
+    assert led.total() > 0
+    assert max(led.values()) <= 12
 
 
 def test_an_update_goes_on_from_what_was_solved() -> None:
