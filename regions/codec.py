@@ -46,6 +46,8 @@ class Code(StrEnum):
     CONFLICT = "CONFLICT"
     LAGGING = "LAGGING"
     BUSY = "BUSY"
+    CLOSED = "CLOSED"  # the shard was closed by a resharding: who asks has an old map
+    UNRIPE = "UNRIPE"  # the shard is a draft, which has no authority yet
     OOM = "OOM"  # the server's own: its memory is full, and it did nothing of the call
 
 

@@ -12,14 +12,16 @@ CALL: Final = b"leadplane_call"
 READ: Final = b"leadplane_read"
 KEEP: Final = b"leadplane_keep"
 
-_READS: Final = frozenset({"range", "page", "digest", "history", "dump", "learned"})
+_READS: Final = frozenset(
+    {"range", "page", "digest", "history", "dump", "learned", "draft_state", "draft_read"}
+)
 _READS_OF_FOLLOWERS: Final = frozenset({"read", "scan"})
 _EPOCH_AT = 4  # [op, group, version, shard, epoch, ...]
 _KEEPS_ORDER: Final = frozenset(
     {
         "register", "renew", "bury", "observe", "place", "prepare", "release", "handover",
         "revoke", "append", "read", "scan", "digest", "trim", "unstage", "adopt",
-        "ballot", "accept", "seal", "finish_install",
+        "ballot", "accept", "seal", "finish_install", "draft_log",
     }
 )  # fmt: skip
 

@@ -102,6 +102,7 @@ class Group:
     merged: dict[str, set[str]] = field(default_factory=dict)
     tails: dict[tuple[str, str], dict[int, bytes | str]] = field(default_factory=dict)
     paged: set[str] = field(default_factory=set)
+    drafts: dict[str, Any] = field(default_factory=dict)  # as `shards`: no shards yet
 
     def copy(self) -> Group:
         return replace(
@@ -114,6 +115,7 @@ class Group:
             merged={attempt: set(shards) for attempt, shards in self.merged.items()},
             tails={of: dict(entries) for of, entries in self.tails.items()},
             paged=set(self.paged),
+            drafts={shard: draft.copy() for shard, draft in self.drafts.items()},
         )
 
     @property

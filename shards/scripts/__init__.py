@@ -10,5 +10,9 @@ LUA_SOURCES = (
     "snapshots.lua",
     "learning.lua",
     "membership.lua",
+    "draft_record.lua",
+    "draft_data.lua",
+    "drafts.lua",
+    "draft_copy.lua",
 )
 """In the order in which they follow those of the regions."""

@@ -10,6 +10,7 @@ do
   local HISTORY_MAX = 64
   local data = {}
   local index = {__index = data}
+  lp.data_methods = data
 
   -- A window on a hash: what was read of it (false: absent), and what is to be written.
   local function window(key)
@@ -121,6 +122,12 @@ do
     return packed and cmsgpack.unpack(packed)[1] or nil
   end
 
+  -- The version of a key, -1 when it is not there.
+  function data.version_of(self, key)
+    local record = get(self.kv, key)
+    return record and (lp.read_kv(record)) or -1
+  end
+
   function data.remember(self, op_id, sequence, digest, outcome)
     put(self.id, op_id, cmsgpack.pack({sequence, digest, outcome}))
     self.sequences[op_id] = sequence
@@ -143,6 +150,24 @@ do
     lp.in_pieces('HDEL', self.keys.id, op_ids)
     redis.call('ZREMRANGEBYSCORE', self.keys.iq, '-inf', lp.dec(upto))
     self.id = window(self.keys.id)
+  end
+
+  -- Delete all but the end and the history, if that resharding has closed the shard.
+  function data.wipe(self, sequence, number)
+    local closed = get(self.kv, lp.CLOSED)
+    local closed_at, value = 0, nil
+    if closed then
+      closed_at, value = lp.read_kv(closed)
+    end
+    if tonumber(value or 0) ~= number then
+      return
+    end
+    local keys = self.keys
+    redis.call('UNLINK', keys.kv, keys.ix, keys.id, keys.iq)
+    self.kv, self.id, self.names, self.sequences = window(keys.kv), window(keys.id), {}, {}
+    self.bytes = 0
+    self:put('', lp.CLOSED, value, closed_at)
+    self:put('', lp.WIPED, lp.dec(number), sequence)
   end
 
   -- Write all that was kept back.
@@ -169,8 +194,9 @@ do
   end
 
   local DO = {
-    p = function(self, effect)
-      self:put(effect[2], effect[3], effect[4], effect[5])
+    p = function(self, effect, sequence)
+      local version = effect[3] == lp.CLOSED and sequence or effect[5]
+      self:put(effect[2], effect[3], effect[4], version)
     end,
     d = function(self, effect)
       self:delete(effect[2], effect[3])
@@ -181,11 +207,27 @@ do
     x = function(self, effect)
       self:forget(effect[2])
     end,
+    w = function(self, effect, sequence)
+      self:wipe(sequence, effect[2])
+    end,
   }
+
+  -- Behind the entry that closed the shard nothing is done but a wipe.
+  local function apply_behind_end(self, sequence, entry)
+    for _, effect in ipairs(entry[6]) do
+      if effect[1] == 'w' then
+        self:wipe(sequence, effect[2])
+      end
+    end
+  end
 
   -- Do what an entry says, unless its op id was remembered from an earlier one.
   local function apply_entry(self, sequence, entry)
-    local op_id = entry[2]
+    local op_id, closed = entry[2], get(self.kv, lp.CLOSED)
+    if closed and lp.read_kv(closed) < sequence then
+      apply_behind_end(self, sequence, entry)
+      return
+    end
     if op_id ~= '' then
       local known = self:known(op_id)
       if known == nil then
@@ -195,12 +237,12 @@ do
       end
     end
     for _, effect in ipairs(entry[6]) do
-      DO[effect[1]](self, effect)
+      DO[effect[1]](self, effect, sequence)
     end
   end
 
   local function read_what_they_touch(self, entries)
-    local op_ids, keys = {}, {}
+    local op_ids, keys = {}, {lp.CLOSED}
     for _, entry in ipairs(entries) do
       if entry[2] ~= '' then
         op_ids[#op_ids + 1] = entry[2]

@@ -19,7 +19,17 @@ do
     return value
   end
 
+  -- What a shard says of itself, in the partition that no client has. The store's own are numbers
+  -- of reshardings; of these, entries tell only that the shard is closed.
+  lp.CLOSED, lp.WIPED = '\0leadplane/closed', '\0leadplane/wiped'
+  lp.BORN, lp.FLOOR = '\0leadplane/born', '\0leadplane/forgotten-ids'
+  lp.NUMBERED = {[lp.CLOSED] = true, [lp.WIPED] = true, [lp.BORN] = true}
+
   local function is_put(effect)
+    if lp.NUMBERED[effect[3]] and not (effect[3] == lp.CLOSED and effect[2] == ''
+      and check.epoch(effect[4])) then
+      return false
+    end
     return #effect == 5 and check.partition(effect[2]) and type(effect[3]) == 'string'
       and type(effect[4]) == 'string' and check.count(effect[5])
   end
@@ -29,12 +39,16 @@ do
     p = is_put,
     d = function(effect)
       return #effect == 3 and check.partition(effect[2]) and type(effect[3]) == 'string'
+        and not lp.NUMBERED[effect[3]]
     end,
     h = function(effect)
       return #effect == 3 and check.epoch(effect[2]) and effect[3] ~= nil
     end,
     x = function(effect)
       return #effect == 2 and check.count(effect[2])
+    end,
+    w = function(effect)
+      return #effect == 2 and check.positive(effect[2])
     end,
   }
 
@@ -72,6 +86,16 @@ do
     local is_right = fields[1] and type(fields[2]) == 'string' and type(fields[3]) == 'string'
       and check.count(fields[4]) and fields[5] ~= nil and are_effects(fields[6])
     return is_right and fields or nil
+  end
+
+  -- Whether an entry closes its shard for another resharding than this.
+  function lp.closes_otherwise(entry, number)
+    for _, effect in ipairs(entry[6]) do
+      if effect[1] == 'p' and effect[3] == lp.CLOSED and tonumber(effect[4]) ~= number then
+        return true
+      end
+    end
+    return false
   end
 
   -- The stored entry at a sequence, nil when there is none.

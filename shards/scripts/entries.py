@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from regions.codec import as_text, unpack
-from regions.scripts.arguments import BadArgument, binary, count, epoch, listed
+from regions.scripts.arguments import BadArgument, binary, count, epoch, listed, positive
+from shards.reserved import CLOSED_KEY, NUMBERED, RESERVED_PARTITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,16 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Wipe:
+    """Delete the data of a shard that this resharding has closed."""
+
+    number: int
+
+
+Effect: TypeAlias = Put | Delete | Tenure | Forget | Wipe
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEntry:
     """The fields of an entry; see docs/STORE_FORMAT.md, section 3."""
 
@@ -52,7 +63,7 @@ class StoredEntry:
     digest: str
     chain: int
     outcome: Any
-    effects: tuple[Put | Delete | Tenure | Forget, ...]
+    effects: tuple[Effect, ...]
 
 
 @lru_cache(maxsize=8_192)
@@ -82,17 +93,34 @@ def present(value: Any) -> Any:
     return value
 
 
-def _parse_effect(effect: Any) -> Put | Delete | Tenure | Forget:
+def _parse_effect(effect: Any) -> Effect:
     match effect:
         case ["p", partition, key, value, version]:
-            return Put(parse_partition(partition), _name(key), binary(value), count(version))
-        case ["d", partition, key]:
+            put = Put(parse_partition(partition), _name(key), binary(value), count(version))
+            if put.key in NUMBERED:
+                _check_closing(put)
+            return put
+        case ["d", partition, key] if _name(key) not in NUMBERED:
             return Delete(parse_partition(partition), _name(key))
         case ["h", written, record]:
             return Tenure(epoch(written), present(record))
         case ["x", upto]:
             return Forget(count(upto))
+        case ["w", number]:
+            return Wipe(positive(number))
     raise BadArgument(effect)
+
+
+def _check_closing(put: Put) -> None:
+    """Of what stores say of a shard by themselves, entries say only that it is closed."""
+    if put.key != CLOSED_KEY or put.partition != RESERVED_PARTITION:
+        raise BadArgument(put.key)
+    parse_number(put.value)
+
+
+def parse_number(value: bytes | str) -> int:
+    """The number of a resharding, in decimal."""
+    return epoch(as_text(value))
 
 
 def _name(value: Any) -> str:

@@ -103,6 +103,12 @@ do
       on:give_to(sid, epoch)
       local payload = on:add({'OK'}, 'te', 'ts', 'tc', 'cm', 'ap', 'be', 'bs', 'bc', 'bytes')
       payload[#payload + 1] = suffix(on)
+      local closed, born = on:told(lp.CLOSED), on:told(lp.BORN)
+      -- Who does not know of these must not lead such a shard, and cannot read this.
+      if closed > 0 or born > 0 then
+        payload[#payload + 1] = closed
+        payload[#payload + 1] = born
+      end
       return payload
     end,
   }
@@ -165,7 +171,12 @@ do
         return {'OK', 0}
       end
       if not is_listed(session, name, lp.dec(epoch)) then
-        session.list[#session.list + 1] = {name, lp.dec(epoch)}
+        local list = {} -- an answer of this call may show the one before
+        for i, known in ipairs(session.list) do
+          list[i] = known
+        end
+        list[#list + 1] = {name, lp.dec(epoch)}
+        session.list = list
         session.rev = session.rev + 1
         lp.save_session(call, group, session)
       end

@@ -18,6 +18,7 @@ from regions.scripts.arguments import (
 )
 from regions.scripts.model import Call, Command
 from regions.scripts.state import Group, process_of
+from shards.reserved import BORN_KEY, CLOSED_KEY
 from shards.scripts.on_shard import OnShard
 from shards.scripts.state import size
 
@@ -51,7 +52,10 @@ def _prepare(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     s = on.shard
     base = [str(s.be), s.bs, s.bc]
     tail = [str(s.te), s.ts, s.tc]
-    return [Code.OK, *tail, s.cm, s.ap, *base, s.data.size_bytes, _suffix(on)]
+    lineage = [s.data.told(CLOSED_KEY), s.data.told(BORN_KEY)]
+    # Who does not know of these must not lead such a shard, and cannot read this.
+    shown = lineage if any(lineage) else []
+    return [Code.OK, *tail, s.cm, s.ap, *base, s.data.size_bytes, _suffix(on), *shown]
 
 
 _DETAILS: Final = {

@@ -196,6 +196,7 @@ do
       elseif not has_pages(group, on) then
         return {'STALE'} -- no page has come: this would empty the shard
       end
+      on:undraft()
       lp.adopt_stage(on, be, bs, bc, upto, 0)
       redis.call('SREM', stage_key(group, 'attempts'), 'pages:' .. name)
       return {'OK'}
@@ -235,6 +236,7 @@ do
       if not first then
         return {'CONFLICT'}
       end
+      on:undraft()
       if first <= before + #entries then
         lp.store_entries(on, first, before, entries, blobs)
       end

@@ -138,6 +138,7 @@ def _learn_data(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         return [Code.LAGGING]
     if name not in group.paged:
         return [Code.STALE]  # no page has come: this would empty the shard
+    on.undraft()
     adopt_stage(on, (be, bs, bc), upto, 0)
     group.paged.discard(name)
     return [Code.OK]
@@ -157,6 +158,7 @@ def _learn_log(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     first = first_new(on, None, prev_seq, entries)
     if first is None:
         return [Code.CONFLICT]
+    on.undraft()
     last = prev_seq + len(entries)
     if first <= last:
         store_entries(on, first, blobs[first - prev_seq - 1 :], entries[-1])

@@ -103,7 +103,9 @@ do
       local refusal = adopt_epoch(on, epoch, sid)
       if refusal then
         return on:refused(refusal)
-      elseif not joins(on, before, before_epoch, before_chain) then
+      end
+      on:undraft()
+      if not joins(on, before, before_epoch, before_chain) then
         on:set({sync = 0}) -- an append before this one was not made: this store lacks something
         return on:add(on:refused('GAP'), 'te', 'ts', 'tc', 'cm', 'bs')
       end
@@ -136,6 +138,10 @@ do
       end
       local r = on.record
       upto = math.min(upto, r.cm, r.ap, r.bs + TRIM_MAX)
+      local closed, closed_at = on:told(lp.CLOSED)
+      if closed > 0 then
+        upto = math.min(upto, closed_at) -- drafts are filled up to there
+      end
       local last = upto > r.bs and lp.stored_entry(on, upto)
       if last then
         lp.write(call)

@@ -23,6 +23,7 @@ def _append(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     refusal = _adopt_epoch(on, e, sid)
     if refusal is not None:
         return on.refused(refusal)
+    on.undraft()
     shard = on.shard
     if not _joins(on, prev_seq, prev_epoch, prev_chain):
         on.set_grant(sync=0)  # an append before this one was not made: this store lacks something
@@ -98,6 +99,8 @@ def _trim(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         return on.refused(Code.FENCED)
     shard = on.shard
     upto = min(upto, shard.cm, shard.ap, shard.bs + TRIM_MAX)
+    if shard.data.closed_at:
+        upto = min(upto, shard.data.closed_at)  # drafts are filled up to there
     last = on.entry(upto)
     if last is not None:
         on.keep()

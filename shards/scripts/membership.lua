@@ -182,6 +182,7 @@ do
       elseif refusal or cm > (first and ts or r.ts) then
         return {'CONFLICT'}
       end
+      on:undraft()
       if first and first <= ts then
         lp.store_entries(on, first, from - 1, entries, blobs)
       end

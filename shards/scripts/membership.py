@@ -96,6 +96,7 @@ def _merge(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     is_other = (te, ts) == (shard.te, shard.ts) and tc != shard.tc
     if is_other or new is Code.CONFLICT or cm > (ts if is_greater else shard.ts):
         return [Code.CONFLICT]
+    on.undraft()
     if isinstance(new, int) and new <= ts:
         store_entries(on, new, blobs[new - first :], parse_entry(blobs[-1]))
     if he > on.grant.he:

@@ -8,6 +8,8 @@ from typing import Final
 from regions.codec import FORMAT
 from regions.scripts.commands import REGION_COMMANDS
 from regions.scripts.model import Clock, StoreModel
+from shards.scripts.draft_copy import COPY_COMMANDS
+from shards.scripts.drafts import DRAFT_COMMANDS, unripe
 from shards.scripts.grants import GRANT_COMMANDS
 from shards.scripts.learning import LEARNER_COMMANDS
 from shards.scripts.log import LOG_COMMANDS
@@ -17,12 +19,12 @@ from shards.scripts.snapshots import SNAPSHOT_COMMANDS
 
 SHARD_COMMANDS: Final = MappingProxyType(
     {
-        **GRANT_COMMANDS,
-        **LOG_COMMANDS,
-        **READ_COMMANDS,
-        **SNAPSHOT_COMMANDS,
+        **unripe(GRANT_COMMANDS | LOG_COMMANDS | READ_COMMANDS | SNAPSHOT_COMMANDS),
+        "append": LOG_COMMANDS["append"],  # what is decided takes the place of a draft
         **LEARNER_COMMANDS,
         **MEMBERSHIP_COMMANDS,
+        **DRAFT_COMMANDS,
+        **COPY_COMMANDS,
     }
 )
 COMMANDS: Final = MappingProxyType({**REGION_COMMANDS, **SHARD_COMMANDS})

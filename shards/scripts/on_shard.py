@@ -7,6 +7,7 @@ from typing import Any
 from regions.codec import Code
 from regions.scripts.model import Call
 from regions.scripts.state import Grant, Group
+from shards.scripts.draft_state import Draft
 from shards.scripts.entries import StoredEntry, parse_entry
 from shards.scripts.state import Data, Shard
 
@@ -89,6 +90,24 @@ class OnShard:
         if self.shard.sn != number:
             self.set_shard(sn=number)
             self.shard.stage = Data()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is any record of the shard."""
+        return self.name in self.group.grants or self.name in self.group.shards
+
+    @property
+    def draft(self) -> Draft:
+        """What will be a shard here, and what was given up; of number 0 where nothing is."""
+        return self.group.drafts.get(self.name) or Draft()
+
+    def undraft(self, upto: int = 0) -> None:
+        """Drop the draft, if there is one. No draft up to its number, or `upto`, is made again."""
+        draft = self.draft
+        over = max(draft.undrafted, draft.number, upto)
+        if draft.number or over != draft.undrafted:
+            self.call.write()
+            self.group.drafts[self.name] = Draft(undrafted=over)
 
     def entry(self, sequence: int) -> StoredEntry | None:
         """The stored entry at a sequence, None when there is none."""

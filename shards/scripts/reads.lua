@@ -8,18 +8,22 @@ do
   local check = lp.check
   local PAGE, FEW = 64, 8
 
-  -- What prevents reading, nil if nothing does; and whether the command itself is at fault.
+  -- The answer where nothing may be read, nil if it may.
   local function refused(on, epoch, committed)
     local r = on.record
     if epoch > 0 then
       if not (r.pe == epoch and r.he == epoch and r.te == epoch) then
-        return 'FENCED'
+        return on:refused('FENCED')
       elseif committed > r.ts then
-        return 'LAGGING'
+        return on:refused('LAGGING')
       end
       lp.commit(on, committed)
     end
-    return r.fz > r.ap and 'BUSY' or nil
+    local closed = on:told(lp.CLOSED)
+    if closed > 0 then
+      return on:refused('CLOSED', closed)
+    end
+    return r.fz > r.ap and on:refused('BUSY') or nil
   end
 
   local function standing(on)
@@ -62,7 +66,7 @@ do
       local on = lp.on_shard(call, group, name)
       local refusal = refused(on, epoch, committed)
       if refusal then
-        return on:refused(refusal)
+        return refusal
       end
       local keys, payload = lp.data_keys(on), standing(on)
       payload[#payload + 1] = on.record.bytes
@@ -120,7 +124,7 @@ do
       local on = lp.on_shard(call, group, name)
       local refusal = refused(on, epoch, committed)
       if refusal then
-        return on:refused(refusal)
+        return refusal
       end
       local wanted = partition .. '\0' .. prefix
       local items, more = {}, 0

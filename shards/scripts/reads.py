@@ -18,22 +18,26 @@ from regions.scripts.arguments import (
 )
 from regions.scripts.model import Call, Command
 from regions.scripts.state import Group
+from shards.reserved import CLOSED_KEY
 from shards.scripts.entries import parse_partition
 from shards.scripts.on_shard import OnShard
 from shards.scripts.state import index_name, size
 
 
-def _refusal(on: OnShard, e: int, committed: int) -> Code | None:
+def _refused(on: OnShard, e: int, committed: int) -> list[Any] | None:
     """Why nothing may be read. A leader's commit index is taken over on the way."""
     if e:
         if on.call.only_reads:
             raise BadArgument(e)
         if not on.grant.pe == on.grant.he == on.shard.te == e:
-            return Code.FENCED
+            return on.refused(Code.FENCED)
         if committed > on.shard.ts:
-            return Code.LAGGING
+            return on.refused(Code.LAGGING)
         on.commit(committed)
-    return Code.BUSY if on.shard.fz > on.shard.ap else None
+    closed = on.shard.data.told(CLOSED_KEY)
+    if closed:
+        return on.refused(Code.CLOSED, closed)
+    return on.refused(Code.BUSY) if on.shard.fz > on.shard.ap else None
 
 
 def _read(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
@@ -41,9 +45,9 @@ def _read(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     keys = [any_text(key) for key in keys]
     op_ids = [any_text(op_id) for op_id in op_ids]
     on = OnShard(call, group, name)
-    refusal = _refusal(on, e, committed)
-    if refusal is not None:
-        return on.refused(refusal)
+    refused = _refused(on, e, committed)
+    if refused is not None:
+        return refused
     data = on.shard.data
     values = [list(data.kv[key]) if key in data.kv else False for key in keys]
     known = [list(data.ids[op_id]) if op_id in data.ids else False for op_id in op_ids]
@@ -58,9 +62,9 @@ def _scan(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     name, e, committed, partition, prefix, after, limit, max_bytes = arguments
     partition = parse_partition(partition)
     on = OnShard(call, group, name)
-    refusal = _refusal(on, e, committed)
-    if refusal is not None:
-        return on.refused(refusal)
+    refused = _refused(on, e, committed)
+    if refused is not None:
+        return refused
     data = on.shard.data
     wanted = index_name(partition, prefix)
     start = bisect_left(data.names, wanted)

@@ -56,7 +56,10 @@ do
       call.known.count = call.known.count + 1
     end
     on.call = call
-    call.open[#call.open + 1] = on
+    if not on.is_open then
+      on.is_open = true
+      call.open[#call.open + 1] = on
+    end
     return on
   end
 
@@ -87,6 +90,10 @@ do
 
   function methods.save(on)
     local list = {}
+    on.is_open = false
+    if on.has_new_draft then
+      lp.save_draft(on)
+    end
     if on.has_new_bounds then
       list[1], list[2] = 'log', bounds(on.record)
       on.has_new_bounds = false
@@ -104,6 +111,22 @@ do
         redis.call('ZADD', on.group.key .. ':all', 1, 's/' .. on.name)
       end
     end
+  end
+
+  -- What the shard says of itself under a reserved key: the number of a resharding and the version,
+  -- 0 for none.
+  function methods.told(on, key)
+    local record = redis.call('HGET', lp.data_keys(on).kv, key)
+    if not record then
+      return 0, 0
+    end
+    local version, value = lp.read_kv(record)
+    return tonumber(value), version
+  end
+
+  -- What is decided takes the place of a draft.
+  function methods.undraft(on)
+    lp.undraft(on, 0)
   end
 
   -- Let observers see the shard again.

@@ -13,6 +13,7 @@ do
   local check = lp.check
   local PAGE = 64
   local RECORD_COSTS = 1024 -- bytes; so that a page of small records takes no longer than others
+  lp.RECORD_COSTS = RECORD_COSTS
   local PARTS = {'kv', 'ix', 'id', 'iq', 'hi'}
 
   -- The name of an id in a page: its sequence, a blank, the id.
@@ -31,19 +32,25 @@ do
       end)
       return true
     end,
-    -- By sequence, which is in the name: an id that was forgotten meanwhile hides no other.
+    -- By sequence, which is in the name: an id that was forgotten meanwhile hides no other. Ids
+    -- that came from two parents may share one.
     id = function(keys, after, visit)
-      local start = after == '' and -1 or split_id(after)
+      local start, last_id = -1, ''
+      if after ~= '' then
+        start, last_id = split_id(after)
+      end
       if not start then
         return nil
       end
-      local min, offset = start < 0 and '-inf' or '(' .. lp.dec(start), 0
+      local min, offset = start < 0 and '-inf' or lp.dec(start), 0
       while true do
         local flat = redis.call('ZRANGEBYSCORE', keys.iq, min, '+inf', 'WITHSCORES',
           'LIMIT', offset, PAGE)
         for i = 1, #flat, 2 do
-          local name = lp.dec(tonumber(flat[i + 1])) .. ' ' .. flat[i]
-          if not visit(name, redis.call('HGET', keys.id, flat[i])) then
+          local sequence = tonumber(flat[i + 1])
+          local passed = sequence == start and not lp.before(last_id, flat[i])
+          local name = lp.dec(sequence) .. ' ' .. flat[i]
+          if not passed and not visit(name, redis.call('HGET', keys.id, flat[i])) then
             return true
           end
         end
@@ -68,30 +75,35 @@ do
     end,
   }
 
+  -- Records from a place on, as a page shows them, and whether there are more; nil without a place.
+  function lp.read_page(on, part, after, room)
+    local records, more = {}, 0
+    local listed = LISTS[part](lp.data_keys(on), after, function(record_name, packed)
+      room = room - #record_name - #packed - RECORD_COSTS
+      if #records > 0 and room < 0 then
+        more = 1
+        return false
+      end
+      records[#records + 1] = {record_name, packed}
+      return true
+    end)
+    return listed and records, more
+  end
+
   lp.command.page = {
     arguments = {check.text, check.text, check.any_text, check.count}, only_reads = true,
     works_sealed = true,
     run = function(call, group, arguments)
       local name, part, after, room = unpack(arguments)
-      local list = LISTS[part]
-      if not list then
+      if not LISTS[part] then
         return nil
       end
       local on = lp.on_shard(call, group, name)
       if on.record.fz > on.record.ap then
         return on:refused('BUSY') -- a copy of a copy would not know where it is whole
       end
-      local records, more = {}, 0
-      local listed = list(lp.data_keys(on), after, function(record_name, packed)
-        room = room - #record_name - #packed - RECORD_COSTS
-        if #records > 0 and room < 0 then
-          more = 1
-          return false
-        end
-        records[#records + 1] = {record_name, packed}
-        return true
-      end)
-      return listed and {'OK', on.record.ap, records, more}
+      local records, more = lp.read_page(on, part, after, room)
+      return records and {'OK', on.record.ap, records, more}
     end,
   }
 
@@ -150,7 +162,11 @@ do
         return record:find('^%d+ ') and {lp.read_kv(record)}
       end,
       function(name, record)
-        return name:find('\0', 1, true) and check.count(record[1])
+        local cut = name:find('\0', 1, true)
+        if cut and lp.NUMBERED[name:sub(cut + 1)] and not (cut == 1 and check.epoch(record[2])) then
+          return false
+        end
+        return cut and check.count(record[1])
       end,
       function(stage, name, record)
         local cut = name:find('\0', 1, true)

@@ -26,7 +26,8 @@ from regions.scripts.arguments import (
 )
 from regions.scripts.model import Call, Command
 from regions.scripts.state import Group
-from shards.scripts.entries import present
+from shards.reserved import NUMBERED, RESERVED_PARTITION
+from shards.scripts.entries import parse_number, present
 from shards.scripts.on_shard import OnShard
 from shards.scripts.reads import key_of
 from shards.scripts.state import Data, size
@@ -42,15 +43,22 @@ def _page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     on = OnShard(call, group, name)
     if on.shard.fz > on.shard.ap:
         return on.refused(Code.BUSY)  # a copy of a copy would not know where it is whole
-    records: list[list[Any]] = []
+    return [Code.OK, on.shard.ap, *read_page(on.shard.data, part, after, max_bytes)]
+
+
+def read_page(
+    data: Data, part: str, after: str, max_bytes: int
+) -> tuple[list[list[str | bytes]], int]:
+    """Records from a place on, as a page shows them; and whether there are more."""
+    records: list[list[str | bytes]] = []
     room = max_bytes
-    for record_name, record in _LISTS[part](on.shard.data, after):
+    for record_name, record in _LISTS[part](data, after):
         packed = _PACKERS[part](record)
         room -= size(record_name) + len(packed) + RECORD_COSTS
         if records and room < 0:
-            return [Code.OK, on.shard.ap, records, 1]
+            return records, 1
         records.append([record_name, packed])
-    return [Code.OK, on.shard.ap, records, 0]
+    return records, 0
 
 
 def _digest(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
@@ -88,10 +96,14 @@ def _list_kv(data: Data, after: str) -> list[tuple[str, Any]]:
 
 
 def _list_ids(data: Data, after: str) -> list[tuple[str, Any]]:
-    """By sequence, which is part of the name: an id that was forgotten meanwhile hides no other."""
-    start = _split_id(after)[0] if after else -1
+    """By sequence, which is part of the name: an id that was forgotten meanwhile hides no other.
+
+    Ids that came from two parents may share one.
+    """
+    seq, op_id = _split_id(after) if after else (-1, "")
+    start = seq, as_bytes(op_id)
     known = sorted((known[0], as_bytes(op_id), known) for op_id, known in data.ids.items())
-    return [(f"{seq} {as_text(op_id)}", list(of)) for seq, op_id, of in known if seq > start]
+    return [(f"{n} {as_text(name)}", list(of)) for n, name, of in known if (n, name) > start]
 
 
 def _list_history(data: Data, after: str) -> list[tuple[str, Any]]:
@@ -187,6 +199,9 @@ def _parse_record(part: str, pair: Any) -> tuple[str, Any]:
         raise BadArgument(packed) from error
     match part, record:
         case "kv", (version, value) if "\0" in name:
+            partition, _, key = name.partition("\0")
+            if key in NUMBERED:
+                _check_number(partition, value)
             return name, (count(version), value)
         case "id", [seq, digest, outcome] if _split_id(name)[0] == count(seq):
             return name, (seq, as_text(binary(digest)), present(outcome))
@@ -194,6 +209,13 @@ def _parse_record(part: str, pair: Any) -> tuple[str, Any]:
             epoch(name)
             return name, present(record)
     raise BadArgument(record)
+
+
+def _check_number(partition: str, value: str) -> None:
+    """What a shard says of itself is a number, in the partition that no client has."""
+    parse_number(value)
+    if partition != RESERVED_PARTITION:
+        raise BadArgument(partition)
 
 
 _READERS: Final[dict[str, Callable[[bytes], Any]]] = {"kv": read_kv, "id": unpack, "hi": unpack}

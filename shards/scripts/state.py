@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regions.codec import as_bytes
-from shards.scripts.entries import Delete, Forget, Put, StoredEntry, Tenure
+from shards.reserved import CLOSED_KEY, RESERVED_PARTITION, WIPED_KEY
+from shards.scripts.entries import Delete, Forget, Put, StoredEntry, Tenure, Wipe, parse_number
 
 HISTORY_MAX = 64
 
@@ -61,8 +62,27 @@ class Data:
         if len(self.history) > HISTORY_MAX:
             del self.history[min(self.history)]
 
+    def told(self, key: str) -> int:
+        """The number of a resharding that the shard says of itself under this key, 0 for none."""
+        known = self.kv.get(key)
+        return 0 if known is None else parse_number(known[1])
+
+    @property
+    def closed_at(self) -> int:
+        """The sequence of the entry that closed the shard, 0 while it is not closed."""
+        known = self.kv.get(CLOSED_KEY)
+        return 0 if known is None else known[0]
+
     def apply(self, sequence: int, entry: StoredEntry) -> None:
-        """Do what an entry says, unless its op id was remembered from an earlier one."""
+        """Do what an entry says, unless its op id was remembered from an earlier one.
+
+        Behind the entry that closed the shard nothing is done but a wipe.
+        """
+        if 0 < self.closed_at < sequence:
+            for effect in entry.effects:
+                if isinstance(effect, Wipe):
+                    self.wipe(sequence, effect.number)
+            return
         if entry.op_id:
             known = self.ids.get(entry.op_id)
             if known is None:
@@ -72,7 +92,8 @@ class Data:
         for effect in entry.effects:
             match effect:
                 case Put():
-                    self.put(effect.partition, effect.key, effect.value, effect.version)
+                    version = sequence if effect.key == CLOSED_KEY else effect.version
+                    self.put(effect.partition, effect.key, effect.value, version)
                 case Delete():
                     self.delete(effect.partition, effect.key)
                 case Tenure():
@@ -80,6 +101,16 @@ class Data:
                 case Forget():
                     kept = self.ids.items()
                     self.ids = {name: known for name, known in kept if known[0] > effect.upto}
+                case Wipe():
+                    self.wipe(sequence, effect.number)
+
+    def wipe(self, sequence: int, number: int) -> None:
+        """Delete all but the end and the history, if that resharding has closed the shard."""
+        if self.told(CLOSED_KEY) == number:
+            closed_at, closed = self.kv[CLOSED_KEY]
+            self.kv, self.names, self.ids, self.size_bytes = {}, [], {}, 0
+            self.put(RESERVED_PARTITION, CLOSED_KEY, closed, closed_at)
+            self.put(RESERVED_PARTITION, WIPED_KEY, str(number), sequence)
 
 
 @dataclass(slots=True)

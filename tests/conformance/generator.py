@@ -16,6 +16,7 @@ from shards.entry import write_entry
 from shards.scripts.entries import parse_entry
 from shards.scripts.snapshots import kv_record
 from shards.scripts.state import Shard
+from tests.conformance.generator_of_drafts import DRAFTED, DraftCalls
 from tests.conformance.generator_of_membership import MembershipCalls
 from tests.conformance.targets import RIGHT
 
@@ -49,11 +50,12 @@ class Generator:
         self.wide = seed % 8 == 3
         self.keys = WIDE_KEYS if self.wide else KEYS
         self.membership = MembershipCalls(self, self.draw)
+        self.drafts = DraftCalls(self, self.draw, often=seed % 4 == 1)
         self.commands = {
             "hello": (1, self._nothing),
             "mint": (1, self._mint),
             "install": (2, self._install),
-            "admit": (1, lambda: [self.pick("run-1", "run-2")]),
+            "admit": (2, lambda: [self.pick("run-1", "run-2")]),
             "register": (4, lambda: [self.sid(), self.pick("n1", "n\u00fc"), "eu", "http://n"]),
             "renew": (8, self._renew),
             "bury": (1, self._bury),
@@ -75,6 +77,7 @@ class Generator:
             "unstage": (2, lambda: [self.shard(), self.epoch(), self.holder(), self._attempt()]),
             "adopt": (5, self._adopt),
             **self.membership.commands,
+            **self.drafts.commands,
         }
         self.state = StoreState()
         self.group = Group()
@@ -127,7 +130,11 @@ class Generator:
         name = self.pick(*GROUPS)
         self.group = self.state.groups.get(name, Group())
         weights = [weight for weight, _ in self.commands.values()]
-        op = self.membership.wanted() or draw.choices(list(self.commands), weights)[0]
+        op = (
+            self.membership.wanted()
+            or self.drafts.wanted()
+            or draw.choices(list(self.commands), weights)[0]
+        )
         self.shard()
         arguments = self.commands[op][1]()
         if op in {"hello", "mint"}:
@@ -164,6 +171,8 @@ class Generator:
     # -- arguments
 
     def shard(self) -> str:
+        if self.draw.random() < 0.04:
+            return self.choose(self.pick(*DRAFTED))
         return self.choose(self.pick(*SHARDS, SHARDS[0]))
 
     def choose(self, shard: str) -> str:
@@ -321,6 +330,9 @@ class Generator:
         return [self._effect() for _ in range(self.draw.choice(most))]
 
     def _effect(self) -> list[Any]:
+        ending = self.drafts.effect()
+        if ending is not None:
+            return ending
         key = self.pick(*self.keys)
         partition = PARTITIONS[len(key) % 3]
         if self.draw.random() < 0.03:
@@ -347,6 +359,7 @@ class Generator:
             pack(["1", "", "", 0, False, [["x", 1, 2]]]),
             pack(["1", "", "", 0, False, [["h", "0", b""]]]),
             pack(["1", "", "", 0, False, []]) + b"\x01",
+            *(pack(["1", "", "", 0, False, [of]]) for of in self.drafts.broken_effects()),
         ]
 
     def _reader(self) -> list[Any]:

@@ -25,7 +25,7 @@ WEIGHTS = {
     "absent": {"install": 2, "learn": 3},
     "open": {},
     "sealed": {
-        "seal": 2, "dump": 4, "range": 1, "merge": 12, "merge_tail": 5, "finish_install": 4,
+        "seal": 3, "dump": 4, "range": 1, "merge": 12, "merge_tail": 5, "finish_install": 4,
         "learn": 1, "learned": 1, "learn_page": 4, "learn_data": 3, "learn_log": 4, "page": 1,
     },
     "learner": {
@@ -112,7 +112,7 @@ class MembershipCalls:
     def _seal(self) -> list[Any]:
         known, to = self.group.next, self.group.next_version
         if known and self.draw.random() < 0.8:
-            return [known, max(0, to + self.of.pick(0, 0, 0, 0, -1, -1, 1, 1))]
+            return [known, max(0, to + self.of.pick(0, 0, -1, -1, 1, 1, 2))]
         return [self.of.pick(b"next", b"next", b"\xffother"), to]
 
     def _dump(self) -> list[Any]:

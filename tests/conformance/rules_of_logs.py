@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from shards.admission import FLOOR_KEY, forgetting
+from shards.admission import forgetting
 from shards.entry import Entry, write_entry
+from shards.reserved import FLOOR_KEY
 from tests.conformance.rules import (
     ANY,
     A,

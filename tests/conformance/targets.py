@@ -6,12 +6,14 @@ stores (the incarnation each one mints, the run id) is replaced by a word.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import redis
 
 from regions.codec import Reply, as_text, pack_call, unpack, unpack_reply
 from regions.scripts.state import Grant, Group, StoreState
+from shards.scripts.draft_state import Draft
 from shards.scripts.library import leadplane_library
 from shards.scripts.model import empty_store
 from shards.scripts.snapshots import read_kv
@@ -138,6 +140,8 @@ class Twin:
             ]
             for sid, s in group.sessions.items()
         }
+        for shard, draft in group.drafts.items():
+            dump |= _draft_parts(key, shard, draft)
         for shard in group.grants.keys() | group.shards.keys():
             grant = group.grants.get(shard) or Grant()
             record: Shard = group.shards.get(shard) or Shard()
@@ -168,6 +172,21 @@ def _change_parts(name: str, group: Group) -> dict[str, Any]:
     if r.version:
         parts[f"lp:reg:{name}"] = {**register, "p": r.p, "ap": r.ap, "ad": r.ad}
     return parts
+
+
+def _draft_parts(key: str, shard: str, draft: Draft) -> dict[str, Any]:
+    """The record of a draft, what it holds, and whose ids they are, if it has two parents."""
+    numbers = {"n": draft.number, "und": draft.undrafted, "bytes": draft.data.size_bytes}
+    fields: dict[str, Any] = {field: str(number) for field, number in numbers.items() if number}
+    fields |= {f"p{p}": parent.kept() for p, parent in enumerate(draft.parents)}
+    data = replace(draft.data, ids=draft.known_ids())
+    parts = _data_parts(data)
+    if len(draft.ids) > 1:
+        for p, known in enumerate(draft.ids):
+            parts[f"q{p}"] = {op_id: of[0] for op_id, of in known.items()}
+        both = draft.ids[0].keys() & draft.ids[1].keys()
+        parts["qs"] = {op_id: draft.ids[1][op_id] for op_id in both}
+    return {f"{key}:{part}:{shard}": held for part, held in {"dr": fields, **parts}.items()}
 
 
 def _data_parts(data: Data) -> dict[str, Any]:
@@ -256,6 +275,11 @@ def _decoded(key: str, value: Any) -> Any:
         return _not_default(fields | dict(zip(_BOUNDS, bounds, strict=False)))
     if "kv" in kind:
         return {name: list(read_kv(record)) for name, record in fields.items()}
+    if "dr" in kind:
+        packed = {name: unpack(each) for name, each in fields.items() if name in {"p0", "p1"}}
+        return {name: as_text(each) for name, each in fields.items()} | packed
+    if "qs" in kind:
+        return {name: unpack(packed) for name, packed in fields.items()}
     if kind[-1] == "ss" or {"id", "hi"} & set(kind):
         return {name: unpack(packed) for name, packed in fields.items()}
     return fields

@@ -14,7 +14,7 @@ import pytest
 from tests.conformance.generator import Generator, RandomCall
 from tests.conformance.targets import Target, Twin
 
-SEEDS = 32
+SEEDS = 48
 CALLS_PER_SEED = 600
 COMMANDS_MIN = 30_000
 STATE_EVERY = 50
@@ -78,13 +78,15 @@ def outcomes(call: RandomCall, reply: Any) -> list[tuple[str, str]]:
         found.append((words[0] if isinstance(words, list) and words else "?", result[0]))
         if found[-1] == ("prepare", "OK"):
             found.append((f"prepare {words[6][0]}", "OK"))
+        elif result[:1] == ["OK"] and result[4:6] == [1, []]:
+            found.append(("ripe", "OK"))
     return found
 
 
 COUNTED: Counter[Any] = Counter()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_reply_and_the_whole_state_agree(targets: list[Target]) -> None:
     COUNTED.clear()
     for seed in range(SEEDS):
@@ -122,11 +124,20 @@ def _expected() -> set[tuple[str, str]]:
         "prepare carry": "OK",
         "prepare waited": "OK",
         "append": "OK UNKNOWN DEAD FENCED GAP CONFLICT BAD_COMMAND",
+        "draft": "OK EXISTS STALE CONFLICT BAD_COMMAND",
+        "draft_page": "OK EXISTS UNKNOWN STALE CONFLICT BAD_COMMAND",
+        "draft_data": "OK EXISTS UNKNOWN STALE CONFLICT BAD_COMMAND",
+        "draft_log": "OK EXISTS UNKNOWN STALE GAP CONFLICT BAD_COMMAND",
+        "draft_local": "OK EXISTS UNKNOWN STALE GAP CONFLICT BUSY CLOSED BAD_COMMAND",
+        "ripe": "OK",
+        "draft_state": "OK EXISTS UNKNOWN STALE",
+        "undraft": "OK EXISTS STALE",
+        "draft_read": "OK CLOSED UNRIPE BUSY",
         "release": "OK FENCED",
         "handover": "OK HELD",
         "revoke": "OK HELD",
-        "read": "OK FENCED LAGGING BUSY BAD_COMMAND",
-        "scan": "OK FENCED LAGGING BUSY BAD_COMMAND",
+        "read": "OK FENCED LAGGING BUSY CLOSED UNRIPE BAD_COMMAND",
+        "scan": "OK FENCED LAGGING BUSY CLOSED BAD_COMMAND",
         "range": "OK",
         "history": "OK",
         "trim": "OK FENCED",

@@ -6,6 +6,7 @@ import pytest
 
 from regions.codec import pack
 from tests.conformance.rules import HEADER, G, Rule, show
+from tests.conformance.rules_of_drafts import DRAFT_RULES, END_OF_LOG_RULES
 from tests.conformance.rules_of_grants import ADOPT_RULES, END_RULES, GRANT_RULES
 from tests.conformance.rules_of_learners import LEARNER_RULES
 from tests.conformance.rules_of_logs import (
@@ -26,6 +27,7 @@ RULES = [
     *(GRANT_RULES + END_RULES + ADOPT_RULES),
     *(APPEND_RULES + SYNC_RULES + APPLY_RULES),
     *(READ_RULES + TRIM_RULES + SNAPSHOT_RULES),
+    *(END_OF_LOG_RULES + DRAFT_RULES),
     *(MEMBERSHIP_RULES + SWITCH_RULES + LEASE_RULES + LEARNER_RULES),
 ]
 
@@ -72,6 +74,19 @@ def test_all_writes_of_a_call_have_one_opseq_and_none_is_skipped(targets: list[T
         again = target.call(HEADER, [observe])
         assert [shard[0] for shard in again[5][0][6]] == ["a", "b"]
         assert (again[4], again[5][0][-1]) == (3, 3)
+
+
+def test_an_answer_shows_what_was_so_when_its_command_ended(targets: list[Target]) -> None:
+    """Even if a later command of the same call changes it."""
+    for target in targets:
+        show(target, Rule("", ()))
+        begin = [["register", G, 1, "a/1", "n", "r", "u"]]
+        begin += [["prepare", G, 1, shard, "1", "a/1", ["free"]] for shard in ("s", "t")]
+        revoke = [["revoke", G, 1, shard, "a/1", "1", "by", "why"] for shard in ("s", "t")]
+        target.call(HEADER, [*begin, revoke[0]])
+        renewed, revoked = target.call(HEADER, [["renew", G, 1, "a/1", 1, 0, 0, []], revoke[1]])[5]
+        assert (renewed[0], renewed[4:]) == ("REVOKED", [1, [["s", "1"]]])
+        assert revoked[4:] == [2]
 
 
 def test_a_store_with_keys_of_others_is_never_minted(targets: list[Target]) -> None:
