@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TypeAlias
 
+from shards.resharding import Kind, Part, Phase
+
 
 class Consistency(Enum):
     """How fresh a read must be; see docs/GUARANTEES.md."""
@@ -37,6 +39,9 @@ class Problem(StrEnum):
     UNKNOWN_GROUP = "unknown-group"
     UNKNOWN_STORE = "unknown-store"
     NOT_CHANGED = "not-changed"  # a store set cannot be changed so, or not now
+    NOT_RESHARDED = "not-resharded"  # a shard cannot be moved, split or merged so, or not now
+    UNSPLITTABLE = "unsplittable"  # all that the shard has is one slot
+    UNKNOWN_RESHARDING = "unknown-resharding"
     NOT_LEADER = "not-leader"  # `leader` says where to go
     NO_LEADER = "no-leader"  # an election is on
     NO_QUORUM = "no-quorum"  # this leader cannot reach a majority of stores
@@ -99,6 +104,8 @@ class Read:
     """Values of some keys of one shard, all at one position.
 
     `quorum`: a strong read that relies on no clock; a majority confirms the leader's epoch first.
+    `beside`: other shards that the client's position names; one that the map here has not yet may
+    continue this one, and then nothing but a later map can answer.
     """
 
     shard: str
@@ -107,11 +114,15 @@ class Read:
     max_staleness_ms: int | None = None
     position: int = 0
     quorum: bool = False
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Keys of one partition that start with `prefix` and come after `after`, in byte order."""
+    """Keys of one partition that start with `prefix` and come after `after`, in byte order.
+
+    `beside` as in Read.
+    """
 
     shard: str
     partition: str
@@ -122,6 +133,7 @@ class Scan:
     max_staleness_ms: int | None = None
     position: int = 0
     quorum: bool = False
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +160,36 @@ class History:
     """Who led a shard, until which epoch, and why it ended: the last 64 tenures."""
 
     shard: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reshard:
+    """Move, split or merge a shard (at the leader of the shard `system`).
+
+    `at` is the first slot of a split's second child, `beside` the shard to merge with, `to_group`
+    where to move. Without `begin` nothing is done.
+    """
+
+    kind: Kind
+    of: str
+    at: int | None = None
+    beside: str = ""
+    to_group: str = ""
+    begin: bool = True
+    principal: str = "operator"
+    reason: str = ""
+    shard: str = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResharding:
+    """Drop a resharding whose parents are not closed yet (at the leader of the shard `system`)."""
+
+    number: int
+    begin: bool = True
+    principal: str = "operator"
+    reason: str = ""
+    shard: str = "system"
 
 
 class Fate(StrEnum):
@@ -216,7 +258,9 @@ class ForceRecover:
     reason: str = ""
 
 
-Request: TypeAlias = Write | Read | Scan | Transfer | Evict | History | Trace
+Request: TypeAlias = (
+    Write | Read | Scan | Transfer | Evict | History | Trace | Reshard | CancelResharding
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +340,18 @@ class Evicted:
 
 
 @dataclass(frozen=True, slots=True)
+class Resharded:
+    """A resharding as it is written down, or would be; how far it is, its own page says."""
+
+    number: int
+    kind: Kind
+    parents: tuple[Part, ...]
+    children: tuple[Part, ...]
+    phase: Phase
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tenures:
     """Answer to History: records as the leaders wrote them, oldest first."""
 
@@ -358,4 +414,6 @@ class StoresForced:
 
 
 GroupChange: TypeAlias = ChangeStores | ChangeLease
-Outcome: TypeAlias = Written | Found | Scanned | Transferred | Evicted | Tenures | Traced | Refused
+Outcome: TypeAlias = (
+    Written | Found | Scanned | Transferred | Evicted | Tenures | Traced | Resharded | Refused
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controlplane.requests import LeaderHint
+from shards.resharding import Kind, Part, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,23 @@ class GroupView:
     set_ttl_ms: int | None = None  # the lease that people set; `ttl_ms` may follow round trips
     needed_ttl_ms: int | None = None  # what round trips need, as measured by the answering node
     stops: int = 0  # shards whose reads stop with the quorum, as `on_quorum_loss` wants it
+
+
+@dataclass(frozen=True, slots=True)
+class ReshardingView:
+    """Shards that go over into others, and how far that is."""
+
+    number: int
+    kind: Kind
+    phase: Phase
+    parents: tuple[Part, ...]
+    children: tuple[Part, ...]
+    principal: str
+    reason: str
+    wall_ms: int
+    swept: bool  # nothing is left of its parents, or of its drafts
+    behind: int | None  # entries that the drafts lack; only at the leader of the system shard
+    why: str  # what it waits for; there as well
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from shards.reserved import FLOOR_KEY, RESERVED_PARTITION
+
 ABSENT = 0
 PRESENT = -1
 ID_MEMORY_MS = 600_000
 ID_BYTES_MAX = 16 * 1024 * 1024
 _TABLE_MAX = 4096
-FLOOR_PARTITION = ""
-FLOOR_KEY = "\x00leadplane/forgotten-ids"
-"""Neither can be a client's: partitions are not empty, and keys have no control characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +222,7 @@ class Admission:
 
 def forgetting(upto: int) -> list[list[Any]]:
     """Effects that forget the ids of all entries up to this one, and note that they are gone."""
-    floor = ["p", FLOOR_PARTITION, FLOOR_KEY, str(upto).encode(), upto]
+    floor = ["p", RESERVED_PARTITION, FLOOR_KEY, str(upto).encode(), upto]
     return [["x", upto], floor]
 
 

@@ -123,6 +123,8 @@ class Tail:
     base: int
     size_bytes: int
     suffix: tuple[tuple[int, bytes | str], ...]
+    closed: int = 0  # the resharding that closed it, as far as that is applied there
+    born: int = 0  # the resharding that it began with
 
 
 class Election:
@@ -150,10 +152,12 @@ class Election:
         ]  # fmt: skip
 
     def granted(self, store: int, payload: list[Any]) -> Verdict:
-        """A store said yes: [te, ts, tc, cm, ap, be, bs, bc, bytes, suffix]."""
-        te, ts, tc, cm, ap, _be, bs, _bc, size, suffix = payload
+        """A store said yes: [te, ts, tc, cm, ap, be, bs, bc, bytes, suffix], and of a shard that
+        was closed by a resharding, or born of one: [closed, born]."""
+        te, ts, tc, cm, ap, _be, bs, _bc, size, suffix, *lineage = payload
         entries = tuple((seq, blob) for seq, blob in suffix)
-        self.tails[store] = Tail(int(te), ts, tc, cm, ap, bs, size, entries)
+        closed, born = lineage or (0, 0)
+        self.tails[store] = Tail(int(te), ts, tc, cm, ap, bs, size, entries, closed, born)
         self._tally.yes |= 1 << store
         return self._tally.verdict()
 
@@ -178,6 +182,17 @@ class Election:
     def verdict(self) -> Verdict:
         """Where the attempt stands."""
         return self._tally.verdict()
+
+    @property
+    def closed(self) -> int:
+        """The resharding that ended the shard, as a store that granted has applied; 0 if none."""
+        return max((tail.closed for tail in self.tails.values()), default=0)
+
+    @property
+    def has_beginning(self) -> bool:
+        """Whether a store that granted has what a resharding left to the shard, or had it, if the
+        shard was closed and wiped since."""
+        return any(tail.born or tail.closed for tail in self.tails.values())
 
     @property
     def granted_at(self) -> int:

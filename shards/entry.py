@@ -13,6 +13,7 @@ from typing import Any
 from zlib import crc32
 
 from regions.codec import as_bytes, pack, unpack
+from shards.reserved import CLOSED_KEY, RESERVED_PARTITION
 
 _ARRAY_OF_6 = b"\x96"
 _UINT32 = b"\xce"
@@ -55,7 +56,17 @@ def write_entry(
 
 def forgets_ids(entry: Entry) -> bool:
     """Whether applying the entry makes a store forget operation ids."""
-    return any(effect[0] == "x" for effect in unpack(entry.blob)[5])
+    return any(effect[0] in ("x", "w") for effect in unpack(entry.blob)[5])
+
+
+def closed_by(entry: Entry) -> int:
+    """The resharding that closes the log with this entry, 0 if none does."""
+    if CLOSED_KEY.encode() not in entry.blob:
+        return 0
+    for effect in unpack(entry.blob)[5]:
+        if effect[:3] == ["p", RESERVED_PARTITION, CLOSED_KEY]:
+            return int(as_bytes(effect[3]))
+    return 0
 
 
 def read_entry(sequence: int, blob: bytes | str) -> Entry:

@@ -20,6 +20,10 @@ the new epoch, and recovery runs in full. Strong reads go on (`reads_on`) at tha
 nobody else can lead before the lease is over, and this process has acknowledged nothing beyond. Not
 so when the new epoch is asked for by another session: its grants take the place of those that the
 lease rests on, and who watches it need not have seen the old session renew.
+
+A shard that goes over into others is closed by an entry of its own log. From the moment it is
+written nothing more is admitted, served or vouched for, by this leader, or a later one that finds
+it in the log [!] or learns of it from a grant [!]. Such a leader still recovers, and commits.
 """
 
 from __future__ import annotations
@@ -98,6 +102,9 @@ class Desk(Protocol):
     def ended(self, leadership: Leadership, why: str, release: int, now_ms: int) -> None:
         """It is over; `release` is the mask of stores where its `tenures` must be released."""
 
+    def is_child(self, shard: str) -> bool:
+        """Whether a shard is known to have begun with a resharding."""
+
     def opening(self, leadership: Leadership, tail: Entry, log_kept: bool) -> list[list[Any]]:
         """Effects of the entry that opens the epoch after `tail`: one line of history.
 
@@ -144,10 +151,20 @@ class Leadership:
 
     def serves(self, now_ms: int) -> bool:
         """Whether this process may answer for the shard at `now_ms`, its clock just read."""
-        if self.state is not State.LEADING:
+        if self.state is not State.LEADING or self.is_closed:
             return False
         until = self.until_ms()
         return until is not None and now_ms < until
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Group and shard."""
+        return self._desk.group, self.shard
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the log has its last entry: the shard goes on in others."""
+        return self.log is not None and self.log.closed > 0
 
     def reading_epoch(self, now_ms: int) -> int | None:
         """The epoch in which strong reads are answered at `now_ms`; None if they are not."""
@@ -160,7 +177,7 @@ class Leadership:
         former = self.former
         if former is None or former.session is not self.session:
             return False
-        if self.state not in (State.STANDING, State.RECOVERING):
+        if self.state not in (State.STANDING, State.RECOVERING) or self.is_closed:
             return False
         until = former.session.until_ms(former.held)
         return until is not None and until > now_ms
@@ -239,7 +256,10 @@ class Leadership:
         if election.verdict is Verdict.LOST:
             self.end("lost", now_ms)
         elif election.verdict is Verdict.WON:
-            self._won(election, now_ms)
+            if self._desk.is_child(self.shard) and not election.has_beginning:
+                self.end("misled", now_ms)  # no store here has what its parents left
+            else:
+                self._won(election, now_ms)
 
     def check_standing(self, deadline_ms: int, now_ms: int) -> None:
         """An election that has not ended by its deadline is lost."""
@@ -294,10 +314,11 @@ class Leadership:
             log.inherit(own)
         else:
             log.extend(recovery.entries)
+        assert self._election is not None, "recovered without an election"
+        log.closed = log.closed or self._election.closed
         log.open_epoch(self._desk.opening(self, log.last, own is not None))
         self.log = log
         self._recovery = None
-        assert self._election is not None, "recovered without an election"
         for store, tail in self._election.tails.items():
             log.matches(store, tail.sequence, tail.epoch, tail.chain, tail.committed)
         self._desk.dirty(self)

@@ -28,7 +28,8 @@ from enum import Enum
 from typing import Any
 
 from regions.quorum import quorum_of, reached_by_quorum
-from shards.entry import Entry, forgets_ids, without_content, write_entry
+from shards.entry import Entry, closed_by, forgets_ids, without_content, write_entry
+from shards.reserved import closing, wiping
 from shards.trimming import STEP_BYTES, STEP_ENTRIES, Hold, Trimming
 
 CACHE_BYTES_MAX = 8 * 1024 * 1024
@@ -83,7 +84,8 @@ class Log:
     """One shard's log in one epoch of one leader."""
 
     __slots__ = (
-        "_bytes", "_entries", "_settling", "_sized_at", "_voters", "commit", "epoch", "floor",
+        "_bytes", "_entries", "_settling", "_sized_at", "_voters", "closed", "commit", "epoch",
+        "floor",
         "followers", "forgot_at", "grown_at", "is_refused", "last", "opening", "settled", "shard",
         "sid", "size_bytes", "trimming", "written_bytes",
     )  # fmt: skip
@@ -100,6 +102,7 @@ class Log:
         self.last = floor
         self.commit = commit
         self.opening = 0
+        self.closed = 0  # the resharding that ends this log; committed or not
         self.is_refused = False  # whether any store has refused this epoch
         self.forgot_at = 0  # no entry after this one forgets ids
         self.size_bytes = 0
@@ -122,6 +125,7 @@ class Log:
             self.grown_at = entry.sequence
             if forgets_ids(entry):
                 self.forgot_at = entry.sequence
+            self.closed = self.closed or closed_by(entry)
 
     def inherit(self, older: Log) -> None:
         """Continue the log this process led with in an earlier epoch, entries kept and all."""
@@ -134,6 +138,7 @@ class Log:
         self.written_bytes = older.written_bytes
         self.trimming = older.trimming
         self.forgot_at = older.forgot_at
+        self.closed = older.closed
 
     def write(
         self, effects: list[list[Any]], op_id: str = "", digest: str = "", outcome: Any = False
@@ -148,6 +153,17 @@ class Log:
                 self.grown_at = entry.sequence
                 break
         return entry
+
+    def close(self, number: int) -> Entry:
+        """Append the entry after which there is nothing but openings of epochs, and the wipe."""
+        assert not self.closed, "a log ends once"
+        self.closed = number
+        return self.write(closing(number, self.last.sequence + 1))
+
+    def wipe(self) -> Entry:
+        """Append the entry that deletes the data of a closed shard."""
+        assert self.closed, "only what is closed is wiped"
+        return self.write(wiping(self.closed))
 
     def open_epoch(self, effects: list[list[Any]]) -> Entry:
         """Append the entry that opens this epoch; nothing is committed before it is."""

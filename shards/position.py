@@ -6,8 +6,12 @@ merges what it adds; neither side needs to understand the other's shards. A toke
 
     base64url( format | lineage | count | (name length | name | sequence) ... | CRC-32 )
 
-with unsigned variable-length integers, names in byte order, and no padding. `lineage` is 0: it is
-kept for the day when shards split and merge, so that tokens given out today can be told apart then.
+with unsigned variable-length integers, names in byte order, and no padding. `lineage` is 0.
+
+Shards go over into others, under names that were never used before, and the sequences of a child go
+on from the greatest of its parents (shards/resharding). So whatever a token says of a shard that is
+no more, every copy of a child that holds anything at all has come so far. A name that a node's map
+has not reached yet tells that the map is old.
 
 A token is no secret and no proof: the checksum finds accidents, such as a cut-off copy, and keeps
 tokens of something else from being taken for ours. Whoever forges one only harms his own reads.
@@ -17,7 +21,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 from zlib import crc32
@@ -114,8 +118,28 @@ def covers(one: Position, other: Position) -> bool:
 
 
 def sequence_of(position: Position, shard: str) -> int:
-    """How far a read of this shard must have come; 0 when the position says nothing about it."""
+    """How far a copy of this shard has come; 0 when the position says nothing about it."""
     return position.get(shard, 0)
+
+
+def reading_from(
+    position: Position, shard: str, known: Container[str]
+) -> tuple[int, tuple[str, ...]]:
+    """How far a read of a shard must have come, and the names that this node's map does not have.
+
+    Of a shard that is no more nothing else is asked than that there be something: its child began
+    where it ended. What is still to come the caller must find out.
+    """
+    if not position:
+        return 0, ()
+    beside = tuple(name for name in position if name not in known)
+    return max(position.get(shard, 0), 1 if beside else 0), beside
+
+
+def writing_since(position: Position, shard: str, ancestors: Iterable[str]) -> int | None:
+    """From when on a client knew a shard, or one that it continues; None if it never did."""
+    found = [position[name] for name in (shard, *ancestors) if name in position]
+    return max(found, default=None)
 
 
 def _entries(body: bytes) -> dict[str, int]:

@@ -59,7 +59,7 @@ from controlplane.requests import (
     Written,
 )
 from shards.keyspace import partition_of, slot_of
-from shards.position import sequence_of
+from shards.position import reading_from, writing_since
 
 SCAN_LIMIT = 100
 LINES_MAX = 4_096
@@ -101,7 +101,7 @@ async def _write(
         load.writes += 1
         load.write_bytes += len(body)
     digest = digest_of(request.method, key, body, repr(compares)) if op_id else ""
-    question = Write(shard, (mutation,), compares, op_id, digest, position.get(shard))
+    question = Write(shard, (mutation,), compares, op_id, digest, _since(edge, position, shard))
     try:
         outcome = await edge.ask(
             request, shard, question, body=body, may_proxy=found.get("proxy", True)
@@ -112,6 +112,7 @@ async def _write(
     if not isinstance(outcome, Written):
         assert isinstance(outcome, web.Response), outcome
         return outcome
+    shard = outcome.shard  # another one, if it went over into others meanwhile
     token = merged_token(position, shard, outcome.position).encode()
     version = outcome.position
     lines = b"%b%b%b%b" % (
@@ -155,16 +156,32 @@ async def get_key(edge: Edge, request: web.Request) -> Answered:
     return Reply(lines, value.data)
 
 
+def _since(edge: Edge, position: Mapping[str, int], shard: str) -> int | None:
+    """From when on the client knew the shard, or one that it continues."""
+    if not position:
+        return None
+    return writing_since(position, shard, edge.service.ancestors(shard))
+
+
+def _seen(edge: Edge, position: Mapping[str, int], shard: str) -> tuple[int, tuple[str, ...]]:
+    """How far a copy of the shard must have come, and what else the client has seen that the map
+    here does not have."""
+    known = edge.service.map_row
+    return reading_from(position, shard, [name for name in position if known(name) is not None])
+
+
 async def _read(
     edge: Edge, request: web.Request, shard: str, keys: tuple[str, ...], wanted: Freshness
 ) -> Outcome | web.Response:
+    sequence, beside = _seen(edge, wanted.position, shard)
     question = Read(
         shard,
         keys,
         wanted.consistency,
         wanted.max_staleness_ms,
-        sequence_of(wanted.position, shard),
+        sequence,
         wanted.by_quorum,
+        beside,
     )
     strong = None if wanted.needs_leader else Read(shard, keys)
     return await _ask(edge, request, question, strong, wanted)
@@ -184,6 +201,7 @@ async def scan_keys(edge: Edge, request: web.Request) -> web.StreamResponse:
     wanted = freshness_of(found)
     shard = edge.shard_of_slot(slot_of(partition))
     check_room(wanted.position, shard)
+    sequence, beside = _seen(edge, wanted.position, shard)
     question = Scan(
         shard,
         partition,
@@ -192,8 +210,9 @@ async def scan_keys(edge: Edge, request: web.Request) -> web.StreamResponse:
         limit,
         wanted.consistency,
         wanted.max_staleness_ms,
-        sequence_of(wanted.position, shard),
+        sequence,
         wanted.by_quorum,
+        beside,
     )
     strong = None if wanted.needs_leader else Scan(shard, partition, prefix, after, limit)
     outcome = await _ask(edge, request, question, strong, wanted)

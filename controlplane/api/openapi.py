@@ -16,6 +16,7 @@ from controlplane.problems import KINDS, MEDIA_TYPE
 JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{model}"
 PATH_PARAMETERS: Final = {
+    "resharding": "The number of a resharding.",
     "key": "The key, percent-encoded; a part in braces is hashed alone.",
     "shard": "The name of a shard.",
     "role": "`leader` or `follower`.",

@@ -50,6 +50,7 @@ from controlplane.api.headers import (
 from controlplane.api.kv_request import READ_PARAMETERS, SCAN_PARAMETERS, WRITE_PARAMETERS
 from controlplane.api.parameters import LIST_PARAMETERS, ORDER_PARAMETERS
 from controlplane.api.placement_routes import PLACEMENT
+from controlplane.api.reshard_routes import RESHARDINGS
 from controlplane.api.route import Answer, Endpoint, Needs, Raw, document_route, page_route
 from controlplane.requests import Evicted, LeaderHint, StoresForced, StoresWanted, Transferred
 from controlplane.views import GroupView, NodeView
@@ -403,4 +404,14 @@ HEALTH: Final = (
     ),
 )
 
-ROUTES: Final = (*ROUTING, *DATA, *SHARDS, *FLEET, *DRAINS, *PLACEMENT, *DOCUMENTS, *HEALTH)
+ROUTES: Final = (
+    *ROUTING,
+    *DATA,
+    *SHARDS,
+    *RESHARDINGS,
+    *FLEET,
+    *DRAINS,
+    *PLACEMENT,
+    *DOCUMENTS,
+    *HEALTH,
+)

@@ -27,7 +27,7 @@ from controlplane.requests import (
     StoresForced,
     StoresWanted,
 )
-from controlplane.views import FleetView, ReplicaView, ShardView
+from controlplane.views import FleetView, ReplicaView, ReshardingView, ShardView
 from shards.load import ShardLoad
 from shards.routing import SlotRange
 
@@ -152,6 +152,14 @@ class Service(Protocol):
 
     def map_row(self, shard: str) -> MapRow | None:
         """The row of the shard map, as this region's copy of the system shard has it."""
+        ...
+
+    def ancestors(self, shard: str) -> tuple[str, ...]:
+        """Shards that this one continues, the nearest first."""
+        ...
+
+    def reshardings(self) -> tuple[ReshardingView, ...]:
+        """Every resharding that is remembered, by number."""
         ...
 
     def led_by(self, nodes: Set[str]) -> Set[str]:

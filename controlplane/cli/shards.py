@@ -24,6 +24,7 @@ from controlplane.cli.output import (
     table,
     text_of,
 )
+from controlplane.cli.reshardings import COMMANDS
 from controlplane.cli.route import REPLICAS
 
 if TYPE_CHECKING:
@@ -282,3 +283,5 @@ def _sentence(done: Any) -> str:
 
 
 shards.add_command(explain_shard)
+for command in COMMANDS:
+    shards.add_command(command)

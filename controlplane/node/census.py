@@ -106,12 +106,15 @@ class Census:
         self._peers = (*plan.peers, *(others[node] for node in sorted(others.keys() - known)))
 
     def group_of(self, shard: str) -> Group | None:
-        """The group a shard belongs to, as the map says."""
-        row = self._node.directory.rows.get(shard)
+        """The group a shard belongs to, as the map says; while there is none, as stores do."""
+        directory = self._node.directory
+        row = directory.rows.get(shard)
         if row is not None:
             return self._node.groups.get(row.group)
         if shard == SYSTEM:
             return self.system_group()
+        if directory.is_known:
+            return None
         return next((g for g in self._node.groups.values() if shard in g.shards), None)
 
     def system_group(self) -> Group | None:

@@ -40,7 +40,8 @@ class Round:
     @property
     def is_current(self) -> bool:
         """Whether the leadership that asked is still the one that answers."""
-        return self.leadership.epoch == self.epoch and self.leadership.state is State.LEADING
+        leads = self.leadership.epoch == self.epoch and self.leadership.state is State.LEADING
+        return leads and not self.leadership.is_closed
 
 
 class Confirming:
@@ -62,7 +63,7 @@ class Confirming:
 
     def _begin(self, shard: str, reads: Waiting, now_ms: int) -> None:
         led = self._node.census.leadership(shard)
-        if led is None or led[1].state is not State.LEADING:
+        if led is None or led[1].state is not State.LEADING or led[1].is_closed:
             self._again(reads, now_ms)
             return
         group, leadership = led

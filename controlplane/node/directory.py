@@ -19,7 +19,7 @@ from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from regions.codec import as_bytes, pack, unpack
 from shards.grant import Sighted
-from shards.routing import SlotRange
+from shards.routing import RoutingTable, SlotRange
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -78,9 +78,11 @@ class Directory:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.rows: dict[str, MapRow] = {}
+        self._coming: dict[str, MapRow] | None = None  # as far as it was read anew
+        self._gone: dict[str, int] = {}  # meanwhile deleted, by which entry
+        self._table = RoutingTable((), -1)
         self._preferences: dict[tuple[str, ...], tuple[str, ...]] = {}  # few: each is kept once
         self.version = 0
-        self._is_read = False
         self._place_after_ms = 0
         self._unplaced: dict[str, dict[str, bool]] = {}  # by group; whether any node is to do it
         self._awaited: dict[str, int] = {}  # until when somebody is expected to have placed it
@@ -93,27 +95,62 @@ class Directory:
 
     # -- what the system shard says (controlplane/node/following)
 
+    def begun(self) -> None:
+        """It is read anew, from the beginning."""
+        self._coming, self._gone = {}, {}
+
     def put(self, key: str, value: bytes | str, version: int) -> None:
         """A shard of the map is so."""
         row = MapRow.read(key, value, version)
         row = replace(row, regions=self._preference(row.regions))
-        self.rows[row.shard] = row
-        self._unplaced.setdefault(row.group, {})[row.shard] = False
-        if self._is_read:
-            self.version = max(self.version, version)
-        self._node.row_changed(row.shard)
+        rows = self.rows if self._coming is None else self._coming
+        known = rows.get(row.shard)
+        if known is not None and known.revision > version:
+            return
+        rows[row.shard] = row
+        if self._coming is None:
+            self._changed(row.shard, version)
 
     def deleted(self, key: str, version: int) -> None:
         """A shard is not in the map any more."""
         shard = key.removeprefix(MAP_PREFIX)
-        self.rows.pop(shard, None)
-        self.version = max(self.version, version)
-        self._node.row_changed(shard)
+        if self._coming is None:
+            self.rows.pop(shard, None)
+            self._changed(shard, version)
+        elif shard not in self._coming or self._coming[shard].revision < version:
+            self._coming.pop(shard, None)
+            self._gone[shard] = version
 
     def scanned(self) -> None:
         """The map is known as a whole: only now it has a version."""
-        self._is_read = True
-        self.version = max([self.version, *(r.revision for r in self.rows.values())])
+        if self._coming is None:
+            return
+        before, self.rows, self._coming = self.rows, self._coming, None
+        revisions = [row.revision for row in self.rows.values()]
+        self.version = max([self.version, *self._gone.values(), *revisions])
+        for row in self.rows.values():
+            self._unplaced.setdefault(row.group, {})[row.shard] = False
+        for shard in before.keys() | self.rows.keys():
+            if before.get(shard) != self.rows.get(shard):
+                self._changed(shard, self.version)
+
+    def _changed(self, shard: str, version: int) -> None:
+        row = self.rows.get(shard)
+        if row is not None:
+            self._unplaced.setdefault(row.group, {})[shard] = False
+        self.version = max(self.version, version)
+        self._node.row_changed(shard)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a map at all."""
+        return self.version > 0
+
+    def shard_of_slot(self, slot: int) -> str | None:
+        """The shard that has this slot, None while none is known."""
+        if self._table.map_version != self.version:
+            self._table = RoutingTable(self.slot_ranges(), self.version)
+        return self._table.shard_of_slot(slot)
 
     def slot_ranges(self) -> list[SlotRange]:
         """Which shard has which slots, in no order."""

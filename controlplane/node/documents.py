@@ -27,6 +27,9 @@ class Documents:
         self._is_read = False
         self.feed = Feed(node.plan.documents)
 
+    def begun(self) -> None:
+        """What is known stays in force."""
+
     def put(self, key: str, value: bytes | str, version: int) -> None:
         """This is the current revision of a document."""
         try:

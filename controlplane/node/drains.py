@@ -158,6 +158,9 @@ class Drains:
         self.revision = 0
         """Grows with every change."""
 
+    def begun(self) -> None:
+        """What is known stays in force."""
+
     def put(self, key: str, value: bytes | str, version: int) -> None:
         """A drain is so."""
         known = self._known.get(key)

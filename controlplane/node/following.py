@@ -3,8 +3,11 @@
 Theory of operation. Whoever has something to read there is a reader, of one partition each. All of
 it is scanned first, one partition after the other, and then the log is read from where the first
 scan began, so that nothing in between is missed; what a scan has shown already comes once more,
-and changes nothing. When the log has been trimmed beyond what was read, it is all scanned again. So
-what readers know goes on when the global leader, or the rest of the world, is gone.
+and changes nothing. Only when the log was read up to where the last scan ended is what readers were
+told that of one moment. When the log has been trimmed beyond what was read, it is all scanned
+again. So what readers know goes on when the global leader, or the rest of the world, is gone.
+
+While a resharding is on, the log is looked at more often: clients wait for the map.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 SYSTEM: Final = "system"
 SCAN_BYTES: Final = 256 * 1024
 FOLLOW_EVERY_MS: Final = 200
+HURRIED_EVERY_MS: Final = 10
 
 
 class Reader(Protocol):
@@ -29,6 +33,10 @@ class Reader(Protocol):
 
     partition: str
     prefix: str  # of the keys that are of interest
+
+    def begun(self) -> None:
+        """All there is will be put, perhaps for the second time."""
+        ...
 
     def put(self, key: str, value: bytes | str, version: int) -> None:
         """A key has this value; it may be known already, and be an older one than is known."""
@@ -39,7 +47,7 @@ class Reader(Protocol):
         ...
 
     def scanned(self) -> None:
-        """Everything that there was has been put."""
+        """Everything that there was has been put: it is known as of one moment."""
         ...
 
 
@@ -51,6 +59,7 @@ class SystemFollower:
         self._readers = tuple(readers)
         self._by_partition = {reader.partition: reader for reader in readers}
         self._applied: int | None = None  # log position reached; None: scan first
+        self._goal: int | None = None  # from here on what was scanned is of one moment
         self._busy = False
         self.deadline_ms = 0
 
@@ -58,7 +67,8 @@ class SystemFollower:
         """Read on, if it is time; says whether it was."""
         if now_ms < self.deadline_ms:
             return False
-        self.deadline_ms = now_ms + FOLLOW_EVERY_MS
+        hurried = self._node.reshardings.is_anything_on
+        self.deadline_ms = now_ms + (HURRIED_EVERY_MS if hurried else FOLLOW_EVERY_MS)
         if not self._busy:
             self._read_on()
         return True
@@ -75,6 +85,9 @@ class SystemFollower:
         store = stores[0]
         self._busy = True
         if self._applied is None:
+            self._goal = 0
+            for reader in self._readers:
+                reader.begun()
             self._scan(group, store, 0, "", None)
         else:
             command = [
@@ -95,18 +108,21 @@ class SystemFollower:
                 return
             applied, items, more = result[6], result[9], result[10]
             start = applied if began is None else began
+            self._goal = max(applied, self._goal or 0)
             for key, version, value in items:
                 reader.put(key, value, version)
             if more:
                 self._busy = True
                 self._scan(group, store, at, items[-1][0], start)
                 return
-            reader.scanned()
             if at + 1 < len(self._readers):
                 self._busy = True
                 self._scan(group, store, at + 1, "", start)
             else:
                 self._applied = start
+                self._reached()
+                if self._goal is not None:
+                    self.deadline_ms = now_ms
 
         group.ask(store, command, reply)
 
@@ -123,8 +139,16 @@ class SystemFollower:
                 break
             self._applied = sequence
             self._apply(sequence, blob)
+        self._reached()
         if records and self._applied < committed:
             self.deadline_ms = now_ms
+
+    def _reached(self) -> None:
+        """Say so once what was scanned is of one moment."""
+        if self._goal is not None and self._applied is not None and self._applied >= self._goal:
+            self._goal = None
+            for reader in self._readers:
+                reader.scanned()
 
     def _apply(self, sequence: int, blob: bytes | str) -> None:
         for effect in unpack(read_entry(sequence, blob).blob)[5]:

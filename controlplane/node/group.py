@@ -141,7 +141,7 @@ class Group:
         if self.is_over:
             self.node.unsaid.append(reply)
         else:
-            self.node.fetch(self.lanes[store], command, reply)
+            self.node.bulk.fetch(self.lanes[store], command, reply)
 
     def connected(self, store: int) -> None:
         """A lane came up: sessions are made known, then everything else goes on."""
@@ -355,6 +355,10 @@ class Group:
         self.standing.pop(leadership.shard, None)
         self.shaky.discard(leadership.shard)
         self.node.upkeep.ended(self, leadership, why, release, now_ms)
+
+    def is_child(self, shard: str) -> bool:
+        """Desk: whether a shard is known to have begun with a resharding."""
+        return self.node.reshardings.is_child(shard)
 
     def opening(self, leadership: Leadership, tail: Entry, log_kept: bool) -> list[list[Any]]:
         """Desk: the entry that opens an epoch."""

@@ -60,9 +60,9 @@ class Inquiries:
         def met(reply: Reply | None, now_ms: int) -> None:
             if reply is not None and reply.incarnation:
                 question = [ask_for_description(group.group)]
-                self._node.visit(store, reply.incarnation, question, told)
+                self._node.bulk.visit(store, reply.incarnation, question, told)
 
-        self._node.visit(store, "", [["hello", "", 0]], met)
+        self._node.bulk.visit(store, "", [["hello", "", 0]], met)
 
     def _ask_who_it_is(self, lane: Lane) -> None:
         """Was a store in quarantine emptied? Then it may be admitted anew."""
@@ -72,7 +72,7 @@ class Inquiries:
             if is_another and self._node.lanes.get(lane.store) is lane:
                 self._forgot(lane.store, now_ms)
 
-        self._node.visit(lane.store, lane.incarnation, [["hello", "", 0]], told)
+        self._node.bulk.visit(lane.store, lane.incarnation, [["hello", "", 0]], told)
 
     def _ask_a_voter(self, group: Group) -> None:
         """What has become of a group in which this node does not stand? Of its stores it polls few
@@ -91,4 +91,4 @@ class Inquiries:
                 self._node.succession.follow(found, now_ms)
 
         question = [ask_for_description(group.group)]
-        self._node.visit(voter.store, voter.incarnation, question, told)
+        self._node.bulk.visit(voter.store, voter.incarnation, question, told)

@@ -68,7 +68,7 @@ class Losses:
         text = write_description(description_of(group.plan))
         command = ["seal", group.group, forced.of, text, group.version]
         for member in sorted(behind):
-            self._node.visit(
+            self._node.bulk.visit(
                 member.store, member.incarnation, [command], self._sealed(behind, member)
             )
 

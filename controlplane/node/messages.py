@@ -36,5 +36,9 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
             node.round_trips.answered(sender, message, now_ms)
         case "lease-need":
             node.lease_needs.heard(sender, message, now_ms)
+        case "drafted":
+            node.reshardings.switching.heard(message, now_ms)
+        case "ripe":
+            node.reshardings.parents.child_is_ripe(message, now_ms)
         case "load":
             node.reports.heard(sender, message, now_ms)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.node.answers import found_values, provenance, scanned_items, tenures
 from controlplane.node.group import Group
+from controlplane.node.rerouting import await_map, is_ahead
 from controlplane.requests import (
     Consistency,
     History,
@@ -52,6 +53,9 @@ class Nearby:
     ) -> None:
         """Answer from a local store, or say where to go."""
         group = self._node.groups.get(group.group, group)  # it may have gone on meanwhile
+        if is_ahead(self._node, request):
+            self._give_up(group, number, request, last_chance)
+            return
         stores = self.local_stores(group)
         if attempt >= len(stores):
             self._give_up(group, number, request, last_chance)
@@ -62,7 +66,9 @@ class Nearby:
             answer = None
             if result is not None and result[0] == Code.OK:
                 answer = self._judge(group, store, request, result[4:], now_ms)
-            if answer is None:
+            if result is not None and result[0] == Code.CLOSED:
+                await_map(self._node, group, number, request)
+            elif answer is None:
                 self.read(group, number, request, attempt + 1, last_chance)
             else:
                 self._node.requests.answer(number, answer)

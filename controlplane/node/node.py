@@ -12,7 +12,7 @@ at the latest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from typing import Any, TypeAlias
+from typing import Any
 
 from controlplane.machine import (
     Answered,
@@ -22,7 +22,6 @@ from controlplane.machine import (
     Drop,
     Effect,
     Event,
-    Fetch,
     Fetched,
     Happened,
     Headroom,
@@ -30,6 +29,7 @@ from controlplane.machine import (
     Requested,
     Told,
 )  # fmt: skip
+from controlplane.node.bulk_calls import BulkCalls
 from controlplane.node.census import Census
 from controlplane.node.copies import Copies
 from controlplane.node.demand import Demand
@@ -56,6 +56,8 @@ from controlplane.node.probing import Probing
 from controlplane.node.quorum_loss import QuorumLoss
 from controlplane.node.rebalance import Rebalance
 from controlplane.node.requests_open import OpenRequests
+from controlplane.node.rerouting import rerouted
+from controlplane.node.reshardings import Reshardings
 from controlplane.node.round_trips import RoundTrips
 from controlplane.node.serving import Serving
 from controlplane.node.sites import Sites
@@ -82,14 +84,9 @@ from controlplane.requests import (
     Transfer,
 )  # fmt: skip
 from controlplane.views import FleetView, ReplicaView, ShardView
-from regions.codec import ANOTHER_STORE, FORMAT, Code
-from regions.codec import Reply as StoreReply
+from regions.codec import ANOTHER_STORE, Code
 from shards.leadership import Leadership, Reply, State
 from shards.load import ShardLoad
-
-TakeFetched: TypeAlias = Callable[[StoreReply | None, int], None]
-FETCH_MS_MAX = 5_000
-VISIT_MS_MAX = 1_500
 
 
 class Node:
@@ -109,8 +106,7 @@ class Node:
         self.leadership_revision = 0
         self._changed_rows: set[str] = set()
         self._sids = 0
-        self._tokens = 0
-        self._fetches: dict[int, TakeFetched] = {}
+        self.bulk = BulkCalls(self)
         self.lanes: dict[str, Lane] = {}
         limits = plan.limits
         self.demand = Demand()
@@ -144,10 +140,12 @@ class Node:
         self.losses = Losses(self)
         for group_plan in plan.groups:
             self.succession.begin(group_plan, now_ms)
+        self.reshardings = Reshardings(self)
         self.directory = Directory(self)
         documents = Documents(self)
         self.feed = documents.feed
-        self.following = SystemFollower(self, (self.directory, documents, self.drains))
+        readers = (self.reshardings, self.directory, documents, self.drains)
+        self.following = SystemFollower(self, readers)
 
     @property
     def store_ids(self) -> list[str]:
@@ -174,9 +172,7 @@ class Node:
             case Disconnected(store, generation, _):
                 self._disconnected(store, generation)
             case Fetched(token, fetched):
-                take = self._fetches.pop(token, None)
-                if take is not None:
-                    take(fetched, self.now_ms)
+                self.bulk.fetched(token, fetched, self.now_ms)
             case Told(sender, message):
                 take_message(self, sender, message, self.now_ms)
             case Probed(node, shard, served):
@@ -209,6 +205,7 @@ class Node:
         if self.following.advance(now_ms):
             self.directory.advance(now_ms)
         self.duties.advance(now_ms)
+        self.reshardings.advance(now_ms)
         self.rebalance.advance(now_ms)
         self.probing.advance(now_ms)
         self.changes.advance(now_ms)
@@ -258,7 +255,7 @@ class Node:
         times = [
             self.following.deadline_ms, self.rebalance.deadline_ms, self.probing.deadline_ms,
             self.hearsay.deadline_ms, self.changes.deadline_ms, self.sites.deadline_ms,
-            self.nearby.deadline_ms, self.requests.deadline_ms,
+            self.reshardings.deadline_ms, self.nearby.deadline_ms, self.requests.deadline_ms,
             self.round_trips.deadline_ms, self.reports.deadline_ms, self.lease_needs.deadline_ms,
         ]  # fmt: skip
         for name, group in self.groups.items():
@@ -320,37 +317,6 @@ class Node:
             if number is not None:
                 group.declined(number)
 
-    def fetch(self, lane: Lane, command: list[Any], reply: Reply) -> None:
-        """Send a command on the bulk lane of a store as this process knows it."""
-
-        def take(fetched: StoreReply | None, now_ms: int) -> None:
-            reply(fetched.results[0] if fetched is not None and fetched.results else None, now_ms)
-
-        header = [FORMAT, lane.incarnation, self.plan.process, max(1, lane.generation)]
-        self._fetch(lane.store, header, [command], take, FETCH_MS_MAX)
-
-    def visit(
-        self, store: str, incarnation: str, commands: list[list[Any]], take: TakeFetched
-    ) -> None:
-        """Send a call on the bulk lane to whatever incarnation, as nobody in particular.
-
-        No order with what went over lanes before is asked for: a store that is another one now may
-        have heard of connections that this process does not count any more.
-        """
-        self._fetch(store, [FORMAT, incarnation, "", 0], commands, take, VISIT_MS_MAX)
-
-    def _fetch(
-        self,
-        store: str,
-        header: list[Any],
-        commands: list[list[Any]],
-        take: TakeFetched,
-        timeout_ms: int,
-    ) -> None:
-        self._tokens += 1
-        self._fetches[self._tokens] = take
-        self.out.append(Fetch(store, self._tokens, header, commands, timeout_ms))
-
     def store_refused(self, store: str, why: str, *, forgot: bool) -> None:
         """The driver could not accept a store; `forgot`: it is not who it was any more."""
         if store in self.lanes:
@@ -381,6 +347,7 @@ class Node:
 
     def resubmit(self, number: int, request: Request, now_ms: int) -> None:
         """Give a request to whoever answers it now."""
+        request = rerouted(self, request)
         group = self.census.group_of(request.shard)
         if group is None:
             refused = Refused(Problem.UNKNOWN_SHARD, f"no shard {request.shard!r} is known here")
@@ -423,32 +390,23 @@ class Node:
 
     def elected(self, group: Group, leadership: Leadership, now_ms: int) -> None:
         """An epoch was opened by this node."""
-        desk = self.standing[group.group]
-        desk.won(leadership.shard)
+        self.standing[group.group].won(leadership.shard)
         self.row_changed(leadership.shard)
         detail = {"why": leadership.why, "group": group.group}
         self.happened("elected", leadership.shard, leadership.epoch, detail)
-        self.duties.opened(
-            {
-                "shard": leadership.shard,
-                "epoch": leadership.epoch,
-                "node": self.plan.node,
-                "region": self.plan.region,
-                "ended": leadership.why,
-                "wall_ms": self.wall_ms(),
-                "before": self.census.node_name(leadership.before[0]),
-                "before_epoch": leadership.before[1],
-            }
-        )
+        record = {
+            "shard": leadership.shard, "epoch": leadership.epoch, "node": self.plan.node,
+            "region": self.plan.region, "ended": leadership.why, "wall_ms": self.wall_ms(),
+            "before": self.census.node_name(leadership.before[0]),
+            "before_epoch": leadership.before[1],
+        }  # fmt: skip
+        self.duties.opened(record)
 
-    def grant_changed(self, shard: str, now_ms: int) -> None:
-        self.row_changed(shard)
-        self.parking.changed(shard)
-
-    def row_changed(self, shard: str) -> None:
+    def row_changed(self, shard: str, now_ms: int = 0) -> None:
         """A shard's row of the routing table may be another one."""
         self.leadership_revision += 1
         self._changed_rows.add(shard)
+        self.parking.changed(shard)
 
     def take_changed_rows(self) -> Set[str]:
         """Shards whose rows may have changed since this was called last."""

@@ -15,6 +15,7 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from controlplane.machine import Probe
+from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from controlplane.requests import Evict
 from regions.watch import Peer
@@ -59,10 +60,26 @@ class Probing:
         if not leaders:
             return
         group, peer = leaders[int(self._node.draw() * len(leaders)) % len(leaders)]
-        shards = nsmallest(SHARDS_TRIED, group.by_holder[peer.sid])
+        shards = nsmallest(SHARDS_TRIED, self._served(group, peer))
+        if not shards:
+            return
         shard = shards[int(self._node.draw() * len(shards)) % len(shards)]
         timeout_ms = max(300, group.times.ttl_ms // 4)
         self._node.out.append(Probe(peer.node, peer.url, shard, timeout_ms))
+
+    def _served(self, group: Group, peer: Peer) -> list[str]:
+        """What a peer holds and should serve: not what is closed, or about to be."""
+        directory, reshardings = self._node.directory, self._node.reshardings
+        held = group.by_holder[peer.sid]
+        if not directory.is_known:
+            return list(held)
+        rows = directory.rows
+        return [
+            shard
+            for shard in held
+            if shard == SYSTEM
+            or (shard in rows and reshardings.of_parent(shard, group.group) is None)
+        ]
 
     def _leaders(self, now_ms: int) -> list[tuple[Group, Peer]]:
         found = []

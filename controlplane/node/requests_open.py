@@ -7,30 +7,49 @@ that was not sent is refused with what it waited for.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from controlplane.machine import Answer, Effect
-from controlplane.requests import Outcome, Problem, Refused, Request, Write
+from controlplane.requests import (
+    CancelResharding,
+    Outcome,
+    Problem,
+    Refused,
+    Request,
+    Reshard,
+    Write,
+)  # fmt: skip
+
+TakeOutcome: TypeAlias = Callable[[Outcome], None]
 
 
 @dataclass(slots=True)
 class Open:
-    """One request under way; `sent`: a write of it may have reached a store."""
+    """One request under way; `sent`: a write of it may have reached a store.
+
+    `take` gets the answer to what this node asked of itself; all others are answered outside.
+    """
 
     request: Request
     deadline_ms: int
     sent: bool = False
     waiting_for: Problem = Problem.NO_QUORUM
+    take: TakeOutcome | None = None
 
 
 class OpenRequests:
     """All of a node's unanswered requests; deadlines come in the order of arrival, per kind."""
 
-    __slots__ = ("_effects", "_open", "_reads", "_writes", "read_timeout_ms", "write_timeout_ms")
+    __slots__ = (
+        "_effects", "_open", "_own", "_reads", "_writes", "read_timeout_ms", "write_timeout_ms",
+    )  # fmt: skip
 
     def __init__(self, effects: list[Effect], write_timeout_ms: int, read_timeout_ms: int) -> None:
         self._effects = effects
         self._open: dict[int, Open] = {}
+        self._own = 0  # what this node asks of itself is numbered downwards
         self._writes: deque[tuple[int, int]] = deque()
         self._reads: deque[tuple[int, int]] = deque()
         self.write_timeout_ms = write_timeout_ms
@@ -41,12 +60,18 @@ class OpenRequests:
 
     def begin(self, number: int, request: Request, now_ms: int) -> Open:
         """Note a new request."""
-        is_write = isinstance(request, Write)
+        is_write = isinstance(request, Write | Reshard | CancelResharding)
         deadline_ms = now_ms + (self.write_timeout_ms if is_write else self.read_timeout_ms)
         found = Open(request, deadline_ms)
         self._open[number] = found
         (self._writes if is_write else self._reads).append((deadline_ms, number))
         return found
+
+    def begin_own(self, request: Request, take: TakeOutcome, now_ms: int) -> int:
+        """Note a request of this node to itself; gives its number."""
+        self._own -= 1
+        self.begin(self._own, request, now_ms).take = take
+        return self._own
 
     def get(self, number: int) -> Open | None:
         """The request, unless it was answered already."""
@@ -54,7 +79,12 @@ class OpenRequests:
 
     def answer(self, number: int, outcome: Outcome) -> None:
         """Answer it, unless it was answered already (its time may have been up)."""
-        if self._open.pop(number, None) is not None:
+        found = self._open.pop(number, None)
+        if found is None:
+            return
+        if found.take is not None:
+            found.take(outcome)
+        else:
             self._effects.append(Answer(number, outcome))
 
     def expire(self, now_ms: int) -> None:

@@ -16,14 +16,17 @@ from config.document import REVISION_BYTES_MAX
 from controlplane.node.confirming import Confirming
 from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
+from controlplane.node.rerouting import await_map
 from controlplane.node.strong_reads import StrongReads, is_by_quorum
 from controlplane.requests import (
+    CancelResharding,
     Outcome,
     Problem,
     Put,
     Read,
     Refused,
     Request,
+    Reshard,
     Scan,
     Write,
     Written,
@@ -31,7 +34,6 @@ from controlplane.requests import (
 from regions.codec import Code, as_bytes
 from shards.admission import (
     COMPARE_FAILED,
-    FLOOR_KEY,
     Admission,
     Admit,
     Change,
@@ -43,6 +45,7 @@ from shards.admission import (
     compare_failed,
 )  # fmt: skip
 from shards.leadership import Leadership, State
+from shards.reserved import FLOOR_KEY
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -73,17 +76,18 @@ class Serving:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._desks: dict[str, Desk] = {}
+        self._desks: dict[tuple[str, str], Desk] = {}
         self.pending_writes = 0
         self._next_sweep_ms = 0
         self.reads = StrongReads(node)
         self.confirming = Confirming(node)
 
     def _desk(self, leadership: Leadership) -> Desk:
-        desk = self._desks.get(leadership.shard)
+        desk = self._desks.get(leadership.place)
         if desk is None:
             commit = 0 if leadership.log is None else leadership.log.commit
-            desk = self._desks[leadership.shard] = Desk(commit, self._node.plan.limits.id_memory_ms)
+            memory_ms = self._node.plan.limits.id_memory_ms
+            desk = self._desks[leadership.place] = Desk(commit, memory_ms)
         return desk
 
     def submit(
@@ -101,12 +105,16 @@ class Serving:
             else:
                 self._desk(leadership).waiting.append((number, request))
             return
-        if is_by_quorum(request):
+        if leadership.is_closed:
+            await_map(self._node, group, number, request)
+        elif is_by_quorum(request):
             self.confirming.add(leadership.shard, number, request)
         elif not leadership.serves(now_ms):
             self._refuse(
                 number, Problem.NO_QUORUM, "the lease has run out: no majority of stores renews it"
             )
+        elif isinstance(request, Reshard | CancelResharding):
+            self._node.reshardings.orders.take(number, request, now_ms)
         elif isinstance(request, Write):
             self._write(group, leadership, number, request, now_ms)
         else:
@@ -262,7 +270,7 @@ class Serving:
     def moved(self, group: Group, leadership: Leadership, now_ms: int) -> None:
         """State or commit index changed: confirm what is committed, take up what waited."""
         log = leadership.log
-        desk = self._desks.get(leadership.shard)
+        desk = self._desks.get(leadership.place)
         if leadership.state is State.LEADING and leadership.announced != leadership.epoch:
             leadership.announced = leadership.epoch
             self._node.elected(group, leadership, now_ms)
@@ -282,7 +290,7 @@ class Serving:
 
     def log_replaced(self, leadership: Leadership) -> None:
         """Another log was recovered: what became of this process's own entries is unknown."""
-        desk = self._desks.get(leadership.shard)
+        desk = self._desks.get(leadership.place)
         if desk is not None:
             self._unknown(desk, leadership, "replaced")
             desk.admission = Admission(self._node.plan.limits.id_memory_ms)
@@ -301,7 +309,7 @@ class Serving:
 
     def ended(self, group: Group, leadership: Leadership, why: str, now_ms: int) -> None:
         """The leadership is over: nothing of it can be confirmed here any more."""
-        desk = self._desks.pop(leadership.shard, None)
+        desk = self._desks.pop(leadership.place, None)
         if desk is None:
             return
         self._unknown(desk, leadership, why)
@@ -310,7 +318,7 @@ class Serving:
 
     def hand_waiting(self, leadership: Leadership, refusal: Refused) -> None:
         """The shard goes to another node: send those who waited there."""
-        desk = self._desks.get(leadership.shard)
+        desk = self._desks.get(leadership.place)
         if desk is not None:
             waiting, desk.waiting = desk.waiting, []
             for number, _ in waiting:
@@ -321,11 +329,11 @@ class Serving:
         if now_ms < self._next_sweep_ms:
             return
         self._next_sweep_ms = now_ms + SWEEP_EVERY_MS
-        for shard, desk in list(self._desks.items()):
-            led = self._node.census.leadership(shard)
-            if led is None:
+        for (name, shard), desk in list(self._desks.items()):
+            group = self._node.groups[name]
+            leadership = group.led.get(shard)
+            if leadership is None:
                 continue
-            group, leadership = led
             log = leadership.log
             if log is None or leadership.catch_ups or not leadership.serves(now_ms):
                 continue  # a copy is taken with the ids of its beginning

@@ -283,7 +283,8 @@ class StandingDesk:
         session = group.session
         assert session is not None, "standing without a session"
         prospect = pre_vote(sighted, session, group.watch, group.voters, now_ms)
-        if sighted.placement_rev == 0 or not prospect.expected:
+        may_be_led = self._node.reshardings.may_be_led(shard, group.group)
+        if sighted.placement_rev == 0 or not prospect.expected or not may_be_led:
             self.why[shard] = prospect.why or "its placement is not known yet"
             attempt.version = self._alive_version
             attempt.not_before_ms = now_ms + group.times.poll_every_ms // 4

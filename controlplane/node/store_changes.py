@@ -156,7 +156,7 @@ class StoreChanges:
         if went_back or member.store not in self._node.sites.places:
             self._unasked.append(take)
         else:
-            self._node.visit(*member, commands, take)
+            self._node.bulk.visit(*member, commands, take)
 
     # -- what is done
 

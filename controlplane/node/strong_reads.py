@@ -47,11 +47,13 @@ class StrongReads:
         self._node = node
 
     def outlived(self, leadership: Leadership, epoch: int, number: int) -> bool:
-        """Whether an answer came for a leadership that is no longer the one that asked.
+        """Whether an answer came for a leadership that is no longer the one that asked, or that has
+        closed its shard meanwhile.
 
         The request is asked again then, of whoever leads.
         """
-        if leadership.epoch == epoch and leadership.state is State.LEADING:
+        leads = leadership.epoch == epoch and leadership.state is State.LEADING
+        if leads and not leadership.is_closed:
             return False
         opened = self._node.requests.get(number)
         if opened is not None:

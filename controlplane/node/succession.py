@@ -75,7 +75,7 @@ class Succession:
 
     def _put(self, group: Group) -> None:
         node = self._node
-        group.changed = node.grant_changed
+        group.changed = node.row_changed
         node.groups[group.group] = group
         node.standing[group.group] = StandingDesk(node, group)
 

@@ -78,7 +78,9 @@ class Transfers:
         """Start handing a led shard over; answers `number` when the target has been told."""
         target = self._target(group, request.to_node, now_ms)
         problem = None
-        if leadership.state is State.LEADING and not leadership.serves(now_ms):
+        if leadership.is_closed:
+            problem = Refused(Problem.TRANSFERRING, "the shard goes on in others")
+        elif leadership.state is State.LEADING and not leadership.serves(now_ms):
             problem = Refused(
                 Problem.NO_QUORUM, "the lease has run out: no majority of stores renews it"
             )

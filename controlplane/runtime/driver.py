@@ -39,6 +39,7 @@ from controlplane.node.directory import Directory
 from controlplane.node.drains import Drains
 from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.load_reports import Gathered
+from controlplane.node.reshardings import Reshardings
 from controlplane.node_plan import Place
 from controlplane.requests import (
     ForceRecover,
@@ -65,6 +66,8 @@ class NodeMachine(Protocol):
     def leadership_revision(self) -> int: ...
     @property
     def directory(self) -> Directory: ...
+    @property
+    def reshardings(self) -> Reshardings: ...
     @property
     def fenced_writes(self) -> FencedWrites: ...
     @property

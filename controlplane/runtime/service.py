@@ -30,7 +30,7 @@ from controlplane.requests import (
 )
 from controlplane.runtime.driver import Driver
 from controlplane.telemetry.metrics import NodeMetrics
-from controlplane.views import FleetView, ReplicaView, ShardView
+from controlplane.views import FleetView, ReplicaView, ReshardingView, ShardView
 from regions.reference import known_round_trip_ms
 from regions.topology import Topology
 from shards.load import ShardLoad
@@ -173,6 +173,14 @@ class NodeService:
     def map_row(self, shard: str) -> MapRow | None:
         """The row of the shard map that this node knows."""
         return self._node.directory.rows.get(shard)
+
+    def ancestors(self, shard: str) -> tuple[str, ...]:
+        """Shards that this one continues."""
+        return self._node.reshardings.ancestors(shard)
+
+    def reshardings(self) -> tuple[ReshardingView, ...]:
+        """Every resharding that is remembered."""
+        return self._node.reshardings.switching.views()
 
     def led_by(self, nodes: Set[str]) -> Set[str]:
         """Shards that any of these nodes leads."""

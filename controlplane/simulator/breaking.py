@@ -11,9 +11,17 @@ from collections.abc import Callable
 from random import Random
 
 from controlplane.machine import Draining
-from controlplane.requests import ChangeLease, ChangeStores, Refused, StoreAction
+from controlplane.requests import (
+    ChangeLease,
+    ChangeStores,
+    Outcome,
+    Refused,
+    Reshard,
+    StoreAction,
+)  # fmt: skip
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.process import Process
+from shards.resharding import Kind
 
 # What a process that freezes has in hand: anything, or one of the commands that must not come late.
 FREEZE_BEFORE = (
@@ -23,6 +31,8 @@ SLOW_STORE_MS = (2, 40)
 SLOW_LINK_MS = (10, 400)
 FLAPS = (3, 8)
 STEP_MS = (1, 3_000)
+SHARDS_MAX = 12  # not split any further
+ATTEMPTS_MAX = 3
 VOTERS_MIN = 3  # operators leave a group so many
 LEASES_MS = (600, 900, 1_500, 2_000, 3_000)
 # How full a store gets: enough for a warning, so full that it is spared, or up to its limit.
@@ -59,6 +69,7 @@ class Breaker:
             "wipe store": self._wipe_store,
             "change stores": self._change_stores,
             "change lease": self._change_lease,
+            "reshard": self._reshard,
             "slow link": self._slow_link,
             "break connection": self._break_connection,
             "break connection unnoticed": self._sever_connection,
@@ -277,6 +288,40 @@ class Breaker:
             return ""
         outcome = process.change_stores(ChangeLease(group.name, ttl_ms))
         return "" if isinstance(outcome, Refused) else f"{group.name}: {ttl_ms} ms"
+
+    def _reshard(self, _lasts_ms: int) -> str:
+        """An operator orders to split, merge or move a shard; what makes no sense is refused."""
+        fleet, chance = self._fleet, self._chance
+        process, names = self._some_process(), fleet.shard_names()
+        if process is None or not names:
+            return ""
+        kind, at = chance.choice(tuple(Kind)), chance.randrange(len(names))
+        if kind is Kind.MERGE and len(names) > 1:
+            at = min(at, len(names) - 2)
+            order = Reshard(kind, names[at], beside=names[at + 1])
+        elif kind is Kind.MOVE:
+            group = chance.choice(fleet.scenario.groups).name
+            order = Reshard(kind, names[at], to_group=group)
+        elif len(names) < SHARDS_MAX:
+            order = Reshard(Kind.SPLIT, names[at])
+        else:
+            return ""
+        self._order(process.name, order, 0)
+        return f"{order.kind} {order.of} {order.beside}{order.to_group}".rstrip()
+
+    def _order(self, node: str, order: Reshard, attempts: int) -> None:
+        """Give an order to a node, and then to the one that it points to."""
+        region = self._fleet.scenario.region_of()[node]
+
+        def answered(outcome: Outcome, _decided_ms: int) -> None:
+            leader = outcome.leader if isinstance(outcome, Refused) else None
+            if leader is not None and attempts < ATTEMPTS_MAX:
+                self._order(leader.node, order, attempts + 1)
+
+        def nobody() -> None:
+            """It does not run: the order is forgotten."""
+
+        self._fleet.ask(region, node, order, answered, nobody)
 
     def _pause_store(self, lasts_ms: int) -> str:
         store = self._fleet.stores[self._chance.choice(self._stores)]

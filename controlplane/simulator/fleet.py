@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from controlplane.machine import Happened, Headroom, Probe, Probed, Tell, Told
 from controlplane.node_plan import (
@@ -26,8 +27,11 @@ from controlplane.simulator.store_sets import StoreSets
 from controlplane.simulator.stores import FULL_PERCENT, SimulatedStore
 from controlplane.simulator.world import SimulatedClock, World
 from regions.scripts.model import StoreModel
+from shards.keyspace import SLOTS as ALL_SLOTS
 
 SLOTS = 16_384
+"""Where keys say nothing of their shards: requests name them."""
+NOTHING_SEEN: Mapping[str, int] = MappingProxyType({})
 CLOCK_OFFSET_MS_MAX = 10_000_000
 START_WITHIN_MS = 300
 READMIT_AFTER_MS = 1_500
@@ -157,6 +161,14 @@ class Fleet:
 
     # -- clients
 
+    def shard_names(self) -> list[str]:
+        """The shards of the map as the node knows it that knows the latest."""
+        nodes = [process.node for process in self.processes.values()]
+        latest = max(nodes, key=lambda node: node.map_version, default=None)
+        if latest is None or not latest.map_version:
+            return []
+        return [view.shard for view in latest.shard_views(0) if view.end_slot]
+
     def ask(
         self,
         region: str,
@@ -164,10 +176,12 @@ class Fleet:
         request: Request,
         caller: Callable[[Outcome, int], None],
         nobody: Callable[[], None],
+        position: Mapping[str, int] = NOTHING_SEEN,
     ) -> None:
         """A client's request to a node's front door; it may never be answered.
 
-        `nobody` is called instead when no process listens there.
+        A request without a shard goes to the one that has its key by the node's own map, for a
+        client that has seen `position`. `nobody` is called instead when no process listens there.
         """
         front = f"clients/{region}"
         if node not in self.processes:
@@ -178,11 +192,19 @@ class Fleet:
             if node not in self.deaf:
                 self.network.datagram(node, front, caller, outcome, decided_ms)
 
-        self.network.datagram(front, node, self._enter, node, request, decided)
+        self.network.datagram(front, node, self._enter, node, request, decided, position)
 
-    def _enter(self, node: str, request: Request, caller: Callable[[Outcome, int], None]) -> None:
+    def _enter(
+        self,
+        node: str,
+        request: Request,
+        caller: Callable[[Outcome, int], None],
+        position: Mapping[str, int] = NOTHING_SEEN,
+    ) -> None:
         process = self.processes.get(node)
         if process is not None and node not in self.deaf:
+            if not request.shard:
+                request = process.node.reshardings.addressed(request, position)
             process.request(request, caller)
 
     # -- what processes ask of the world around them
@@ -274,7 +296,8 @@ class Fleet:
 
 def _seeds(scenario: Scenario) -> tuple[ShardSeed, ...]:
     homes = [(shape, n) for shape in scenario.groups for n in range(shape.shards)]
-    width = SLOTS // len(homes)
+    slots = ALL_SLOTS if scenario.partitions else SLOTS
+    width = slots // len(homes)
     seeds = []
     for index, (shape, n) in enumerate(homes):
         regions = shape.stands_in[n % len(shape.stands_in) :] + shape.stands_in
@@ -287,4 +310,4 @@ def _seeds(scenario: Scenario) -> tuple[ShardSeed, ...]:
                 regions=tuple(dict.fromkeys(regions)),
             )
         )
-    return (*seeds[:-1], replace(seeds[-1], end_slot=SLOTS))
+    return (*seeds[:-1], replace(seeds[-1], end_slot=slots))

@@ -1,10 +1,13 @@
-"""When everything works again, the fleet must: every shard takes a write within a bounded time."""
+"""When everything works again, the fleet must: every shard takes a write within a bounded time.
+
+Where clients know keys alone, every partition does.
+"""
 
 from __future__ import annotations
 
 from controlplane.requests import Outcome, Put, Refused, Write, Written
 from controlplane.simulator.checkers.history import Operation
-from controlplane.simulator.workload import PARTITION, Workload
+from controlplane.simulator.workload import PARTITION, Workload, key_of
 
 RETRY_MS = 100
 PATIENCE_MS = 1_500
@@ -15,7 +18,9 @@ class FinalWrites:
 
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
-        self._missing = dict.fromkeys(workload.shards, "nobody answered")
+        partitions = workload.fleet.scenario.partitions
+        names = [f"p{n}" for n in range(partitions)] if partitions else workload.shards
+        self._missing = dict.fromkeys(names, "nobody answered")
 
     @property
     def missing(self) -> dict[str, str]:
@@ -34,8 +39,12 @@ class FinalWrites:
         asked = node or workload.nodes[number % len(workload.nodes)]
         region = fleet.scenario.region_of()[asked]
         op_id = f"final-{shard}"
-        key = f"{shard}/final"
-        request = Write(shard, (Put(PARTITION, key, b"calm"),), (), op_id, "digest of final")
+        if fleet.scenario.partitions:
+            home, partition, key = "", shard, key_of(shard)
+        else:
+            home, partition, key = shard, PARTITION, f"{shard}/final"
+        put = Put(partition, key, b"calm " + op_id.encode())
+        request = Write(home, (put,), (), op_id, "digest of final")
         operation = Operation("final", asked, request, fleet.world.now_ms)
         workload.history.append(operation)
 

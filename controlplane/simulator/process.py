@@ -26,6 +26,7 @@ from controlplane.machine import (
     Rewire,
     Tell,
 )
+from controlplane.node.reshardings import Reshardings
 from controlplane.node_plan import NodePlan
 from controlplane.requests import (
     GroupChange,
@@ -76,6 +77,10 @@ class PureNode(Protocol):
         self, order: GroupChange, now_ms: int, *, begin: bool
     ) -> StoresWanted | Refused:
         """What an operator wants of a group's stores or lease."""
+
+    @property
+    def reshardings(self) -> Reshardings:
+        """What is known here of reshardings."""
 
 
 NodeMaker = Callable[[NodePlan, Callable[[], float], int], PureNode]

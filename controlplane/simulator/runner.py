@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from controlplane.node import Node
+from controlplane.node.following import SYSTEM
 from controlplane.requests import Refused
 from controlplane.simulator.checkers.findings import Findings, Violation
+from controlplane.simulator.checkers.lineage import check_staleness_of_keys, replay_all
 from controlplane.simulator.checkers.linearizability import Searched, check_linearizability
 from controlplane.simulator.checkers.reads import check_reads, rests_on_clocks
-from controlplane.simulator.checkers.replay import Replay
+from controlplane.simulator.checkers.sessions import check_sessions
 from controlplane.simulator.checkers.writes import check_writes
 from controlplane.simulator.collection import collecting_seldom
 from controlplane.simulator.faults import Fault, Faults
@@ -23,6 +25,7 @@ from controlplane.simulator.scenario import Scenario
 from controlplane.simulator.witness import Witness
 from controlplane.simulator.workload import PATIENCE_MS, Workload
 from controlplane.simulator.world import World
+from shards.resharding import Resharding
 
 CALM_TTLS = 10  # leases: within so long after the last fault everything must work again
 WHOLE_TTLS = 40  # ... and all stores vote again
@@ -160,12 +163,15 @@ def _judge(
             detail = f"{name} owes {owed} answers"
             findings.add("every request is answered", world.now_ms, detail)
     _await_stores(world, fleet, findings)
-    replays = {shard: Replay(log.blobs) for shard, log in witness.logs.logs.items()}
+    replays = replay_all(witness.logs.logs, _reshardings(fleet, world, findings), findings)
     history, trusts_clocks = workload.history, fleet.scenario.trusts_clocks
     judged = history if trusts_clocks else [o for o in history if not rests_on_clocks(o)]
     searched = check_linearizability(judged, findings)  # first: its findings are few
     check_writes(history, replays, findings)
     check_reads(history, replays, findings, trusts_clocks)
+    if fleet.scenario.partitions:
+        check_sessions(history, findings)
+        check_staleness_of_keys(history, findings)
     witness.check_copies(replays)
     witness.check_maps()
     if differing := fleet.happenings["diverged"]:
@@ -174,10 +180,33 @@ def _judge(
     return searched
 
 
+def _reshardings(fleet: Fleet, world: World, findings: Findings) -> Iterable[Resharding]:
+    """All there were; a calm fleet has finished them. Where nobody orders any, nobody is asked."""
+    if not fleet.scenario.partitions:
+        return ()
+    limit_ms = world.now_ms + WHOLE_TTLS * fleet.scenario.ttl_ms
+    while any(any(process.node.reshardings.unfinished()) for process in fleet.processes.values()):
+        if world.now_ms >= limit_ms:
+            left = {
+                (each.number, each.phase.value)
+                for process in fleet.processes.values()
+                for each in process.node.reshardings.unfinished()
+            }
+            findings.add("a calm fleet finishes reshardings", world.now_ms, str(sorted(left)))
+            break
+        world.run_until(world.now_ms + fleet.scenario.ttl_ms)
+    known: dict[int, Resharding] = {}
+    for process in fleet.processes.values():
+        known |= process.node.reshardings.known
+    return known.values()
+
+
 def _unled(fleet: Fleet, witness: Witness) -> set[str]:
     """Shards that nobody leads at this moment; one may just be handed over on purpose."""
     led = {shard for p in fleet.processes.values() for shard, _, _ in witness.claims_of(p)}
-    return witness.group_of.keys() - led
+    by_key = fleet.scenario.partitions > 0
+    wanted = {SYSTEM, *fleet.shard_names()} if by_key else set(witness.group_of)
+    return wanted - led
 
 
 def _await_stores(world: World, fleet: Fleet, findings: Findings) -> None:

@@ -10,7 +10,8 @@ regions, a group in each and one across, stores in several groups. In `world`, s
 nearer to each other by way of a third. `clocks` has clocks that keep to nothing: what must hold
 without them is checked. `forgetful` has stores that are wiped, as often as their group can do
 without them. In `shifting`, operators change which stores belong to a group all the time, too; in
-`leasing`, how long its leases last.
+`leasing`, how long its leases last. In `resharding`, shards are split, merged, and moved between
+two groups, and clients know keys alone: each node says by its own map whose they are.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Scenario:
     jitter: float = 0.3
     loss: float = 0.01
     id_memory_ms: int = ID_MEMORY_MS  # shorter: ids are forgotten while clients still retry
+    partitions: int = 0  # clients ask for keys of so many, whatever shards there are
 
     @property
     def ttl_ms(self) -> int:
@@ -262,6 +264,30 @@ def leasing() -> Scenario:
     )
 
 
+def resharding() -> Scenario:
+    """Two groups that share a store, and shards that do not stay what they are."""
+    calm = zone()
+    stores = tuple((f"s{n}", "eu") for n in range(1, 6))
+    names = tuple(name for name, _ in stores)
+    groups = (
+        replace(calm.groups[0], voters=names[:3], shards=2),
+        GroupShape("region/eu", names[2:], (), 1_000, ("eu",), 2),
+    )
+    return replace(
+        calm,
+        name="resharding",
+        stores=stores,
+        groups=groups,
+        clients=8,
+        operations_per_s=20.0,
+        partitions=16,
+        faults=(*ALL_FAULTS, *["reshard"] * 12),
+        faults_per_minute=60.0,
+        fault_ttl=(0.1, 2.0),
+        id_memory_ms=ID_MEMORY_MS,
+    )
+
+
 _MAKERS = {
     "zone": zone,
     "busy": busy,
@@ -274,6 +300,7 @@ _MAKERS = {
     "forgetful": forgetful,
     "shifting": shifting,
     "leasing": leasing,
+    "resharding": resharding,
 }
 PRESETS = tuple(_MAKERS)
 

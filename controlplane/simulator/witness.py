@@ -12,8 +12,9 @@ from typing import Any
 
 from controlplane.simulator.checkers.findings import Findings
 from controlplane.simulator.checkers.leases import Claim, LeaseChecker
+from controlplane.simulator.checkers.lineage import SlotChecker
 from controlplane.simulator.checkers.logs import Accepted, LogChecker
-from controlplane.simulator.checkers.maps import MapChecker, MapRow
+from controlplane.simulator.checkers.maps import SLOTS, MapChecker, MapRow
 from controlplane.simulator.checkers.promises import PromiseChecker, Promised
 from controlplane.simulator.checkers.replay import Replay
 from controlplane.simulator.fleet import Fleet
@@ -22,6 +23,8 @@ from controlplane.simulator.stores import SimulatedStore
 from controlplane.simulator.world import World
 from regions.codec import Code, Reply, as_bytes
 from regions.scripts.state import Group
+from shards.keyspace import SLOTS as ALL_SLOTS
+from shards.reserved import BORN_KEY
 from shards.scripts.state import Shard
 
 SYSTEM_SHARD = "system"
@@ -30,7 +33,8 @@ SYSTEM_GROUP = "global"
 # What a command does to a shard: its grant, its log's commit index, or both.
 GRANTING = frozenset({"prepare", "release", "handover", "revoke", "append", "merge"})
 MOVING = frozenset({"append", "read", "scan", "adopt", "merge", "learn_data", "learn_log"})
-TOUCHING = GRANTING | MOVING
+DRAFTING = frozenset({"draft", "draft_data", "draft_log", "draft_local", "draft_state"})
+TOUCHING = GRANTING | MOVING | DRAFTING
 MAP_EVERY_MS = 2_000  # so often each node shows how it knows the shard map
 
 
@@ -60,7 +64,11 @@ class Witness:
         self.promises = PromiseChecker(findings, self._voters_of)
         self.logs = LogChecker(findings, self._voters_of)
         self.leases = LeaseChecker(findings, self._all_claims)
-        self.maps = MapChecker(findings)
+        by_key = fleet.scenario.partitions > 0
+        self.maps = MapChecker(findings, ALL_SLOTS if by_key else SLOTS)
+        self.slots = SlotChecker(findings)
+        for seed in fleet.seeds:
+            self.slots.ranges[seed.shard] = (seed.first_slot, seed.end_slot)
         self._looked_ms: dict[str, int] = {}
         for store in fleet.stores.values():
             store.watcher = self._called
@@ -85,9 +93,20 @@ class Witness:
         now_ms = self._world.now_ms
         if self._fleet.scenario.trusts_clocks and (claims := self.claims_of(process)):
             self.leases.claimed(process.plan.process, claims, now_ms)
+            if self._fleet.scenario.partitions:
+                self._check_slots(process, claims)
         if now_ms >= self._looked_ms.get(process.plan.process, 0) + MAP_EVERY_MS:
             self._looked_ms[process.plan.process] = now_ms
             self._look_at_map(process)
+
+    def _check_slots(self, process: Process, claims: list[Claim]) -> None:
+        name, shards = process.plan.process, frozenset(shard for shard, _, _ in claims)
+        if self.slots.is_news(name, shards):
+            for resharding in process.node.reshardings.known.values():
+                for child in resharding.children:
+                    self.slots.ranges[child.shard] = (child.first_slot, child.end_slot)
+            others = ((o, shard) for o, theirs in self._all_claims() for shard, _, _ in theirs)
+            self.slots.served(name, shards, others, self._world.now_ms)
 
     def _look_at_map(self, process: Process) -> None:
         node = process.node
@@ -116,6 +135,8 @@ class Witness:
     ) -> None:
         name, shard = command[1], command[3]
         group = store.twin.state.groups.get(name)
+        if operation in DRAFTING:
+            self.group_of.setdefault(shard, name)
         if shard not in self.group_of or group is None:
             return
         now_ms, member = self._world.now_ms, self._sets.member(store)
@@ -127,6 +148,13 @@ class Witness:
         if operation == "prepare" and done:
             self.logs.promised(member, shard, int(command[4]))
         record = group.shards.get(shard)
+        if operation in DRAFTING:
+            if done and result[4] and record is not None:
+                born = record.data.kv.get(BORN_KEY)
+                if born is not None and born[0] == record.bs:  # nothing was trimmed since
+                    self.logs.born(member, shard, (record.be, record.bs, record.bc), now_ms)
+                self._promised(member, shard, group)
+            return
         if operation == "append" and result[0] in (Code.GAP, Code.CONFLICT):
             self.logs.promised(member, shard, int(command[4]))  # it adopts all the same
         if record is None or operation not in MOVING:

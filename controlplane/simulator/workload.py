@@ -29,7 +29,8 @@ from controlplane.requests import (
     Written,
 )
 from controlplane.simulator.checkers.history import Operation
-from controlplane.simulator.fleet import Fleet
+from controlplane.simulator.fleet import NOTHING_SEEN, Fleet
+from shards.keyspace import partition_of
 
 PATIENCE_MS = 6_000  # longer than a node's own time-outs: what is not answered by then is lost
 RETRY_MS = (20, 400)
@@ -55,6 +56,7 @@ MIX: dict[str, float] = {
 # What operators do meanwhile.
 MEDDLING: dict[str, float] = {"transfer": 1.5, "evict": 0.5}
 WORTH_RETRYING = (
+    Problem.UNKNOWN_SHARD,
     Problem.UNKNOWN_OUTCOME,
     Problem.NO_LEADER,
     Problem.NO_QUORUM,
@@ -97,9 +99,8 @@ class Client:
     def attempt(self, task: Task, node: str | None = None) -> None:
         """Ask a node: the named one, or the one believed to lead, or any."""
         fleet = self._workload.fleet
-        shard = task.request.shard
         if node is None:
-            node = self._leaders.get(shard)
+            node = self._leaders.get(_topic(task.request))
             if node is None or self._chance.random() < 0.3:
                 node = self._chance.choice(self._workload.nodes)
         task.attempts += 1
@@ -114,7 +115,8 @@ class Client:
         def nobody() -> None:
             self._give_up(task, operation)
 
-        fleet.ask(self._region, node, task.request, answered, nobody)
+        seen = dict(self._positions) if not task.request.shard else NOTHING_SEEN
+        fleet.ask(self._region, node, task.request, answered, nobody, seen)
 
     def _answered(
         self, task: Task, operation: Operation, outcome: Outcome, decided_ms: int
@@ -132,9 +134,9 @@ class Client:
             return
         hint = outcome.leader.node if outcome.leader is not None else None
         if hint is not None and hint != operation.node:
-            self._leaders[task.request.shard] = hint
+            self._leaders[_topic(task.request)] = hint
         else:
-            self._leaders.pop(task.request.shard, None)
+            self._leaders.pop(_topic(task.request), None)
         if outcome.problem in WORTH_RETRYING and task.attempts < ATTEMPTS_MAX:
             self._try_again(task, hint if hint in self._workload.nodes else None)
         else:
@@ -143,7 +145,7 @@ class Client:
     def _give_up(self, task: Task, operation: Operation) -> None:
         if task.operation is not operation or task.done or operation.ended_ms is not None:
             return
-        self._leaders.pop(task.request.shard, None)
+        self._leaders.pop(_topic(task.request), None)
         if isinstance(task.request, Write) and task.attempts < ATTEMPTS_MAX:
             self._try_again(task, None)
         else:
@@ -166,7 +168,7 @@ class Client:
                     self._versions[mutation.key] = outcome.position
         elif isinstance(outcome, Found) and isinstance(request, Read):
             if request.consistency is not Consistency.ANY:
-                self._saw(request.shard, outcome.provenance.position)
+                self._saw(outcome.provenance.shard, outcome.provenance.position)
             for key, value in zip(request.keys, outcome.values, strict=True):
                 self._versions[key] = 0 if value is None else value.version
 
@@ -177,14 +179,13 @@ class Client:
 
     def _wish(self) -> Asked:
         chance, workload = self._chance, self._workload
-        shard = chance.choice(workload.shards)
-        key = f"{shard}/{chance.randrange(workload.fleet.scenario.keys_per_shard)}"
         (kind,) = chance.choices(list(workload.mix), list(workload.mix.values()))
+        shard, partition, key = workload.somewhere(chance, is_order=kind in MEDDLING)
         match kind:
             case "put" | "delete" | "compare-and-set":
-                return self._write(kind, shard, key)
+                return self._write(kind, shard, partition, key)
             case "scan":
-                return Scan(shard, PARTITION, limit=2, max_staleness_ms=None)
+                return Scan(shard, partition, limit=2, max_staleness_ms=None)
             case "transfer":
                 return Transfer(shard, chance.choice(workload.nodes), reason="simulated")
             case "evict":
@@ -199,9 +200,9 @@ class Client:
                 return Read(shard, (key,), Consistency.SESSION, None, position)
         return Read(shard, (key,), Consistency(kind))
 
-    def _write(self, kind: str, shard: str, key: str) -> Write:
+    def _write(self, kind: str, shard: str, partition: str, key: str) -> Write:
         op_id = f"{self.name}-{self._count}"
-        mutation = Delete(PARTITION, key) if kind == "delete" else self._put(key, op_id)
+        mutation = Delete(partition, key) if kind == "delete" else self._put(partition, key, op_id)
         write = Write(shard, (mutation,), (), op_id, f"digest of {op_id}")
         if self._chance.random() < 0.3 or self._workload.must_tell_since:
             write = replace(write, since=self._positions.get(shard, 0))
@@ -212,10 +213,10 @@ class Client:
             expected = -1
         return replace(write, compares=(Compare(key, expected),))
 
-    def _put(self, key: str, op_id: str) -> Put:
+    def _put(self, partition: str, key: str, op_id: str) -> Put:
         size = self._workload.fleet.scenario.value_bytes_max
         padding = b"." * self._chance.randrange(size) if size else b""
-        return Put(PARTITION, key, op_id.encode() + padding)
+        return Put(partition, key, op_id.encode() + padding)
 
 
 class Workload:
@@ -230,6 +231,8 @@ class Workload:
         scenario = fleet.scenario
         self.mix = MIX | {act: often * scenario.meddling for act, often in MEDDLING.items()}
         regions = sorted({region for _, region in scenario.nodes})
+        if scenario.partitions:
+            self.mix["delete"] = 0  # so that versions of a key only grow, whatever shard has it
         self._mean_pause_ms = 1_000 * scenario.clients / scenario.operations_per_s
         self.must_tell_since = scenario.id_memory_ms < 2 * INSISTS_MS
         self.clients = [
@@ -247,9 +250,38 @@ class Workload:
         """No client begins anything new; what is under way may end."""
         self.stopped = True
 
+    def somewhere(self, chance: Random, *, is_order: bool) -> tuple[str, str, str]:
+        """A shard, and a partition and a key of it; no shard where clients know keys alone."""
+        scenario = self.fleet.scenario
+        if not scenario.partitions:
+            shard = chance.choice(self.shards)
+            return shard, PARTITION, f"{shard}/{chance.randrange(scenario.keys_per_shard)}"
+        partition = f"p{chance.randrange(scenario.partitions)}"
+        shard = chance.choice(self.fleet.shard_names() or self.shards) if is_order else ""
+        return shard, partition, key_of(partition)
+
     def pause_ms(self, chance: Random) -> int:
         """How long a client thinks before its next wish."""
         return min(round(chance.expovariate(1 / self._mean_pause_ms)), 20_000)
+
+
+def key_of(partition: str) -> str:
+    """The key of a partition that clients ask for who do not know of shards."""
+    return f"{{{partition}}}/k"
+
+
+def _topic(request: Asked) -> str:
+    """What a client remembers a leader for."""
+    if request.shard:
+        return request.shard
+    match request:
+        case Write(mutations=(first, *_)):
+            return first.partition
+        case Read(keys=(key, *_)):
+            return partition_of(key)
+        case Scan():
+            return request.partition
+    return ""
 
 
 def _digest(outcome: Outcome) -> list[object]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config.builtin import builtin_content
-from config.document import Kind, canonical, region_name
+from config.document import Kind as DocumentKind
+from config.document import canonical, region_name
 from config.feed import Feed
 from config.revision import Revision
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
@@ -24,6 +25,7 @@ from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits, Place
 from controlplane.requests import (
+    CancelResharding,
     ChangeLease,
     Consistency,
     Delete,
@@ -42,6 +44,7 @@ from controlplane.requests import (
     Read,
     Refused,
     Request,
+    Reshard,
     Role,
     Scan,
     Scanned,
@@ -56,13 +59,22 @@ from controlplane.requests import (
     Write,
     Written,
 )
-from controlplane.views import FleetView, GroupView, NodeView, ReplicaView, ShardView, StoreView
+from controlplane.views import (
+    FleetView,
+    GroupView,
+    NodeView,
+    ReplicaView,
+    ReshardingView,
+    ShardView,
+    StoreView,
+)
 from regions.latency_matrix import LatencyMatrix
 from regions.store import StoreAddress
 from shards.keyspace import SLOTS
 from shards.load import RouterLoad, ShardLoad
 from shards.load_table import LoadTable
 from shards.routing import SlotRange
+from tests.api.fake_reshardings import RESHARDING, resharded
 
 REGIONS = ("eu", "us")
 SHARDS = ("s0", "s1", "s2", "s3")
@@ -136,6 +148,7 @@ class FakeService:
         self.refuses_change: Refused | None = None
         self.forced: list[ForceRecover] = []
         self.cancelled = 0
+        self.continued: dict[str, tuple[str, ...]] = {}
         self.fenced: tuple[FencedWrite, ...] = ()
         self.reports: list[Happened] = []
         self.messages: list[tuple[str, dict[str, Any]]] = []
@@ -161,7 +174,7 @@ class FakeService:
             "stores": [{"id": f"{name}-1", "zone": "a"}],
             "egress_usd_per_gb": {other: 0.02},
             "egress_elsewhere_usd_per_gb": 0.09,
-            **builtin_content(Kind.REGION),
+            **builtin_content(DocumentKind.REGION),
         }
         return Revision(region_name(name), 0, canonical(content))
 
@@ -265,6 +278,12 @@ class FakeService:
         if kept is not None:
             return MapRow.read(key, kept[1].data, kept[1].version)
         return MapRow(shard, GROUP, found.first_slot, found.end_slot, REGIONS, 0)
+
+    def ancestors(self, shard: str) -> tuple[str, ...]:
+        return self.continued.get(shard, ())
+
+    def reshardings(self) -> tuple[ReshardingView, ...]:
+        return (RESHARDING,)
 
     def led_by(self, nodes: Set[str]) -> set[str]:
         return {shard for shard, (_, leader) in self.known.items() if leader in nodes}
@@ -370,6 +389,8 @@ class FakeService:
             case Evict(shard):
                 found = self.fleet_of.shards[shard]
                 return Evicted(shard, found.epoch, str(found.leader))
+            case Reshard() | CancelResharding():
+                return resharded(request)
             case Trace(shard, sequence):
                 return Traced(shard, Fate.REPLACED, None if sequence else 0)
             case History(shard):

@@ -77,7 +77,7 @@ async def test_a_read_that_home_cannot_answer_moves_to_the_leader(pair: Pair) ->
         got = await follower.get(f"{PATH}?{query}")
         assert (got.body, served_by(got)) == (b"x", ("n1", "leader", "0"))
     # A position of another shard does not constrain this one.
-    got = await follower.get(f"{PATH}?consistency=session&position={encode({'s-other': 99})}")
+    got = await follower.get(f"{PATH}?consistency=session&position={encode({'s1': 99})}")
     assert served_by(got) == ("n2", "follower", "40")
 
 

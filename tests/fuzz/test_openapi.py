@@ -51,6 +51,7 @@ KNOWN = {
     "group": "global",
     "name": "flags",
     "version": "1",
+    "resharding": "1",
     "number": "1",
 }
 SURELY = {"/v1/kv": "?partition=a", "/v1/route": "?key=a"}
@@ -94,6 +95,16 @@ def requests_to(operation: Any) -> st.SearchStrategy[Any]:
     )
 
 
+def drained(session: requests.Session, url: str, operation: Any) -> list[int]:
+    """Have nothing drained, and, of a drain, order one that is surely good."""
+    for place in ("nodes/n1", "nodes/n2", "regions/eu", "regions/us"):
+        session.post(f"{url}/v1/{place}/undrain", json={}, timeout=10)
+    if not operation.path.endswith("/drain"):
+        return []
+    done = session.post(url + operation.path.format(node="n2", region="us"), json={}, timeout=10)
+    return [done.status_code]
+
+
 def edits(session: requests.Session, url: str, operation: Any) -> list[int]:
     """Have the document there that is asked for, and, of an edit, make one that is surely good."""
     new = {"If-None-Match": "*"}
@@ -117,6 +128,7 @@ def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) 
     with requests.Session() as session:
         session.put(f"{node.url}/v1/kv/{KNOWN['key']}", data=b"v", timeout=10)
         statuses += edits(session, node.url, operation)
+        statuses += drained(session, node.url, operation)
         if operation.method in ("get", "head"):  # surely good, where the path says it all
             for role in ("leader", "follower"):  # which it is, depends on what was done before
                 path = operation.path.format(**(KNOWN | {"role": role}))

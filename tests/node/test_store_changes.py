@@ -12,7 +12,7 @@ from controlplane.requests import (
     StoresWanted,
     Written,
 )
-from shards.admission import FLOOR_KEY
+from shards.reserved import FLOOR_KEY
 from tests.node.rig import Rig
 
 

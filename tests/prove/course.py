@@ -32,6 +32,7 @@ COURSE = (
     ("zone", 4.0),
     ("bulky", 0.5),
     ("leasing", 2.0),
+    ("resharding", 0.5),
 )
 VIOLATIONS_KEPT = 3
 

@@ -95,7 +95,7 @@ def test_a_register_is_of_one_version(store: OneStore) -> None:
 
 # -- sealing
 
-READ_FROM_IT = {"range", "page", "dump", "learned"}
+READ_FROM_IT = {"range", "page", "dump", "learned", "draft_read"}
 COPIED_TO_IT = {"learn_page", "learn_data", "learn_log"}
 OF_THE_NEXT_VERSION = {"merge", "merge_tail", "finish_install"}
 REFUSED = {

@@ -8,6 +8,7 @@ from typing import Any, cast
 from config.feed import Feed
 from controlplane.machine import Answer, Effect, Event, Requested
 from controlplane.node.directory import Directory
+from controlplane.node.reshardings import Reshardings
 from controlplane.node_plan import Place
 from controlplane.requests import Evicted
 from controlplane.views import FleetView, ReplicaView, ShardView
@@ -26,6 +27,7 @@ class ScriptedNode:
         self.feed = Feed()
         self.places: dict[str, Place] = {}
         self.directory = Directory(cast(Any, self))
+        self.reshardings = Reshardings(cast(Any, self))
         self.changed_rows: set[str] = set()
         self.batches: list[list[Event]] = []
         self.advanced_ms: list[int] = []

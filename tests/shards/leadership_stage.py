@@ -121,6 +121,10 @@ class Stage:
         """A store showed its grant."""
         self.sighted.saw(store, fields, now_ms)
 
+    def is_child(self, shard: str) -> bool:
+        """No shard here began with a resharding."""
+        return False
+
     def dirty(self, leadership: Leadership) -> None:
         """There is something to append: `send` looks by itself."""
 

@@ -4,7 +4,6 @@ import pytest
 
 from shards import admission
 from shards.admission import (
-    FLOOR_KEY,
     ID_MEMORY_MS,
     PRESENT,
     Admission,
@@ -18,6 +17,7 @@ from shards.admission import (
     Replay,
     compare_failed,
 )
+from shards.reserved import FLOOR_KEY
 
 NOTHING = Found({}, {}, 0)
 

@@ -38,7 +38,9 @@ def is_whole(fleet: Fleet) -> bool:
     )
 
 
-EVERY_FAULT = (*ALL_FAULTS, "step clock", "wipe store", "change stores", "change lease")
+EVERY_FAULT = (
+    *ALL_FAULTS, "step clock", "wipe store", "change stores", "change lease", "reshard",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ALL_FAULTS)

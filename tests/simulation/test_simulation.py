@@ -43,7 +43,7 @@ def test_a_run_is_not_vacuous() -> None:
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     happenings: Counter[str] = Counter()
-    for seed in (101, 102, 103):
+    for seed in (101, 103, 104):
         report = simulate(seed, preset("zone", minutes=0.7))
         no_violation(report)
         assert report.elections >= 8

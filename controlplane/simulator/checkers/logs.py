@@ -39,10 +39,14 @@ class Accepted:
 
 @dataclass(slots=True)
 class CommittedLog:
-    """One shard's log as far as it is committed: entries as stored, and who committed them."""
+    """One shard's log as far as it is committed: entries as stored, and who committed them.
+
+    The log of a shard that continues others begins at `base`; what is before it stands as nothing.
+    """
 
     blobs: list[bytes] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
+    base: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.blobs)
@@ -65,6 +69,17 @@ class LogChecker:
         for places in (self._promised, self._indexes):
             for place in [place for place in places if place[0] == store]:
                 del places[place]
+
+    def born(self, store: str, shard: str, base: tuple[int, int, int], at_ms: int) -> None:
+        """A store says that the log of a shard begins after `base` (epoch, sequence, chain)."""
+        log = self.logs[shard]
+        if log.base is None and not log.blobs:
+            log.base = base
+            log.blobs = [b""] * base[1]
+            log.epochs = [base[0]] * base[1]
+        elif log.base != base:
+            detail = f"{store} begins {shard} at {base}, others at {log.base}"
+            self._findings.add("every ripe store holds the same", at_ms, detail)
 
     def promised(self, store: str, shard: str, epoch: int) -> None:
         """The store granted a prepare of this epoch."""

@@ -1,5 +1,7 @@
 """The shard map: no two nodes ever know it differently, and every slot belongs to one shard.
 
+Also where shards go over into others: a slot that belonged to a shard belongs to one ever after.
+
 Every node follows the map in its own region's copy of the system shard, and says of which version
 it knows. Two that name the same version must show the same rows, whoever leads and whenever they
 looked: a map that forks is routed by differently for ever.
@@ -30,8 +32,9 @@ class MapRow:
 class MapChecker:
     """Fed with the map as nodes know it, now and then; `versions` says how many were seen."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, slots: int = SLOTS) -> None:
         self._findings = findings
+        self._slots = slots
         self._known: dict[int, tuple[str, tuple[MapRow, ...]]] = {}
         self._last: dict[str, int] = {}
         self.versions = 0
@@ -63,9 +66,16 @@ class MapChecker:
     ) -> None:
         slots = sorted((row.first_slot, row.end_slot, row.shard) for row in rows)
         for (_, end, left), (first, _, right) in pairwise(slots):
+            if first > end and self._is_whole(slots):
+                detail = f"version {version} at {process}: nobody has slot {end}"
+                self._findings.add("a slot belongs to one shard", at_ms, detail)
             if first < end:
                 detail = f"version {version} at {process}: {left} and {right} share slot {first}"
                 self._findings.add("a slot belongs to one shard", at_ms, detail)
-        if slots and not (slots[0][0] >= 0 and slots[-1][1] <= SLOTS):
-            detail = f"version {version} at {process} has slots beyond {SLOTS}"
+        if slots and not (slots[0][0] >= 0 and slots[-1][1] <= self._slots):
+            detail = f"version {version} at {process} has slots beyond {self._slots}"
             self._findings.add("a slot belongs to one shard", at_ms, detail)
+
+    def _is_whole(self, slots: list[tuple[int, int, str]]) -> bool:
+        """Whether the map was written to its end: the first one comes in several entries."""
+        return max(end for _, end, _ in slots) == self._slots

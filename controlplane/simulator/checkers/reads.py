@@ -56,7 +56,8 @@ def check_reads(
             continue
         assert operation.decided_ms is not None
         assert operation.ended_ms is not None
-        shard, origin = request.shard, outcome.provenance
+        origin = outcome.provenance
+        shard = origin.shard
         what = f"{operation.client} read {shard} at {operation.node}: position {origin.position}"
         _check_content(operation, logs.get(shard) or Replay([]), what, findings)
         judged = trusts_clocks or not rests_on_clocks(operation)
@@ -145,7 +146,7 @@ def _seen(history: list[Operation]) -> Iterable[tuple[str, int, int]]:
             and isinstance(request, Read | Scan)
             and request.consistency is Consistency.STRONG
         ):
-            yield request.shard, operation.ended_ms, outcome.provenance.position
+            yield outcome.provenance.shard, operation.ended_ms, outcome.provenance.position
 
 
 def _acknowledged(history: list[Operation]) -> Iterable[tuple[str, int, int]]:

@@ -25,14 +25,21 @@ def check_writes(
         if isinstance(operation.request, Write):
             attempts[operation.request.shard, operation.request.op_id].append(operation)
     for (shard, op_id), tries in attempts.items():
-        log = logs.get(shard) or Replay([])
+        log = (logs.get(shard) if shard else _home_of(op_id, logs)) or Replay([])
         done_at = log.done_at.get(op_id, [])
+        if not shard:
+            done_at = [at for each in logs.values() for at in each.done_at.get(op_id, ())]
         for attempt in tries:
             _check_acknowledged(attempt, op_id, done_at, log, findings)
         changed_at = log.changed_at.get(op_id)
         if changed_at and all(attempt.surely_not_done for attempt in tries):
             detail = f"{op_id} on {shard} was refused every time, but is at {changed_at}"
             findings.add("8 what is refused is not done", _time(tries[-1]), detail)
+
+
+def _home_of(op_id: str, logs: dict[str, Replay]) -> Replay | None:
+    """The log in which an operation was done, for a client that knows of no shards."""
+    return next((log for log in logs.values() if op_id in log.done_at), None)
 
 
 def _check_acknowledged(

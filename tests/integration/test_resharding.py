@@ -1,0 +1,154 @@
+"""Shards of a real fleet are split, merged and moved while clients write: nothing fails, all stays.
+
+The tests share one fleet of one region, three stores and three nodes, and run in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from controlplane.bench.bench_fleet import one_region_topology
+from controlplane.bench.numbered_writes import NumberedWrites
+from controlplane.cli.connection import FleetAccess
+from tests.integration.conftest import DOWN_S_MAX, LEADPLANE, UP_S_MAX
+from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, wait_for
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("resharding")]
+
+PARTITIONS = 16
+WRITE_PAUSE_S = 0.005
+ANSWER_S_MAX = 10.0
+BEFORE = 50
+"""So many writes are acknowledged before, between and after what is done to shards."""
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetOnTest]:
+    """One region, three nodes; two shards, each in a group of its own."""
+    directory = tmp_path_factory.mktemp("resharding")
+    regions = directory / "regions.yaml"
+    regions.write_text(one_region_topology(nodes=3))
+    place = ["--dir", str(directory / "fleet")]
+    words = ["up", *place, "--regions", str(regions), "--shards", "2", "--detach", "-o", "json"]
+    try:
+        up = subprocess.run(
+            [*LEADPLANE, *words], capture_output=True, text=True, timeout=UP_S_MAX, check=False
+        )
+        assert up.returncode == 0, up.stderr
+        yield FleetOnTest(directory / "fleet")
+    finally:
+        subprocess.run(
+            [*LEADPLANE, "down", *place], capture_output=True, timeout=DOWN_S_MAX, check=False
+        )
+
+
+def key_of(chapter: str, number: int) -> str:
+    """A key of one partition after the other, so that every shard is written."""
+    return f"{{p{number % PARTITIONS}}}/{chapter}/{number:06}"
+
+
+def writes(fleet: FleetOnTest, chapter: str, node: int) -> NumberedWrites:
+    """A client that goes on writing by way of one node."""
+    url = str(fleet.state()["nodes"][node]["url"])
+    return NumberedWrites(url, lambda n: key_of(chapter, n), WRITE_PAUSE_S, ANSWER_S_MAX)
+
+
+def more(writer: NumberedWrites) -> None:
+    """Wait until so many more writes are acknowledged."""
+    assert writer.wait_for_number(len(writer.acks) + BEFORE, MEND_S_MAX), "no writes get through"
+
+
+def order(access: FleetAccess, shard: str, action: str, **body: Any) -> dict[str, Any]:
+    """Begin to split, merge or move a shard; give what was written down."""
+    headers = {"Content-Type": "application/json"}
+    sent = json.dumps(body).encode()
+    reply = access.send("POST", f"/v1/shards/{shard}/{action}", headers=headers, body=sent)
+    assert reply.status == 202
+    begun: dict[str, Any] = reply.document()
+    return begun
+
+
+def until_done(access: FleetAccess, number: int) -> dict[str, Any]:
+    """Wait until nothing is left of a resharding's parents."""
+
+    def look() -> dict[str, Any] | None:
+        view: dict[str, Any] = access.get(f"/v1/reshardings/{number}")
+        return view if view["phase"] == "done" and view["swept"] else None
+
+    return wait_for(look, f"resharding {number} is done")
+
+
+def lost(access: FleetAccess, chapter: str, writer: NumberedWrites) -> set[int]:
+    """Acknowledged numbers that strong scans of all partitions do not find."""
+    stored: set[int] = set()
+    for partition in (f"p{n}" for n in range(PARTITIONS)):
+        prefix = f"{{{partition}}}/{chapter}/"
+        found = wait_for(
+            lambda partition=partition, prefix=prefix: access.items(
+                "/v1/kv", partition=partition, prefix=prefix, limit=1_000
+            ),
+            "a strong scan",
+        )
+        stored |= {int(item["key"].rsplit("/", 1)[1]) for item in found["items"]}
+    return {ack.number for ack in writer.acks} - stored
+
+
+def shards(access: FleetAccess) -> dict[str, dict[str, Any]]:
+    """Shards with slots, in the order of them."""
+    rows = [row for row in access.items("/v1/shards")["items"] if row["end_slot"]]
+    return {row["shard"]: row for row in sorted(rows, key=lambda row: row["first_slot"])}
+
+
+def test_shards_are_split_and_merged_and_no_write_fails(fleet: FleetOnTest) -> None:
+    access = fleet.access
+    first = next(iter(shards(access)))
+    with writes(fleet, "halves", 0) as writer, writes(fleet, "elsewhere", 2) as other:
+        more(writer)
+        split = order(access, first, "split")
+        until_done(access, split["number"])
+        more(writer)
+        left, right = (child["shard"] for child in split["children"])
+        assert list(shards(access))[:2] == [left, right]
+        merged = order(access, left, "merge", **{"with": right})
+        until_done(access, merged["number"])
+        more(writer)
+        more(other)
+    assert (writer.refusals, other.refusals) == (0, 0)
+    assert lost(access, "halves", writer) == set()
+    assert lost(access, "elsewhere", other) == set()
+
+
+def test_a_shard_is_moved_to_other_stores_and_no_write_fails(fleet: FleetOnTest) -> None:
+    access = fleet.access
+    name, row = next(iter(shards(access).items()))
+    groups = {group["group"] for group in access.items("/v1/regions/groups")["items"]}
+    target = next(iter(groups - {row["group"]}))
+    with writes(fleet, "moved", 1) as writer:
+        more(writer)
+        move = order(access, name, "move", to_group=target)
+        until_done(access, move["number"])
+        more(writer)
+    assert writer.refusals == 0
+    assert shards(access)[move["children"][0]["shard"]]["group"] == target
+    assert lost(access, "moved", writer) == set()
+
+
+def test_a_split_goes_on_when_the_leader_of_its_parent_is_killed(fleet: FleetOnTest) -> None:
+    access = fleet.access
+    name, row = list(shards(access).items())[-1]
+    leader = row["leader"]["node"]
+    nodes = [node["id"] for node in fleet.state()["nodes"]]
+    with writes(fleet, "killed", nodes.index(leader) - 1) as writer:
+        more(writer)
+        split = order(access, name, "split")
+        assert fleet.process("nodes", leader).signal(signal.SIGKILL)
+        until_done(access, split["number"])
+        more(writer)
+    assert {child["shard"] for child in split["children"]} <= shards(access).keys()
+    assert lost(access, "killed", writer) == set()
