@@ -35,12 +35,12 @@ from controlplane.api.document_views import (
     revision_record,
 )
 from controlplane.api.edge import Edge
+from controlplane.api.order_read import PRINCIPAL
 from controlplane.api.parameters import ORDER_PARAMETERS, reason_in
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, invalid
 from regions.findings import Finding
 
-PRINCIPAL: Final = "operator"
 ATTEMPTS_MAX: Final = 8
 """How often an edit is decided anew because others came first."""
 FAR_REACHING: Final = (Kind.REGION, Kind.CONSTRAINTS)

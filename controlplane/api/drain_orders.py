@@ -15,7 +15,7 @@ from config.document import Kind
 from controlplane.api.body import Name
 from controlplane.api.edge import Edge
 from controlplane.api.global_orders import at_global_leader
-from controlplane.api.order_read import OrderRead, read_order
+from controlplane.api.order_read import PRINCIPAL, OrderRead, read_order
 from controlplane.api.responses import json_response
 from controlplane.node.drains import Drain, DrainState, Scope, drain_key
 from controlplane.node.load_reports import Gathered
@@ -31,7 +31,6 @@ from controlplane.problems import RequestRefused, from_refusal
 from controlplane.requests import Refused
 from controlplane.views import NodeView
 
-PRINCIPAL: Final = "operator"
 DEADLINE_MS_MAX: Final = 30 * 86_400_000
 PROMISE_MS: Final = 600_000
 PROMISE_MS_MAX: Final = 86_400_000

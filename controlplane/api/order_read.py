@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
 from controlplane.api.body import Model, parse_model, read_body
 from controlplane.api.edge import Edge
 from controlplane.api.parameters import ORDER_PARAMETERS, reason_in
+
+PRINCIPAL: Final = "operator"
+"""Who orders, as long as nobody is asked who they are."""
 
 
 class OrderRead(NamedTuple):

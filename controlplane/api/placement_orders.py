@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from controlplane.api.drain_orders import DrainDocument, drain_document
 from controlplane.api.edge import Edge
 from controlplane.api.global_orders import at_global_leader
-from controlplane.api.order_read import OrderRead, read_order
+from controlplane.api.order_read import PRINCIPAL, OrderRead, read_order
 from controlplane.api.parameters import NO_PARAMETERS
 from controlplane.api.placement_inputs import gathered_at
 from controlplane.api.responses import json_response
@@ -24,7 +24,6 @@ from controlplane.planning.planner import Planned, Planner
 from controlplane.problems import RequestRefused, from_refusal
 from controlplane.requests import Refused
 
-PRINCIPAL: Final = "operator"
 PAUSE_MS: Final = 3_600_000
 PAUSE_MS_MAX: Final = 30 * 86_400_000
 CHANGED_SHOWN_MAX: Final = 20

@@ -16,11 +16,10 @@ from controlplane.api.body import Name
 from controlplane.api.edge import Edge
 from controlplane.api.fleet_pages import shard_in_path
 from controlplane.api.once import once
-from controlplane.api.order_read import OrderRead, read_order
+from controlplane.api.order_read import PRINCIPAL, OrderRead, read_order
 from controlplane.api.paging import page
 from controlplane.api.parameters import LIST_PARAMETERS, NO_PARAMETERS
 from controlplane.api.responses import json_response
-from controlplane.api.shard_orders import PRINCIPAL
 from controlplane.node.following import SYSTEM
 from controlplane.problems import RequestRefused
 from controlplane.requests import CancelResharding, Reshard, Resharded

@@ -6,7 +6,7 @@ An order can be tried out (`dry_run`), given a reason, and repeated under its id
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -16,13 +16,12 @@ from controlplane.api.documents import DryRun
 from controlplane.api.edge import Edge
 from controlplane.api.fleet_pages import shard_in_path
 from controlplane.api.once import once
+from controlplane.api.order_read import PRINCIPAL
 from controlplane.api.parameters import ORDER_PARAMETERS, reason_in
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.requests import Evict, Evicted, Request, Transfer, Transferred
 from controlplane.views import FleetView, NodeView, ShardView
-
-PRINCIPAL: Final = "operator"
 
 
 class TransferOrder(BaseModel):
