@@ -25,7 +25,8 @@ The solver of `python -m shards.placement.worker`, one thread, on round trips an
 regions. Loads are synthetic: real marginals (people near each region, request mixes of 53 cache
 clusters), their joint drawn; 3 % of the bytes may move. Seconds are of the processor, problems
 made before; memory includes making them. A gap is to the certified bound, of leaders and
-voters; with followers, it is to a bound of all three together. The exact program keeps every limit
+voters; with followers, it is to a bound of all three together, made after the clock was
+stopped. The exact program keeps every limit
 too, has every pattern that may be in a cheaper placement than ours, and two minutes; its bound is
 what it proves in them. The day is that of {NIGHT_SHARDS:,} shards in 12
 regions, planned every three hours as peaks move; greedy takes shards one by one, home leads all

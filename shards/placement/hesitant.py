@@ -18,7 +18,7 @@ from shards.placement.pricing import Prices
 from shards.placement.problem import NOWHERE, Floats
 
 Rows = NDArray[np.intp]
-LEAST, MOST = 80, 600
+LEAST, MOST = 80, 6_000
 """Shards for each limit."""
 NEAR = 3_000
 """So many of those that send bytes are asked what sending less would cost."""

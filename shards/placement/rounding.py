@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.placement.field import Choice, Field, usage_of
+from shards.placement.field import Bound, Choice, Field, usage_of
 from shards.placement.ground import Matrix
+from shards.placement.hesitant import hesitant_of
 from shards.placement.master import Answer, Options, options_of, solve_program
 from shards.placement.pool import Pool
 from shards.placement.pricing import Prices
 from shards.placement.problem import Floats
 from shards.placement.repair import fallen_back, repaired
 
-HESITANT = 1_500
 GROWTH = 3
 WIDENED_MAX = 3
 WHOLE = 100
@@ -62,23 +62,22 @@ class _Sight:
 def rounded(
     field: Field,
     pools: Sequence[Pool],
-    prices: Prices,
+    bound: Bound,
     usual_usd: float,
     seconds_left: Callable[[], float],
-    hesitant: int = HESITANT,
 ) -> Rounded:
-    """Whole choices near these prices; whether they keep every limit is the caller's to ask."""
+    """Whole choices near prices that certify a bound; whether they keep every limit is the caller's
+    to ask."""
+    prices, widened = bound.prices, 1
     sight = _look(field, pools, prices)
     if field.allows(sight.choices) and _is_tight(field, prices, sight.choices):
         return Rounded(sight.choices, None, 0, 0)
-    # From choices that fit, however dearly, the program can only get better ones.
-    sight.choices = repaired(field, pools, prices, sight.choices, sight.priced)
     count = sum(len(ground) for ground in field.grounds)
     answer: Answer | None = None
     for _ in range(WIDENED_MAX):
         if seconds_left() <= 0:
             break
-        chosen = least_of(sight.doubt, hesitant)
+        chosen = hesitant_of(field, bound, widened)
         options = options_of(field, pools, chosen, _preferring(pools, sight), CHEAPEST)
         left, crowd = _left(field, sight.choices, chosen)
         answer = solve_program(
@@ -88,11 +87,11 @@ def rounded(
             split, choices = _taken(pools, options, answer, sight.choices, chosen)
             whole = _whole(field, pools, answer.prices, choices, split, usual_usd, seconds_left)
             return Rounded(whole, answer.prices, sum(map(len, chosen)), sum(map(len, split)))
-        if hesitant >= count:
+        if sum(map(len, chosen)) >= count:
             break
-        hesitant *= GROWTH
+        widened *= GROWTH
     choices = fallen_back(field, pools, prices, sight.choices)
-    return Rounded(choices, None, hesitant, 0)
+    return Rounded(choices, None, count, 0)
 
 
 def shared(

@@ -171,7 +171,7 @@ def _finished(
         if greedy:
             found, better = _greedy(field, pools, bound.prices), None
         else:
-            result = rounded(field, pools, bound.prices, usual_usd, watch.left_s)
+            result = rounded(field, pools, bound, usual_usd, watch.left_s)
             found, better = result.choices, result.prices
             watch.steps["hesitant"], watch.steps["split"] = result.hesitant, result.split
         watch.did("round")
