@@ -50,7 +50,7 @@ class Watch:
     """What one process sees of one group's sessions, store by store."""
 
     __slots__ = (
-        "_earlier_wait_ms", "_polls", "_upto", "first_heard_ms", "opseq", "polled_ms",
+        "_earlier_wait_ms", "_newest", "_polls", "_upto", "first_heard_ms", "opseq", "polled_ms",
         "sightings", "times",
     )  # fmt: skip
 
@@ -60,6 +60,7 @@ class Watch:
         self.times = times
         self._earlier_wait_ms = earlier_wait_ms
         self.sightings: list[dict[str, Sighting]] = [{} for _ in range(stores)]
+        self._newest: dict[str, Sighting] | None = None  # over all stores; None: not known yet
         self.polled_ms: list[int | None] = [None] * stores
         self.first_heard_ms: int | None = None
         self.opseq = [0] * stores
@@ -90,6 +91,7 @@ class Watch:
         for sid in dead:
             fresh.pop(sid, None)
         self.sightings[store] = fresh
+        self._newest = None
         self.polled_ms[store] = sent_ms
         if self.first_heard_ms is None:
             self.first_heard_ms = now_ms
@@ -139,13 +141,18 @@ class Watch:
 
     def peers(self, now_ms: int) -> dict[str, Peer]:
         """Sessions shown alive by some store, by session id."""
+        if self._newest is None:
+            self._newest = self._newest_sightings()
+        return {
+            sid: Peer(sid, s.node, s.region, s.url, now_ms - s.first_seen_ms, s.appeared_ms)
+            for sid, s in self._newest.items()
+        }
+
+    def _newest_sightings(self) -> dict[str, Sighting]:
         newest: dict[str, Sighting] = {}
         for sightings in self.sightings:
             for sid, sighting in sightings.items():
                 old = newest.get(sid)
                 if old is None or sighting.first_seen_ms > old.first_seen_ms:
                     newest[sid] = sighting
-        return {
-            sid: Peer(sid, s.node, s.region, s.url, now_ms - s.first_seen_ms, s.appeared_ms)
-            for sid, s in newest.items()
-        }
+        return newest

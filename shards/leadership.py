@@ -153,7 +153,7 @@ class Leadership:
         """Whether this process may answer for the shard at `now_ms`, its clock just read."""
         if self.state is not State.LEADING or self.is_closed:
             return False
-        until = self.until_ms()
+        until = self.session.until_ms(self.held) if self.former is None else self.until_ms()
         return until is not None and now_ms < until
 
     @property
@@ -170,7 +170,8 @@ class Leadership:
         """The epoch in which strong reads are answered at `now_ms`; None if they are not."""
         if self.serves(now_ms):
             return self.epoch
-        return self.former.epoch if self.former is not None and self.reads_on(now_ms) else None
+        former = self.former
+        return former.epoch if former is not None and self.reads_on(now_ms) else None
 
     def reads_on(self, now_ms: int) -> bool:
         """Whether strong reads go on while this process, which led, stands or recovers again."""

@@ -107,7 +107,7 @@ class Digests:
             if f.stream is Stream.FLOWING and group.lanes[store].is_up
             and f.commit_sent == log.commit <= f.sent
         ]  # fmt: skip
-        if not all(group.lanes[store].waits for store in stores):
+        if not all(group.lanes[store].waiting for store in stores):
             return  # the next poll goes to all of them
         self._next_ms = now_ms + DIGEST_EVERY_MS
         walk.answers = {}

@@ -210,8 +210,12 @@ class Group:
     @property
     def lazy_ms(self) -> int | None:
         """When a commit index has waited long enough, at a store that can be told now."""
-        waiting = [outgoing.lazy_ms for outgoing in self.outgoing if outgoing.lazy]
-        return min([ms for ms in waiting if ms is not None], default=None)
+        soonest: int | None = None
+        for outgoing in self.outgoing:
+            due_ms = outgoing.lazy_ms if outgoing.lazy else None
+            if due_ms is not None and (soonest is None or due_ms < soonest):
+                soonest = due_ms
+        return soonest
 
     def _poll(self, store: int) -> None:
         lane = self.lanes[store]

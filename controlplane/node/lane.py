@@ -34,11 +34,11 @@ class Lane:
     """One store's ordered lane; `sent_ms` is when the call now being answered was sent."""
 
     __slots__ = (
-        "_process", "_samples", "_told_ms", "_told_opseq", "_waiting", "answers", "away_until_ms",
+        "_process", "_samples", "_told_ms", "_told_opseq", "answers", "away_until_ms",
         "generation", "heard_ms",
         "incarnation", "opseq", "pace", "quarantined", "refusal", "round_trip", "round_trip_ms",
         "sent_ms",
-        "shortest_ttl_ms", "store", "timeout_ms", "under_way", "window",
+        "shortest_ttl_ms", "store", "timeout_ms", "under_way", "waiting", "window",
     )  # fmt: skip
 
     def __init__(
@@ -48,7 +48,7 @@ class Lane:
         self.incarnation = incarnation
         self._process = process
         self.generation = 0
-        self._waiting: list[tuple[list[Any], Take]] = []
+        self.waiting: list[tuple[list[Any], Take]] = []
         self.under_way: deque[tuple[int, list[Take]]] = deque()
         self.pace = Pace()
         self.sent_ms = 0
@@ -100,11 +100,6 @@ class Lane:
         """Whether another call with appends may leave."""
         return self.generation > 0 and len(self.under_way) < self.window
 
-    @property
-    def waits(self) -> bool:
-        """Whether something waits to be sent."""
-        return bool(self._waiting)
-
     def connected(self, generation: int) -> None:
         """A new connection: nothing is under way on it. A store in quarantine stays down."""
         if self.quarantined:
@@ -114,15 +109,15 @@ class Lane:
 
     def ask(self, command: list[Any], take: Take) -> None:
         """Queue a command; without a connection it is lost when the queue is next failed."""
-        self._waiting.append((command, take))
+        self.waiting.append((command, take))
         self.pace.asked += 1
 
     def call(self, now_ms: int) -> Call | None:
         """Everything that waits, as one call sent at `now_ms`."""
-        if not self._waiting or not self.generation:
+        if not self.waiting or not self.generation:
             return None
-        batch = self._waiting[:COMMANDS_MAX]
-        del self._waiting[:COMMANDS_MAX]
+        batch = self.waiting[:COMMANDS_MAX]
+        del self.waiting[:COMMANDS_MAX]
         self.under_way.append((now_ms, [take for _, take in batch]))
         header = [FORMAT, self.incarnation, self._process, self.generation]
         return Call(self.store, self.generation, header, [command for command, _ in batch])
@@ -182,9 +177,9 @@ class Lane:
         """The connection is gone: everything asked and not answered is unknown."""
         self.generation = 0
         takes = [take for _, batch in self.under_way for take in batch]
-        takes += [take for _, take in self._waiting]
+        takes += [take for _, take in self.waiting]
         self.under_way.clear()
-        self._waiting.clear()
+        self.waiting.clear()
         self.pace.lost()
         for take in takes:
             take(None, now_ms)

@@ -232,7 +232,7 @@ class Node:
                 outgoing.compose(now_ms)
         self.digests.ask(now_ms)
         for lane in self.lanes.values():
-            if not lane.waits:
+            if not lane.waiting:
                 continue
             if not lane.is_up:
                 lane.lost(now_ms)
@@ -260,7 +260,7 @@ class Node:
         ]  # fmt: skip
         for name, group in self.groups.items():
             times += (group.deadline_ms, group.lazy_ms, self.standing[name].deadline_ms)
-        times += [lane.overdue_ms for lane in self.lanes.values()]
+        times += [lane.overdue_ms for lane in self.lanes.values() if lane.under_way]
         return min([t for t in times if t is not None])
 
     def is_pressed(self, ttl_ms: int) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 TICK_MS = 20
+LET_GO_EVERY_MS = 500  # all that is led is looked through
 HURRIED_MS = 5  # while a parent is closed and its children are not in the map: clients wait
 REPORT_EVERY_MS = 100
 SWEPT_AFTER_TTLS = 3  # so long a wiped shard's leader waits for stores that do not answer
@@ -56,6 +57,7 @@ class Parents:
         self._works: dict[tuple[str, str], Work] = {}
         self._attempts = 0
         self._next_ms = 0
+        self._let_go_at_ms = 0
 
     @property
     def deadline_ms(self) -> int | None:
@@ -66,10 +68,11 @@ class Parents:
         """Go on with every parent that is led here."""
         if now_ms < self._next_ms:
             return
-        hurried = any(r.phase is Phase.CLOSING for r in self._node.reshardings.unfinished())
+        unfinished = self._node.reshardings.unfinished()
+        hurried = any(resharding.phase is Phase.CLOSING for resharding in unfinished)
         self._next_ms = now_ms + (HURRIED_MS if hurried else TICK_MS)
         known: set[tuple[str, str]] = set()
-        for resharding in self._node.reshardings.unfinished():
+        for resharding in unfinished:
             for number, parent in enumerate(resharding.parents):
                 group = self._node.groups.get(parent.group)
                 leadership = None if group is None else group.led.get(parent.shard)
@@ -181,6 +184,9 @@ class Parents:
     def _let_go(self, now_ms: int) -> None:
         """What was closed and swept is of nobody any more."""
         reshardings, rows = self._node.reshardings, self._node.directory.rows
+        if now_ms < self._let_go_at_ms:
+            return
+        self._let_go_at_ms = now_ms + LET_GO_EVERY_MS
         for group in self._node.groups.values():
             for leadership in list(group.led.values()):
                 ended = leadership.is_closed and leadership.shard not in rows

@@ -6,7 +6,6 @@ copy of one log.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from controlplane.node.following import SYSTEM
@@ -112,9 +111,9 @@ class Reshardings:
 
     # -- what follows from it
 
-    def unfinished(self) -> Iterator[Resharding]:
+    def unfinished(self) -> list[Resharding]:
         """All that somebody has something to do for, the oldest first."""
-        return iter([self._unfinished[number] for number in sorted(self._unfinished)])
+        return [self._unfinished[number] for number in sorted(self._unfinished)]
 
     @property
     def is_anything_on(self) -> bool:

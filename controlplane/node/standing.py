@@ -209,6 +209,8 @@ class StandingDesk:
     def _forget_closed(self, open_now: set[str]) -> None:
         """Keep what is open or stood for; in new dicts, since emptied ones keep their room."""
         led = self._group.led
+        if not self._attempts and not self.why:
+            return
         self._attempts = {s: a for s, a in self._attempts.items() if s in open_now or s in led}
         self.why = {s: why for s, why in self.why.items() if s in self._attempts}
 

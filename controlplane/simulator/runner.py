@@ -185,7 +185,7 @@ def _reshardings(fleet: Fleet, world: World, findings: Findings) -> Iterable[Res
     if not fleet.scenario.partitions:
         return ()
     limit_ms = world.now_ms + WHOLE_TTLS * fleet.scenario.ttl_ms
-    while any(any(process.node.reshardings.unfinished()) for process in fleet.processes.values()):
+    while any(process.node.reshardings.unfinished() for process in fleet.processes.values()):
         if world.now_ms >= limit_ms:
             left = {
                 (each.number, each.phase.value)

@@ -41,7 +41,7 @@ def test_everything_that_waits_leaves_as_one_call() -> None:
     assert call.header == [FORMAT, "incarnation", "p", 3]
     assert (call.store, call.generation, call.commands) == ("s1", 3, [["one"], ["two"]])
     assert made.call(100) is None
-    assert not made.waits
+    assert not made.waiting
 
 
 def test_a_call_holds_no_more_than_a_store_does_quickly() -> None:
@@ -138,7 +138,7 @@ def test_what_is_asked_of_a_lane_that_is_down_waits_until_it_is_failed() -> None
     made, taker = Lane("s1", "incarnation", "p", 2), Taker()
     made.ask(["one"], taker)
     assert made.call(0) is None
-    assert made.waits
+    assert made.waiting
     made.lost(10)
     assert taker.taken == [(None, 10)]
 

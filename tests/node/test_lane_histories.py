@@ -113,7 +113,7 @@ class LaneHistory(RuleBasedStateMachine):
     @invariant()
     def everything_is_heard_once_and_in_order(self) -> None:
         assert self.heard == self.expected
-        assert self.lane.waits == bool(self.waiting)
+        assert bool(self.lane.waiting) == bool(self.waiting)
         assert len(self.lane.under_way) == len(self.calls)
         assert self.lane.is_up == bool(self.generation)
         assert (self.lane.overdue_ms is None) == (not self.calls)
