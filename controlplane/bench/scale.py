@@ -1,6 +1,7 @@
 """Benchmark `scale`: one machine with very many shards, led by the default six nodes.
 
-What a fleet of that size costs: to start, to rest, to be looked at, and when a node dies.
+What a fleet of that size costs: to start, to rest, to be looked at, to be planned, and when a node
+dies.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from controlplane.bench.bench_fleet import BenchFleet, bench_fleet
 from controlplane.bench.comparison import Tell
 from controlplane.bench.mass_failover import kill_busiest
+from controlplane.bench.plan_lag import measure_plan_lag
 from controlplane.bench.report import Figure, Findings
 from controlplane.bench.store_traffic import memory_in_use, use_per_second
 
@@ -25,7 +27,7 @@ MIB = 1024 * 1024
 
 
 def measure_scale(tell: Tell, shards: int) -> Findings:
-    """Start a fleet, let it rest, look at it, kill the node that leads most."""
+    """Start a fleet, let it rest, look at it, plan it, kill the node that leads most."""
     tell(f"starting a fleet with {shards:,} shards")
     began_s = time.monotonic()
     with bench_fleet(shards, start_s_max=START_S_MAX) as fleet:
@@ -36,6 +38,7 @@ def measure_scale(tell: Tell, shards: int) -> Findings:
             Figure("from nothing until every shard is led", round(started_s), "s"),
             *_at_rest(fleet, shards),
             *_table(fleet),
+            *measure_plan_lag(fleet, shards, tell),
         ]
         tell("killing the node that leads most")
         figures += _failover(fleet, tell)
@@ -45,7 +48,7 @@ def measure_scale(tell: Tell, shards: int) -> Findings:
         f"`leadplane up --shards {shards}`: three regions, nine stores, six nodes, half of the "
         "shards in the group across regions; everything on these cores. Memory of nodes is what "
         "the kernel counts as resident, of stores what they say they use. At rest: "
-        f"{REST_S:g} s without any client.",
+        f"{REST_S:g} s without any client. Planned: who leads, by `POST /v1/placement/plan`.",
         tuple(figures),
     )
 
