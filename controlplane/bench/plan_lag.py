@@ -1,16 +1,15 @@
 """How late the event loop of the global leader is while it has a plan of all shards made.
 
-Read from what the node itself counts (`leadplane_event_loop_lag_seconds`): a timer of 100 ms, and by
-how much it came late, before and after.
+Read from what the node itself counts (`leadplane_event_loop_lag_seconds`): a timer of 100 ms, and
+by how much it came late, before and after.
 """
 
 from __future__ import annotations
 
+import re
 import time
 import urllib.request
 from dataclasses import replace
-
-from prometheus_client.parser import text_string_to_metric_families
 
 from controlplane.bench.bench_fleet import BenchFleet
 from controlplane.bench.comparison import Tell
@@ -18,7 +17,7 @@ from controlplane.bench.report import Figure
 
 PLAN_S_MAX = 600.0
 LAG_MAX_MS = 50
-LAG = "leadplane_event_loop_lag_seconds"
+BUCKET = re.compile(r'^leadplane_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 
 
 def measure_plan_lag(fleet: BenchFleet, shards: int, tell: Tell) -> tuple[Figure, ...]:
@@ -51,13 +50,7 @@ def late_timers(url: str) -> dict[float, float]:
     """Timers counted by a node so far: how many were late by no more than so many seconds."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=PLAN_S_MAX) as answer:
         text = answer.read().decode()
-    return {
-        float(sample.labels["le"]): sample.value
-        for family in text_string_to_metric_families(text)
-        if family.name == LAG
-        for sample in family.samples
-        if sample.name == f"{LAG}_bucket"
-    }
+    return {float(limit): float(count) for limit, count in BUCKET.findall(text)}
 
 
 def within(counted: dict[float, float], share: float) -> float:
