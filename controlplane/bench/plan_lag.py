@@ -17,7 +17,9 @@ from controlplane.bench.report import Figure
 
 PLAN_S_MAX = 600.0
 LAG_MAX_MS = 50
-BUCKET = re.compile(r'^leadplane_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
+BUCKET = re.compile(
+    r'^leadplane_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE
+)
 
 
 def measure_plan_lag(fleet: BenchFleet, shards: int, tell: Tell) -> tuple[Figure, ...]:
