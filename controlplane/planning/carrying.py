@@ -38,7 +38,7 @@ from controlplane.planning.orders import (
 )
 from controlplane.planning.proceedings import Arrived, Began, Withdrawn
 from controlplane.planning.reasons import FOR_GOOD, Hindrance, MoveKind, Wanted
-from controlplane.requests import Delete, LeaderHint, Put
+from controlplane.requests import Delete, LeaderHint, Put, Refused
 
 LOGGER: Final = logging.getLogger(__name__)
 STEPS_AT_ONCE: Final = 60
@@ -58,6 +58,8 @@ class Carrying:
         self._book = book
         self._moved_ms = moved_ms
         self._legs: dict[str, Leg] = {}
+        self._unsure: Leg | None = None  # it may have begun
+        self._failed: dict[str, Hindrance] = {}  # legs that are to be taken back
         self._asked_ms: tuple[int, int, int] | None = None  # of which move, since when it waits
         self.waits_for: Hindrance | None = None
         """What holds the next move up."""
@@ -65,13 +67,16 @@ class Carrying:
     def stand(self, legs: Iterable[Leg], admission: Admission, now_ms: int) -> None:
         """Take up what another global leader began."""
         self._legs = {leg.shard: leg for leg in legs}
+        self._unsure, self._failed = None, {}
         self._asked_ms = None
         for leg in self._legs.values():
             admission.step(Began(self._wanted(leg)), now_ms)
 
     async def turn(self, book: Book, admission: Admission, now_ms: int, wall_ms: int) -> None:
         """Make the moves that may be made now. Raises RequestRefused, ValueError."""
+        await self._find_out(admission, now_ms, wall_ms)
         self._arrivals(admission, now_ms)
+        book = await self._take_back(book)
         self.waits_for = None
         for _ in range(STEPS_AT_ONCE):
             order = book.order
@@ -85,17 +90,56 @@ class Carrying:
                 return
             book = await self._book.read()
 
-    async def give_up(self, shard: str, why: Hindrance, book: Book) -> None:
-        """A shard will not get there: it is preferred where it was. Raises RequestRefused."""
-        leg, order, row = self._legs.pop(shard, None), book.order, self._service.map_row(shard)
-        if leg is None or order is None or order.number != leg.order or row is None:
+    def give_up(self, shard: str, why: Hindrance) -> None:
+        """A shard will not get there: the next turns see to it that this is written down."""
+        if shard in self._legs:
+            self._failed[shard] = why
+
+    async def _find_out(self, admission: Admission, now_ms: int, wall_ms: int) -> None:
+        """Whether the last move began of which nobody said so."""
+        leg = self._unsure
+        if leg is None:
             return
-        after = order.failed(shard, why)
-        is_ours = (row.regions[:1], row.node) == ((leg.to_region,), leg.to_node)
-        before = replace(row, regions=leg.before, node=leg.node_before) if is_ours else None
-        refused = await self._book.carried(after, book, before, row.revision, (self._put_legs(),))
-        if refused is not None:
-            LOGGER.info("%s is still preferred in %s: %s", shard, leg.to_region, refused.detail)
+        if leg in await self._book.legs():
+            self._legs[leg.shard] = leg
+            self._moved_ms[leg.shard] = wall_ms
+            admission.step(Began(self._wanted(leg)), now_ms)
+        self._unsure = None
+
+    async def _take_back(self, book: Book) -> Book:
+        """Let shards that did not get there be preferred where they were; the book after that."""
+        if not self._failed:
+            return book
+        kept = await self._book.legs()
+        for shard, why in list(self._failed.items()):
+            leg, order = self._legs[shard], book.order
+            if leg in kept and order is not None and order.number == leg.order:
+                refused = await self._fall_back(leg, order, book, why)
+                if refused is not None:
+                    LOGGER.info("%s is still preferred in %s: %s", shard, leg.to_region, refused)
+                    break
+            self._forget(shard)
+            book = await self._book.read()
+        return book
+
+    async def _fall_back(
+        self, leg: Leg, order: Order, book: Book, why: Hindrance
+    ) -> Refused | None:
+        """Write down that a move came to nothing, with the row as it was before."""
+        row = self._service.map_row(leg.shard)
+        before, version = None, 0
+        if row is not None and (row.regions[:1], row.node) == ((leg.to_region,), leg.to_node):
+            before = replace(row, regions=leg.before, node=leg.node_before)
+            version = row.revision
+        others = [each for each in self._legs.values() if each is not leg]
+        legs = Put(PARTITION, ON_WAY_KEY, packed_legs(others))
+        return await self._book.carried(
+            order.failed(leg.shard, why), book, before, version, (legs,)
+        )
+
+    def _forget(self, shard: str) -> None:
+        del self._legs[shard]
+        self._failed.pop(shard, None)
 
     def _arrivals(self, admission: Admission, now_ms: int) -> None:
         for leg in list(self._legs.values()):
@@ -106,7 +150,7 @@ class Carrying:
                 continue
             else:
                 admission.step(Arrived(leg.shard, view.leader.node), now_ms)
-            del self._legs[leg.shard]
+            self._forget(leg.shard)
 
     async def _next(
         self, order: Order, book: Book, admission: Admission, now_ms: int, wall_ms: int
@@ -140,6 +184,7 @@ class Carrying:
             self._moved_ms[move.shard] = wall_ms
             return True
         del self._legs[move.shard]
+        self._unsure = leg
         admission.step(Withdrawn(move.shard), now_ms)
         if is_outdated(refused):
             return await self._pass_over(order, book, move.shard, Hindrance.CHANGED)

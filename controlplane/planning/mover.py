@@ -95,8 +95,7 @@ class Mover:
         admission.step(Held(self._now_ms + held_ms if held_ms > 0 else None), self._now_ms)
         for ended in admission.take():
             self._service.report(given_up(ended.wanted.shard, ended.wanted.kind, ended.why))
-            await self._carrying.give_up(ended.wanted.shard, ended.why, book)
-            book = await self._book.read()
+            self._carrying.give_up(ended.wanted.shard, ended.why)
         await self._carrying.turn(book, admission, self._now_ms, wall_ms)
         self._planner.waits_for = self._carrying.waits_for
 

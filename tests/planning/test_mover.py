@@ -13,11 +13,13 @@ from config.revision import Revision
 from controlplane.node.directory import MAP, MAP_PREFIX
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.mover import Mover
+from controlplane.planning.moving import ON_WAY_KEY
 from controlplane.planning.order_book import OrderBook
 from controlplane.planning.orders import LeaderMove, Order, OrderState, Pause
 from controlplane.planning.planner import Planner
 from controlplane.planning.reasons import Hindrance
-from controlplane.requests import Put, Refused, Write, Written
+from controlplane.problems import RequestRefused
+from controlplane.requests import Outcome, Problem, Put, Refused, Request, Write, Written
 from regions.latency_matrix import LatencyMatrix
 from shards.load_table import LoadTable
 from tests.api.fake_service import SHARDS, FakeFleet, FakeService
@@ -117,6 +119,79 @@ async def test_a_shard_that_does_not_get_there_in_time_is_preferred_where_it_was
     assert [(each.kind, each.detail["why"]) for each in leader.reports] == [
         ("move-given-up", "not-finished")
     ]
+
+
+def lost_once(service: FakeService, *, done: bool) -> None:
+    """The next step of an order is answered with an unknown outcome; it was made, or was not."""
+
+    def answer(request: Request) -> Outcome | None:
+        if not isinstance(request, Write) or ON_WAY_KEY not in {m.key for m in request.mutations}:
+            return None
+        service.answer = None
+        if done:
+            service._write(request)
+        return Refused(Problem.UNKNOWN_OUTCOME, "no majority answered in time")
+
+    service.answer = answer
+
+
+async def test_a_move_that_was_made_though_nobody_said_so_is_waited_for(
+    leader: FakeService,
+) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    lost_once(leader, done=True)
+    for _ in range(3):
+        await mover.turn(1.0)
+    assert preferred(leader)["s1"] == "us"
+    assert (await order_of(leader)).state is OrderState.CARRYING, "it is not led there yet"
+    leader.fleet_of.lead("n2", "s1")
+    await mover.turn(1.0)
+    assert (await order_of(leader)).state is OrderState.DONE
+
+
+async def test_a_move_that_was_not_made_is_made_again(leader: FakeService) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    lost_once(leader, done=False)
+    for _ in range(3):
+        await mover.turn(1.0)
+    order = await order_of(leader)
+    assert (preferred(leader)["s1"], order.moved, order.skipped) == ("us", 1, ())
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_move_is_taken_back_once_though_nobody_said_that_it_was(
+    leader: FakeService, done: bool
+) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    await mover.turn(1.0)
+    lost_once(leader, done=done)
+    await mover.turn(FINISH_S)
+    for _ in range(3):
+        await mover.turn(1.0)
+    assert preferred(leader)["s1"] == "eu"
+    order = await order_of(leader)
+    assert (order.state, order.moved) == (OrderState.DONE, 0)
+    assert order.skipped == (("s1", Hindrance.NOT_FINISHED),)
+
+
+async def test_a_move_that_came_to_nothing_while_nobody_answered_is_taken_back_later(
+    leader: FakeService,
+) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    await mover.turn(1.0)
+    leader.answer = lambda _: Refused(Problem.NO_QUORUM, "1 of 3 stores reachable, 2 needed")
+    for passed_s in (FINISH_S, 1.0):
+        with pytest.raises(RequestRefused):
+            await mover.turn(passed_s)
+    leader.answer = None
+    for _ in range(3):
+        await mover.turn(1.0)
+    assert preferred(leader)["s1"] == "eu"
+    assert (await order_of(leader)).skipped == (("s1", Hindrance.NOT_FINISHED),)
 
 
 async def test_the_brake_is_told_when_it_is_pulled_and_holds_up_what_was_moved(
