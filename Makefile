@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz format models prove mutants chaos bench pin clean
+.PHONY: help install demo test check fuzz format models prove steps mutants chaos bench pin clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ models: install ## explore the protocol's models exhaustively, and each planted 
 
 prove: install ## a slice of the campaign of simulation (MINUTES=60 at most); ledger in docs/results
 	@$(BIN)/python -m tests.prove.run_prove --minutes $(or $(MINUTES),60) --processes $(WORKERS)
+
+steps: install ## strike the global leader at every step of every change; an hour of one processor (ONLY=split)
+	@$(BIN)/python -m tests.steps.run_steps $(if $(ONLY),--only "$(ONLY)")
 
 mutants: install ## take every rule away once, in a copy, and keep what noticed; a quarter of an hour
 	@$(BIN)/python -m tests.rules.score

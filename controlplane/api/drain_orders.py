@@ -186,6 +186,10 @@ async def _begin(
     within: str,
 ) -> web.StreamResponse:
     async def carry_out(gathered: Gathered) -> web.Response:
+        async with edge.planner.ordering:
+            return await begin(gathered)
+
+    async def begin(gathered: Gathered) -> web.Response:
         now_ms = int(time.time() * 1000)
         deadline = None if order.deadline_ms is None else now_ms + order.deadline_ms
         wanted = Drain(

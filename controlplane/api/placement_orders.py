@@ -138,18 +138,23 @@ async def apply_plan(edge: Edge, request: web.Request) -> web.StreamResponse:
     order, read = await read_order(edge, request, ApplyOrder)
 
     async def carry_out(_: Gathered) -> web.Response:
-        book = await OrderBook(edge.service).read()
-        if book.order is not None and book.order.state is OrderState.CARRYING:
-            return _busy(book.order, order.plan)
-        planned = edge.planner.kept(order.plan)
-        if planned is None:
-            raise RequestRefused(
-                "unknown-plan", "this node knows no plan of this hash; make one, then apply it"
-            )
-        _check(edge, planned)
-        return await _begin(edge, planned, book, read)
+        async with edge.planner.ordering:
+            return await _apply(edge, order.plan, read)
 
     return await at_global_leader(edge, request, read, carry_out)
+
+
+async def _apply(edge: Edge, plan: str, read: OrderRead) -> web.Response:
+    book = await OrderBook(edge.service).read()
+    if book.order is not None and book.order.state is OrderState.CARRYING:
+        return _busy(book.order, plan)
+    planned = edge.planner.kept(plan)
+    if planned is None:
+        raise RequestRefused(
+            "unknown-plan", "this node knows no plan of this hash; make one, then apply it"
+        )
+    _check(edge, planned)
+    return await _begin(edge, planned, book, read)
 
 
 async def pause_placement(edge: Edge, request: web.Request) -> web.StreamResponse:

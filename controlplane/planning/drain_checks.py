@@ -36,13 +36,15 @@ class Refused:
 def check_begin(
     wanted: Drain, facts: DrainFacts, known: Iterable[Drain], limits: Limits
 ) -> Refused | None:
-    """Whether a drain may begin; `known` are those that are on."""
+    """Whether a drain may begin; `known` are all records, newer than what `facts` heeds."""
+    known = [drain for drain in known if drain.is_on]
     around = _around(wanted, known, facts.nodes)
     if around is not None:
         return Refused(
             Refusal.CONTRADICTS, f"{place_text(around)} is {around.state} already, and covers it"
         )
-    if not facts.heirs:
+    heirs = [n for n in facts.heirs if not any(drain.covers(site_of(n)) for drain in known)]
+    if not heirs:
         return Refused(
             Refusal.NOTHING_LEFT, f"without {place_text(wanted)} no node is left that may lead"
         )

@@ -7,6 +7,7 @@ before anything moves, and with each move.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -76,6 +77,9 @@ class Planner:
         self.moved_ms: dict[str, int] = {}  # wall clock: when a shard was last moved by an order
         self.admission = Admission(limits_of(service.documents().content(Kind.PLACEMENT)), 0)
         self.draining = Draining(service)
+        self.ordering = asyncio.Lock()
+        """Held from the look at what was ordered before to the entry that orders something: of
+        orders that come at the same moment the second sees the first."""
         self.now_ms = 0  # of the clock by which moves are admitted
         self.waits_for: Hindrance | None = None  # ... the next move of an order
 

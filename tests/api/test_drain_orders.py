@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from config.builtin import builtin_content
 from config.document import Kind
 from config.revision import Revision
 from controlplane.planning.mover import Mover
+from controlplane.requests import Outcome, Request
 from tests.api.fake_service import SHARDS
 from tests.api.listening import Fleet, Node, document, kind
 from tests.api.test_placement_plans import ready
@@ -110,6 +112,31 @@ async def test_draining_all_there_is_is_refused(trio: Trio) -> None:
     reply = await drain(n1, "nodes/n2")
     assert (reply.status, kind(reply)) == (409, "drain-refused")
     assert document(reply)["reason"] == "nothing-left"
+
+
+async def test_draining_all_there_is_is_refused_though_this_region_has_not_heard_of_the_others(
+    trio: Trio,
+) -> None:
+    n1 = trio[0]
+    before = n1.service.fleet()
+    n1.service.fleet = lambda: before  # type: ignore[method-assign]
+    assert (await drain(n1, "regions/eu")).status == 202
+    reply = await drain(n1, "nodes/n2")
+    assert (reply.status, document(reply)["reason"]) == (409, "nothing-left")
+
+
+async def test_of_drains_at_the_same_moment_one_is_left_somewhere_to_go(trio: Trio) -> None:
+    n1 = trio[0]
+    submit = n1.service.submit
+
+    async def slow(request: Request) -> Outcome:
+        await asyncio.sleep(0.02)
+        return await submit(request)
+
+    n1.service.submit = slow  # type: ignore[method-assign]
+    both = await asyncio.gather(drain(n1, "regions/eu"), drain(n1, "nodes/n2"))
+    assert sorted(reply.status for reply in both) == [202, 409]
+    assert {document(reply).get("reason") for reply in both} == {"", "nothing-left"}
 
 
 async def test_a_drain_that_another_one_contradicts_is_refused(trio: Trio) -> None:

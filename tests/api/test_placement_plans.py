@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ from controlplane.node.directory import MAP, MAP_PREFIX
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.mover import Mover
 from controlplane.planning.order_book import OrderBook
+from controlplane.planning.orders import LeaderMove
 from controlplane.planning.planner import Planner
-from controlplane.requests import Put, Write, Written
+from controlplane.requests import Outcome, Put, Request, Write, Written
 from regions.latency_matrix import LatencyMatrix
 from shards.load import Rates
 from shards.load_table import LoadTable
@@ -166,6 +169,32 @@ async def test_one_plan_is_carried_out_at_a_time_and_the_same_one_once(pair: Pai
     assert (again.status, document(again)["number"]) == (200, 1)
     other = await applied(leader, "0" * 64)
     assert (other.status, kind(other)) == (409, "placement-busy")
+
+
+async def test_of_plans_applied_at_the_same_moment_one_is_carried_out_with_its_own_moves(
+    pair: Pair,
+) -> None:
+    leader, _ = pair
+    await ready(leader)
+    kept = leader.edge.planner.kept((await planned(leader))["plan"])
+    row, submit = leader.service.map_row("s1"), leader.service.submit
+    assert kept is not None
+    assert row is not None
+    other = replace(kept, hash="1" * 64, moves=(LeaderMove("s1", "eu", "us", row.revision),))
+    leader.edge.planner._kept[other.hash] = other
+
+    async def slow(request: Request) -> Outcome:
+        await asyncio.sleep(0.02)
+        return await submit(request)
+
+    leader.service.submit = slow  # type: ignore[method-assign]
+    both = await asyncio.gather(applied(leader, kept.hash), applied(leader, other.hash))
+    assert sorted(reply.status for reply in both) == [202, 409]
+    book = OrderBook(leader.service)
+    order = (await book.read()).order
+    assert order is not None
+    moves = {kept.hash: kept.moves, other.hash: other.moves}
+    assert tuple(await book.moves(order, 0)) == moves[order.plan]
 
 
 async def test_a_plan_that_nobody_made_is_unknown(pair: Pair) -> None:
