@@ -51,6 +51,7 @@ class Fleet:
         self.drift_ppm_max = scenario.drift_ppm_max
         self.wiped: Counter[str] = Counter()  # how often each store forgot everything
         self.on_ran: Callable[[Process], None] | None = None
+        self.on_started: Callable[[Process], None] | None = None
         self.on_happened: Callable[[Process, Happened], None] | None = None
         self._make_node = make_node
         self._chance = world.chance("fleet")
@@ -111,6 +112,8 @@ class Fleet:
         }
         self.world.note("start", process_id)
         process.start()
+        if self.on_started is not None:
+            self.on_started(process)
 
     def crash_node(self, name: str) -> None:
         """End a node's life; nothing if it has none."""

@@ -94,7 +94,7 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
     with collecting_seldom():
         try:
             _live(world, scenario, fleet, workload, faults, final)
-            searched = _judge(world, fleet, workload, witness, final, findings)
+            searched = judge(world, fleet, workload, witness, final, findings)
         except Exception:  # what a node raises is a finding of this seed, not an end of the search
             findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))
     return Report(
@@ -143,7 +143,7 @@ def _live(
     world.run_until(trouble_ms + CALM_TTLS * scenario.ttl_ms)
 
 
-def _judge(
+def judge(
     world: World,
     fleet: Fleet,
     workload: Workload,

@@ -1,0 +1,178 @@
+"""The mover of every simulated node: the very loop of a real process, in virtual time.
+
+Theory of operation. What moves leaders on purpose (controlplane/planning/mover) is written as
+coroutines that wait for answers of their own node, and for nothing else. So no event loop is
+needed: a turn is sent on whenever the node has answered it. It stands still while its process is
+paused, and ends with it, wherever it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Set
+from typing import Any, Protocol, TypeAlias, cast
+
+from config.feed import Feed
+from controlplane.api.service import Service
+from controlplane.machine import Happened
+from controlplane.node import Node
+from controlplane.node.directory import MapRow
+from controlplane.node.drains import Drain
+from controlplane.node.load_reports import Gathered
+from controlplane.planning.mover import EVERY_S, Mover
+from controlplane.planning.planner import Planner
+from controlplane.problems import RequestRefused
+from controlplane.requests import Outcome, Request
+from controlplane.simulator.process import Process
+from controlplane.simulator.world import World
+from controlplane.views import FleetView, ShardView
+
+EVERY_MS = round(EVERY_S * 1_000)
+PAUSED_LOOK_MS = 5
+
+
+class Question:
+    """A request on its way to the node; waiting for it gives the outcome."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+    def __await__(self) -> Generator[Question, Outcome, Outcome]:
+        outcome = yield self
+        return outcome
+
+
+Work: TypeAlias = Coroutine[Question, Any, Any]
+
+
+class Surroundings(Protocol):
+    """What the movers need of the fleet around them."""
+
+    world: World
+    on_started: Callable[[Process], None] | None
+
+    def happened(self, process: Process, effect: Happened) -> None:
+        """Note a life-cycle event."""
+
+
+class SimulatedService:
+    """One process as its mover sees it: the part of `Service` that moves need."""
+
+    def __init__(self, fleet: Surroundings, process: Process) -> None:
+        self._fleet = fleet
+        self._process = process
+        self._node = cast(Node, process.node)
+
+    @property
+    def _now_ms(self) -> int:
+        return self._process.clock.now_ms()
+
+    async def submit(self, request: Request) -> Outcome:
+        """Put a request to this node and wait for its one answer."""
+        return await Question(request)
+
+    def gathered(self) -> Gathered | None:
+        """What was reported to this node; None unless it leads the others."""
+        return self._node.gathered(self._now_ms)
+
+    def report(self, event: Happened) -> None:
+        """Note something that was decided here."""
+        self._fleet.happened(self._process, event)
+
+    def fleet(self) -> FleetView:
+        """Everything this node knows."""
+        return self._node.fleet(self._now_ms)
+
+    def shard_view(self, shard: str) -> ShardView | None:
+        """One row of the routing table."""
+        return self._node.shard_view(shard, self._now_ms)
+
+    def map_row(self, shard: str) -> MapRow | None:
+        """The row of the shard map that this node knows."""
+        return self._node.directory.rows.get(shard)
+
+    def led_by(self, nodes: Set[str]) -> Set[str]:
+        """Shards that any of these nodes leads."""
+        return self._node.led_by(nodes, self._now_ms)
+
+    def drains(self) -> tuple[tuple[Drain, int], ...]:
+        """Every drain that this node knows of."""
+        return self._node.drains.known()
+
+    def documents(self) -> Feed:
+        """The documents in force here."""
+        return self._node.feed
+
+
+def service_of(fleet: Surroundings, process: Process) -> Service:
+    """The service of a process, for whatever moves need of it."""
+    return cast(Service, SimulatedService(fleet, process))
+
+
+class Errand:
+    """One coroutine carried on by the answers of one process."""
+
+    def __init__(
+        self, world: World, process: Process, work: Work, ended: Callable[[Any], None]
+    ) -> None:
+        """`ended` gets what it comes to, None if it was refused; it is not called after a crash."""
+        self._world = world
+        self._process = process
+        self._work = work
+        self._ended = ended
+        self._go_on(None)
+
+    def _go_on(self, outcome: Outcome | None) -> None:
+        process = self._process
+        if not process.alive:
+            self._work.close()
+            return
+        if process.paused:
+            self._world.after(PAUSED_LOOK_MS, self._go_on, outcome)
+            return
+        try:
+            question = self._work.send(outcome)
+        except StopIteration as end:
+            self._ended(end.value)
+        except (RequestRefused, ValueError):
+            self._ended(None)
+        else:
+            process.request(question.request, self._answered)
+
+    def _answered(self, outcome: Outcome, _decided_ms: int) -> None:
+        self._world.after(0, self._go_on, outcome)
+
+
+class MoverLoop:
+    """The loop of one process."""
+
+    def __init__(self, fleet: Surroundings, process: Process) -> None:
+        service = service_of(fleet, process)
+        self._world = fleet.world
+        self._process = process
+        self._mover = Mover(service, Planner(service), lambda: self._world.now_ms / 1_000)
+        self._at_ms = process.clock.now_ms()
+        self._is_busy = False
+        self._world.after(EVERY_MS, self._tick)
+
+    def _tick(self) -> None:
+        process = self._process
+        if not process.alive:
+            return
+        self._world.after(EVERY_MS, self._tick)
+        if process.paused or self._is_busy:
+            return
+        passed_ms, self._at_ms = process.clock.now_ms() - self._at_ms, process.clock.now_ms()
+        self._is_busy = True
+        Errand(self._world, process, self._mover.turn(passed_ms / 1_000), self._ended)
+
+    def _ended(self, _: object) -> None:
+        self._is_busy = False
+
+
+def run_movers(fleet: Surroundings) -> None:
+    """Let every process that starts from now on have its mover."""
+
+    def begin(process: Process) -> None:
+        MoverLoop(fleet, process)
+
+    fleet.on_started = begin

@@ -1,0 +1,29 @@
+"""Changes go on when the global leader is struck at a step of them; `make steps` strikes at all.
+
+Each run of the tests takes a few steps of every kind, the first and the last among them.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.simulator.collection import collecting_seldom
+from tests.steps.changes import CHANGES, Change
+from tests.steps.run_steps import SEED, trials
+from tests.steps.trial import disturbed, undisturbed
+
+TRIALS = 3
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name.replace(" ", "-"))
+def test_a_change_ends_as_without_a_fault_and_nothing_is_done_twice(change: Change) -> None:
+    with collecting_seldom():
+        plain = undisturbed(change, SEED)
+        every = list(trials(change, plain))
+        assert len(plain.steps) >= change.steps_min
+        for number in range(TRIALS):
+            trial = every[number * (len(every) - 1) // (TRIALS - 1)]
+            verdict = disturbed(change, SEED, plain, *trial)
+            assert verdict.faults == [], trial
+            assert verdict.struck
