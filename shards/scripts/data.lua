@@ -193,16 +193,22 @@ do
     self.names, self.sequences = {}, {}
   end
 
+  function data.take_put(self, partition, key, value, version, sequence)
+    self:put(partition, key, value, key == lp.CLOSED and sequence or version)
+  end
+
+  -- What an entry says is done by these; a draft has some of its own.
+  data.take_delete, data.take_tenure = data.delete, data.record
+
   local DO = {
     p = function(self, effect, sequence)
-      local version = effect[3] == lp.CLOSED and sequence or effect[5]
-      self:put(effect[2], effect[3], effect[4], version)
+      self:take_put(effect[2], effect[3], effect[4], effect[5], sequence)
     end,
     d = function(self, effect)
-      self:delete(effect[2], effect[3])
+      self:take_delete(effect[2], effect[3])
     end,
     h = function(self, effect)
-      self:record(tonumber(effect[2]), effect[3])
+      self:take_tenure(tonumber(effect[2]), effect[3])
     end,
     x = function(self, effect)
       self:forget(effect[2])
@@ -212,22 +218,9 @@ do
     end,
   }
 
-  -- Behind the entry that closed the shard nothing is done but a wipe.
-  local function apply_behind_end(self, sequence, entry)
-    for _, effect in ipairs(entry[6]) do
-      if effect[1] == 'w' then
-        self:wipe(sequence, effect[2])
-      end
-    end
-  end
-
   -- Do what an entry says, unless its op id was remembered from an earlier one.
-  local function apply_entry(self, sequence, entry)
-    local op_id, closed = entry[2], get(self.kv, lp.CLOSED)
-    if closed and lp.read_kv(closed) < sequence then
-      apply_behind_end(self, sequence, entry)
-      return
-    end
+  function data.apply(self, sequence, entry)
+    local op_id = entry[2]
     if op_id ~= '' then
       local known = self:known(op_id)
       if known == nil then
@@ -238,6 +231,24 @@ do
     end
     for _, effect in ipairs(entry[6]) do
       DO[effect[1]](self, effect, sequence)
+    end
+  end
+
+  -- Behind the entry that closed the shard nothing is done but a wipe.
+  local function apply_behind_end(self, sequence, entry)
+    for _, effect in ipairs(entry[6]) do
+      if effect[1] == 'w' then
+        self:wipe(sequence, effect[2])
+      end
+    end
+  end
+
+  local function apply_entry(self, sequence, entry)
+    local closed = get(self.kv, lp.CLOSED)
+    if closed and lp.read_kv(closed) < sequence then
+      apply_behind_end(self, sequence, entry)
+    else
+      self:apply(sequence, entry)
     end
   end
 

@@ -3,7 +3,7 @@
 -- Why it is right: each parent has its own memory of operation ids, so that what one forgets takes
 -- nothing from the other. Nothing is decided here but what each parent's log decides by itself; so
 -- drafts with the same cursors hold the same. The data lies where the shard's will, so that
--- ripening moves nothing.
+-- ripening moves nothing. How an entry is applied is written once (data.lua); here is what it does.
 
 do
   local SLOTS = 16777216
@@ -131,41 +131,19 @@ do
     redis.call('ZREMRANGEBYSCORE', self.mine, '-inf', lp.dec(upto))
   end
 
-  local DO = {
-    p = function(self, effect, sequence)
-      self:take_put(effect[2], effect[3], effect[4], effect[5], sequence)
-    end,
-    d = function(self, effect)
-      if effect[2] ~= '' and takes(self, effect[2]) then
-        self:delete(effect[2], effect[3])
-      end
-    end,
-    h = function(self, effect)
-      if self.p == HISTORY_OF then
-        self:record(tonumber(effect[2]), effect[3])
-      end
-    end,
-    x = function(self, effect)
-      self:forget(effect[2])
-    end,
-    w = function() end,
-  }
-
-  -- Do what an entry of the parent says, as far as it concerns the child.
-  function methods.apply(self, sequence, entry)
-    local op_id = entry[2]
-    if op_id ~= '' then
-      local known = self:known(op_id)
-      if known == nil then
-        self:remember(op_id, sequence, entry[3], entry[5])
-      elseif known < sequence then
-        return
-      end
-    end
-    for _, effect in ipairs(entry[6]) do
-      DO[effect[1]](self, effect, sequence)
+  function methods.take_delete(self, partition, key)
+    if partition ~= '' and takes(self, partition) then
+      self:delete(partition, key)
     end
   end
+
+  function methods.take_tenure(self, epoch, record)
+    if self.p == HISTORY_OF then
+      self:record(epoch, record)
+    end
+  end
+
+  function methods.wipe() end -- it is said of the parent
 
   local TAKE = {
     kv = function(self, name, record)
@@ -176,9 +154,7 @@ do
       self:remember(name:match('^%d+ (.+)$'), record[1], record[2], record[3])
     end,
     hi = function(self, name, record)
-      if self.p == HISTORY_OF then
-        self:record(tonumber(name), record)
-      end
+      self:take_tenure(tonumber(name), record)
     end,
   }
 
