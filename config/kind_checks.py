@@ -19,6 +19,9 @@ from regions.findings import Finding, Severity, pointer_to
 REGIONS_TO_LOSE_ONE: Final = 3
 """In how many regions a shard needs voters to outlive any one of them."""
 
+MERGED_PART_MAX: Final = 4
+"""What splits a shard is so many times as much as what merges two, at least."""
+
 
 def check_kind(revision: Revision, feed: Feed) -> Iterator[Finding]:
     """What is wrong or doubtful in one document. `feed` holds the revision itself."""
@@ -31,6 +34,8 @@ def check_kind(revision: Revision, feed: Feed) -> Iterator[Finding]:
             yield from _check_latency(revision.content)
         case Kind.CONSTRAINTS:
             yield from _check_constraints(revision.content, sorted(feed.regions()))
+        case Kind.PLACEMENT:
+            yield from _check_placement(revision.content)
 
 
 def check_gone(revision: Revision, feed: Feed) -> Iterator[Finding]:
@@ -82,6 +87,17 @@ def _check_latency(content: dict[str, Any]) -> Iterator[Finding]:
             elif here not in matrix.get(there, {}):
                 message = f"there is no figure for the way back, from {there} to {here}"
                 yield _error(message, "give one each way, or none", *place)
+
+
+def _check_placement(content: dict[str, Any]) -> Iterator[Finding]:
+    """What is merged must be far from being split again."""
+    policy = content.get("split_by_load", {})
+    most = policy.get("requests_per_s", 0) / MERGED_PART_MAX
+    merged = policy.get("merge", {}).get("requests_per_s", 0)
+    if merged > most:
+        place = ("split_by_load", "merge", "requests_per_s")
+        message = f"shards would be merged up to {merged:g} requests a second, and soon be split"
+        yield _error(message, f"at most {most:g} is far enough from what is split", *place)
 
 
 def _check_constraints(content: dict[str, Any], regions: list[str]) -> Iterator[Finding]:

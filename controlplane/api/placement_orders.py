@@ -97,13 +97,27 @@ class AdmissionDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class HotPartitionDocument:
+    """A shard that stays hot, since no split would help: `partition` carries `share` of its load.
+
+    `by`: what is hot about it, `requests` or `bytes`.
+    """
+
+    shard: str
+    partition: str
+    share: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementDocument:
-    """What is being carried out, if anything, and whether it is held up."""
+    """What is being carried out, if anything, whether it is held up, and what cannot be helped."""
 
     order: OrderDocument | None
     pause: PauseDocument | None
     drains: tuple[DrainDocument, ...]
     admission: AdmissionDocument
+    hot_partitions: tuple[HotPartitionDocument, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +269,11 @@ def _placement_document(edge: Edge, gathered: Gathered, book: Book) -> Placement
     if book.pause is not None and book.pause.until_wall_ms > time.time() * 1000:
         pause = PauseDocument(book.pause.until_wall_ms, book.pause.principal, book.pause.reason)
     order = _order_document(book.order) if book.order is not None else None
-    return PlacementDocument(order, pause, _drains(edge, gathered), _admission(edge.planner))
+    hot = tuple(
+        HotPartitionDocument(each.shard, each.partition, each.share, each.measure)
+        for each in edge.planner.resharder.hot_partitions
+    )
+    return PlacementDocument(order, pause, _drains(edge, gathered), _admission(edge.planner), hot)
 
 
 def _drains(edge: Edge, gathered: Gathered) -> tuple[DrainDocument, ...]:

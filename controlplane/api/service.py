@@ -28,6 +28,7 @@ from controlplane.requests import (
     StoresWanted,
 )
 from controlplane.views import FleetView, ReplicaView, ReshardingView, ShardView
+from shards.heat import Heat
 from shards.load import ShardLoad
 from shards.routing import SlotRange
 
@@ -114,6 +115,10 @@ class Service(Protocol):
 
     def gathered(self) -> Gathered | None:
         """What the nodes of the fleet reported to this one, live; None unless it leads them."""
+        ...
+
+    def heat_of(self, shard: str) -> Heat | None:
+        """How hot a shard is, as its present leader told this node lately; None if it has not."""
         ...
 
     def fenced_writes(self) -> tuple[FencedWrite, ...]:

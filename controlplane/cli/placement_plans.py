@@ -249,6 +249,13 @@ def _draw_placement(document: Any, wide: bool) -> RenderableType:
     elif order is not None and order["state"] == "carrying":
         said = Text("Leaders are being moved.")
     parts: list[RenderableType] = [said, *map(Text, _held_up(document["admission"]))]
+    parts += [
+        Text(
+            f"{each['shard']} stays hot: {each['share']:.0%} of its {each['by']} is of the "
+            f"partition {each['partition']}, and no split helps."
+        )
+        for each in document.get("hot_partitions", ())
+    ]
     parts.append(table(ORDERS, [order] if order is not None else [], wide))
     if document["drains"]:
         parts += [Text(), table(DRAINS, document["drains"], wide)]

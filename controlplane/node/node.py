@@ -43,6 +43,7 @@ from controlplane.node.following import SystemFollower
 from controlplane.node.group import Group
 from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
+from controlplane.node.heats import Heats
 from controlplane.node.lane import AWAY_MS, Lane
 from controlplane.node.lease_needs import LeaseNeeds
 from controlplane.node.load_reports import Gathered, LoadReports
@@ -130,6 +131,7 @@ class Node:
         self.parking = Parking(self)
         self.round_trips = RoundTrips(self, now_ms)
         self.reports = LoadReports(self, now_ms)
+        self.heats = Heats(self, now_ms)
         self.lease_needs = LeaseNeeds(self, now_ms)
         self.drains = Drains(self)
         self.sites = Sites(self, now_ms)
@@ -213,6 +215,7 @@ class Node:
         self.hearsay.advance(now_ms)
         self.round_trips.advance(now_ms)
         self.reports.advance(now_ms)
+        self.heats.advance(now_ms)
         self.lease_needs.advance(now_ms)
         self.serving.sweep(now_ms)
         self.demand.advance(now_ms)
@@ -257,6 +260,7 @@ class Node:
             self.hearsay.deadline_ms, self.changes.deadline_ms, self.sites.deadline_ms,
             self.reshardings.deadline_ms, self.nearby.deadline_ms, self.requests.deadline_ms,
             self.round_trips.deadline_ms, self.reports.deadline_ms, self.lease_needs.deadline_ms,
+            self.heats.deadline_ms,
         ]  # fmt: skip
         for name, group in self.groups.items():
             times += (group.deadline_ms, group.lazy_ms, self.standing[name].deadline_ms)

@@ -116,8 +116,10 @@ class Serving:
         elif isinstance(request, Reshard | CancelResharding):
             self._node.reshardings.orders.take(number, request, now_ms)
         elif isinstance(request, Write):
+            self._node.heats.note(leadership.shard, request)
             self._write(group, leadership, number, request, now_ms)
         else:
+            self._node.heats.note(leadership.shard, request)
             self.reads.read(group, leadership, number, request, 0)
 
     def _read_on(

@@ -73,6 +73,8 @@ class Mover:
         self._planner.now_ms = self._now_ms
         gathered = self._service.gathered()
         if gathered is None:
+            if self._epoch is not None:
+                self._planner.resharder.forget()
             self._epoch = None
             return
         wall_ms = int(self._wall_s() * 1_000)
@@ -88,6 +90,7 @@ class Mover:
         if self._book_ms is None or self._now_ms - self._book_ms >= BOOK_EVERY_MS:
             self._book_ms = self._now_ms
             await self._look_at_orders(admission, wall_ms)
+        await self._planner.resharder.turn(admission, self._now_ms, wall_ms)
 
     async def _look_at_orders(self, admission: Admission, wall_ms: int) -> None:
         book = await self._book.read()
@@ -116,6 +119,7 @@ class Mover:
             admission.step(Remembered(each.shard, each.region, node, at_ms), now_ms)
         self._planner.admission = admission
         self._planner.draining.forget()
+        self._planner.resharder.forget()
         self._carrying.stand(legs, admission, now_ms)
         self._book_ms = None
 

@@ -27,6 +27,7 @@ from controlplane.planning.limits import limits_of
 from controlplane.planning.orders import MOVES_MAX, LeaderMove
 from controlplane.planning.question import LEADERS, Outlook, Question
 from controlplane.planning.reasons import Hindrance
+from controlplane.planning.resharder import Resharder
 from controlplane.planning.worker import PlanningWorker
 
 KEPT_MAX: Final = 16
@@ -77,6 +78,7 @@ class Planner:
         self.moved_ms: dict[str, int] = {}  # wall clock: when a shard was last moved by an order
         self.admission = Admission(limits_of(service.documents().content(Kind.PLACEMENT)), 0)
         self.draining = Draining(service)
+        self.resharder = Resharder(service)
         self.ordering = asyncio.Lock()
         """Held from the look at what was ordered before to the entry that orders something: of
         orders that come at the same moment the second sees the first."""

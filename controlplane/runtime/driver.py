@@ -38,6 +38,7 @@ from controlplane.machine import (
 from controlplane.node.directory import Directory
 from controlplane.node.drains import Drains
 from controlplane.node.fenced_writes import FencedWrites
+from controlplane.node.heats import Heats
 from controlplane.node.load_reports import Gathered
 from controlplane.node.reshardings import Reshardings
 from controlplane.node_plan import Place
@@ -72,6 +73,8 @@ class NodeMachine(Protocol):
     def fenced_writes(self) -> FencedWrites: ...
     @property
     def drains(self) -> Drains: ...
+    @property
+    def heats(self) -> Heats: ...
     @property
     def feed(self) -> Feed: ...
     @property

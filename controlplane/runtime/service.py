@@ -33,6 +33,7 @@ from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.views import FleetView, ReplicaView, ReshardingView, ShardView
 from regions.reference import known_round_trip_ms
 from regions.topology import Topology
+from shards.heat import Heat
 from shards.load import ShardLoad
 from shards.routing import SlotRange
 
@@ -129,6 +130,10 @@ class NodeService:
     def gathered(self) -> Gathered | None:
         """What the nodes of the fleet reported to this one; None unless it leads them."""
         return self._node.gathered(self._driver.clock())
+
+    def heat_of(self, shard: str) -> Heat | None:
+        """How hot a shard is, as its present leader told this node lately."""
+        return self._node.heats.of(shard, self._driver.clock())
 
     def fenced_writes(self) -> tuple[FencedWrite, ...]:
         """Writes that this process led and could not confirm."""

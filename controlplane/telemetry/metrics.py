@@ -24,6 +24,7 @@ from controlplane.views import FleetView
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 GIVEN_UP = "move-given-up"
+HOT_PARTITIONS = "hot-partitions"
 STALE_ACCEPTED = "stale-accepted"
 """The event that must never happen: a write of a superseded epoch was taken."""
 
@@ -51,6 +52,11 @@ class NodeMetrics:
         )
         self._given_up = self._counter(
             "moves_given_up", "Planned moves of leaders that were not made, by the reason.", "why"
+        )
+        self._hot_partitions = Gauge(
+            "leadplane_hot_partitions",
+            "Shards that stay hot, since no split helps; at the global leader alone.",
+            registry=self.registry,
         )
         self._stale = self._counter(
             "stale_operations_accepted", "Writes of a superseded epoch taken. Must stay 0."
@@ -80,6 +86,8 @@ class NodeMetrics:
         self._events.labels(event.kind).inc()
         if event.kind == GIVEN_UP:
             self._given_up.labels(event.detail["why"]).inc()
+        if event.kind == HOT_PARTITIONS:
+            self._hot_partitions.set(event.detail["total"])
         if event.kind == STALE_ACCEPTED:
             self._stale.inc()
 

@@ -70,6 +70,7 @@ from controlplane.views import (
 )
 from regions.latency_matrix import LatencyMatrix
 from regions.store import StoreAddress
+from shards.heat import Heat
 from shards.keyspace import SLOTS
 from shards.load import RouterLoad, ShardLoad
 from shards.load_table import LoadTable
@@ -155,6 +156,8 @@ class FakeService:
         self.subscriptions: list[Subscription] = []
         self.load = RouterLoad(0)
         self.reported: Gathered | None = None
+        self.heats: dict[str, Heat] = {}
+        self.wanted: tuple[ReshardingView, ...] = (RESHARDING,)
         self.known: dict[str, tuple[int, str | None]] = {}
         self.feed = Feed(self._region_revision(name) for name in REGIONS)
         self.where = {
@@ -209,6 +212,9 @@ class FakeService:
         if self.reported is None and self.known["system"][1] == self.node:
             return Gathered(1, 0, 0, LoadTable(), LatencyMatrix({}))
         return self.reported
+
+    def heat_of(self, shard: str) -> Heat | None:
+        return self.heats.get(shard)
 
     def fenced_writes(self) -> tuple[FencedWrite, ...]:
         return self.fenced
@@ -283,7 +289,7 @@ class FakeService:
         return self.continued.get(shard, ())
 
     def reshardings(self) -> tuple[ReshardingView, ...]:
-        return (RESHARDING,)
+        return self.wanted
 
     def led_by(self, nodes: Set[str]) -> set[str]:
         return {shard for shard, (_, leader) in self.known.items() if leader in nodes}

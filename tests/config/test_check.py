@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from config.builtin import builtin_content
 from config.check import DOCUMENTS_MAX, Unfit, Why, longest_gone
 from config.document import CONTENT_BYTES_MAX, Kind
 from config.revision import Revision
@@ -198,3 +199,13 @@ def test_what_would_take_too_long_to_check_is_refused() -> None:
     many = {"items": {"anyOf": [{"enum": [n]} for n in range(900)]}}
     put(documents, "schema.many", many)
     assert refused(documents, "list", [0] * 20_000, "many") == [""]
+
+
+def test_shards_are_not_merged_up_to_what_would_soon_be_split_again() -> None:
+    content = builtin_content(Kind.PLACEMENT)
+    policy = {"requests_per_s": 400, "after_ms": 60_000, "cool_down_ms": 600_000}
+    merge = {"requests_per_s": 101, "after_ms": 600_000, "shards_min": 3}
+    far = content | {"split_by_load": policy | {"merge": merge}}
+    assert refused(feed(), "placement", far) == ["/split_by_load/merge/requests_per_s"]
+    near = content | {"split_by_load": policy | {"merge": merge | {"requests_per_s": 100}}}
+    assert isinstance(put(feed(), "placement", near), Revision)

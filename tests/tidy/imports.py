@@ -26,9 +26,11 @@ PURE_FILES = (
     "controlplane/node/*.py",
     "controlplane/planning/admission.py",
     "controlplane/planning/bucket.py",
+    "controlplane/planning/load_orders.py",
     "controlplane/planning/pace.py",
     "controlplane/planning/proceedings.py",
     "controlplane/planning/reasons.py",
+    "controlplane/planning/splitting.py",
     "controlplane/planning/stopping.py",
 )
 NOT_PURE = ("shards/settings.py",)
