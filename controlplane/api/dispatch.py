@@ -172,11 +172,11 @@ class Dispatch:
             if not isinstance(outcome, Refused):
                 return outcome
             if not self._goes_on(errand, outcome):
-                raise _settled(outcome, self._view(errand.shard))
+                raise _settled(outcome, self._view_of(errand))
             home_refusal = None if errand.needs_leader else outcome
             attempts -= 1
         for _ in range(attempts):
-            view = self._view(errand.shard)
+            view = self._view_of(errand)
             asked = Asked(errand.needs_leader, hops, errand.may_proxy, home_refusal is not None)
             match decide(asked, self._here, self._led_by(view, named_epoch), self._failed()):
                 case Serve():
@@ -206,7 +206,7 @@ class Dispatch:
         if refused_by_leader is not None:
             return refused_by_leader
         if home_refusal is not None:
-            raise _settled(home_refusal, self._view(errand.shard))
+            raise _settled(home_refusal, self._view_of(errand))
         raise RequestRefused("no-leader", "its leader changed while the request looked for it")
 
     async def pass_on(self, passage: Passage, nodes: Iterable[NodeView]) -> web.Response:
@@ -243,6 +243,14 @@ class Dispatch:
         """Take another node's word for who leads; True when it was news."""
         self._led_here.discard(shard)
         return self._hints.learn(shard, claim)
+
+    def _view_of(self, errand: Errand) -> ShardView:
+        """The shard of an errand: by now, if it went over into others, the one that has its key."""
+        view = self._service.shard_view(errand.shard)
+        if view is not None:
+            return view
+        errand.shard = self._service.shard_now(errand.question)
+        return self._view(errand.shard)
 
     def _view(self, shard: str) -> ShardView:
         view = self._service.shard_view(shard)
@@ -282,7 +290,7 @@ class Dispatch:
         """Whether this node refused for not leading what it is about to take over."""
         if not isinstance(outcome, Refused) or outcome.problem is not Problem.NOT_LEADER:
             return False
-        leader = self._led_by(self._view(errand.shard), errand.passage.named_epoch)
+        leader = self._led_by(self._view_of(errand), errand.passage.named_epoch)
         if leader is None or leader.node != self._here:
             return False
         return outcome.leader is None or outcome.leader.epoch < leader.epoch

@@ -159,6 +159,10 @@ class Service(Protocol):
         """The row of the shard map, as this region's copy of the system shard has it."""
         ...
 
+    def shard_now(self, request: Request) -> str:
+        """The shard that has a request's key by the map here; without a key the one it names."""
+        ...
+
     def ancestors(self, shard: str) -> tuple[str, ...]:
         """Shards that this one continues, the nearest first."""
         ...

@@ -445,6 +445,10 @@ class Node:
         """What nodes reported to this one, as the global leader; None if it is not."""
         return self.reports.as_of(now_ms)
 
+    def shard_now(self, request: Request) -> str:
+        """The shard that has a request's key by the map known here."""
+        return rerouted(self, request).shard
+
     def shard_names(self) -> Set[str]:
         """Every shard of the map, and the system shard."""
         return self.pictures.shard_names()

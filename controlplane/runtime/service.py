@@ -179,6 +179,10 @@ class NodeService:
         """The row of the shard map that this node knows."""
         return self._node.directory.rows.get(shard)
 
+    def shard_now(self, request: Request) -> str:
+        """The shard that has a request's key by the map here."""
+        return self._node.shard_now(request)
+
     def ancestors(self, shard: str) -> tuple[str, ...]:
         """Shards that this one continues."""
         return self._node.reshardings.ancestors(shard)

@@ -285,6 +285,9 @@ class FakeService:
             return MapRow.read(key, kept[1].data, kept[1].version)
         return MapRow(shard, GROUP, found.first_slot, found.end_slot, REGIONS, 0)
 
+    def shard_now(self, request: Request) -> str:
+        return next((s for s, was in self.continued.items() if request.shard in was), request.shard)
+
     def ancestors(self, shard: str) -> tuple[str, ...]:
         return self.continued.get(shard, ())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from urllib.parse import quote
 
 import orjson
@@ -443,3 +444,24 @@ async def test_a_leader_in_the_hint_is_remembered_from_a_refusal_at_home(pair: P
     hint = LeaderHint("n1", "eu", leader.url, 7)
     follower.service.answer = lambda request: Refused(Problem.STALE, "behind", hint)
     assert served_by(await follower.get(PATH + "?consistency=bounded"))[0] == "n1"
+
+
+async def test_a_write_whose_shard_goes_over_into_another_meanwhile_goes_there(pair: Pair) -> None:
+    other, asked = pair
+    parent, fleet = shard_of_a(asked), asked.service.fleet_of
+    fleet.lead("n2", parent)
+
+    def moves(request: Request) -> Refused:
+        """Before the node answers, its map shows the child, which another node leads."""
+        fleet.shards["s9"] = replace(fleet.shards.pop(parent), shard="s9")
+        for service in fleet.nodes.values():
+            service.continued = {"s9": (parent,)}
+            service.map_version += 1
+        fleet.lead("n1", "s9")
+        asked.service.answer = None
+        return Refused(Problem.NOT_LEADER, "n1 leads s9", asked.service.hint("s9"))
+
+    asked.service.answer = moves
+    reply = await asked.send("PUT", PATH, b"x")
+    assert (reply.status, reply.headers["Leadplane-Shard"]) == (200, "s9")
+    assert (await other.get(PATH)).body == b"x"
