@@ -167,7 +167,8 @@ class Reshard:
     """Move, split or merge a shard (at the leader of the shard `system`).
 
     `at` is the first slot of a split's second child, `beside` the shard to merge with, `to_group`
-    where to move. Without `begin` nothing is done.
+    where to move, to be led from `to_region`, by `to_node`, if they are named. `also` is written in
+    the entry that begins it, if `compares` hold as well. Without `begin` nothing is done.
     """
 
     kind: Kind
@@ -175,6 +176,10 @@ class Reshard:
     at: int | None = None
     beside: str = ""
     to_group: str = ""
+    to_region: str = ""
+    to_node: str = ""
+    also: tuple[Put | Delete, ...] = ()
+    compares: tuple[Compare, ...] = ()
     begin: bool = True
     principal: str = "operator"
     reason: str = ""

@@ -41,13 +41,15 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A parent or a child: slots [first_slot, end_slot), its group, regions by preference."""
+    """A parent or a child: slots [first_slot, end_slot), its group, regions by preference, and the
+    node that is preferred there, "" for none."""
 
     shard: str
     group: str
     first_slot: int
     end_slot: int
     regions: tuple[str, ...]
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,10 @@ class Resharding:
 
 
 def _packed(parts: tuple[Part, ...]) -> list[list[Any]]:
-    return [[p.shard, p.group, p.first_slot, p.end_slot, list(p.regions)] for p in parts]
+    return [
+        [p.shard, p.group, p.first_slot, p.end_slot, list(p.regions), *([p.node] if p.node else [])]
+        for p in parts
+    ]
 
 
 def read_resharding(key: str, value: bytes | str, revision: int) -> Resharding:
@@ -130,7 +135,9 @@ def read_resharding(key: str, value: bytes | str, revision: int) -> Resharding:
 
 
 def _read(parts: list[list[Any]]) -> tuple[Part, ...]:
-    return tuple(Part(s, g, first, end, tuple(regions)) for s, g, first, end, regions in parts)
+    return tuple(
+        Part(s, g, first, end, tuple(regions), *node) for s, g, first, end, regions, *node in parts
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,10 +74,12 @@ class ReshardOrders:
                 Put(PARTITION, COUNTER_KEY, after.packed()),
                 Put(PARTITION, resharding.key, resharding.packed()),
                 *self._forgotten(),
+                *order.also,
             ),
             (
                 Compare(COUNTER_KEY, self._node.reshardings.counter_version),
                 *(Compare(MAP_PREFIX + row.shard, row.revision) for row in rows),
+                *order.compares,
             ),
         )
         self._write(number, write, _told(resharding, begun=True), now_ms)
@@ -178,7 +180,7 @@ class ReshardOrders:
             case Kind.MERGE:
                 return self._merged(*parents)
             case Kind.MOVE:
-                return self._moved(parents[0], order.to_group)
+                return self._moved(parents[0], order)
 
     def _halves(self, row: MapRow, at: int | None) -> tuple[Part, ...] | Refused:
         if row.end_slot - row.first_slot < 2:
@@ -204,7 +206,8 @@ class ReshardOrders:
         name = name_of(self._counter().shard)
         return (replace(_part(left), shard=name, end_slot=right.end_slot),)
 
-    def _moved(self, row: MapRow, to_group: str) -> tuple[Part, ...] | Refused:
+    def _moved(self, row: MapRow, order: Reshard) -> tuple[Part, ...] | Refused:
+        to_group, first = order.to_group, order.to_region
         group = self._node.groups.get(to_group)
         if group is None:
             return Refused(Problem.UNKNOWN_GROUP, f"no group is called {to_group!r}")
@@ -212,10 +215,14 @@ class ReshardOrders:
             return Refused(Problem.NOT_RESHARDED, f"{row.shard} is in {to_group} already")
         if self._node.losses.of(group):
             return Refused(Problem.NOT_RESHARDED, f"{to_group} is lost")
-        kept = [region for region in row.regions if region in group.regions]
+        if first and first not in group.regions:
+            return Refused(Problem.NOT_RESHARDED, f"{to_group} has no voter in {first}")
+        wished = [first, *row.regions] if first else row.regions
+        kept = [region for region in wished if region in group.regions]
         regions = tuple(dict.fromkeys([*kept, *group.regions]))
         name = name_of(self._counter().shard)
-        return (replace(_part(row), shard=name, group=to_group, regions=regions),)
+        child = replace(_part(row), shard=name, group=to_group, regions=regions)
+        return (replace(child, node=order.to_node),)
 
 
 def _part(row: MapRow) -> Part:

@@ -164,6 +164,6 @@ class Switching:
 
 def _put_row(child: Part) -> Put:
     row = MapRow(
-        child.shard, child.group, child.first_slot, child.end_slot, child.regions, 0
+        child.shard, child.group, child.first_slot, child.end_slot, child.regions, 0, child.node
     )  # fmt: skip
     return Put(MAP, MAP_PREFIX + child.shard, row.packed())

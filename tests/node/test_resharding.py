@@ -6,9 +6,11 @@ from controlplane.node.drafts import Drafts
 from controlplane.node.following import SYSTEM
 from controlplane.requests import (
     CancelResharding,
+    Compare,
     Consistency,
     Found,
     Problem,
+    Put,
     Read,
     Refused,
     Reshard,
@@ -263,3 +265,19 @@ def test_a_position_of_the_past_is_answered() -> None:
             Read("", (KEYS[0],), Consistency.SESSION), {SHARD: 5, "s01": 1}
         )
         assert isinstance(answer(rig, seat, seat.ask(request)), Found)
+
+
+def test_what_an_order_has_beside_is_written_with_it_or_nothing_is() -> None:
+    rig = fleet("n1")
+    seat = served_by(rig, SYSTEM)
+    beside = (Put("placement", "{placement}/order", b"next"),)
+    late = (Compare("{placement}/order", 7),)
+    refused = answer(rig, seat, seat.ask(Reshard(Kind.SPLIT, SHARD, also=beside, compares=late)))
+    assert isinstance(refused, Refused)
+    assert not seat.node.reshardings.known
+    begun = answer(rig, seat, seat.ask(Reshard(Kind.SPLIT, SHARD, also=beside)))
+    assert isinstance(begun, Resharded)
+    found = answer(rig, seat, seat.ask(Read(SYSTEM, ("{placement}/order",))))
+    assert isinstance(found, Found)
+    assert found.values[0] is not None
+    assert found.values[0].data == b"next"
