@@ -62,6 +62,7 @@ KINDS: Final[Mapping[str, ProblemKind]] = _table(
     ProblemKind("too-old", 409, "The retry is older than the memory of ids; it was not executed"),
     ProblemKind("no-candidate", 409, "No node there can take over the shard"),
     ProblemKind("not-changed", 409, "The group's stores cannot be changed so, or not now"),
+    ProblemKind("group-not-made", 409, "No group can be made of these regions, or not now"),
     ProblemKind("not-resharded", 409, "The shard cannot be moved, split or merged so, or not now"),
     ProblemKind("unsplittable", 409, "All that the shard has is one slot"),
     ProblemKind("document-in-use", 409, "Something needs what the edit would take away"),

@@ -39,6 +39,7 @@ class Problem(StrEnum):
     UNKNOWN_GROUP = "unknown-group"
     UNKNOWN_STORE = "unknown-store"
     NOT_CHANGED = "not-changed"  # a store set cannot be changed so, or not now
+    GROUP_NOT_MADE = "group-not-made"  # no group can be made of these regions, or not now
     NOT_RESHARDED = "not-resharded"  # a shard cannot be moved, split or merged so, or not now
     UNSPLITTABLE = "unsplittable"  # all that the shard has is one slot
     UNKNOWN_RESHARDING = "unknown-resharding"
@@ -197,6 +198,17 @@ class CancelResharding:
     shard: str = "system"
 
 
+@dataclass(frozen=True, slots=True)
+class MakeGroup:
+    """Have a group made that votes in these regions (at the leader of the shard `system`)."""
+
+    regions: tuple[str, ...]
+    begin: bool = True
+    principal: str = "operator"
+    reason: str = ""
+    shard: str = "system"
+
+
 class Fate(StrEnum):
     """What became of a write that its leader could not confirm."""
 
@@ -264,7 +276,16 @@ class ForceRecover:
 
 
 Request: TypeAlias = (
-    Write | Read | Scan | Transfer | Evict | History | Trace | Reshard | CancelResharding
+    Write
+    | Read
+    | Scan
+    | Transfer
+    | Evict
+    | History
+    | Trace
+    | Reshard
+    | CancelResharding
+    | MakeGroup
 )
 
 
@@ -357,6 +378,17 @@ class Resharded:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupWanted:
+    """A group as it is, is being made (`begun`), or would be."""
+
+    group: str
+    voters: tuple[str, ...]
+    followers: tuple[str, ...]
+    ttl_ms: int
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tenures:
     """Answer to History: records as the leaders wrote them, oldest first."""
 
@@ -420,5 +452,14 @@ class StoresForced:
 
 GroupChange: TypeAlias = ChangeStores | ChangeLease
 Outcome: TypeAlias = (
-    Written | Found | Scanned | Transferred | Evicted | Tenures | Traced | Resharded | Refused
+    Written
+    | Found
+    | Scanned
+    | Transferred
+    | Evicted
+    | Tenures
+    | Traced
+    | Resharded
+    | GroupWanted
+    | Refused
 )

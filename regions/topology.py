@@ -20,6 +20,7 @@ from regions.store import StoreAddress
 
 GLOBAL_GROUP: Final = "global"
 REGION_GROUP_PREFIX: Final = "region/"
+MULTI_GROUP_PREFIX: Final = "multi/"
 ZONE_RTT_MS: Final = 1.0
 """Assumed round trip between two zones of a region, where the matrix does not give one."""
 

@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from regions.findings import Finding, Severity, pointer_to
 from regions.latency import TTL_ROUND_TRIPS, ttl_needed_ms
 from regions.settings import LeaseSettings
-from regions.topology import GLOBAL_GROUP, REGION_GROUP_PREFIX, Group, StoreSite, Topology
+from regions.topology import (
+    GLOBAL_GROUP,
+    MULTI_GROUP_PREFIX,
+    REGION_GROUP_PREFIX,
+    Group,
+    StoreSite,
+    Topology,
+)
 
-MULTI_GROUP_PREFIX = "multi/"
 TTL_DOUBTFUL_MS = 60_000
 
 

@@ -17,7 +17,13 @@ from controlplane.cli.region_edits import (
     put_region,
 )
 from controlplane.cli.status import REGIONS
-from controlplane.cli.store_sets import change_lease, force_recover, list_groups, stores
+from controlplane.cli.store_sets import (
+    change_lease,
+    force_recover,
+    list_groups,
+    make_group,
+    stores,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,6 +80,7 @@ for command in (
 ):
     regions.add_command(command)
 regions.add_command(list_groups)
+regions.add_command(make_group)
 regions.add_command(stores)
 regions.add_command(change_lease)
 regions.add_command(force_recover)

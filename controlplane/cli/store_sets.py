@@ -46,6 +46,50 @@ def list_groups(output: str, watch: bool, at: str | None) -> None:
     )
 
 
+@click.command("make-group")
+@click.argument("regions", nargs=-1, required=True)
+@format_option
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is made.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made, and do nothing.")
+@click.option("--reason", help="Kept with the order.")
+def make_group(
+    regions: tuple[str, ...], output: str, no_wait: bool, dry_run: bool, reason: str | None
+) -> None:
+    """Have a group with one voter in each of three or five REGIONS, for shards to move to.
+
+    A plan that wants one has it made by itself.
+    """
+    access = fleet_access()
+    wanted = access.send(
+        "POST",
+        "/v1/regions/groups",
+        query={"reason": reason, "dry_run": True if dry_run else None},
+        headers={"Content-Type": "application/json"},
+        body=json.dumps({"regions": list(regions)}).encode(),
+    ).document()
+    waited = not (no_wait or dry_run)
+    if waited:
+        _wait_for_group(access, wanted["group"])
+    show(lambda: wanted, lambda document, wide: _made_told(document, waited), output)
+
+
+def _wait_for_group(access: FleetAccess, name: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if any(g["group"] == name for g in access.items("/v1/regions/groups")["items"]):
+            return
+        time.sleep(LOOK_S)
+    raise CommandFailed(f"{name} is not made after {PATIENCE_S:.0f} s", hint="look again later")
+
+
+def _made_told(document: Any, waited: bool) -> RenderableType:
+    from rich.text import Text
+
+    voters, name = ", ".join(document["voters"]), document["group"]
+    does = "vote" if waited else "are to vote" if document["begun"] else "vote, or would,"
+    return Text(f"{voters} {does} in group {name}, with leases of {document['ttl_ms']:,} ms.")
+
+
 @click.group("stores")
 def stores() -> None:
     """Change which stores belong to a group, while it serves."""

@@ -141,6 +141,13 @@ class Directory:
         self.version = max(self.version, version)
         self._node.row_changed(shard)
 
+    def group_came(self, group: str) -> None:
+        """A group is known here from now on: its shards are to be placed at its stores."""
+        for row in self.rows.values():
+            if row.group == group:
+                self._unplaced.setdefault(group, {})[row.shard] = False
+                self._node.row_changed(row.shard)
+
     @property
     def is_known(self) -> bool:
         """Whether there is a map at all."""

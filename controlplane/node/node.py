@@ -41,6 +41,7 @@ from controlplane.node.duties import Duties
 from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.following import SystemFollower
 from controlplane.node.group import Group
+from controlplane.node.group_orders import GroupOrders
 from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
 from controlplane.node.heats import Heats
@@ -48,6 +49,7 @@ from controlplane.node.lane import AWAY_MS, Lane
 from controlplane.node.lease_needs import LeaseNeeds
 from controlplane.node.load_reports import Gathered, LoadReports
 from controlplane.node.losses import Losses
+from controlplane.node.made_groups import MadeGroups
 from controlplane.node.messages import take_message
 from controlplane.node.nearby import Nearby
 from controlplane.node.parking import Parking
@@ -142,11 +144,13 @@ class Node:
         self.losses = Losses(self)
         for group_plan in plan.groups:
             self.succession.begin(group_plan, now_ms)
+        self.made_groups = MadeGroups(self, now_ms)
+        self.group_orders = GroupOrders(self)
         self.reshardings = Reshardings(self)
         self.directory = Directory(self)
         documents = Documents(self)
         self.feed = documents.feed
-        readers = (self.reshardings, self.directory, documents, self.drains)
+        readers = (self.made_groups, self.reshardings, self.directory, documents, self.drains)
         self.following = SystemFollower(self, readers)
 
     @property
@@ -207,6 +211,7 @@ class Node:
         if self.following.advance(now_ms):
             self.directory.advance(now_ms)
         self.duties.advance(now_ms)
+        self.made_groups.advance(now_ms)
         self.reshardings.advance(now_ms)
         self.rebalance.advance(now_ms)
         self.probing.advance(now_ms)
@@ -260,7 +265,7 @@ class Node:
             self.hearsay.deadline_ms, self.changes.deadline_ms, self.sites.deadline_ms,
             self.reshardings.deadline_ms, self.nearby.deadline_ms, self.requests.deadline_ms,
             self.round_trips.deadline_ms, self.reports.deadline_ms, self.lease_needs.deadline_ms,
-            self.heats.deadline_ms,
+            self.heats.deadline_ms, self.made_groups.deadline_ms,
         ]  # fmt: skip
         for name, group in self.groups.items():
             times += (group.deadline_ms, group.lazy_ms, self.standing[name].deadline_ms)

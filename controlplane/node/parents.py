@@ -73,6 +73,8 @@ class Parents:
         self._next_ms = now_ms + (HURRIED_MS if hurried else TICK_MS)
         known: set[tuple[str, str]] = set()
         for resharding in unfinished:
+            if any(child.group not in self._node.groups for child in resharding.children):
+                continue  # one that was made, and has not been joined here yet
             for number, parent in enumerate(resharding.parents):
                 group = self._node.groups.get(parent.group)
                 leadership = None if group is None else group.led.get(parent.shard)

@@ -20,6 +20,7 @@ from controlplane.node.rerouting import await_map
 from controlplane.node.strong_reads import StrongReads, is_by_quorum
 from controlplane.requests import (
     CancelResharding,
+    MakeGroup,
     Outcome,
     Problem,
     Put,
@@ -115,6 +116,8 @@ class Serving:
             )
         elif isinstance(request, Reshard | CancelResharding):
             self._node.reshardings.orders.take(number, request, now_ms)
+        elif isinstance(request, MakeGroup):
+            self._node.group_orders.take(number, request, now_ms)
         elif isinstance(request, Write):
             self._node.heats.note(leadership.shard, request)
             self._write(group, leadership, number, request, now_ms)

@@ -43,16 +43,26 @@ class Succession:
         """Take a group up as this process first knows it."""
         self._put(Group(plan, self._node, self._lanes(plan), now_ms))
 
+    def join(self, description: GroupDescription, now_ms: int) -> None:
+        """Take up a group that was made since this process began; not before it is known here where
+        its stores are."""
+        plan = self._planned(description)
+        if plan is None:
+            return
+        group = Group(plan, self._node, self._rewired(plan), now_ms)
+        self._put(group)
+        self._connect(group)
+        self._node.directory.group_came(group.group)
+        detail = {"group": group.group, "version": group.version}
+        self._node.happened("group-joined", "", 0, detail)
+
     def follow(self, description: GroupDescription, now_ms: int) -> None:
         """Go over to a version that is in use somewhere; an older one changes nothing."""
         old = self._node.groups.get(description.group)
         if old is None or description.version <= old.version:
             return
-        here = self._node.plan
-        try:
-            plan = group_plan(description, self._node.sites.places, here.region)
-        except ValueError as error:
-            self._report_unknown(description, str(error))
+        plan = self._planned(description)
+        if plan is None:
             return
         carried = self._give_up(old, now_ms, plan.stands)
         old.is_over = True
@@ -60,9 +70,7 @@ class Succession:
         _remember(old, group)
         self._put(group)
         self._unwire(old)
-        for store, lane in enumerate(group.lanes):
-            if lane.is_up:
-                group.connected(store)
+        self._connect(group)
         self._node.copies.forget(group.group)
         detail = {"group": group.group, "version": group.version, "carried": len(carried)}
         self._node.happened("group-changed", "", 0, detail)
@@ -72,6 +80,19 @@ class Succession:
             acts = {"by": forced.by, "why": forced.why, "without": ",".join(forced.gone)}
             detail = {"group": group.group, "version": group.version, "of": forced.of, **acts}
             self._node.happened("group-forced", "", 0, detail)
+
+    def _planned(self, description: GroupDescription) -> GroupPlan | None:
+        here = self._node.plan
+        try:
+            return group_plan(description, self._node.sites.places, here.region)
+        except ValueError as error:
+            self._report_unknown(description, str(error))
+            return None
+
+    def _connect(self, group: Group) -> None:
+        for store, lane in enumerate(group.lanes):
+            if lane.is_up:
+                group.connected(store)
 
     def _put(self, group: Group) -> None:
         node = self._node

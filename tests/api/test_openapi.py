@@ -179,6 +179,7 @@ GOOD: tuple[tuple[str, str, str, int], ...] = (
     ("GET", "/v1/regions", "/v1/regions", 200),
     ("GET", "/v1/regions/{region}", "/v1/regions/eu", 200),
     ("GET", "/v1/regions/groups", "/v1/regions/groups", 200),
+    ("POST", "/v1/regions/groups", "/v1/regions/groups", 400),
     ("GET", "/v1/regions/groups/{group}", "/v1/regions/groups/global", 200),
     ("GET", "/v1/regions/groups/{group}", "/v1/regions/groups/region%2Fnone", 404),
     ("PUT", "/v1/regions/{region}", "/v1/regions/eu", 428),
