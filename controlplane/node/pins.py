@@ -61,7 +61,7 @@ class Pins:
         self._probed: dict[str, _Probed] = {}
 
     def of(self, shard: str) -> Pin | None:
-        """The pin of a shard."""
+        """The pin of a shard, or of one that it continues."""
         content = self._node.feed.content(Kind.CONSTRAINTS)
         if content is not self._read:
             self._read = content
@@ -71,7 +71,10 @@ class Pins:
                 for entry in entries
             }
             self._probed = {s: p for s, p in self._probed.items() if s in self._pins}
-        return self._pins.get(shard)
+        if not self._pins:
+            return None
+        names = (shard, *self._node.reshardings.ancestors(shard))
+        return next((self._pins[name] for name in names if name in self._pins), None)
 
     def holds_back(self, shard: str, now_ms: int) -> str:
         """Why this node is not to stand for a shard that is open; empty if it may."""

@@ -42,7 +42,12 @@ class QuorumLoss:
             return False
         known = self._known.get(shard)
         if known is None:
-            fitting = (stops for pattern, stops in self._rules if fnmatchcase(shard, pattern))
+            names = (shard, *self._node.reshardings.ancestors(shard))
+            fitting = (
+                stops
+                for pattern, stops in self._rules
+                if any(fnmatchcase(name, pattern) for name in names)
+            )
             known = self._known[shard] = next(fitting, False)
         return known
 

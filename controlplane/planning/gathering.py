@@ -16,10 +16,13 @@ from config.feed import Feed
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
+from controlplane.planning.lineage import Lineage
 from controlplane.planning.question import Outlook, Question, Seat, ShardFacts
 from controlplane.views import FleetView, ShardView
 from regions.latency_matrix import Pair
 from regions.reference import known_round_trip_ms
+from regions.topology import MULTI_GROUP_PREFIX, REGION_GROUP_PREFIX
+from shards.load import Rates
 
 LOOKED_AT_ONCE: Final = 100
 VOTERS: Final = (1, 3, 5)
@@ -55,7 +58,7 @@ async def question_about(
             if node.alive and not node.draining and not node.drained
         ],
     )
-    voters = voters_of(fleet)
+    voters, lineage = voters_of(fleet), Lineage(service.reshardings())
     names = sorted(name for name in service.shard_names() if name != SYSTEM)
     for number, name in enumerate(names):
         if number % LOOKED_AT_ONCE == 0:
@@ -65,7 +68,9 @@ async def question_about(
             continue
         if view.group in voters:
             row = service.map_row(name)
-            facts = _facts(view, voters[view.group], gathered, name in moved)
+            loads = lineage.loads(name, gathered.load)
+            facts = _facts(view, voters[view.group], loads, name in moved)
+            facts = replace(facts, ancestors=service.ancestors(name))
             question.add(facts if row is None else replace(facts, node=row.node))
         else:
             question.not_planned.append(name)
@@ -91,6 +96,16 @@ def voters_of(fleet: FleetView) -> dict[str, Voters]:
     return found
 
 
+def group_of(regions: Collection[str], voters: Mapping[str, Voters]) -> str:
+    """The group that votes in exactly these regions; what one would be called, if there is none."""
+    found = sorted(name for name, each in voters.items() if set(each.regions) == set(regions))
+    if found:
+        return found[0]
+    if len(regions) == 1:
+        return REGION_GROUP_PREFIX + min(regions)
+    return MULTI_GROUP_PREFIX + "+".join(sorted(regions))
+
+
 def distances_of(gathered: Gathered, feed: Feed) -> Mapping[Pair, float]:
     """The round trips that count; of regions that are not there yet, what is set or published."""
     set_ms = overrides_of(feed)
@@ -114,7 +129,7 @@ def overrides_of(feed: Feed) -> dict[Pair, float]:
     return {(a, b): float(ms) for a, row in content.items() for b, ms in row.items()}
 
 
-def _facts(view: ShardView, voters: Voters, gathered: Gathered, stays: bool) -> ShardFacts:
+def _facts(view: ShardView, voters: Voters, loads: Mapping[str, Rates], stays: bool) -> ShardFacts:
     return ShardFacts(
         view.shard,
         view.goal,
@@ -122,7 +137,7 @@ def _facts(view: ShardView, voters: Voters, gathered: Gathered, stays: bool) -> 
         view.leader.region if view.leader is not None else None,
         voters.regions,
         view.size_bytes,
-        gathered.load.of(view.shard),
+        loads,
         stays,
         zones=voters.zones,
     )

@@ -56,6 +56,8 @@ class ShardFacts:
     """The node that is preferred for it in its region."""
     zones: int | None = None
     """In how many zones its voters are; None: it is not known."""
+    ancestors: tuple[str, ...] = ()
+    """Shards that it continues: what documents say of them holds for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ class Question:
         self._wishes: dict[str, str] = {}
         self._narrow: dict[str, tuple[str, int]] = {}
         self._ids: list[str] = []
+        self._pinned: dict[str, str] = {}
+        self._continued: dict[str, list[str]] = {}  # by a former name: who continues it
         self.unavailable: list[str] = []
         self.not_planned: list[str] = []
         self.forecast: Mapping[str, float] = {}
@@ -145,8 +149,11 @@ class Question:
         if self._is_unavailable(facts):
             self.unavailable.append(facts.shard)
             return
-        rules, columns = self.rules.of(facts.shard), self._columns
+        for ancestor in facts.ancestors:
+            self._continued.setdefault(ancestor, []).append(facts.shard)
+        rules, columns = self.rules.of(facts.shard, facts.ancestors), self._columns
         self._ids.append(facts.shard)
+        self._pinned[facts.shard] = rules.pin or ""
         self._add_loads(facts)
         assumed = self._placement["assumptions"]
         size = assumed["shard_bytes"] if facts.size_bytes is None else facts.size_bytes
@@ -290,14 +297,17 @@ class Question:
         return self._known(self.rules.gathering)
 
     def _known(self, sets: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Sets with those of their shards that are there, if they are two or more."""
-        known = set(self._ids)
-        found = ({**each, "shards": [s for s in each["shards"] if s in known]} for each in sets)
+        """Sets with those of their shards that are there, or continue them, if two or more are."""
+        known = {shard: [shard] for shard in self._ids}
+        known = self._continued | known
+        found = (
+            {**each, "shards": [s for name in each["shards"] for s in known.get(name, ())]}
+            for each in sets
+        )
         return [each for each in found if len(each["shards"]) > 1]
 
     def _nodes(self) -> dict[str, Any]:
         names = {seat.node for seat in self._seats}
-        pinned = {shard: self.rules.of(shard).pin or "" for shard in self._ids}
         return {
             "names": [seat.node for seat in self._seats],
             "region": [seat.region for seat in self._seats],
@@ -305,7 +315,7 @@ class Question:
             "limits": self.rules.node_limits,
             "zone_limits": self.rules.zone_limits,
             "apart": self._known(self.rules.apart),
-            "pins": {shard: node for shard, node in pinned.items() if node in names},
+            "pins": {shard: node for shard, node in self._pinned.items() if node in names},
             "wishes": {shard: node for shard, node in self._wishes.items() if node in names},
         }
 

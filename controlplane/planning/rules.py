@@ -49,7 +49,6 @@ class Rules:
         self._regions = frozenset(regions)
         self._content = content
         self._pins = {each["shard"]: each["node"] for each in content.get("pins", [])}
-        self._found: dict[str, ShardRules] = {}
 
     @property
     def preferences(self) -> list[list[str]]:
@@ -95,29 +94,28 @@ class Rules:
         limits = (*self.node_limits.values(), *self.zone_limits.values())
         return bool(self.apart or self._pins or any(most is not None for most in limits))
 
-    def of(self, shard: str) -> ShardRules:
-        """What holds for a shard."""
-        goal = self._first("survival", shard)
-        residency = self._first("residency", shard)
+    def of(self, shard: str, ancestors: Iterable[str] = ()) -> ShardRules:
+        """What holds for a shard: what is said of it, or of one that it continues."""
+        names = (shard, *ancestors)
+        goal = self._first("survival", names)
+        residency = self._first("residency", names)
         allowed = None
         if residency is not None:
             allowed = frozenset(residency.get("allow", self._regions))
             allowed -= frozenset(residency.get("deny", ()))
         orders = self._entries("leader_preferences")
-        preference = next(
-            (n for n, each in enumerate(orders) if fnmatchcase(shard, each["shards"])), -1
-        )
+        preference = next((n for n, each in enumerate(orders) if _fits(each, names)), -1)
         return ShardRules(
             goal["goal"] if goal is not None else None,
             allowed,
-            self._pins.get(shard),
+            next((self._pins[name] for name in names if name in self._pins), None),
             preference,
-            self._spread(shard),
+            self._spread(names),
         )
 
-    def _spread(self, shard: str) -> Spread | None:
+    def _spread(self, names: Sequence[str]) -> Spread | None:
         for number, each in enumerate(self._entries("spread")):
-            if fnmatchcase(shard, each["shards"]):
+            if _fits(each, names):
                 regions, zones = each.get("regions_min", 1), each.get("zones_min", 1)
                 return Spread(number, each["name"], regions, zones)
         return None
@@ -130,8 +128,12 @@ class Rules:
         entries: Sequence[dict[str, Any]] = self._content.get(name, [])
         return entries
 
-    def _first(self, name: str, shard: str) -> dict[str, Any] | None:
-        return next((e for e in self._entries(name) if fnmatchcase(shard, e["shards"])), None)
+    def _first(self, name: str, names: Sequence[str]) -> dict[str, Any] | None:
+        return next((e for e in self._entries(name) if _fits(e, names)), None)
+
+
+def _fits(entry: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, entry["shards"]) for name in names)
 
 
 def _limits(capacity: Mapping[str, float]) -> dict[str, float | None]:

@@ -248,3 +248,21 @@ def test_what_loses_its_majority_is_not_placed_and_is_said() -> None:
     made.add(facts("s1", goal="zone", present=("us",)))
     assert made.document(LEADERS)["shards"]["ids"] == ["s0"]
     assert made.unavailable == ["s1"]
+
+
+def test_what_documents_say_of_a_shard_holds_for_whoever_continues_it() -> None:
+    rules = {
+        "residency": [{"name": "r", "shards": "s0", "allow": ["eu", "us", "ap"], "deny": ["us"]}],
+        "anti_affinity": [{"name": "a", "shards": ["s0", "s1"], "scope": "region"}],
+        "pins": [{"shard": "s0", "node": "eu-n1"}],
+    }
+    made = question({"constraints": rules}, seats=SEATS)
+    made.add(facts("s7", ancestors=("s0",)))
+    made.add(facts("s1"))
+    document = made.document(LEADERS)
+    eu, us = (document["regions"].index(name) for name in ("eu", "us"))
+    allowed = column(document, "allowed")[0]
+    assert (allowed >> eu & 1, allowed >> us & 1) == (1, 0)
+    assert [each["shards"] for each in document["anti_affinity"]] == [["s7", "s1"]]
+    assert column(document, "pin")[0] == eu
+    assert document["nodes"]["pins"] == {"s7": "eu-n1"}
