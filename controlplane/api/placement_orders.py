@@ -19,7 +19,7 @@ from controlplane.api.responses import json_response
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.drain_facts import drain_facts
 from controlplane.planning.order_book import Book, OrderBook, is_outdated
-from controlplane.planning.orders import LeaderMove, Order, OrderState, Pause
+from controlplane.planning.orders import Order, OrderState, Pause, ShardMove
 from controlplane.planning.planner import Planned, Planner
 from controlplane.problems import RequestRefused, from_refusal
 from controlplane.requests import Refused
@@ -207,12 +207,6 @@ def _check(edge: Edge, planned: Planned) -> None:
     """Refuse what cannot be carried out, or not any more. Raises RequestRefused."""
     if not planned.is_real:
         raise RequestRefused("not-appliable", "this plan is of a fleet that is not there: what_if")
-    if planned.voter_moves:
-        raise RequestRefused(
-            "not-appliable",
-            f"{planned.voter_moves} of its moves change voters, which is not done yet: "
-            'plan with the scope "leaders"',
-        )
     if not planned.moves:
         raise RequestRefused("not-appliable", "this plan moves nothing")
     changed = [move.shard for move in planned.moves if _is_changed(edge, move)]
@@ -225,7 +219,7 @@ def _check(edge: Edge, planned: Planned) -> None:
         )
 
 
-def _is_changed(edge: Edge, move: LeaderMove) -> bool:
+def _is_changed(edge: Edge, move: ShardMove) -> bool:
     row, view = edge.service.map_row(move.shard), edge.service.shard_view(move.shard)
     if row is None or view is None or view.leader is None:
         return True

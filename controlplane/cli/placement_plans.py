@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 660.0
 LOOK_S = 1.0
 SHOWN = 20
+SKIPPED_SHOWN = 4
 
 
 def usd_text(amount: float | None) -> str:
@@ -60,7 +61,15 @@ ORDERS = (
     Column("MOVED", lambda o: o["moved"], right=True),
     Column("BY", lambda o: o["principal"]),
     Column("REASON", lambda o: o["reason"] or None, sparse=True),
+    Column("NOT MOVED", lambda o: _not_moved(o["skipped"]), sparse=True),
 )
+
+
+def _not_moved(skipped: list[dict[str, str]]) -> str | None:
+    """The first few that an order left where they are, and why."""
+    named = [f"{each['shard']} ({each['why']})" for each in skipped[:SKIPPED_SHOWN]]
+    more = ["..."] if len(skipped) > SKIPPED_SHOWN else []
+    return ", ".join(named + more) or None
 
 
 def draw_plan(plan: Any, wide: bool) -> RenderableType:
@@ -159,7 +168,7 @@ def _post(access: FleetAccess, path: str, body: Any, **query: Any) -> Any:
 @click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
 @click.option(
     "--scope", type=click.Choice(["leaders", "all"]), default="leaders", show_default=True,
-    help="Change who leads, or voters as well (which is planned, and not carried out yet).",
+    help="Change who leads, or voters as well: then whole shards are copied.",
 )  # fmt: skip
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Draw a map of it as SVG.")  # fmt: skip
@@ -197,7 +206,7 @@ def make_plan(
 @click.option("--dry-run", is_flag=True, help="Only say whether it could be carried out.")
 @click.option("--reason", help="Kept with the order.")
 def apply_plan(output: str, plan: str, no_wait: bool, dry_run: bool, reason: str | None) -> None:
-    """Carry out exactly the PLAN of this hash, leader by leader, or nothing."""
+    """Carry out exactly the PLAN of this hash, shard by shard, or nothing."""
     access = fleet_access()
     query = {"dry_run": dry_run or None, "reason": reason}
     order = _post(access, "/v1/placement/apply", {"plan": plan}, **query).document()

@@ -47,6 +47,7 @@ from controlplane.planning.proceedings import (
 from controlplane.planning.reasons import Hindrance, MoveKind, Wanted
 
 COOL_DOUBLINGS_MAX: Final = 6
+_BULK: Final = " bulk"
 
 Scope: TypeAlias = tuple[str, str]
 
@@ -109,7 +110,7 @@ class Admission:
     def advance(self, now_ms: int) -> None:
         """Give up what should have arrived by now, and forget what is old."""
         for shard, move in list(self._on_way.items()):
-            if now_ms - move.began_ms >= self.limits.finish_ms_max:
+            if now_ms - move.began_ms >= self.limits.finish_ms(move.wanted.kind):
                 self._ended.append(Ended(move.wanted, Hindrance.NOT_FINISHED))
                 self._failed(shard, now_ms)
         window_ms = self.limits.brake_window_ms
@@ -124,8 +125,8 @@ class Admission:
     @property
     def deadline_ms(self) -> int | None:
         """When `advance` has something to do."""
-        began = [move.began_ms for move in self._on_way.values()]
-        return min(began) + self.limits.finish_ms_max if began else None
+        ends = [m.began_ms + self.limits.finish_ms(m.wanted.kind) for m in self._on_way.values()]
+        return min(ends, default=None)
 
     def take(self) -> list[Ended]:
         """Moves that are over and did not arrive, since the last call."""
@@ -167,10 +168,10 @@ class Admission:
             self._ended.append(Ended(before.wanted, Hindrance.OVERTAKEN))
         self._on_way[wanted.shard] = OnItsWay(wanted, now_ms)
         self._count(wanted, 1)
-        for scope, rate in self._rates(wanted):
+        for scope, rate, cost in self._rates(wanted):
             bucket = self._bucket(scope)
             bucket.fill(rate, now_ms)
-            bucket.take()
+            bucket.take(cost)
 
     def _withdrawn(self, shard: str) -> None:
         move = self._on_way.pop(shard, None)
@@ -248,11 +249,13 @@ class Admission:
 
     def _by_room(self, wanted: Wanted, now_ms: int) -> Hindrance | None:
         """Whether there is room for one more, and whether it is within its budget."""
-        most = self.limits.in_flight_max
+        limits = self.limits
         for scope in _scopes(wanted):
-            if self._counts[scope] >= most[scope[0].partition(" ")[0]]:
+            is_bulk = scope[0].endswith(_BULK)
+            most = limits.bulk_in_flight_max if is_bulk else limits.in_flight_max
+            if self._counts[scope] >= most[_dimension(scope)]:
                 return Hindrance.IN_FLIGHT
-        for scope, rate in self._rates(wanted):
+        for scope, rate, _ in self._rates(wanted):
             own = scope[0] == "kind"
             if (own or wanted.kind.is_optional) and self._bucket(scope).fill(rate, now_ms) < 1.0:
                 return Hindrance.RATE
@@ -301,15 +304,22 @@ class Admission:
         for scope in _scopes(wanted):
             self._counts[scope] += by
 
-    def _rates(self, wanted: Wanted) -> Iterator[tuple[Scope, float]]:
-        for name, value in _scopes(wanted):
-            rate = self.limits.per_minute_max.get(name.partition(" ")[0])
-            if rate is not None:
-                yield (name, value), rate
+    def _rates(self, wanted: Wanted) -> Iterator[tuple[Scope, float, float]]:
+        """Buckets, how much comes into each in a minute, and how much a move takes."""
+        for scope in _scopes(wanted):
+            rate = self.limits.per_minute_max.get(_dimension(scope))
+            if rate is not None and not scope[0].endswith(_BULK):
+                yield scope, rate, 1.0
         of_kind = self.limits.kind_per_minute(wanted.kind)
-        if of_kind is not None:
-            shared = "drain" if wanted.kind is MoveKind.DRAIN else "plan"
-            yield ("kind", shared), of_kind
+        if of_kind is None:
+            return
+        match wanted.kind:
+            case MoveKind.DRAIN:
+                yield ("kind", "drain"), of_kind, 1.0
+            case MoveKind.BULK:
+                yield ("kind", "bulk"), of_kind, wanted.size_bytes
+            case _:
+                yield ("kind", "plan"), of_kind, 1.0
 
     def _bucket(self, scope: Scope) -> Bucket:
         return self._buckets.setdefault(scope, Bucket(self._stood_ms))
@@ -319,15 +329,22 @@ def _is_target(wanted: Wanted, node: NodeSeen) -> bool:
     return wanted.to_node in ("", node.node) and wanted.to_region in ("", node.region)
 
 
+def _dimension(scope: Scope) -> str:
+    return scope[0].partition(" ")[0]
+
+
 def _scopes(wanted: Wanted) -> Iterator[Scope]:
-    """Whatever a move counts for."""
+    """Whatever a move counts for; one to other stores counts a second time, among its like."""
     for name, value in (
         ("node from", wanted.from_node),
         ("node to", wanted.to_node),
         ("region from", wanted.from_region),
         ("region to", wanted.to_region),
-        ("group", wanted.group),
+        ("group from", wanted.group),
+        ("group to", wanted.to_group),
         ("kind", wanted.kind.value),
     ):
         if value:
             yield name, value
+            if wanted.kind is MoveKind.BULK:
+                yield name + _BULK, value

@@ -25,6 +25,6 @@ class Bucket:
         self.at_ms = max(self.at_ms, now_ms)
         return self.tokens
 
-    def take(self) -> None:
-        """Use one; whoever may do without asking leaves a debt, at most one bucket of it."""
-        self.tokens = max(self.tokens - 1.0, -1.0)
+    def take(self, cost: float = 1.0) -> None:
+        """Use so many; what is not there is a debt, at most of what this costs."""
+        self.tokens = max(self.tokens - cost, -cost)

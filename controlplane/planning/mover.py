@@ -22,12 +22,14 @@ from controlplane.machine import Happened
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.admission import Admission
-from controlplane.planning.carrying import Carrying, given_up
+from controlplane.planning.carrying import Carrying
 from controlplane.planning.gathering import is_whole
 from controlplane.planning.limits import limits_of
 from controlplane.planning.order_book import OrderBook
 from controlplane.planning.planner import Planner
 from controlplane.planning.proceedings import Held, NodeSeen, NodesSeen, Remembered, Reported
+from controlplane.planning.reasons import MoveKind
+from controlplane.planning.regrouping import given_up
 from controlplane.problems import RequestRefused
 
 EVERY_S: Final = 0.25
@@ -97,7 +99,8 @@ class Mover:
         held_ms = book.pause.until_wall_ms - wall_ms if book.pause is not None else 0
         admission.step(Held(self._now_ms + held_ms if held_ms > 0 else None), self._now_ms)
         for ended in admission.take():
-            self._service.report(given_up(ended.wanted.shard, ended.wanted.kind, ended.why))
+            if ended.wanted.kind is not MoveKind.BULK:  # these go on, perhaps
+                self._service.report(given_up(ended.wanted.shard, ended.wanted.kind, ended.why))
             self._carrying.give_up(ended.wanted.shard, ended.why)
         await self._carrying.turn(book, admission, self._now_ms, wall_ms)
         self._planner.waits_for = self._carrying.waits_for

@@ -22,7 +22,7 @@ FORGOTTEN_AT_ONCE: Final = 16
 @dataclass(frozen=True, slots=True)
 class Leg:
     """A move of an order that has begun; `before` and `node_before` are what the shard preferred
-    until then."""
+    until then. One to other stores names their group, and the last resharding there was before."""
 
     order: int
     shard: str
@@ -31,6 +31,8 @@ class Leg:
     to_node: str
     before: tuple[str, ...]
     node_before: str
+    to_group: str = ""
+    since: int = 0
 
 
 def packed_legs(legs: Iterable[Leg]) -> bytes:
@@ -40,6 +42,7 @@ def packed_legs(legs: Iterable[Leg]) -> bytes:
             [
                 leg.order, leg.shard, leg.from_region, leg.to_region, leg.to_node,
                 list(leg.before), leg.node_before,
+                *([leg.to_group, leg.since] if leg.to_group else []),
             ]
             for leg in legs
         ]
@@ -52,8 +55,8 @@ def read_legs(value: bytes | str) -> tuple[Leg, ...]:
     if not isinstance(rows, list):
         raise ValueError("these are no moves on their way")
     return tuple(
-        Leg(int(order), str(shard), str(begin), str(end), str(node), tuple(before), str(pin))
-        for order, shard, begin, end, node, before, pin in rows
+        Leg(int(order), str(shard), str(begin), str(end), str(node), tuple(before), str(pin), *bulk)
+        for order, shard, begin, end, node, before, pin, *bulk in rows
     )
 
 

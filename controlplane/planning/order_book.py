@@ -24,9 +24,9 @@ from controlplane.planning.orders import (
     PAGE_MOVES,
     PARTITION,
     PAUSE_KEY,
-    LeaderMove,
     Order,
     Pause,
+    ShardMove,
     page_key,
     pages_of,
     read_order,
@@ -85,12 +85,12 @@ class OrderBook:
         assert isinstance(outcome, Scanned), outcome
         return tuple(read_order(value.data) for _, value in reversed(outcome.items))
 
-    async def moves(self, order: Order, page: int) -> Sequence[LeaderMove]:
+    async def moves(self, order: Order, page: int) -> Sequence[ShardMove]:
         """One page of an order's moves. Raises RequestRefused."""
         (value,) = await self._values(page_key(order.number, page))
         return read_page(value.data) if value is not None else ()
 
-    async def begin(self, order: Order, moves: Sequence[LeaderMove], book: Book) -> Refused | None:
+    async def begin(self, order: Order, moves: Sequence[ShardMove], book: Book) -> Refused | None:
         """Write an order down; what it says counts from here on."""
         pages = pages_of(moves)
         for number, page in enumerate(pages):
@@ -98,8 +98,7 @@ class OrderBook:
             if refused is not None:
                 return refused
         return await self._write(
-            Put(PARTITION, HEAD_KEY, order.packed()),
-            Put(PARTITION, order.key, order.packed()),
+            *put_order(order),
             *await self._forgotten(order),
             compares=(Compare(HEAD_KEY, book.order_version),),
         )
@@ -127,8 +126,7 @@ class OrderBook:
             compares.append(Compare(MAP_PREFIX + row.shard, version))
         return await self._write(
             *rows,
-            Put(PARTITION, HEAD_KEY, order.packed()),
-            Put(PARTITION, order.key, order.packed()),
+            *put_order(order),
             *also,
             compares=tuple(compares),
         )
@@ -171,6 +169,11 @@ class OrderBook:
     ) -> Refused | None:
         outcome = await self._service.submit(Write(SYSTEM, mutations, compares))
         return outcome if isinstance(outcome, Refused) else None
+
+
+def put_order(order: Order) -> tuple[Put, Put]:
+    """How an order is kept: as the newest, and for good."""
+    return Put(PARTITION, HEAD_KEY, order.packed()), Put(PARTITION, order.key, order.packed())
 
 
 def is_outdated(refused: Refused) -> bool:

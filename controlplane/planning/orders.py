@@ -35,10 +35,11 @@ class OrderState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaderMove:
+class ShardMove:
     """A shard is to be led from another region, or by another node of its own.
 
-    `version` is that of its row in the map; `to_node` is preferred there, "" for none.
+    `version` is that of its row in the map; `to_node` is preferred there, "" for none. `to_group`
+    is whose stores are to hold it, "" for those that do.
     """
 
     shard: str
@@ -46,6 +47,7 @@ class LeaderMove:
     to_region: str
     version: int
     to_node: str = ""
+    to_group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +139,24 @@ def page_key(order: int, page: int) -> str:
     return f"{{placement}}/moves/{order:08d}/{page:04d}"
 
 
-def pages_of(moves: Iterable[LeaderMove]) -> list[bytes]:
-    """The moves of an order in pages. A move that names no node is read by older nodes as well."""
-    rows = [
-        [m.shard, m.from_region, m.to_region, m.version, *([m.to_node] if m.to_node else [])]
-        for m in moves
-    ]
+def pages_of(moves: Iterable[ShardMove]) -> list[bytes]:
+    """The moves of an order in pages. What names no node and no group, older nodes read as well."""
+    rows = [[m.shard, m.from_region, m.to_region, m.version, *_wished(m)] for m in moves]
     return [pack(rows[at : at + PAGE_MOVES]) for at in range(0, len(rows), PAGE_MOVES)]
 
 
-def read_page(value: bytes | str) -> Sequence[LeaderMove]:
+def _wished(move: ShardMove) -> list[str]:
+    if move.to_group:
+        return [move.to_node, move.to_group]
+    return [move.to_node] if move.to_node else []
+
+
+def read_page(value: bytes | str) -> Sequence[ShardMove]:
     """A page of moves; raises ValueError when it is none."""
     rows: Any = unpack(as_bytes(value))
     if not isinstance(rows, list):
         raise ValueError("this is no page of moves")
     return [
-        LeaderMove(str(shard), str(here), str(there), int(version), *map(str, node))
-        for shard, here, there, version, *node in rows
+        ShardMove(str(shard), str(here), str(there), int(version), *map(str, wished))
+        for shard, here, there, version, *wished in rows
     ]

@@ -22,9 +22,9 @@ from controlplane.planning.admission import Admission
 from controlplane.planning.draining import Draining
 from controlplane.planning.errors import NothingToPlan, QuestionRefused
 from controlplane.planning.forecaster import Forecaster
-from controlplane.planning.gathering import question_about
+from controlplane.planning.gathering import group_of, question_about, voters_of
 from controlplane.planning.limits import limits_of
-from controlplane.planning.orders import MOVES_MAX, LeaderMove
+from controlplane.planning.orders import MOVES_MAX, ShardMove
 from controlplane.planning.question import LEADERS, Outlook, Question
 from controlplane.planning.reasons import Hindrance
 from controlplane.planning.resharder import Resharder
@@ -60,8 +60,7 @@ class Planned:
 
     hash: str
     document: dict[str, Any]
-    moves: tuple[LeaderMove, ...]
-    voter_moves: int
+    moves: tuple[ShardMove, ...]
     is_real: bool
     position: int
     """Of the newest document it knows."""
@@ -172,14 +171,16 @@ class Planner:
         self, wish: Wish, feed: Feed, question: Question, answer: dict[str, Any]
     ) -> Planned:
         plan = answer["plan"]
-        moves, voter_moves = [], 0
+        moves, voters = [], voters_of(self._service.fleet())
         for move in plan["moves"]:
             row = self._service.map_row(move["shard"])
-            if move["add"] or move["remove"]:
-                voter_moves += 1
-            elif row is not None and move["from_leader"] is not None:
-                here, there, node = move["from_leader"], move["to_leader"], move["to_node"] or ""
-                moves.append(LeaderMove(move["shard"], here, there, row.revision, node))
+            if row is None or row.group not in voters or move["from_leader"] is None:
+                continue
+            here, there, node = move["from_leader"], move["to_leader"], move["to_node"] or ""
+            wanted = {*voters[row.group].regions, *move["add"]} - {*move["remove"]}
+            is_bulk = bool(move["add"] or move["remove"])
+            group = group_of(wanted, voters) if is_bulk else ""
+            moves.append(ShardMove(move["shard"], here, there, row.revision, node, group))
         document = {
             "plan": plan["hash"],
             "scope": wish.scope,
@@ -196,9 +197,7 @@ class Planner:
             "not_planned": question.not_planned[:MOVES_SHOWN],
             "unavailable": question.unavailable[:MOVES_SHOWN],
         }
-        return Planned(
-            plan["hash"], document, tuple(moves), voter_moves, wish.is_real, feed.position
-        )
+        return Planned(plan["hash"], document, tuple(moves), wish.is_real, feed.position)
 
 
 def _plan(question: Question, wish: Wish) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Final
 
 
 class MoveKind(StrEnum):
-    """What a move of a leader is for, what comes first first."""
+    """What a move is for, what comes first first."""
 
     SAFETY = "safety"
     """Away from what is failing."""
@@ -22,6 +22,8 @@ class MoveKind(StrEnum):
     """To where it is cheaper, or nearer to its clients."""
     BALANCE = "balance"
     """To where less is led."""
+    BULK = "bulk"
+    """To other stores: whatever the shard holds is copied."""
 
     @property
     def rank(self) -> int:
@@ -50,6 +52,10 @@ class Hindrance(StrEnum):
     """The place is to lead nothing."""
     RESIDENCE = "residence"
     """It was moved a short while ago, and nothing presses."""
+    NO_GROUP = "no-group"
+    """No stores decide together there, and none can be made to."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled its resharding."""
     OVERTAKEN = "overtaken"
     """Something that comes first moved it meanwhile."""
     NOT_BEGUN = "not-begun"
@@ -66,6 +72,8 @@ class Hindrance(StrEnum):
     """A move of this shard failed a short while ago."""
     SUSPECT = "suspect"
     """Whoever would take it was silent a short while ago."""
+    GROUP_MAKING = "group-making"
+    """The group that it is to go to is being made."""
     IN_FLIGHT = "in-flight"
     """As many shards as may be are on their way at once."""
     RATE = "rate"
@@ -75,7 +83,8 @@ class Hindrance(StrEnum):
 FOR_GOOD: Final = frozenset(
     {
         Hindrance.CHANGED, Hindrance.NO_CANDIDATE, Hindrance.GONE, Hindrance.DRAINED,
-        Hindrance.RESIDENCE, Hindrance.OVERTAKEN, Hindrance.NOT_BEGUN, Hindrance.NOT_FINISHED,
+        Hindrance.RESIDENCE, Hindrance.NO_GROUP, Hindrance.CANCELLED, Hindrance.OVERTAKEN,
+        Hindrance.NOT_BEGUN, Hindrance.NOT_FINISHED,
     }
 )  # fmt: skip
 
@@ -84,7 +93,7 @@ FOR_GOOD: Final = frozenset(
 class Wanted:
     """A move that somebody wants; `to_node` and `to_region` are "" where it does not matter.
 
-    `from_node` is "" where nobody knows.
+    `from_node` is "" where nobody knows. `to_group` and `size_bytes` are of a move to other stores.
     """
 
     shard: str
@@ -94,3 +103,5 @@ class Wanted:
     from_region: str
     to_region: str = ""
     to_node: str = ""
+    to_group: str = ""
+    size_bytes: float = 0.0

@@ -35,8 +35,10 @@ from controlplane.requests import (
     ForceRecover,
     Found,
     GroupChange,
+    GroupWanted,
     History,
     LeaderHint,
+    MakeGroup,
     Outcome,
     Problem,
     Provenance,
@@ -150,6 +152,8 @@ class FakeService:
         self.forced: list[ForceRecover] = []
         self.cancelled = 0
         self.continued: dict[str, tuple[str, ...]] = {}
+        self.more_groups: tuple[GroupView, ...] = ()
+        self.reshards: tuple[ReshardingView, ...] = (RESHARDING,)
         self.fenced: tuple[FencedWrite, ...] = ()
         self.reports: list[Happened] = []
         self.messages: list[tuple[str, dict[str, Any]]] = []
@@ -157,7 +161,6 @@ class FakeService:
         self.load = RouterLoad(0)
         self.reported: Gathered | None = None
         self.heats: dict[str, Heat] = {}
-        self.wanted: tuple[ReshardingView, ...] = (RESHARDING,)
         self.known: dict[str, tuple[int, str | None]] = {}
         self.feed = Feed(self._region_revision(name) for name in REGIONS)
         self.where = {
@@ -292,7 +295,7 @@ class FakeService:
         return self.continued.get(shard, ())
 
     def reshardings(self) -> tuple[ReshardingView, ...]:
-        return self.wanted
+        return self.reshards
 
     def led_by(self, nodes: Set[str]) -> set[str]:
         return {shard for shard, (_, leader) in self.known.items() if leader in nodes}
@@ -364,7 +367,7 @@ class FakeService:
             global_leader=self.hint("system"),
             map_version=self.map_version,
             leadership_revision=self.leadership_revision,
-            groups=(GroupView(GROUP, voters, (), 2, 2, 0, 2_000, total, led),),
+            groups=(GroupView(GROUP, voters, (), 2, 2, 0, 2_000, total, led), *self.more_groups),
             stores=stores,
             nodes=nodes,
             shards_total=total,
@@ -400,6 +403,8 @@ class FakeService:
                 return Evicted(shard, found.epoch, str(found.leader))
             case Reshard() | CancelResharding():
                 return resharded(request)
+            case MakeGroup(regions, begin):
+                return GroupWanted("multi/" + "+".join(regions), regions, (), 2_000, begin)
             case Trace(shard, sequence):
                 return Traced(shard, Fate.REPLACED, None if sequence else 0)
             case History(shard):

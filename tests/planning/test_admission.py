@@ -26,6 +26,8 @@ LIMITS = replace(
     limits_of(builtin_content(Kind.PLACEMENT)),
     in_flight_max={"node": 2, "region": 4, "group": 4, "kind": 4},
     per_minute_max={"node": 600, "region": 600, "group": 600},
+    bulk_in_flight_max={"node": 2, "region": 2, "group": 1, "kind": 3},
+    bulk_bytes_per_s_max=1_000_000.0,
     plan_per_minute_max=600.0,
 )
 HOUR_MS = 3_600_000
@@ -79,9 +81,9 @@ def test_a_shard_on_its_way_is_left_to_whoever_comes_first() -> None:
 
 def test_kinds_come_in_their_order() -> None:
     assert [kind.value for kind in MoveKind] == [
-        "safety", "drain", "survival", "preference", "cost", "balance",
+        "safety", "drain", "survival", "preference", "cost", "balance", "bulk",
     ]  # fmt: skip
-    assert [kind.rank for kind in MoveKind] == [*range(6)]
+    assert [kind.rank for kind in MoveKind] == [*range(7)]
 
 
 def test_so_many_are_on_their_way_at_once_and_no_more_but_for_safety() -> None:
@@ -237,5 +239,37 @@ def test_a_successor_sees_who_went_down_of_what_it_was_given() -> None:
 def test_every_hindrance_is_for_good_or_passes() -> None:
     assert {*Hindrance} - FOR_GOOD == {
         Hindrance.PAUSED, Hindrance.COLD_START, Hindrance.BRAKE, Hindrance.COOLING,
-        Hindrance.SUSPECT, Hindrance.IN_FLIGHT, Hindrance.RATE,
+        Hindrance.SUSPECT, Hindrance.IN_FLIGHT, Hindrance.RATE, Hindrance.GROUP_MAKING,
     }  # fmt: skip
+
+
+def bulk(shard: str, node: str = "n1", group: str = "region/us", size: float = 0.0) -> Wanted:
+    return Wanted(shard, "global", MoveKind.BULK, node, "eu", "us", "", group, size)
+
+
+def test_few_shards_are_copied_to_one_group_at_once_and_leaders_go_on_beside() -> None:
+    machine = known()
+    machine.step(Began(bulk("a")), NOW)
+    assert machine.judge(bulk("b", "n2"), NOW) is Hindrance.IN_FLIGHT
+    machine.step(Began(replace(cost("c", "n2"))), NOW)
+    machine.step(Arrived("a", "n3"), NOW)
+    assert machine.judge(bulk("b", "n2"), NOW) is None
+
+
+def test_what_a_copy_was_in_bytes_is_waited_for_before_the_next_one() -> None:
+    machine = known()
+    machine.step(Began(bulk("a", size=30_000_000)), NOW)
+    machine.step(Arrived("a", "n3"), NOW)
+    assert machine.judge(bulk("b"), NOW + 20_000) is Hindrance.RATE
+    assert machine.judge(cost("c"), NOW + 20_000) is None, "leaders have a budget of their own"
+    assert machine.judge(bulk("b"), NOW + 31_000) is None
+
+
+def test_a_copy_may_take_longer_than_a_hand_over() -> None:
+    machine = known()
+    machine.step(Began(bulk("a")), NOW)
+    machine.step(Began(cost("b")), NOW)
+    machine.advance(NOW + LIMITS.finish_ms_max)
+    assert [ended.wanted.shard for ended in machine.take()] == ["b"]
+    machine.advance(NOW + LIMITS.bulk_finish_ms_max)
+    assert [ended.wanted.shard for ended in machine.take()] == ["a"]

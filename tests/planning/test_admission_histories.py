@@ -12,6 +12,7 @@ import pytest
 from config.builtin import builtin_content
 from config.document import Kind
 from controlplane.planning.admission import Admission
+from controlplane.planning.bucket import BURST_MS
 from controlplane.planning.limits import limits_of
 from controlplane.planning.proceedings import (
     Arrived,
@@ -36,6 +37,9 @@ LIMITS = replace(
     per_minute_max={"node": 30, "region": 40, "group": 50},
     plan_per_minute_max=20.0,
     drain_per_minute_max=60.0,
+    bulk_in_flight_max={"node": 1, "region": 2, "group": 2, "kind": 2},
+    bulk_bytes_per_s_max=1_000_000.0,
+    bulk_finish_ms_max=60_000,
     residence_ms=60_000,
     finish_ms_max=20_000,
     cool_down_ms=10_000,
@@ -43,6 +47,7 @@ LIMITS = replace(
     cold_start_ms=20_000,
     brake_window_ms=120_000,
 )
+COPIED_BYTES = 6_000_000.0
 CAUSES = (MoveKind.SAFETY, MoveKind.DRAIN, MoveKind.SURVIVAL)
 
 
@@ -73,6 +78,8 @@ class History:
         """Ask for a move, and begin it if nothing speaks against it."""
         here = self.seen[self.led_by[shard]]
         wanted = Wanted(shard, "global", kind, here.node, here.region, region)
+        if kind is MoveKind.BULK:
+            wanted = replace(wanted, to_group=f"region/{region}", size_bytes=COPIED_BYTES)
         if self.machine.judge(wanted, self.now_ms) is not None:
             return False
         self.check(wanted)
@@ -98,15 +105,32 @@ class History:
         for end in ("from_region", "to_region"):
             at_end = sum(getattr(w, end) == getattr(wanted, end) for w in others)
             assert at_end < LIMITS.in_flight_max["region"], wanted
-        assert not wanted.kind.is_optional or self.is_within_budget()
+        if wanted.kind is MoveKind.BULK:
+            most = LIMITS.bulk_in_flight_max
+            copied = [w for w in others if w.kind is MoveKind.BULK]
+            assert len(copied) < most["kind"]
+            assert all(w.from_node != wanted.from_node for w in copied)
+            assert sum(w.to_group == wanted.to_group for w in copied) < most["group"]
+            assert self.is_copied_slowly()
+        assert not _is_of_plan(wanted) or self.is_within_budget()
 
     def is_within_budget(self) -> bool:
         """One more optional move now, in no window more than is allowed in it."""
-        times = [at for at, wanted in self.begun if wanted.kind.is_optional] + [self.now_ms]
+        times = [at for at, wanted in self.begun if _is_of_plan(wanted)] + [self.now_ms]
         per_ms = LIMITS.plan_per_minute_max / 60_000
         burst = max(1.0, LIMITS.plan_per_minute_max / 12)
         return all(
             len(times) - first <= burst + (self.now_ms - began) * per_ms + 1e-6
+            for first, began in enumerate(times)
+        )
+
+    def is_copied_slowly(self) -> bool:
+        """One more copy now: all before are paid for in bytes, but for what may be saved up."""
+        times = [at for at, wanted in self.begun if wanted.kind is MoveKind.BULK]
+        saved = BURST_MS / 1_000 * LIMITS.bulk_bytes_per_s_max
+        return all(
+            (len(times) - first) * COPIED_BYTES
+            <= saved + (self.now_ms - began) / 1_000 * LIMITS.bulk_bytes_per_s_max + 1.0
             for first, began in enumerate(times)
         )
 
@@ -174,6 +198,10 @@ class History:
                 self.want(shard, MoveKind.COST, homes[shard])
             self.pass_ms(2_000)
         raise AssertionError("it does not come to rest")
+
+
+def _is_of_plan(wanted: Wanted) -> bool:
+    return wanted.kind.is_optional and wanted.kind is not MoveKind.BULK
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

@@ -23,9 +23,7 @@ from controlplane.planning.reasons import Hindrance
 from controlplane.requests import Write
 from tests.api.fake_service import SHARDS, FakeService
 from tests.planning.test_admission import LIMITS
-from tests.planning.test_mover import FINISH_S, LATER_MS, leader, mover_of
-
-__all__ = ["leader"]
+from tests.planning.test_mover import FINISH_S, LATER_MS, mover_of
 
 DRAIN = Drain(Scope.NODE, "n2", "", DrainState.DRAINING, "ada", "", 1, None, None, 4)
 

@@ -15,44 +15,23 @@ from controlplane.node.load_reports import Gathered
 from controlplane.planning.mover import Mover
 from controlplane.planning.moving import ON_WAY_KEY
 from controlplane.planning.order_book import OrderBook
-from controlplane.planning.orders import LeaderMove, Order, OrderState, Pause
+from controlplane.planning.orders import Order, OrderState, Pause, ShardMove
 from controlplane.planning.planner import Planner
 from controlplane.planning.reasons import Hindrance
 from controlplane.problems import RequestRefused
-from controlplane.requests import Outcome, Problem, Put, Refused, Request, Write, Written
+from controlplane.requests import Outcome, Problem, Put, Refused, Request, Write
 from regions.latency_matrix import LatencyMatrix
 from shards.load_table import LoadTable
-from tests.api.fake_service import SHARDS, FakeFleet, FakeService
+from tests.api.fake_service import SHARDS, FakeService
 from tests.config.sample_fleet import put
 
 LATER_MS = 1 << 50
 FINISH_S = builtin_content(Kind.PLACEMENT)["moves"]["finish_ms_max"] / 1_000
 
 
-@pytest.fixture
-async def leader() -> FakeService:
-    """The node that leads the system shard, and all others, whose map is written down."""
-    fleet = FakeFleet()
-    service = fleet.add("n1", "eu")
-    fleet.add("n2", "us")
-    fleet.lead("n1")
-    table = LoadTable()
-    for node, region in (("n1", "eu"), ("n2", "us")):
-        table.take(node, region, [], 0, 0)  # everybody has reported
-    service.reported = Gathered(1, 0, 0, table, LatencyMatrix({}))
-    for shard in SHARDS:
-        row = service.map_row(shard)
-        assert row is not None
-        outcome = await service.submit(
-            Write("system", (Put(MAP, MAP_PREFIX + shard, row.packed()),))
-        )
-        assert isinstance(outcome, Written)
-    return service
-
-
-def moves(service: FakeService, *shards: str) -> list[LeaderMove]:
+def moves(service: FakeService, *shards: str) -> list[ShardMove]:
     found = [service.map_row(shard) for shard in shards]
-    return [LeaderMove(row.shard, "eu", "us", row.revision) for row in found if row is not None]
+    return [ShardMove(row.shard, "eu", "us", row.revision) for row in found if row is not None]
 
 
 async def begun(service: FakeService, *shards: str) -> None:
@@ -234,7 +213,7 @@ async def test_a_shard_stays_where_it_was_moved_to_whoever_leads_by_then(
     book = OrderBook(leader)
     row = leader.map_row("s1")
     assert row is not None
-    back = [LeaderMove("s1", "us", "eu", row.revision)]
+    back = [ShardMove("s1", "us", "eu", row.revision)]
     order = Order(2, "back", "ada", "", 17, OrderState.CARRYING, 1)
     assert await book.begin(order, back, await book.read()) is None
     await mover_of(leader).turn(1.0)  # it has nothing in memory
@@ -262,7 +241,7 @@ async def test_a_move_may_prefer_a_node_and_the_next_one_may_prefer_none(
     for number, node in enumerate(("n1", ""), 1):
         row = leader.map_row("s1")
         assert row is not None
-        wanted = [LeaderMove("s1", "eu", "eu", row.revision, node)]
+        wanted = [ShardMove("s1", "eu", "eu", row.revision, node)]
         order = Order(number, "hash", "ada", "", 17, OrderState.CARRYING, 1)
         assert await book.begin(order, wanted, await book.read()) is None
         await mover.turn(1.0)
@@ -278,7 +257,7 @@ async def test_a_node_that_does_not_live_in_the_region_is_no_candidate(
     row = leader.map_row("s1")
     assert row is not None
     order = Order(1, "hash", "ada", "", 17, OrderState.CARRYING, 1)
-    move = LeaderMove("s1", "eu", "us", row.revision, "n1")
+    move = ShardMove("s1", "eu", "us", row.revision, "n1")
     assert await OrderBook(leader).begin(order, [move], await OrderBook(leader).read()) is None
     await mover_of(leader).turn(1.0)
     assert (await order_of(leader)).skipped == (("s1", Hindrance.NO_CANDIDATE),)

@@ -7,10 +7,10 @@ import pytest
 from controlplane.planning.orders import (
     PAGE_MOVES,
     SKIPPED_SHOWN_MAX,
-    LeaderMove,
     Order,
     OrderState,
     Pause,
+    ShardMove,
     pages_of,
     read_order,
     read_page,
@@ -47,16 +47,18 @@ def test_what_is_written_is_read() -> None:
 
 
 def test_moves_lie_in_pages_in_their_order() -> None:
-    moves = [LeaderMove(f"s{n}", "eu", "us", n) for n in range(PAGE_MOVES + 1)]
+    moves = [ShardMove(f"s{n}", "eu", "us", n) for n in range(PAGE_MOVES + 1)]
     pages = pages_of(moves)
     assert [len(read_page(page)) for page in pages] == [PAGE_MOVES, 1]
     assert [move for page in pages for move in read_page(page)] == moves
 
 
 def test_a_move_that_names_no_node_is_kept_as_it_always_was() -> None:
-    moves = [LeaderMove("s0", "eu", "us", 7), LeaderMove("s1", "eu", "eu", 8, "eu-n2")]
+    moves = [ShardMove("s0", "eu", "us", 7), ShardMove("s1", "eu", "eu", 8, "eu-n2"),
+             ShardMove("s2", "eu", "us", 9, "", "region/us")]  # fmt: skip
     (page,) = pages_of(moves)
-    assert unpack(page) == [["s0", "eu", "us", 7], ["s1", "eu", "eu", 8, "eu-n2"]]
+    assert unpack(page) == [["s0", "eu", "us", 7], ["s1", "eu", "eu", 8, "eu-n2"],
+                            ["s2", "eu", "us", 9, "", "region/us"]]  # fmt: skip
     assert list(read_page(page)) == moves
 
 

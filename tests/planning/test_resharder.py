@@ -33,7 +33,7 @@ def leader() -> FakeService:
     table = LoadTable()
     table.take("n1", "eu", [], 0, 0)
     service.reported = Gathered(1, 0, 0, table, LatencyMatrix({}))
-    service.wanted = ()  # no resharding is known
+    service.reshards = ()  # no resharding is known
     return service
 
 

@@ -1,0 +1,228 @@
+"""Plans that change voters, on a real fleet: shards go to other stores while clients write.
+
+The tests share one fleet of four regions, of which one has three zones, and run in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from controlplane.bench.numbered_writes import NumberedWrites
+from controlplane.cli.connection import FleetAccess
+from controlplane.embedded import free_ports
+from tests.integration.conftest import DOWN_S_MAX, LEADPLANE, UP_S_MAX
+from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, wait_for
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("voters")]
+
+REGIONS = ("ap", "eu", "sa", "us")
+ZONES = {"ap": "a", "eu": "abc", "sa": "a", "us": "a"}
+FIRST = ("ap", "eu", "us")
+CLIENT = "sa-n1"
+"""By way of which clients write: it never leads the system shard, and lives."""
+SHARDS = 3
+PARTITIONS = 12
+RTT_MS = 2.0
+TTL_MS = 2_000
+WRITE_PAUSE_S = 0.005
+ANSWER_S_MAX = 10.0
+MOVED_S_MAX = 90.0
+PLACEMENT = {
+    "usd_per_ms_per_million_requests": {"reads": 0.01, "writes": 0.01},
+    "churn_budget": {"leaders_share_max": 1.0, "bytes_share_max": 1.0},
+    "hysteresis": {"gain_usd_per_month_min": 10_000, "residence_min_ms": 0},
+    "move_rate": {"leaders_per_minute_max": 600},
+    "assumptions": {"strong_read_share": 0.5, "shard_bytes": 100_000},
+    "moves": {"suspect_ms": 2_000, "cold_start_ms": 5_000, "brake_share": 1.0},
+}
+
+
+def four_regions() -> str:
+    """A document of four regions, of which three vote on everything."""
+    ports = iter(free_ports(13))
+    lines = ["format: 1", "regions:"]
+    lines += [
+        f"  - {{name: {name}, latitude: {at}, longitude: 0, zones: [{', '.join(ZONES[name])}]}}"
+        for at, name in enumerate(REGIONS)
+    ]
+    lines.append("stores:")
+    lines += [
+        f"  - {{id: {name}-{zone}, region: {name}, zone: {zone}, host: 127.0.0.1, "
+        f"port: {next(ports)}}}"
+        for name in REGIONS
+        for zone in ZONES[name]
+    ]
+    lines.append("nodes:")
+    lines += [
+        f"  - {{id: {name}-n{number}, region: {name}, host: 127.0.0.1, port: {next(ports)}}}"
+        for name in REGIONS
+        for number in range(1, 2 if name == "sa" else 3)
+    ]
+    voters = ", ".join(f"{name}-a" for name in FIRST)
+    lines += ["groups:", f"  - name: global\n    stores: [{voters}]\n    followers: [sa-a]"]
+    lines.append(f"    ttl_ms: {TTL_MS}")
+    for what, figure in (("rtt_ms", RTT_MS), ("egress_usd_per_gb", 0.02)):
+        lines.append(f"{what}:")
+        for here in REGIONS:
+            row = ", ".join(f"{there}: {figure}" for there in REGIONS if there != here)
+            lines.append(f"  {here}: {{{row}}}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetOnTest]:
+    """Four regions; all shards are in the group of three of them."""
+    directory = tmp_path_factory.mktemp("voters")
+    regions = directory / "regions.yaml"
+    regions.write_text(four_regions())
+    place = ["--dir", str(directory / "fleet")]
+    words = ["up", *place, "--regions", str(regions), "--shards", str(SHARDS)]
+    words += ["--survival", "region", "--detach", "-o", "json"]
+    try:
+        up = subprocess.run(
+            [*LEADPLANE, *words], capture_output=True, text=True, timeout=UP_S_MAX, check=False
+        )
+        assert up.returncode == 0, up.stderr
+        fleet = FleetOnTest(directory / "fleet")
+        put(fleet.access, "placement", PLACEMENT)
+        yield fleet
+    finally:
+        subprocess.run(
+            [*LEADPLANE, "down", *place], capture_output=True, timeout=DOWN_S_MAX, check=False
+        )
+
+
+def send(access: FleetAccess, method: str, path: str, body: Any, **headers: str) -> Any:
+    """The document that an order is answered with."""
+    named = {"Content-Type": "application/json", **headers}
+    return access.send(method, path, headers=named, body=json.dumps(body).encode()).document()
+
+
+def put(access: FleetAccess, name: str, content: Any) -> None:
+    send(access, "PUT", f"/v1/config/{name}", {"content": content}, **{"If-Match": "*"})
+
+
+def keep_out_of(access: FleetAccess, region: str) -> None:
+    """From now on no shard may be kept in a region."""
+    put(access, "constraints", {"residency": [{"name": "out", "shards": "*", "deny": [region]}]})
+
+
+def planned(access: FleetAccess) -> dict[str, Any]:
+    plan: dict[str, Any] = send(access, "POST", "/v1/placement/plan", {"scope": "all"})
+    return plan
+
+
+def survive(access: FleetAccess, goal: str) -> None:
+    """From now on every shard has to outlive the loss of a zone, or of a region."""
+    put(access, "constraints", {"survival": [{"name": "all", "shards": "*", "goal": goal}]})
+
+
+def plan_for_all(access: FleetAccess) -> dict[str, Any]:
+    """A plan that gives every shard other voters."""
+
+    def look() -> dict[str, Any] | None:
+        plan = planned(access)
+        changed = [move for move in plan["moves"] if move["add"] or move["remove"]]
+        return plan if len(changed) == len(plan["moves"]) == SHARDS else None
+
+    return wait_for(look, "a plan that moves every shard")
+
+
+def until_done(access: FleetAccess, number: int) -> dict[str, Any]:
+    """The order, when its last shard has arrived."""
+
+    def look() -> dict[str, Any] | None:
+        order: dict[str, Any] = access.get("/v1/placement")["order"]
+        return order if (order["number"], order["state"]) == (number, "done") else None
+
+    return wait_for(look, f"order {number} is done", MOVED_S_MAX)
+
+
+def groups_of_shards(access: FleetAccess) -> dict[str, str]:
+    rows = access.items("/v1/shards")["items"]
+    return {row["shard"]: row["group"] for row in rows if row["end_slot"]}
+
+
+def regions_of(access: FleetAccess, group: str) -> set[str]:
+    """The regions that vote in a group."""
+    voters = access.get(f"/v1/regions/groups/{quote(group, safe='')}")["voters"]
+    return {voter.partition("-")[0] for voter in voters}
+
+
+def key_of(chapter: str, number: int) -> str:
+    return f"{{p{number % PARTITIONS}}}/{chapter}/{number:06}"
+
+
+def lost(access: FleetAccess, chapter: str, writer: NumberedWrites) -> set[int]:
+    """Acknowledged numbers that strong scans of all partitions do not find."""
+    stored: set[int] = set()
+    for partition in (f"p{n}" for n in range(PARTITIONS)):
+        prefix = f"{{{partition}}}/{chapter}/"
+        after = access.items("/v1/kv", partition=partition, prefix=prefix, limit=1_000)
+        stored |= {int(item["key"].rsplit("/", 1)[1]) for item in after["items"]}
+    return {ack.number for ack in writer.acks} - stored
+
+
+def test_a_plan_makes_a_group_and_moves_shards_there_and_no_write_fails(
+    fleet: FleetOnTest,
+) -> None:
+    access = fleet.access
+    assert set(groups_of_shards(access).values()) == {"global"}
+    keep_out_of(access, "eu")
+    plan = plan_for_all(access)
+    url = str(fleet.record("nodes", CLIENT)["url"])
+    with NumberedWrites(url, lambda n: key_of("away", n), WRITE_PAUSE_S, ANSWER_S_MAX) as writer:
+        assert writer.wait_for_number(50, MEND_S_MAX)
+        order = send(access, "POST", "/v1/placement/apply", {"plan": plan["plan"]})
+        done = until_done(access, order["number"])
+        assert writer.wait_for_number(len(writer.acks) + 50, MEND_S_MAX)
+    assert (done["moved"], done["skipped"]) == (SHARDS, [])
+    assert set(groups_of_shards(access).values()) == {"multi/ap+sa+us"}
+    assert writer.refusals == 0
+    assert lost(access, "away", writer) == set()
+    assert planned(access)["moves"] == []
+
+
+def test_moves_go_on_when_the_global_leader_is_killed_among_them(fleet: FleetOnTest) -> None:
+    access = fleet.access
+    keep_out_of(access, "sa")
+    plan = plan_for_all(access)
+    leader = access.get("/v1/leader")["node"]
+    url = str(fleet.record("nodes", CLIENT)["url"])
+    with NumberedWrites(url, lambda n: key_of("back", n), WRITE_PAUSE_S, ANSWER_S_MAX) as writer:
+        assert writer.wait_for_number(50, MEND_S_MAX)
+        order = send(access, "POST", "/v1/placement/apply", {"plan": plan["plan"]})
+        wait_for(lambda: access.get("/v1/placement")["order"]["done"], "the first move begins")
+        assert fleet.process("nodes", leader).signal(signal.SIGKILL)
+        done = until_done(access, order["number"])
+        assert writer.wait_for_number(len(writer.acks) + 50, MEND_S_MAX)
+    assert (done["moved"], done["skipped"]) == (SHARDS, [])
+    assert set(groups_of_shards(access).values()) == {"global"}
+    assert lost(access, "back", writer) == set()
+
+
+def test_what_shards_survive_is_changed_to_a_zone_and_back_and_no_write_fails(
+    fleet: FleetOnTest,
+) -> None:
+    access = fleet.access
+    url = str(fleet.record("nodes", CLIENT)["url"])
+    with NumberedWrites(url, lambda n: key_of("goal", n), WRITE_PAUSE_S, ANSWER_S_MAX) as writer:
+        for goal, voting in (("zone", 1), ("region", 3)):
+            survive(access, goal)
+            plan = plan_for_all(access)
+            order = send(access, "POST", "/v1/placement/apply", {"plan": plan["plan"]})
+            done = until_done(access, order["number"])
+            assert (done["moved"], done["skipped"]) == (SHARDS, [])
+            there = set(groups_of_shards(access).values())
+            assert {len(regions_of(access, group)) for group in there} == {voting}
+            assert planned(access)["moves"] == []
+        assert writer.wait_for_number(len(writer.acks) + 50, MEND_S_MAX)
+    assert writer.refusals == 0
+    assert lost(access, "goal", writer) == set()
