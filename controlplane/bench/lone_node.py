@@ -81,7 +81,7 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class LoneNode:
-    """The node, its driver and its three stores; `shard` is one that it leads."""
+    """The node, its driver and its stores; `shard` is one that it leads."""
 
     driver: Driver
     node: Node
@@ -100,10 +100,10 @@ class LoneNode:
 
 @contextlib.asynccontextmanager
 async def lone_node(
-    folder: Path, shards: int = 1, ears: Ears | None = None
+    folder: Path, shards: int = 1, ears: Ears | None = None, topology_text: str = ""
 ) -> AsyncIterator[LoneNode]:
-    """Three stores and a node that leads all its shards."""
-    topology = load_topology(one_region_topology())
+    """Three stores, or those of a topology, and a node that leads all its shards."""
+    topology = load_topology(topology_text or one_region_topology())
     directory = FleetDirectory(folder / "fleet")
     options = FleetOptions(shards=shards, survival=Survival.ZONE)
     directory.make(topology, options)

@@ -166,7 +166,7 @@ async def catch_up(folder: Path, extent: CatchingUp) -> CaughtUp:
         names = [store.spec.id for store in there]
         leadership_before = _log(alone).epoch
         await late.kill()
-        filled = await _fill(alone, extent)
+        filled = await fill(alone, extent.shard_bytes, extent.value_bytes)
         writes: dict[str, PacedWrites] = {}
         copy_s = 0.0
         for phase in PHASES:
@@ -196,10 +196,10 @@ async def catch_up(folder: Path, extent: CatchingUp) -> CaughtUp:
         )
 
 
-async def _fill(alone: LoneNode, extent: CatchingUp) -> int:
-    """Write keys until the shard is as large as wanted; returns how large."""
-    value = bytes(extent.value_bytes)
-    count = -(-extent.shard_bytes // extent.value_bytes)
+async def fill(alone: LoneNode, shard_bytes: int, value_bytes: int) -> int:
+    """Write keys until the node's shard is as large as wanted; returns how large."""
+    value = bytes(value_bytes)
+    count = -(-shard_bytes // value_bytes)
     numbers = iter(range(count))
 
     async def client(numbers: Iterator[int]) -> None:
@@ -212,7 +212,7 @@ async def _fill(alone: LoneNode, extent: CatchingUp) -> int:
     async with asyncio.TaskGroup() as tasks:
         for _ in range(FILLERS):
             tasks.create_task(client(numbers))
-    return count * extent.value_bytes
+    return count * value_bytes
 
 
 def _log(alone: LoneNode) -> Log:

@@ -19,6 +19,7 @@ from controlplane.bench.leadership import (
 )
 from controlplane.bench.lookups import measure_lookups
 from controlplane.bench.mass_failover import measure_mass_failover
+from controlplane.bench.move import Moving, measure_move
 from controlplane.bench.node_memory import measure_memory
 from controlplane.bench.node_probe import NodeProbe, node_under_load
 from controlplane.bench.overwrites import Overwriting, measure_overwrites
@@ -53,6 +54,7 @@ class Extent:
     etcd: str = "etcd"
     overwriting: Overwriting = field(default_factory=Overwriting)
     catching_up: CatchingUp = field(default_factory=CatchingUp)
+    moving: Moving = field(default_factory=Moving)
     placing: Placing = field(default_factory=Placing)
 
 
@@ -160,6 +162,10 @@ class Bench:
         """A store that lacks a large shard."""
         return (measure_catch_up(self.extent.catching_up, self.tell),)
 
+    def move(self) -> Sequence[Findings]:
+        """A large shard gets other voters."""
+        return (measure_move(self.extent.moving, self.tell),)
+
     def placement(self) -> Sequence[Findings]:
         """Where shards should be, for up to a million of them."""
         return (measure_placement(self.extent.placing, self.tell),)
@@ -181,6 +187,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "memory": Bench.memory,
     "overwrites": Bench.overwrites,
     "catch-up": Bench.catch_up,
+    "move": Bench.move,
     "scale": Bench.scale,
     "placement": Bench.placement,
 }

@@ -31,6 +31,7 @@ NAMES = (
     "memory",
     "overwrites",
     "catch-up",
+    "move",
     "scale",
     "placement",
 )

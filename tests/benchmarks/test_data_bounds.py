@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from controlplane.bench.move import Moving, measure_move
 from controlplane.bench.overwrites import Grown, Overwriting, judged, measure_overwrites
 from controlplane.bench.report import Findings
 from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
@@ -57,3 +58,14 @@ def test_a_store_is_brought_along_while_renewals_are_timed() -> None:
     }
     assert run["writes"]["during"]["count"] > 0
     assert figure(found, "from its start until the store follows") == run["copy_s"] > 0
+
+
+def test_a_shard_gets_other_voters_while_it_is_written_and_renewals_are_timed() -> None:
+    extent = Moving(shard_bytes=5_000_000, value_bytes=8_000, writes_per_second=50, seconds=2.0)
+    found = measure_move(extent, lambda line: None)
+    (run,) = found.runs
+    assert run["failures"] == {"before": {}, "during": {}, "after": {}}
+    assert all(run["renewals"][phase]["count"] > 0 for phase in ("before", "during", "after"))
+    assert run["writes"]["during"]["count"] > 0
+    assert 0 < run["pause_ms"] / 1_000 < run["copy_s"] <= run["swept_s"]
+    assert [f.reached for f in found.figures if f.target == "none"] == [True]
