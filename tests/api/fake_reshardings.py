@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from controlplane.requests import (
     CancelResharding,
+    GroupWanted,
+    MakeGroup,
     Outcome,
     Problem,
     Refused,
@@ -20,8 +22,12 @@ RESHARDING = ReshardingView(
 )
 
 
-def resharded(order: Reshard | CancelResharding) -> Outcome:
+def resharded(order: Reshard | CancelResharding | MakeGroup) -> Outcome:
     """What becomes of an order: every one makes sense, but that no other resharding is known."""
+    if isinstance(order, MakeGroup):
+        return GroupWanted(
+            "multi/" + "+".join(order.regions), order.regions, (), 2_000, order.begin
+        )
     if isinstance(order, Reshard):
         return Resharded(1, order.kind, (PARENT,), HALVES, Phase.DRAFTING, order.begin)
     if order.number != RESHARDING.number:

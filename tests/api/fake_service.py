@@ -35,7 +35,6 @@ from controlplane.requests import (
     ForceRecover,
     Found,
     GroupChange,
-    GroupWanted,
     History,
     LeaderHint,
     MakeGroup,
@@ -401,10 +400,8 @@ class FakeService:
             case Evict(shard):
                 found = self.fleet_of.shards[shard]
                 return Evicted(shard, found.epoch, str(found.leader))
-            case Reshard() | CancelResharding():
+            case Reshard() | CancelResharding() | MakeGroup():
                 return resharded(request)
-            case MakeGroup(regions, begin):
-                return GroupWanted("multi/" + "+".join(regions), regions, (), 2_000, begin)
             case Trace(shard, sequence):
                 return Traced(shard, Fate.REPLACED, None if sequence else 0)
             case History(shard):

@@ -8,6 +8,7 @@ from config.revision import Revision
 from controlplane.node.pins import FAILURES_MIN, PROBE_EVERY_MS
 from controlplane.requests import Transfer, Transferred
 from tests.config.sample_fleet import put as put_document
+from tests.node.resharding_rig import SHARD, fleet, rows, split
 from tests.node.rig import Rig, Seat
 
 TTL_MS = 1_000
@@ -96,3 +97,18 @@ def test_an_operator_hands_a_pinned_shard_over() -> None:
     rig.until(lambda: number in n3.answers)
     assert isinstance(n3.answers[number], Transferred)
     rig.until(lambda: leader(rig) == "n1", 5 * TTL_MS)
+
+
+def test_what_is_said_of_a_shard_holds_for_those_that_continue_it() -> None:
+    rig = fleet("n1")
+    seat = rig.seats["n1"]
+    content = {
+        "pins": [{"shard": SHARD, "node": "n1", "failover": "operator"}],
+        "on_quorum_loss": [{"shards": SHARD, "then": "stop"}],
+    }
+    assert isinstance(put_document(seat.node.feed, "constraints", content), Revision)
+    split(rig)
+    rig.until(lambda: rows(seat) == {"s01", "s02"})
+    pins = [seat.node.pins.of(shard) for shard in ("s01", "s02", "s99")]
+    assert [pin is not None and pin.node for pin in pins] == ["n1", "n1", False]
+    assert [seat.node.quorum_loss.stops(shard) for shard in ("s02", "s99")] == [True, False]

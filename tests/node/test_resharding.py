@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from config.revision import Revision
 from controlplane.node.drafts import Drafts
 from controlplane.node.following import SYSTEM
 from controlplane.requests import (
@@ -22,7 +21,6 @@ from regions.codec import pack
 from shards.drafting import Stage
 from shards.keyspace import SLOTS
 from shards.resharding import Kind, Part, Phase, Resharding
-from tests.config.sample_fleet import put as put_document
 from tests.node.resharding_rig import (
     KEYS,
     SHARD,
@@ -283,18 +281,3 @@ def test_what_an_order_has_beside_is_written_with_it_or_nothing_is() -> None:
     assert isinstance(found, Found)
     assert found.values[0] is not None
     assert found.values[0].data == b"next"
-
-
-def test_what_constraints_say_of_a_shard_holds_for_its_children() -> None:
-    rig = fleet("n1")
-    seat = served_by(rig, SHARD)
-    content = {
-        "pins": [{"shard": SHARD, "node": "n1", "failover": "operator"}],
-        "on_quorum_loss": [{"shards": SHARD, "then": "stop"}],
-    }
-    assert isinstance(put_document(seat.node.feed, "constraints", content), Revision)
-    split(rig)
-    rig.until(lambda: rows(seat) == {"s01", "s02"})
-    pins = [seat.node.pins.of(shard) for shard in ("s01", "s02", "s99")]
-    assert [pin is not None and pin.node for pin in pins] == ["n1", "n1", False]
-    assert [seat.node.quorum_loss.stops(shard) for shard in ("s02", "s99")] == [True, False]
