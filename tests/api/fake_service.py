@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from config.builtin import builtin_content
@@ -77,25 +77,11 @@ from shards.load import RouterLoad, ShardLoad
 from shards.load_table import LoadTable
 from shards.routing import SlotRange
 from tests.api.fake_reshardings import RESHARDING, resharded
+from tests.api.fake_shard import FakeShard
 
 REGIONS = ("eu", "us")
 SHARDS = ("s0", "s1", "s2", "s3")
 GROUP = "global"
-
-
-@dataclass
-class FakeShard:
-    """One shard of the fake fleet: its data, its log's length, its leader."""
-
-    shard: str
-    first_slot: int
-    end_slot: int
-    epoch: int = 1
-    leader: str | None = None
-    sequence: int = 0
-    values: dict[str, tuple[str, Value]] = field(default_factory=dict)
-    ids: dict[str, tuple[str, Written]] = field(default_factory=dict)
-    size_bytes: int = 0
 
 
 class FakeFleet:

@@ -13,7 +13,7 @@ from controlplane.node.directory import MAP, MAP_PREFIX
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.mover import Mover
 from controlplane.planning.order_book import OrderBook
-from controlplane.planning.orders import LeaderMove
+from controlplane.planning.orders import ShardMove
 from controlplane.planning.planner import Planner
 from controlplane.requests import Outcome, Put, Request, Write, Written
 from regions.latency_matrix import LatencyMatrix
@@ -180,7 +180,7 @@ async def test_of_plans_applied_at_the_same_moment_one_is_carried_out_with_its_o
     row, submit = leader.service.map_row("s1"), leader.service.submit
     assert kept is not None
     assert row is not None
-    other = replace(kept, hash="1" * 64, moves=(LeaderMove("s1", "eu", "us", row.revision),))
+    other = replace(kept, hash="1" * 64, moves=(ShardMove("s1", "eu", "us", row.revision),))
     leader.edge.planner._kept[other.hash] = other
 
     async def slow(request: Request) -> Outcome:

@@ -12,7 +12,8 @@ from controlplane.api import table_feed
 from controlplane.api.settings import ApiSettings
 from controlplane.api.table_feed import IN_TURN, TableFeed
 from controlplane.views import ShardView
-from tests.api.fake_service import FakeFleet, FakeService, FakeShard
+from tests.api.fake_service import FakeFleet, FakeService
+from tests.api.fake_shard import FakeShard
 
 MANY = 4 * IN_TURN
 

@@ -28,7 +28,8 @@ from controlplane.requests import (
 )
 from controlplane.views import GroupView, ReshardingView
 from shards.resharding import Kind, Part, Phase
-from tests.api.fake_service import SHARDS, FakeService, FakeShard
+from tests.api.fake_service import SHARDS, FakeService
+from tests.api.fake_shard import FakeShard
 
 GROUP = "region/us"
 FINISH_S = builtin_content(DocumentKind.PLACEMENT)["moves"]["bulk_finish_ms_max"] / 1_000

@@ -23,7 +23,7 @@ from controlplane.node.following import SYSTEM
 from controlplane.planning.drain_book import DrainBook
 from controlplane.planning.moving import ON_WAY_KEY, read_legs
 from controlplane.planning.order_book import OrderBook
-from controlplane.planning.orders import HEAD_KEY, LeaderMove, Order, OrderState, read_order
+from controlplane.planning.orders import HEAD_KEY, Order, OrderState, ShardMove, read_order
 from controlplane.problems import RequestRefused
 from controlplane.requests import (
     ChangeStores,
@@ -267,7 +267,7 @@ def apply(stage: Stage) -> None:
             row, view = service.map_row(shard), service.shard_view(shard)
             if row is None or view is None or view.leader is None:
                 raise RequestRefused("not-ready", "a shard is being elected")
-            moves.append(LeaderMove(shard, view.leader.region, target, row.revision))
+            moves.append(ShardMove(shard, view.leader.region, target, row.revision))
         order = Order(1, "hash", "ada", "", stage.world.now_ms, OrderState.CARRYING, len(moves))
         return await book.begin(order, moves, known) is None
 
