@@ -12,7 +12,10 @@ Rates are estimates: placement weighs them, nothing that must be right rests on 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from shards.resharding import Part
 
 HALF_LIFE_MS = 60_000
 NEXT_TO_NOTHING_PER_S = 0.001
@@ -55,6 +58,10 @@ class Rates(NamedTuple):
             self.read_bytes + other.read_bytes,
             self.write_bytes + other.write_bytes,
         )
+
+    def times(self, share: float) -> Rates:
+        """A part of it."""
+        return Rates(*(rate * share for rate in self))
 
     def differs(self, other: Rates) -> bool:
         """Whether the difference is worth a word."""
@@ -135,6 +142,21 @@ class RouterLoad:
             del self._loads[shard]
             return NOTHING
         return load.rates
+
+    def went_over(self, parents: Iterable[Part], children: Sequence[Part], now_ms: int) -> None:
+        """Shards go on in others: whoever has a part of their slots has that part of their load."""
+        for parent in parents:
+            load = self._loads.pop(parent.shard, None)
+            if load is None:
+                continue
+            load.fold(now_ms)
+            width = parent.end_slot - parent.first_slot
+            for child in children:
+                first = max(child.first_slot, parent.first_slot)
+                share = (min(child.end_slot, parent.end_slot) - first) / width
+                if share > 0:
+                    heir = self.of(child.shard)
+                    heir.rates = heir.rates.plus(load.rates.times(share))
 
     def shards(self) -> list[str]:
         """Shards in use, in the order in which they came into it."""

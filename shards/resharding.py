@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from regions.codec import as_bytes, pack, unpack
+from shards.routing import kept_preference, preference_of
 
 PARTITION: Final = "reshards"
 PREFIX: Final = "{reshards}/"
@@ -42,7 +43,7 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Part:
     """A parent or a child: slots [first_slot, end_slot), its group, regions by preference, and the
-    node that is preferred there, "" for none."""
+    node that is preferred in the first of them, "" for none."""
 
     shard: str
     group: str
@@ -115,7 +116,7 @@ class Resharding:
 
 def _packed(parts: tuple[Part, ...]) -> list[list[Any]]:
     return [
-        [p.shard, p.group, p.first_slot, p.end_slot, list(p.regions), *([p.node] if p.node else [])]
+        [p.shard, p.group, p.first_slot, p.end_slot, kept_preference(p.regions, p.node)]
         for p in parts
     ]
 
@@ -135,9 +136,7 @@ def read_resharding(key: str, value: bytes | str, revision: int) -> Resharding:
 
 
 def _read(parts: list[list[Any]]) -> tuple[Part, ...]:
-    return tuple(
-        Part(s, g, first, end, tuple(regions), *node) for s, g, first, end, regions, *node in parts
-    )
+    return tuple(Part(s, g, first, end, *preference_of(kept)) for s, g, first, end, kept in parts)
 
 
 @dataclass(frozen=True, slots=True)

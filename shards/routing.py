@@ -16,7 +16,7 @@ tables are.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -26,6 +26,20 @@ from shards.keyspace import SLOTS, key_slot
 
 HOPS_MAX: Final = 1
 """How often a request may be passed on between nodes."""
+NODE_PREFIX: Final = "node/"
+"""No region has such a name."""
+
+
+def kept_preference(regions: Sequence[str], node: str) -> list[str]:
+    """Regions by preference and the node that is preferred in the first, "" for none, as they are
+    kept: who does not know of nodes takes one for a region without nodes."""
+    return [NODE_PREFIX + node, *regions] if node else list(regions)
+
+
+def preference_of(kept: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """The same as it was kept; a node counts only where it comes first."""
+    node = kept[0].removeprefix(NODE_PREFIX) if kept and kept[0].startswith(NODE_PREFIX) else ""
+    return tuple(each for each in kept if not each.startswith(NODE_PREFIX)), node
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from config.document import Kind
 from config.revision import Revision
+from config.shard_rules import pin_of
 from controlplane.api.body import Name, parse_model, read_body
 from controlplane.api.document_conditions import Conditions, Wish
 from controlplane.api.document_edits import edit_document
 from controlplane.api.edge import Edge
 from controlplane.api.fleet_pages import shard_in_path
+from controlplane.api.service import Service
 from controlplane.api.shard_orders import check_region, regions_that_vote
 from controlplane.node.following import SYSTEM
 from controlplane.node.pins import Failover
@@ -39,7 +41,13 @@ async def pin_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
     order = parse_model(PinOrder, request, body)
     view = shard_in_path(edge, request)
     _check(edge, view, order)
-    wish = Wish(Kind.CONSTRAINTS.value, lambda now: (_pinned(now, view.shard, order), ""))
+    service = edge.service
+
+    def edited(now: Revision | None) -> tuple[dict[str, Any], str]:
+        content: dict[str, Any] = dict(now.content) if now is not None else {}
+        return content | {"pins": _pinned(service, content, view.shard, order)}, ""
+
+    wish = Wish(Kind.CONSTRAINTS.value, edited)
     return await edit_document(edge, request, body, wish, ANY_VERSION)
 
 
@@ -56,11 +64,25 @@ def _check(edge: Edge, view: ShardView, order: PinOrder) -> None:
     raise RequestRefused("unknown-node", f"no node is called {order.node}")
 
 
-def _pinned(now: Revision | None, shard: str, order: PinOrder) -> dict[str, Any]:
-    content: dict[str, Any] = dict(now.content) if now is not None else {}
+def _pinned(
+    service: Service, content: dict[str, Any], shard: str, order: PinOrder
+) -> list[dict[str, Any]]:
+    """The pins with the shard's own as ordered.
+
+    A pin that it has of a shard that it continues is kept by the others that continue it.
+    """
     pins = [pin for pin in content.get("pins", []) if pin["shard"] != shard]
     if order.node is not None:
         pin = {"shard": shard, "node": order.node}
         more = {"failover": order.failover.value} if order.failover is not Failover.LEASE else {}
-        pins.append(pin | more)
-    return content | {"pins": pins}
+        return [*pins, pin | more]
+    names = (shard, *service.ancestors(shard))
+    while (inherited := pin_of({"pins": pins}, names)) is not None:
+        others = sorted(set(service.shard_names()) - {*names})
+        kept = [
+            inherited | {"shard": other}
+            for other in others
+            if pin_of({"pins": pins}, (other, *service.ancestors(other))) is inherited
+        ]
+        pins = [pin for pin in pins if pin is not inherited] + kept
+    return pins

@@ -9,7 +9,6 @@ over by itself, and an old placement never wins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from sys import intern
@@ -19,14 +18,13 @@ from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from regions.codec import as_bytes, pack, unpack
 from shards.grant import Sighted
-from shards.routing import RoutingTable, SlotRange
+from shards.routing import RoutingTable, SlotRange, kept_preference, preference_of
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 MAP = "map"
 MAP_PREFIX = "{map}/"
-NODE_PREFIX = "node/"  # no region has such a name
 PLACE_MAX = 250  # shards looked at in one turn: some milliseconds
 PLACE_AGAIN_MS = 50
 PLACE_PATIENCE_MS = 3_000
@@ -36,8 +34,7 @@ PLACE_PATIENCE_MS = 3_000
 class MapRow:
     """One shard of the map: slots [first_slot, end_slot), its group, regions by preference.
 
-    `node` is preferred in its region, as long as it lives; "": none is. It is kept as the first of
-    the regions, with a prefix: a node that does not know of it takes it for a region without nodes.
+    `node` is preferred in its region, as long as it lives; "": none is.
     """
 
     shard: str
@@ -50,8 +47,7 @@ class MapRow:
 
     def packed(self) -> bytes:
         """As kept in the system shard."""
-        preferred = [NODE_PREFIX + self.node] if self.node else []
-        regions = [*preferred, *self.regions]
+        regions = kept_preference(self.regions, self.node)
         return pack([self.group, self.first_slot, self.end_slot, regions])
 
     @classmethod
@@ -60,13 +56,7 @@ class MapRow:
         group, first, end, regions = unpack(as_bytes(value))
         name = intern(key.removeprefix(MAP_PREFIX))
         regions, node = preference_of(regions)
-        return cls(name, intern(group), first, end, regions, revision, node)
-
-
-def preference_of(kept: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """Regions by preference, and the preferred node; it counts only where it comes first."""
-    node = kept[0].removeprefix(NODE_PREFIX) if kept and kept[0].startswith(NODE_PREFIX) else ""
-    return tuple(each for each in kept if not each.startswith(NODE_PREFIX)), intern(node)
+        return cls(name, intern(group), first, end, regions, revision, intern(node))
 
 
 class Directory:
@@ -172,7 +162,7 @@ class Directory:
             regions, node = preference_of(kept)  # as a node wrote it that knew no preferred ones
             sighted.placement_rev = rev
             sighted.regions = self._preference(regions)
-            sighted.pin = intern(pin) or node
+            sighted.pin = intern(pin or node)
 
     def _preference(self, regions: tuple[str, ...]) -> tuple[str, ...]:
         return self._preferences.setdefault(regions, regions)

@@ -7,6 +7,8 @@ out. With `probe` they also ask the node, at its front door, for that very shard
 when it failed to serve FAILURES_MIN times in a row. With `operator` they do not stand at all, until
 an operator pins the shard elsewhere, or hands it over. Whatever is decided here, who leads is
 decided by the stores: a pin keeps candidates back, it never makes a leader.
+
+A shard that was split, merged or moved goes on under other names, and stays pinned.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from config.document import Kind
+from config.revision import Revision
+from config.shard_rules import nearest
 from controlplane.machine import Probe
 
 if TYPE_CHECKING:
@@ -51,30 +55,35 @@ class _Probed:
     failures: int = 0
 
 
+def _read_pin(entry: Mapping[str, Any]) -> Pin:
+    return Pin(entry["node"], Failover(entry.get("failover", "lease")))
+
+
 class Pins:
     """The pins in force here, and probes of pinned nodes that are missed."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._read: Mapping[str, Any] | None = None
-        self._pins: Mapping[str, Pin] = {}
+        self._read: tuple[Revision | None, int] | None = None
+        self._entries: Mapping[str, dict[str, Any]] = {}
+        self._pins: dict[str, Pin | None] = {}  # of shards that were asked for
         self._probed: dict[str, _Probed] = {}
 
     def of(self, shard: str) -> Pin | None:
-        """The pin of a shard, or of one that it continues."""
-        content = self._node.feed.content(Kind.CONSTRAINTS)
-        if content is not self._read:
-            self._read = content
-            entries = content.get("pins", [])
-            self._pins = {
-                entry["shard"]: Pin(entry["node"], Failover(entry.get("failover", "lease")))
-                for entry in entries
-            }
-            self._probed = {s: p for s, p in self._probed.items() if s in self._pins}
-        if not self._pins:
+        """The pin of a shard: its own, or that of the nearest shard that it continues."""
+        reshardings = self._node.reshardings
+        read = (self._node.feed.get(Kind.CONSTRAINTS.value), reshardings.lineage)
+        if read != self._read:
+            self._read, self._pins = read, {}
+            pins = () if read[0] is None else read[0].content.get("pins", ())
+            self._entries = {pin["shard"]: pin for pin in pins}
+            self._probed = {s: p for s, p in self._probed.items() if self.of(s) is not None}
+        if not self._entries:
             return None
-        names = (shard, *self._node.reshardings.ancestors(shard))
-        return next((self._pins[name] for name in names if name in self._pins), None)
+        if shard not in self._pins:
+            entry = nearest(self._entries, reshardings.names(shard))
+            self._pins[shard] = None if entry is None else _read_pin(entry)
+        return self._pins[shard]
 
     def holds_back(self, shard: str, now_ms: int) -> str:
         """Why this node is not to stand for a shard that is open; empty if it may."""

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from config.document import Kind
+from config.shard_rules import rule_of
 
 if TYPE_CHECKING:
     from controlplane.node.group import Group
     from controlplane.node.node import Node
 
+PART: Final = "on_quorum_loss"
 STOP: Final = "stop"
 STOP_TTLS: Final = 2
 
@@ -29,26 +30,23 @@ class QuorumLoss:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._as_of = -1
-        self._rules: list[tuple[str, bool]] = []
+        self._as_of = (-1, -1)
+        self._content: Mapping[str, Any] = {}
         self._known: dict[str, bool] = {}
-        self._counted_as_of = (-1, -1)
+        self._counted_as_of = ((-1, -1), -1)
         self._counts: Mapping[str, int] = {}
 
     def stops(self, shard: str) -> bool:
-        """Whether reads of a shard stop with its quorum; the first entry that fits it holds."""
+        """Whether reads of a shard stop with its quorum; the first entry that fits it, or
+        a shard that it continues, holds."""
         self._read()
-        if not self._rules:
+        if not self._content.get(PART):
             return False
         known = self._known.get(shard)
         if known is None:
-            names = (shard, *self._node.reshardings.ancestors(shard))
-            fitting = (
-                stops
-                for pattern, stops in self._rules
-                if any(fnmatchcase(name, pattern) for name in names)
-            )
-            known = self._known[shard] = next(fitting, False)
+            number = rule_of(self._content, PART, self._node.reshardings.names(shard))
+            stops = number is not None and self._content[PART][number]["then"] == STOP
+            known = self._known[shard] = stops
         return known
 
     def refuses(self, group: Group, shard: str, staleness_ms: int | None) -> bool:
@@ -60,7 +58,7 @@ class QuorumLoss:
     def count(self) -> Mapping[str, int]:
         """How many shards of each group stop."""
         self._read()
-        if not self._rules:
+        if not self._content.get(PART):
             return {}
         as_of = (self._as_of, self._node.map_version)
         if as_of != self._counted_as_of:
@@ -70,10 +68,9 @@ class QuorumLoss:
         return self._counts
 
     def _read(self) -> None:
-        position = self._node.feed.position
-        if position == self._as_of:
+        as_of = (self._node.feed.position, self._node.reshardings.lineage)
+        if as_of == self._as_of:
             return
-        self._as_of = position
-        entries = self._node.feed.content(Kind.CONSTRAINTS).get("on_quorum_loss", [])
-        self._rules = [(entry["shards"], entry["then"] == STOP) for entry in entries]
-        self._known = {}
+        if as_of[0] != self._as_of[0]:
+            self._content = self._node.feed.content(Kind.CONSTRAINTS)
+        self._as_of, self._known = as_of, {}

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from config.document import Kind as DocumentKind
+from config.shard_rules import differing, is_named
 from controlplane.node.directory import MAP_PREFIX, MapRow
 from controlplane.node.following import SYSTEM
 from controlplane.requests import (
@@ -128,8 +130,16 @@ class ReshardOrders:
         return Counter(1, 1 + max((n for n in taken if n is not None), default=-1))
 
     def _forgotten(self) -> list[Delete]:
+        """Old records, but those by which a rule that names an ancestor finds its shards."""
         known = self._node.reshardings.known
-        over = [known[n] for n in sorted(known) if known[n].is_over]
+        content = self._node.feed.content(DocumentKind.CONSTRAINTS)
+        over = [
+            each for n in sorted(known) if (each := known[n]).is_over
+            and not any(
+                is_named(content, name)
+                for parent in each.parents for name in self._node.reshardings.names(parent.shard)
+            )
+        ]  # fmt: skip
         return [Delete(PARTITION, each.key) for each in over[: max(0, len(known) - REMEMBERED_MAX)]]
 
     def _planned(self, order: Reshard) -> tuple[Resharding, list[MapRow]] | Refused:
@@ -203,8 +213,17 @@ class ReshardOrders:
         if left.group != right.group:
             detail = f"{left.shard} is in {left.group}, {right.shard} in {right.group}"
             return Refused(Problem.NOT_RESHARDED, detail)
+        if part := self._differing(left, right):
+            detail = f"{left.shard} and {right.shard} differ in {part}: what would hold for both?"
+            return Refused(Problem.NOT_RESHARDED, detail)
         name = name_of(self._counter().shard)
         return (replace(_part(left), shard=name, end_slot=right.end_slot),)
+
+    def _differing(self, left: MapRow, right: MapRow) -> str:
+        """What is said of one shard and not of the other, or otherwise; empty if nothing is."""
+        content = self._node.feed.content(DocumentKind.CONSTRAINTS)
+        names = [self._node.reshardings.names(row.shard) for row in (left, right)]
+        return differing(content, *names)
 
     def _moved(self, row: MapRow, order: Reshard) -> tuple[Part, ...] | Refused:
         to_group, first = order.to_group, order.to_region
@@ -226,7 +245,7 @@ class ReshardOrders:
 
 
 def _part(row: MapRow) -> Part:
-    return Part(row.shard, row.group, row.first_slot, row.end_slot, row.regions)
+    return Part(row.shard, row.group, row.first_slot, row.end_slot, row.regions, row.node)
 
 
 def _told(resharding: Resharding, *, begun: bool) -> Resharded:

@@ -51,6 +51,7 @@ class Reshardings:
         self._unfinished: dict[int, Resharding] = {}
         self._children: set[str] = set()
         self._parents: dict[str, tuple[str, ...]] = {}  # of every shard that was born of others
+        self.lineage = 0  # another number whenever some shard has other ancestors
 
     def advance(self, now_ms: int) -> None:
         """Do for them what falls to this node."""
@@ -94,8 +95,11 @@ class Reshardings:
             self._unfinished[found.number] = found
         for child in found.children:
             self._children.add(child.shard)
-            if found.phase is Phase.DONE:
+            if found.phase is not Phase.CANCELLED:
                 self._parents[child.shard] = tuple(parent.shard for parent in found.parents)
+                self.lineage += 1
+        if found.phase is Phase.DONE and before is not None and before.is_open:
+            self._node.reports.load.went_over(found.parents, found.children, self._node.now_ms)
         if before is None or before.phase is not found.phase:
             detail = {"number": found.number, "kind": found.kind.value}
             detail |= {"parents": ",".join(parent.shard for parent in found.parents)}
@@ -104,7 +108,10 @@ class Reshardings:
 
     def deleted(self, key: str, version: int) -> None:
         """One that was over is not remembered any more."""
-        self.known.pop(int(key.removeprefix(PREFIX)), None)
+        gone = self.known.pop(int(key.removeprefix(PREFIX)), None)
+        for child in () if gone is None else gone.children:
+            self._parents.pop(child.shard, None)
+            self.lineage += 1
 
     def scanned(self) -> None:
         """What there was is known."""
@@ -156,6 +163,10 @@ class Reshardings:
     def is_child(self, shard: str) -> bool:
         """Whether a shard begins, or began, with a resharding."""
         return shard in self._children
+
+    def names(self, shard: str) -> tuple[str, ...]:
+        """A shard's own name and those of its ancestors: what is said of any of them holds."""
+        return (shard, *self.ancestors(shard))
 
     def ancestors(self, shard: str) -> tuple[str, ...]:
         """Shards that this one continues, the nearest first."""

@@ -16,7 +16,6 @@ from config.feed import Feed
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
-from controlplane.planning.lineage import Lineage
 from controlplane.planning.question import Outlook, Question, Seat, ShardFacts
 from controlplane.views import FleetView, ShardView
 from regions.latency_matrix import Pair
@@ -58,7 +57,7 @@ async def question_about(
             if node.alive and not node.draining and not node.drained
         ],
     )
-    voters, lineage = voters_of(fleet), Lineage(service.reshardings())
+    voters = voters_of(fleet)
     names = sorted(name for name in service.shard_names() if name != SYSTEM)
     for number, name in enumerate(names):
         if number % LOOKED_AT_ONCE == 0:
@@ -68,8 +67,7 @@ async def question_about(
             continue
         if view.group in voters:
             row = service.map_row(name)
-            loads = lineage.loads(name, gathered.load)
-            facts = _facts(view, voters[view.group], loads, name in moved)
+            facts = _facts(view, voters[view.group], gathered.load.of(name), name in moved)
             facts = replace(facts, ancestors=service.ancestors(name))
             question.add(facts if row is None else replace(facts, node=row.node))
         else:

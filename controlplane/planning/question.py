@@ -57,7 +57,7 @@ class ShardFacts:
     zones: int | None = None
     """In how many zones its voters are; None: it is not known."""
     ancestors: tuple[str, ...] = ()
-    """Shards that it continues: what documents say of them holds for it."""
+    """Shards that it continues, the nearest first: what documents say of them holds for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,9 @@ class Question:
         """`node_regions` has every node's region, `alive` the regions where one is alive."""
         self._feed = feed
         self._contents = feed.regions()
+        self._ancestors: dict[str, tuple[str, ...]] = {}
         self.regions = sorted(self._contents)
-        self.rules = Rules(feed, self.regions)
+        self.rules = Rules(feed, self.regions, self._ancestors)
         self._at = {name: place for place, name in enumerate(self.regions)}
         self._distances = distances
         self._node_regions = node_regions
@@ -151,7 +152,9 @@ class Question:
             return
         for ancestor in facts.ancestors:
             self._continued.setdefault(ancestor, []).append(facts.shard)
-        rules, columns = self.rules.of(facts.shard, facts.ancestors), self._columns
+        if facts.ancestors:
+            self._ancestors[facts.shard] = facts.ancestors
+        rules, columns = self.rules.of(facts.shard), self._columns
         self._ids.append(facts.shard)
         self._pinned[facts.shard] = rules.pin or ""
         self._add_loads(facts)

@@ -1,17 +1,18 @@
 """What the documents say of placement, as a question of placement has it.
 
-The document `constraints` names shards by patterns; the first entry that fits a shard holds.
+The document `constraints` names shards by patterns; the first entry that fits a shard, or one that
+it continues, holds (config/shard_rules).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from config.document import Kind
 from config.feed import Feed
+from config.shard_rules import nearest, rule_of
 
 GOALS: Final = ("zone", "region")
 
@@ -44,11 +45,16 @@ class ShardRules:
 class Rules:
     """The constraints in force, for a fleet of these regions."""
 
-    def __init__(self, feed: Feed, regions: Iterable[str]) -> None:
+    def __init__(
+        self, feed: Feed, regions: Iterable[str], ancestors: Mapping[str, Sequence[str]]
+    ) -> None:
+        """`ancestors`: shards that a shard continues, of those that continue any."""
         content = feed.content(Kind.CONSTRAINTS)
         self._regions = frozenset(regions)
         self._content = content
-        self._pins = {each["shard"]: each["node"] for each in content.get("pins", [])}
+        self._ancestors = ancestors
+        self._pins = {each["shard"]: each for each in content.get("pins", [])}
+        self._found: dict[str, ShardRules] = {}
 
     @property
     def preferences(self) -> list[list[str]]:
@@ -94,31 +100,30 @@ class Rules:
         limits = (*self.node_limits.values(), *self.zone_limits.values())
         return bool(self.apart or self._pins or any(most is not None for most in limits))
 
-    def of(self, shard: str, ancestors: Iterable[str] = ()) -> ShardRules:
-        """What holds for a shard: what is said of it, or of one that it continues."""
-        names = (shard, *ancestors)
-        goal = self._first("survival", names)
-        residency = self._first("residency", names)
+    def of(self, shard: str) -> ShardRules:
+        """What holds for a shard."""
+        names = (shard, *self._ancestors.get(shard, ()))
+        goal, residency = self._first("survival", names), self._first("residency", names)
         allowed = None
         if residency is not None:
             allowed = frozenset(residency.get("allow", self._regions))
             allowed -= frozenset(residency.get("deny", ()))
-        orders = self._entries("leader_preferences")
-        preference = next((n for n, each in enumerate(orders) if _fits(each, names)), -1)
+        preference = rule_of(self._content, "leader_preferences", names)
+        pin = nearest(self._pins, names)
         return ShardRules(
             goal["goal"] if goal is not None else None,
             allowed,
-            next((self._pins[name] for name in names if name in self._pins), None),
-            preference,
+            None if pin is None else pin["node"],
+            -1 if preference is None else preference,
             self._spread(names),
         )
 
     def _spread(self, names: Sequence[str]) -> Spread | None:
-        for number, each in enumerate(self._entries("spread")):
-            if _fits(each, names):
-                regions, zones = each.get("regions_min", 1), each.get("zones_min", 1)
-                return Spread(number, each["name"], regions, zones)
-        return None
+        number = rule_of(self._content, "spread", names)
+        if number is None:
+            return None
+        each = self._content["spread"][number]
+        return Spread(number, each["name"], each.get("regions_min", 1), each.get("zones_min", 1))
 
     def _capacity(self, place: str) -> Mapping[str, float]:
         capacity: Mapping[str, float] = self._content.get("capacity", {}).get(place, {})
@@ -129,11 +134,8 @@ class Rules:
         return entries
 
     def _first(self, name: str, names: Sequence[str]) -> dict[str, Any] | None:
-        return next((e for e in self._entries(name) if _fits(e, names)), None)
-
-
-def _fits(entry: Mapping[str, Any], names: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, entry["shards"]) for name in names)
+        number = rule_of(self._content, name, names)
+        return None if number is None else self._entries(name)[number]
 
 
 def _limits(capacity: Mapping[str, float]) -> dict[str, float | None]:

@@ -68,3 +68,11 @@ async def test_a_node_that_cannot_stand_for_it_is_refused(pair: Pair) -> None:
     leader.service.voters = ("eu-1",)
     reply = await leader.send("POST", PATH, {"node": "n2"})
     assert (reply.status, kind(reply)) == (409, "no-candidate")
+
+
+async def test_a_shard_that_is_unpinned_leaves_an_inherited_pin_to_its_siblings(pair: Pair) -> None:
+    leader, _ = pair
+    await leader.send("POST", "/v1/shards/s3/pin?reason=x", {"node": "n2"})
+    leader.service.continued = {"s1": ("s3",), "s2": ("s3",)}
+    await leader.send("POST", "/v1/shards/s1/pin?reason=x", {"node": None})
+    assert kept(leader) == [{"shard": "s2", "node": "n2"}]

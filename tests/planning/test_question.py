@@ -266,3 +266,20 @@ def test_what_documents_say_of_a_shard_holds_for_whoever_continues_it() -> None:
     assert [each["shards"] for each in document["anti_affinity"]] == [["s7", "s1"]]
     assert column(document, "pin")[0] == eu
     assert document["nodes"]["pins"] == {"s7": "eu-n1"}
+
+
+def test_a_shard_that_continues_another_is_held_to_the_rules_of_that_one() -> None:
+    rules = constraints(
+        survival=[
+            {"name": "old", "shards": "s0", "goal": "region"},
+            {"name": "all", "shards": "*", "goal": "zone"},
+        ],
+        leader_preferences=[{"name": "old", "shards": "s0", "regions": ["us"]}],
+        pins=[{"shard": "s0", "node": "us-n1"}],
+    )
+    child = facts("s7", ancestors=("s5", "s0"))
+    found = asked(child, facts("s8"), **rules)
+    alike = asked(facts("s0"), facts("s8"), **rules)
+    for name in ("survival", "pin", "preference"):
+        assert column(found, name) == column(alike, name)
+    assert column(found, "pin")[0] != column(found, "pin")[1]

@@ -6,6 +6,7 @@ import pytest
 
 from shards.load import HALF_LIFE_MS, NOTHING, Rates, RouterLoad
 from shards.load_table import FORGET_AFTER_MS, LoadTable
+from shards.resharding import Part
 
 LOOK_MS = 5_000
 
@@ -120,3 +121,19 @@ def test_a_hundred_thousand_shards_take_little_memory() -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 25e6, f"{held / 1e6:.1f} MB"
+
+
+def test_the_load_of_a_shard_goes_over_to_those_that_continue_it() -> None:
+    load = RouterLoad(0)
+    now_ms = steady(load, "s1", 9 * HALF_LIFE_MS, 0, reads=40)
+    now_ms = steady(load, "s2", 9 * HALF_LIFE_MS, now_ms, reads=10)
+    parent, other = Part("s1", "g", 0, 100, ()), Part("s2", "g", 100, 200, ())
+    before = load.folded("s1", now_ms)
+    children = (Part("s3", "g", 0, 25, ()), Part("s4", "g", 25, 100, ()))
+    load.went_over((parent,), children, now_ms)
+    assert load.folded("s1", now_ms) is NOTHING
+    assert load.folded("s3", now_ms) == pytest.approx(before.times(0.25))
+    assert load.folded("s4", now_ms) == pytest.approx(before.times(0.75))
+    both = load.folded("s4", now_ms).plus(load.folded("s2", now_ms))
+    load.went_over((children[1], other), (Part("s5", "g", 25, 200, ()),), now_ms)
+    assert load.folded("s5", now_ms) == pytest.approx(both)
