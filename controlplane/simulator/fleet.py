@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from config.builtin import builtin_content
+from config.document import Kind, canonical
+from config.revision import Revision
 from controlplane.machine import Happened, Headroom, Probe, Probed, Tell, Told
 from controlplane.node_plan import (
     GroupPlan,
@@ -164,6 +167,11 @@ class Fleet:
 
     # -- clients
 
+    @property
+    def node_names(self) -> list[str]:
+        """Every node, whether it runs or not."""
+        return [name for name, _ in self.scenario.nodes]
+
     def shard_names(self) -> list[str]:
         """The shards of the map as the node knows it that knows the latest."""
         nodes = [process.node for process in self.processes.values()]
@@ -282,6 +290,7 @@ class Fleet:
             limits=Limits(
                 readmit_after_ms=READMIT_AFTER_MS, id_memory_ms=self.scenario.id_memory_ms
             ),
+            documents=_documents(self.scenario),
         )
 
     @property
@@ -295,6 +304,14 @@ class Fleet:
         description = known_description(shape.name, self._twins)
         plan = group_plan(description, self._places, region)
         return replace(plan, stands=region in shape.stands_in)
+
+
+def _documents(scenario: Scenario) -> tuple[Revision, ...]:
+    """What is edited before the fleet begins."""
+    if scenario.split_by_load is None:
+        return ()
+    content = builtin_content(Kind.PLACEMENT) | {"split_by_load": scenario.split_by_load}
+    return (Revision(Kind.PLACEMENT.value, 0, canonical(content)),)
 
 
 def _seeds(scenario: Scenario) -> tuple[ShardSeed, ...]:

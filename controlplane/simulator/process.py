@@ -26,6 +26,7 @@ from controlplane.machine import (
     Rewire,
     Tell,
 )
+from controlplane.node.heats import Heats
 from controlplane.node.reshardings import Reshardings
 from controlplane.node_plan import NodePlan
 from controlplane.requests import (
@@ -81,6 +82,10 @@ class PureNode(Protocol):
     @property
     def reshardings(self) -> Reshardings:
         """What is known here of reshardings."""
+
+    @property
+    def heats(self) -> Heats:
+        """How hot shards are, as far as is known here."""
 
 
 NodeMaker = Callable[[NodePlan, Callable[[], float], int], PureNode]

@@ -20,6 +20,7 @@ from controlplane.simulator.collection import collecting_seldom
 from controlplane.simulator.faults import Fault, Faults
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.liveness import FinalWrites
+from controlplane.simulator.load_operator import LoadOperator
 from controlplane.simulator.process import NodeMaker
 from controlplane.simulator.scenario import Scenario
 from controlplane.simulator.witness import Witness
@@ -89,11 +90,12 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
     fleet = Fleet(world, scenario, make_node)
     witness = Witness(world, fleet, findings)
     workload, faults = Workload(fleet), Faults(fleet)
+    operator = LoadOperator(fleet, findings)
     final = FinalWrites(workload)
     searched = Searched()
     with collecting_seldom():
         try:
-            _live(world, scenario, fleet, workload, faults, final)
+            _live(world, scenario, fleet, workload, faults, final, operator)
             searched = judge(world, fleet, workload, witness, final, findings)
         except Exception:  # what a node raises is a finding of this seed, not an end of the search
             findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))
@@ -131,13 +133,17 @@ def _live(
     workload: Workload,
     faults: Faults,
     final: FinalWrites,
+    operator: LoadOperator,
 ) -> None:
     fleet.start_all()
     workload.start()
+    if scenario.split_by_load is not None:
+        operator.start()
     world.after(2 * scenario.ttl_ms, faults.start)
     trouble_ms = round(scenario.minutes * 60_000)
     world.run_until(trouble_ms)
     faults.calm()
+    operator.stop()
     workload.stop()
     final.start()
     world.run_until(trouble_ms + CALM_TTLS * scenario.ttl_ms)

@@ -11,12 +11,14 @@ nearer to each other by way of a third. `clocks` has clocks that keep to nothing
 without them is checked. `forgetful` has stores that are wiped, as often as their group can do
 without them. In `shifting`, operators change which stores belong to a group all the time, too; in
 `leasing`, how long its leases last. In `resharding`, shards are split, merged, and moved between
-two groups, and clients know keys alone: each node says by its own map whose they are.
+two groups, and clients know keys alone: each node says by its own map whose they are. In `apart`,
+the groups are in two regions; in `heated`, the load does it, which comes and goes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from regions.reference import DEFAULT_REGIONS, round_trips_ms
 from shards.admission import ID_MEMORY_MS
@@ -86,6 +88,8 @@ class Scenario:
     loss: float = 0.01
     id_memory_ms: int = ID_MEMORY_MS  # shorter: ids are forgotten while clients still retry
     partitions: int = 0  # clients ask for keys of so many, whatever shards there are
+    split_by_load: dict[str, Any] | None = None  # as in the document `placement`
+    waves_ms: int = 0  # so long clients ask as they do, then so long nearly nothing, and so on
 
     @property
     def ttl_ms(self) -> int:
@@ -288,6 +292,45 @@ def resharding() -> Scenario:
     )
 
 
+def apart() -> Scenario:
+    """Two regions, far from each other, and shards that move between the groups of both."""
+    over = resharding()
+    eu, us, _ = REGIONS
+    stores = tuple((f"s{n}", eu if n <= 3 else us) for n in range(1, 7))
+    names = tuple(name for name, _ in stores)
+    return replace(
+        over,
+        name="apart",
+        nodes=(("n1", eu), ("n2", eu), ("n3", us), ("n4", us)),
+        stores=stores,
+        groups=(
+            GroupShape("global", (*names[:2], names[3]), (), 3_000, (eu, us), 1),
+            GroupShape(f"region/{eu}", names[:3], (), 2_000, (eu,), 2),
+            GroupShape(f"region/{us}", names[3:], (), 2_000, (us,), 2),
+        ),
+        faults_per_minute=40.0,
+    )
+
+
+def heated() -> Scenario:
+    """Load that comes and goes, and shards that are split and merged because of it."""
+    over = resharding()
+    merge = {"requests_per_s": 1.5, "after_ms": 6_000, "shards_min": 1}
+    return replace(
+        over,
+        name="heated",
+        clients=16,
+        operations_per_s=80.0,
+        meddling=0.3,
+        faults=ALL_FAULTS,
+        faults_per_minute=10.0,
+        waves_ms=30_000,
+        split_by_load={
+            "requests_per_s": 8, "after_ms": 5_000, "cool_down_ms": 8_000, "merge": merge
+        },
+    )  # fmt: skip
+
+
 _MAKERS = {
     "zone": zone,
     "busy": busy,
@@ -301,6 +344,8 @@ _MAKERS = {
     "shifting": shifting,
     "leasing": leasing,
     "resharding": resharding,
+    "apart": apart,
+    "heated": heated,
 }
 PRESETS = tuple(_MAKERS)
 

@@ -37,6 +37,7 @@ RETRY_MS = (20, 400)
 ATTEMPTS_MAX = 6
 INSISTS_MS = ATTEMPTS_MAX * (PATIENCE_MS + RETRY_MS[1])  # from the first attempt to the last
 PARTITION = "p"
+EBB = 40  # by so much clients pause longer while they ask for nearly nothing
 STALENESS_MS = (50, 200, 1_000, 5_000)
 
 Asked: TypeAlias = Write | Read | Scan | Transfer | Evict
@@ -262,7 +263,10 @@ class Workload:
 
     def pause_ms(self, chance: Random) -> int:
         """How long a client thinks before its next wish."""
-        return min(round(chance.expovariate(1 / self._mean_pause_ms)), 20_000)
+        waves_ms = self.fleet.scenario.waves_ms
+        ebb = waves_ms and self.fleet.world.now_ms // waves_ms % 2
+        mean_ms = self._mean_pause_ms * (EBB if ebb else 1)
+        return min(round(chance.expovariate(1 / mean_ms)), 20_000)
 
 
 def key_of(partition: str) -> str:

@@ -33,6 +33,8 @@ COURSE = (
     ("bulky", 0.5),
     ("leasing", 2.0),
     ("resharding", 0.5),
+    ("apart", 0.5),
+    ("heated", 1.0),
 )
 VIOLATIONS_KEPT = 3
 
