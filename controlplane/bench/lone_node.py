@@ -29,7 +29,7 @@ from controlplane.runtime.lanes import BulkLane, OrderedLane
 from controlplane.runtime.membership import learn_fleet
 from controlplane.runtime.planning import make_plan
 from controlplane.settings import NodeSettings, load_settings
-from controlplane.store_config import StoreSpec, find_store_binary
+from controlplane.store_config import MEMORY_MIB_MAX, StoreSpec, find_store_binary
 from controlplane.store_lanes import lane_maker
 from controlplane.survival import Survival
 from regions.store import StoreIdentity
@@ -100,16 +100,22 @@ class LoneNode:
 
 @contextlib.asynccontextmanager
 async def lone_node(
-    folder: Path, shards: int = 1, ears: Ears | None = None, topology_text: str = ""
+    folder: Path,
+    shards: int = 1,
+    ears: Ears | None = None,
+    topology_text: str = "",
+    store_mib: int = MEMORY_MIB_MAX,
+    shard_bytes_max: int | None = None,
 ) -> AsyncIterator[LoneNode]:
-    """Three stores, or those of a topology, and a node that leads all its shards."""
+    """Three stores, or those of a topology, each of so much memory, and a node that leads all its
+    shards."""
     topology = load_topology(topology_text or one_region_topology())
     directory = FleetDirectory(folder / "fleet")
     options = FleetOptions(shards=shards, survival=Survival.ZONE)
     directory.make(topology, options)
     binary = find_store_binary()
     stores = [
-        StoreProcess(StoreSpec(s.id, directory.store_path(s.id), s.port, binary))
+        StoreProcess(StoreSpec(s.id, directory.store_path(s.id), s.port, binary, store_mib))
         for s in topology.stores
     ]
     try:
@@ -118,6 +124,9 @@ async def lone_node(
         await initialise(topology, secrets.token_hex(8))
         write_settings(directory, topology, options, {})
         settings = load_settings(directory.settings_path(topology.nodes[0].id))
+        if shard_bytes_max is not None:
+            limits = settings.limits.model_copy(update={"shard_bytes_max": shard_bytes_max})
+            settings = settings.model_copy(update={"limits": limits})
         changed = asyncio.Event()
         async with running_driver(settings, lambda _: changed.set(), ears or Ears()) as (
             driver,

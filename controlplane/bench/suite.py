@@ -26,6 +26,7 @@ from controlplane.bench.overwrites import Overwriting, measure_overwrites
 from controlplane.bench.placement import Placing, measure_placement
 from controlplane.bench.region_loss import measure_region_loss
 from controlplane.bench.report import Findings, NotMeasured
+from controlplane.bench.resharding import Splitting, measure_splits
 from controlplane.bench.resolve import measure_resolve
 from controlplane.bench.scale import measure_scale
 from controlplane.bench.simulator import measure_simulator
@@ -56,6 +57,7 @@ class Extent:
     catching_up: CatchingUp = field(default_factory=CatchingUp)
     moving: Moving = field(default_factory=Moving)
     placing: Placing = field(default_factory=Placing)
+    splitting: Splitting = field(default_factory=Splitting)
 
 
 @dataclass
@@ -166,6 +168,10 @@ class Bench:
         """A large shard gets other voters."""
         return (measure_move(self.extent.moving, self.tell),)
 
+    def split(self) -> Sequence[Findings]:
+        """A large shard is split and merged again."""
+        return (measure_splits(self.extent.splitting, self.tell),)
+
     def placement(self) -> Sequence[Findings]:
         """Where shards should be, for up to a million of them."""
         return (measure_placement(self.extent.placing, self.tell),)
@@ -189,6 +195,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "catch-up": Bench.catch_up,
     "move": Bench.move,
     "scale": Bench.scale,
+    "split": Bench.split,
     "placement": Bench.placement,
 }
 """By name, in the order in which `all` runs them: undisturbed ones first, killing ones last."""

@@ -33,6 +33,7 @@ NAMES = (
     "catch-up",
     "move",
     "scale",
+    "split",
     "placement",
 )
 """As in the suite, which is imported only when it runs."""
@@ -142,6 +143,13 @@ def draw_report(report: Any, wide: bool) -> RenderableType:
     help="Shards of the largest problem of `placement`.",
 )
 @click.option(
+    "--megabytes",
+    default=1_000,
+    show_default=True,
+    type=click.IntRange(min=1, max=100_000),
+    help="Size of the shard of `split`.",
+)
+@click.option(
     "--etcd", default="etcd", show_default=True, metavar="PROGRAM", help="The etcd to compare with."
 )
 @click.option(
@@ -160,6 +168,7 @@ def bench(
     many: int,
     seeds: int,
     placed: int,
+    megabytes: int,
     etcd: str,
     record: Path | None,
     output: str,
@@ -172,6 +181,7 @@ def bench(
     from controlplane.bench import report as reports
     from controlplane.bench.machine_facts import machine_facts
     from controlplane.bench.placement import Placing
+    from controlplane.bench.resharding import Splitting
     from controlplane.bench.suite import Extent, run_benchmarks
 
     names = set(NAMES) if not what or ALL in what else set(what)
@@ -184,11 +194,14 @@ def bench(
         many_shards=many,
         etcd=etcd,
         placing=Placing(seeds, placed),
+        splitting=Splitting(shard_bytes=megabytes * 1_000_000, rounds=rounds),
     )
     found = run_benchmarks(sorted(names), extent, lambda line: click.echo(line, err=True))
     sizes = f"--runs {runs} --shards {shards} --many {many}"
     if names == {"placement"}:
         sizes = f"--seeds {seeds} --placed {placed}"
+    if names == {"split"}:
+        sizes = f"--megabytes {megabytes} --rounds {rounds}"
     command = " ".join(["leadplane bench", *what, sizes])
     report = reports.Report(command, machine_facts(), found)
     print_document(report.document(), draw_report, output)
