@@ -385,14 +385,19 @@ class Log:
             return self.floor if self.floor.epoch else None
         return self._entries[index] if 0 <= index < len(self._entries) else None
 
-    def trims(self, hold: Hold) -> Trimming | None:
-        """What is to be trimmed at the stores by now, None if nothing is."""
+    def trims(self, hold: Hold, needed_after: int | None = None) -> Trimming | None:
+        """What is to be trimmed at the stores by now, None if nothing is.
+
+        `needed_after`: up to where somebody has the log who copies it, None if nobody does.
+        """
         if self.trimming is None:
             if self.last.sequence - self.opening < STEP_ENTRIES and self.written_bytes < STEP_BYTES:
                 return None
             self.trimming = Trimming()
         self.trimming.wrote(self.last.sequence, self.written_bytes)
         covered = [f.covered for f in self.followers]
+        if needed_after is not None:
+            covered.append(needed_after)
         return self.trimming if self.trimming.advance(self.commit, covered, hold) else None
 
     def forget(self) -> None:

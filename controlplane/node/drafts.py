@@ -162,6 +162,15 @@ class Drafts:
         most = max(lags, default=UNKNOWN_LAG)
         return -1 if most == UNKNOWN_LAG else most
 
+    def cursors(self) -> list[int | None]:
+        """Where each draft that is still to be filled has the log to; None: pages are read."""
+        return [
+            filling.drafting.cursor
+            for fillings in self._fillings
+            for filling in fillings
+            if not filling.drafting.is_over and filling.drafting.stage is not Stage.FINAL
+        ]
+
     @property
     def epoch_max(self) -> int:
         """The greatest epoch in which a child may begin, as far as it was shown."""

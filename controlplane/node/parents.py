@@ -42,6 +42,7 @@ class Work:
         self.parent = parent
         self.drafts = drafts
         self.epoch = epoch
+        self.began_at = 0  # what every store had applied when drafts began to be filled
         self.told: set[int] = set()  # children that were told to be ripe at a majority
         self.wiped_at = 0  # the entry that wipes
         self.wiped_ms = 0
@@ -94,6 +95,8 @@ class Parents:
             self._attempts += 1
             drafts = Drafts(self._node, resharding, parent, self._attempts)
             work = self._works[leadership.place] = Work(resharding, parent, drafts, epoch)
+            assert leadership.log is not None, "a leading shard has a log"
+            work.began_at = min(f.covered for f in leadership.log.followers)
         return work
 
     def _go_on(
@@ -118,6 +121,17 @@ class Parents:
         if now_ms >= work.next_report_ms:
             work.next_report_ms = now_ms + REPORT_EVERY_MS
             self._report(resharding, work, log.commit)
+
+    def drafted_to(self, leadership: Leadership) -> int | None:
+        """Up to where the drafts of a shard have its log, the one that lacks most; None without any
+        that goes on. While pages are read, they have what every store had when that began."""
+        work = self._works.get(leadership.place)
+        if work is None or work.epoch != leadership.epoch:
+            return None
+        cursors = work.drafts.cursors()
+        if not cursors:
+            return None
+        return min(work.began_at if cursor is None else cursor for cursor in cursors)
 
     # -- children
 

@@ -169,11 +169,12 @@ class Upkeep:
         log = leadership.log
         if log is None or not log.is_open or leadership.state is not State.LEADING:
             return
+        drafted_to = self._node.reshardings.parents.drafted_to(leadership)
         copied = leadership.catch_ups or self._node.changes.is_at(group.group)
-        hold = HOLD_FOR_COPY if copied else HOLD
+        hold = HOLD_FOR_COPY if copied or drafted_to is not None else HOLD
         if self._node.headroom.any_low(group):
             hold = HOLD_NOTHING
-        if log.trims(hold) is not None:
+        if log.trims(hold, drafted_to) is not None:
             for store in range(group.stores):
                 self._trim_at(group, leadership, log, store)
 

@@ -108,7 +108,9 @@ do
     local parent = draft.parents[p + 1]
     if refusal then
       return refusal
-    elseif parent.phase == 'log' then
+    end
+    local is_behind = parent.seq < source.record.bs and parent.by ~= attempt
+    if parent.phase == 'log' and not is_behind then
       return follow(on, draft, p, attempt, source, room)
     end
     local begins = parent.by ~= attempt or has_forgotten(parent.walk, source)

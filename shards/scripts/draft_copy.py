@@ -50,7 +50,8 @@ def _draft_local(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     refusal = _refused_source(source)
     if refusal is not None:
         return refusal
-    if parent.phase == "log":
+    is_behind = parent.cursor[1] < source.shard.bs and parent.by != by
+    if parent.phase == "log" and not is_behind:
         return _follow(at, p, by, source, room)
     begins = parent.by != by or _has_forgotten(parent.walk, source)
     start = _start(source) if begins else NOWHERE

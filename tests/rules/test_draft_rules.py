@@ -352,7 +352,7 @@ def test_ids_that_are_forgotten_while_they_are_copied_make_it_begin_anew(store: 
     assert store.value("d", "x") == b"once"
 
 
-def test_what_was_trimmed_is_a_gap(store: OneStore) -> None:
+def test_what_was_trimmed_is_a_gap_and_a_later_attempt_begins_anew(store: OneStore) -> None:
     parent = Parent(store)
     parent.put("x")
     draft(store)
@@ -361,9 +361,11 @@ def test_what_was_trimmed_is_a_gap(store: OneStore) -> None:
     parent.put("z")
     store.do("trim", "a", "1", A, 3)
     assert copy_here(store) == ["GAP", 1]
-    assert copy_here(store, by=LATER)[0] == "GAP"  # it goes on where the cursor is, or pages come
-    store.do("draft_page", "d", N, 0, "3/p1", "kv", [])
-    assert copy_here(store, by="4/p1")[:2] == ["OK", 0]
+    assert copy_here(store) == ["GAP", 1], "this attempt is over"
+    assert copy_here(store, by=LATER)[:2] == ["OK", 0]
+    parent.close()
+    assert copy_here(store, by=LATER)[:2] == ["OK", 1]
+    assert [store.value("d", key) for key in "xyz"] == [b"v"] * 3
 
 
 def test_a_draft_counts_in_the_version_of_its_group(store: OneStore) -> None:
