@@ -28,7 +28,7 @@ from controlplane.simulator.world import World
 REGIONS = ("eu-central-1", "us-east-1", "ap-southeast-1")
 EU, US, AP = REGIONS
 TTL_MS = 2_000
-WARM_MS = 15_000  # by then everybody is led at home, and trusted
+WARM_MS = 18_000  # by then everybody is led at home, and trusted
 AGAIN_MS = 1_000
 STEP_MS = 250
 SCENARIO = Scenario(

@@ -99,7 +99,8 @@ def test_a_region_that_is_drained_in_the_middle_of_a_plan_is_given_nothing_more(
     order = last_order(stage.replay(SYSTEM))
     assert order is not None
     assert order.skipped
-    assert {why for _, why in order.skipped} <= {Hindrance.DRAINED, Hindrance.OVERTAKEN}
+    allowed = {Hindrance.DRAINED, Hindrance.OVERTAKEN, Hindrance.NOT_FINISHED}  # on its way then
+    assert {why for _, why in order.skipped} <= allowed
     assert order.moved + len(order.skipped) == order.total == len(moved)
     assert legs(stage.replay(SYSTEM)) == ()
     at_rest(stage)
@@ -119,7 +120,7 @@ def test_a_plan_whose_target_is_dead_in_its_middle_is_passed_over_and_taken_back
     assert order is not None
     assert order.moved + len(order.skipped) == order.total == len(moved)
     whys = dict(order.skipped)
-    assert whys.values() <= {Hindrance.NO_CANDIDATE, Hindrance.NOT_FINISHED, Hindrance.CHANGED}
+    assert set(whys.values()) <= {Hindrance.NO_CANDIDATE, Hindrance.NOT_FINISHED, Hindrance.CHANGED}
     after = {key: history[-1] for key, history in rows(stage.replay(SYSTEM)).items()}
     for shard in whys:
         assert after[MAP_PREFIX + shard] == before[MAP_PREFIX + shard], "it is as it was"
