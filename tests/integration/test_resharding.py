@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -152,3 +153,52 @@ def test_a_split_goes_on_when_the_leader_of_its_parent_is_killed(fleet: FleetOnT
         more(writer)
     assert {child["shard"] for child in split["children"]} <= shards(access).keys()
     assert lost(access, "killed", writer) == set()
+
+
+def goes_on_without_the_global_leader(fleet: FleetOnTest, begin: Callable[[], Any]) -> Any:
+    """Begin a resharding, kill the global leader at once, and see every write and the end of it."""
+    access = fleet.access
+    leader = wait_for(lambda: access.get("/v1/leader"), "a global leader")["node"]
+    nodes = [node["id"] for node in fleet.state()["nodes"]]
+    with writes(fleet, "headless", nodes.index(leader) - 1) as writer:
+        more(writer)
+        begun = begin()
+        assert fleet.process("nodes", leader).signal(signal.SIGKILL)
+        view = until_done(access, begun["number"])
+        more(writer)
+    assert lost(access, "headless", writer) == set()
+    again = [each for each in access.items("/v1/reshardings")["items"] if each["phase"] != "done"]
+    assert again == [], "nothing is left half"
+    assert {child["shard"] for child in view["children"]} <= shards(access).keys()
+    assert not {parent["shard"] for parent in view["parents"]} & shards(access).keys()
+    return view
+
+
+def test_a_split_goes_on_when_the_global_leader_is_killed(fleet: FleetOnTest) -> None:
+    access, before = fleet.access, shards(fleet.access)
+    name = next(reversed(before))
+    goes_on_without_the_global_leader(fleet, lambda: order(access, name, "split"))
+    assert len(shards(access)) == len(before) + 1, "it is split once"
+
+
+def test_a_merge_goes_on_when_the_global_leader_is_killed(fleet: FleetOnTest) -> None:
+    access, before = fleet.access, shards(fleet.access)
+    left, right = next(
+        (a, b) for a, b in pairwise(before) if before[a]["group"] == before[b]["group"]
+    )
+    goes_on_without_the_global_leader(
+        fleet, lambda: order(access, left, "merge", **{"with": right})
+    )
+    assert len(shards(access)) == len(before) - 1, "they are merged once"
+
+
+def test_a_move_goes_on_when_the_global_leader_is_killed(fleet: FleetOnTest) -> None:
+    access, before = fleet.access, shards(fleet.access)
+    name, row = next(iter(before.items()))
+    groups = {group["group"] for group in access.items("/v1/regions/groups")["items"]}
+    target = next(iter(sorted(groups - {row["group"]})))
+    moved = goes_on_without_the_global_leader(
+        fleet, lambda: order(access, name, "move", to_group=target)
+    )
+    assert shards(access)[moved["children"][0]["shard"]]["group"] == target
+    assert len(shards(access)) == len(before), "it is moved once"
