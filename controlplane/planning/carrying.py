@@ -77,13 +77,15 @@ class Carrying:
         self.waits_for: Hindrance | None = None
         """What holds the next move up."""
 
-    def stand(self, legs: Iterable[Leg], admission: Admission, now_ms: int) -> None:
-        """Take up what another global leader began."""
+    def stand(self, legs: Iterable[Leg], admission: Admission, now_ms: int, wall_ms: int) -> None:
+        """Take up what another global leader began, and when it did."""
         self._legs = {leg.shard: leg for leg in legs}
         self._unsure, self._failed = None, {}
         self._asked_ms = None
         for leg in self._legs.values():
-            admission.step(Began(self._wanted(leg)), now_ms)
+            age_ms = max(0, wall_ms - self._moved_ms.get(leg.shard, wall_ms))
+            admission.step(Began(self._wanted(leg)), now_ms - age_ms)
+        self._arrivals(admission, now_ms)
 
     async def turn(self, book: Book, admission: Admission, now_ms: int, wall_ms: int) -> None:
         """Make the moves that may be made now. Raises RequestRefused, ValueError."""
@@ -350,11 +352,12 @@ class Carrying:
         return replace(wanted, kind=MoveKind.BULK, to_group=move.to_group, size_bytes=size)
 
     def _unfit(self, move: ShardMove, row: MapRow | None) -> Hindrance | None:
-        """Whether the world is not any more as the plan has it."""
+        """Whether the world is not as the plan has it, any more or for a moment."""
         view = self._service.shard_view(move.shard)
         if view is None or row is None:
             return Hindrance.GONE
         if move.to_group:  # whoever leads it meanwhile
             return Hindrance.CHANGED if row.revision != move.version else None
-        leader = view.leader.region if view.leader is not None else None
-        return Hindrance.CHANGED if leader != move.from_region else None
+        if view.leader is None:
+            return Hindrance.UNLED
+        return Hindrance.CHANGED if view.leader.region != move.from_region else None

@@ -123,7 +123,7 @@ class Mover:
         self._planner.admission = admission
         self._planner.draining.forget()
         self._planner.resharder.forget()
-        self._carrying.stand(legs, admission, now_ms)
+        self._carrying.stand(legs, admission, now_ms, wall_ms)
         self._book_ms = None
 
     def _tell_of_brake(self, admission: Admission) -> None:

@@ -62,6 +62,8 @@ class Hindrance(StrEnum):
     """It had to wait for too long."""
     NOT_FINISHED = "not-finished"
     """It was begun, and the shard did not get there in time."""
+    UNLED = "unled"
+    """Nobody leads the shard at this moment."""
     PAUSED = "paused"
     """Somebody holds all moves up."""
     COLD_START = "cold-start"

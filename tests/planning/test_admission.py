@@ -238,8 +238,9 @@ def test_a_successor_sees_who_went_down_of_what_it_was_given() -> None:
 
 def test_every_hindrance_is_for_good_or_passes() -> None:
     assert {*Hindrance} - FOR_GOOD == {
-        Hindrance.PAUSED, Hindrance.COLD_START, Hindrance.BRAKE, Hindrance.COOLING,
-        Hindrance.SUSPECT, Hindrance.IN_FLIGHT, Hindrance.RATE, Hindrance.GROUP_MAKING,
+        Hindrance.UNLED, Hindrance.PAUSED, Hindrance.COLD_START, Hindrance.BRAKE,
+        Hindrance.COOLING, Hindrance.SUSPECT, Hindrance.IN_FLIGHT, Hindrance.RATE,
+        Hindrance.GROUP_MAKING,
     }  # fmt: skip
 
 

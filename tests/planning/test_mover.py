@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -169,6 +170,37 @@ async def test_a_move_that_came_to_nothing_while_nobody_answered_is_taken_back_l
     leader.answer = None
     for _ in range(3):
         await mover.turn(1.0)
+    assert preferred(leader)["s1"] == "eu"
+    assert (await order_of(leader)).skipped == (("s1", Hindrance.NOT_FINISHED),)
+
+
+async def test_a_shard_that_nobody_leads_for_a_moment_is_waited_for(leader: FakeService) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    leader.fleet_of.shards["s1"].leader = None
+    leader.catch_up()
+    await mover.turn(1.0)
+    assert (await order_of(leader)).next == 0
+    leader.fleet_of.lead("n1", "s1")
+    await mover.turn(1.0)
+    assert preferred(leader)["s1"] == "us"
+
+
+async def test_a_move_is_given_up_in_time_however_often_the_global_leader_changes(
+    leader: FakeService,
+) -> None:
+    await begun(leader, "s1")
+    await mover_of(leader).turn(1.0)
+    passed_s = 0.0
+
+    def wall_s() -> float:
+        return time.time() + passed_s
+
+    for _ in range(3):
+        successor = Mover(leader, Planner(leader), wall_s)
+        for _ in range(3):
+            passed_s += FINISH_S / 8
+            await successor.turn(FINISH_S / 8)
     assert preferred(leader)["s1"] == "eu"
     assert (await order_of(leader)).skipped == (("s1", Hindrance.NOT_FINISHED),)
 
