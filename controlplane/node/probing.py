@@ -121,10 +121,9 @@ class Probing:
         lasted_ms = now_ms - record.first_failure_ms
         if lasted_ms < group.times.ttl_ms:
             return False
-        others = [r for name, r in self._records.items() if name != node]
-        return not others or any(
-            r.served_ms is not None and now_ms - r.served_ms < 2 * lasted_ms for r in others
-        )
+        others = [r.served_ms for name, r in self._records.items() if name != node]
+        since_ms = record.first_failure_ms
+        return not others or any(ms is not None and ms >= since_ms for ms in others)
 
     def _revoke(self, group: Group, peer: Peer, now_ms: int) -> None:
         reason = f"{peer.node} renews but does not serve"

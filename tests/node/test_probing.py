@@ -1,5 +1,7 @@
 """Renewing is not serving: a leader whose front door is silent loses its shards, if it is he."""
 
+import pytest
+
 from tests.node.rig import Rig
 
 
@@ -53,3 +55,22 @@ def test_a_node_without_a_session_is_not_accused() -> None:
         n2.node.probing.probed("n9", "a", False, rig.now_ms)
     rig.run(50)
     assert rig.seats["n1"].serves("a")
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_who_was_answered_by_others_before_the_silence_alone_accuses_nobody(
+    meanwhile: bool,
+) -> None:
+    """Of peers asked in turn one may be asked more often than the others, by who is cut off."""
+    rig = Rig(("n1", "n2", "n3"), shards=("a", "b"))
+    rig.until(lambda: rig.seats["n1"].serves("a"))
+    n3 = rig.seats["n3"]
+    rig.deaf.add("n1")
+    n3.node.probing.probed("n2", "b", True, rig.now_ms)
+    for number in range(5):
+        rig.run(rig.ttl_ms // 3)
+        n3.node.probing.probed("n1", "a", False, rig.now_ms)
+        if meanwhile and number == 1:
+            n3.node.probing.probed("n2", "b", True, rig.now_ms)
+    rig.run(50)
+    assert ("probe-failed" in [event.kind for event in n3.happened]) is meanwhile
