@@ -52,7 +52,8 @@ STORE_STEPS = frozenset(
 @dataclass(frozen=True)
 class Change:
     """A kind of change. `before` makes it possible, `begin` orders it, `closes` names the shards
-    of which entries are steps of it, too. `at_stores`: its steps are calls."""
+    of which entries are steps of it, too. `at_stores`: its steps are calls. `says`: None until
+    its record says that it is over; then whether that is so."""
 
     name: str
     begin: Callable[[Stage], None]
@@ -61,6 +62,7 @@ class Change:
     closes: tuple[str, ...] = ()
     steps_min: int = 1
     at_stores: bool = False
+    says: Callable[[Stage], bool | None] = lambda _: None
 
 
 # -- what the system shard says
@@ -204,6 +206,14 @@ def is_drained(stage: Stage) -> bool:
     return state is DrainState.DRAINED and drained_place(stage) not in stage.leaders().values()
 
 
+def says_drained(stage: Stage) -> bool | None:
+    """Whether nothing is led there when the record says so."""
+    histories = drains(stage.replay(SYSTEM)).values()
+    if not any(history[-1].state is DrainState.DRAINED for history in histories):
+        return None
+    return drained_place(stage) not in stage.leaders().values()
+
+
 def undrain(stage: Stage) -> None:
     """Let the drained node lead again."""
 
@@ -281,11 +291,29 @@ def is_applied(stage: Stage) -> bool:
     if order is None or order.state is not OrderState.DONE:
         return False
     leaders = stage.leaders()
-    moved = [(key.removeprefix(MAP_PREFIX), h[-1]) for key, h in rows(replay).items() if len(h) > 1]
     return all(
         row is not None and region_of.get(leaders.get(shard, "")) == row[3][0]
-        for shard, row in moved
+        for shard, row in _moved(replay).items()
     )
+
+
+def says_applied(stage: Stage) -> bool | None:
+    """Whether nothing that was moved is led elsewhere when the order says that it is done."""
+    replay = stage.replay(SYSTEM)
+    order, leaders = last_order(replay), stage.leaders()
+    if order is None or order.state is not OrderState.DONE:
+        return None
+    region_of = stage.fleet.scenario.region_of()
+    return all(
+        row is None or region_of[leaders[shard]] == row[3][0]
+        for shard, row in _moved(replay).items()
+        if shard in leaders
+    )
+
+
+def _moved(replay: Replay) -> dict[str, tuple[Any, ...] | None]:
+    """Shards whose row was written again, and how it is now."""
+    return {k.removeprefix(MAP_PREFIX): h[-1] for k, h in rows(replay).items() if len(h) > 1}
 
 
 # -- reshardings
@@ -389,9 +417,9 @@ def _with_a_fourth(stage: Stage) -> None:
 
 
 CHANGES = (
-    Change("apply", apply, is_applied),
-    Change("drain", drain, is_drained),
-    Change("drain own", drain_own, is_drained),
+    Change("apply", apply, is_applied, says=says_applied),
+    Change("drain", drain, is_drained, says=says_drained),
+    Change("drain own", drain_own, is_drained, says=says_drained),
     Change("undrain", undrain, is_home, drained_before),
     Change("split", _reshard(Reshard(Kind.SPLIT, "global-1")), is_resharded, closes=("global-1",)),
     Change(

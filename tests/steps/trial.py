@@ -189,7 +189,7 @@ def disturbed(
             verdict.struck = leader.name
             stage.world.after(0, _strike, stage, leader, blow)
 
-    observer.looks.append(look)
+    observer.looks += [look, _judge_of_words(change, stage, verdict)]
     change.begin(stage)
     if not stage.until(lambda: change.is_done(stage) and bool(verdict.struck), DONE_MS_MAX):
         verdict.faults.append("it does not end" if verdict.struck else "the step does not come")
@@ -202,6 +202,24 @@ def disturbed(
     verdict.faults += _done_twice(change, stage)
     verdict.faults += [str(violation) for violation in stage.findings.violations]
     return verdict
+
+
+def _judge_of_words(
+    change: Change, stage: Stage, verdict: Verdict
+) -> Callable[[Process | None], None]:
+    """Looks at every entry of the system shard whether it says that the change is over too soon."""
+    length, was_said = stage.length(SYSTEM), False
+
+    def look(_: Process | None) -> None:
+        nonlocal length, was_said
+        if was_said or stage.length(SYSTEM) == length:
+            return
+        length, is_so = stage.length(SYSTEM), change.says(stage)
+        was_said = is_so is not None
+        if is_so is False:
+            verdict.faults.append("it says that it is done before it is")
+
+    return look
 
 
 def _has_come(
