@@ -100,9 +100,27 @@ class Headroom:
     disk_size_bytes: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class HomeWish:
+    """A leader (`asker`) would hand a shard to a node that is better placed."""
+
+    asker: str
+    shard: str
+    to_node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The admission of moves looked at wishes to hand shards home, and lets some go."""
+
+    wishes: tuple[HomeWish, ...]
+    admitted: tuple[HomeWish, ...]
+
+
 Event: TypeAlias = (
     Connected | Disconnected | Answered | Fetched | Requested | Told | Probed | Draining | Headroom
-)
+    | Judged
+)  # fmt: skip
 
 # ---------------------------------------------------------------- effects
 

@@ -71,6 +71,7 @@ KINDS: Final[Mapping[str, ProblemKind]] = _table(
     ProblemKind("plan-outdated", 409, "The fleet is not any more as the plan has it"),
     ProblemKind("not-appliable", 409, "This plan cannot be carried out"),
     ProblemKind("drain-refused", 409, "The place cannot be drained, or not so; `reason` says why"),
+    ProblemKind("move-refused", 409, "The shard is not moved there, or not now; `reason` says why"),
     ProblemKind("placement-busy", 409, "Another plan is being carried out"),
     ProblemKind("no-placement", 409, "No placement keeps every constraint; `conflict` says which"),
     ProblemKind("built-in", 409, "This document belongs to every fleet"),

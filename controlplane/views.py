@@ -56,6 +56,7 @@ class NodeView:
     draining: bool = False  # its process hands over what it leads, and goes, or has gone so
     drained: bool = False  # it is to lead nothing
     suspect: bool = False  # it was silent a short while ago: it is handed nothing
+    process: str = ""  # another one has started anew since; "": not known here
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ class Passage:
     request_id: str
     body: bytes = b""
     patience_ms: int = 0  # how long the answer may take, if that is longer than usual
+    own_path: str = ""  # where it goes, as JSON, if this node made it: nobody passed that on yet
 
     @property
     def changes(self) -> bool:
@@ -88,8 +89,18 @@ class Passage:
         return self.incoming.method not in ("GET", "HEAD")
 
     @property
+    def path_and_query(self) -> str:
+        """Where it goes at another node."""
+        url = self.incoming.rel_url
+        if not self.own_path:
+            return url.raw_path_qs
+        return f"{self.own_path}?{url.raw_query_string}" if url.raw_query_string else self.own_path
+
+    @property
     def hops(self) -> int:
         """How many nodes have passed the request on. Raises RequestRefused."""
+        if self.own_path:
+            return 0
         return _count(self.incoming, HOP_HEADER, digits_max=2)
 
     @property
@@ -311,7 +322,7 @@ class Dispatch:
         try:
             return await self._client.send(
                 incoming.method,
-                target.url.rstrip("/") + incoming.rel_url.raw_path_qs,
+                target.url.rstrip("/") + passage.path_and_query,
                 headers=_sent_on(passage, hops, target.epoch),
                 body=passage.body,
                 timeout_ms=max(passage.patience_ms, self._settings.request_timeout_ms),
@@ -400,6 +411,8 @@ def _redirect(request: web.Request, target: Target) -> web.Response:
 def _sent_on(passage: Passage, hops: int, epoch: int) -> Mapping[str, str]:
     incoming = passage.incoming.headers
     headers = {name: incoming[name] for name in SENT_ON if name in incoming}
+    if passage.own_path:
+        headers["Content-Type"] = "application/json"
     headers[HOP_HEADER] = str(hops + 1)
     headers[NAMED_HEADER] = str(epoch)
     headers["X-Request-Id"] = passage.request_id

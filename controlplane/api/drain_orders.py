@@ -56,12 +56,6 @@ class RegionDrainOrder(DrainOrder):
     zone: Name | None = None
 
 
-class UndrainOrder(BaseModel):
-    """Nothing can be chosen about letting a node lead again."""
-
-    model_config = _MODEL
-
-
 class RegionUndrainOrder(BaseModel):
     """A region that is to lead again, or one zone of it."""
 
@@ -71,18 +65,19 @@ class RegionUndrainOrder(BaseModel):
 
 
 class StopOrder(BaseModel):
-    """For how long the promise holds that a node can be stopped."""
+    """For how long the promise holds that a node can be stopped; 0 takes it back."""
 
     model_config = _MODEL
 
-    promise_ms: int = Field(default=PROMISE_MS, ge=1_000, le=PROMISE_MS_MAX)
+    promise_ms: int = Field(default=PROMISE_MS, ge=0, le=PROMISE_MS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
 class DrainDocument:
     """A place that is to lead nothing, and how far it is.
 
-    `left` it still leads, of which `stays` can be led by nobody else. `eta_ms`: until nothing else
+    `left` it still leads, of which `stays` can be led by nobody else; of `canaries` it may lead
+    all the same. `eta_ms`: until nothing else
     is left, at `per_minute`; null when it does not go on, for the reason in `waits_for`.
     """
 
@@ -102,6 +97,7 @@ class DrainDocument:
     per_minute: float | None
     eta_ms: int | None
     waits_for: str | None
+    canaries: tuple[str, ...]
     dry_run: bool = False
 
 
@@ -123,13 +119,6 @@ async def drain_node(edge: Edge, request: web.Request) -> web.StreamResponse:
     return await _begin(edge, request, read, order, Scope.NODE, node.node, "")
 
 
-async def undrain_node(edge: Edge, request: web.Request) -> web.StreamResponse:
-    """POST /v1/nodes/{node}/undrain: let it lead again."""
-    node = node_in_path(edge, request)
-    _, read = await read_order(edge, request, UndrainOrder)
-    return await _end(edge, request, read, Scope.NODE, node.node, "")
-
-
 async def drain_region(edge: Edge, request: web.Request) -> web.StreamResponse:
     """POST /v1/regions/{region}/drain: have everything handed over that it, or a zone, leads."""
     region = request.match_info["region"]
@@ -142,7 +131,7 @@ async def undrain_region(edge: Edge, request: web.Request) -> web.StreamResponse
     """POST /v1/regions/{region}/undrain: let it, or a zone of it, lead again."""
     region = request.match_info["region"]
     order, read = await read_order(edge, request, RegionUndrainOrder)
-    return await _end(edge, request, read, *_place(edge, region, order.zone))
+    return await end_drain(edge, request, read, *_place(edge, region, order.zone))
 
 
 async def stoppable_node(edge: Edge, request: web.Request) -> web.StreamResponse:
@@ -210,7 +199,7 @@ async def _begin(
         refused = await book.put(wanted, version)
         if refused is not None and is_outdated(refused):
             raise RequestRefused("drain-refused", "another order about it came at the same moment")
-        _raise_refusal(refused)
+        raise_refusal(refused)
         return json_response(drain_document(edge, wanted, facts), status=202)
 
     return await at_global_leader(edge, request, read, carry_out)
@@ -227,9 +216,11 @@ def _again(edge: Edge, wanted: Drain, before: Drain, facts: DrainFacts) -> web.R
     )
 
 
-async def _end(
+async def end_drain(
     edge: Edge, request: web.Request, read: OrderRead, scope: Scope, name: str, within: str
 ) -> web.StreamResponse:
+    """Let a place lead again. Raises RequestRefused."""
+
     async def carry_out(gathered: Gathered) -> web.Response:
         book = DrainBook(edge.service)
         records = {drain.key: (drain, version) for drain, version in await book.drains()}
@@ -244,10 +235,10 @@ async def _end(
             _refuse(check_end(before, _known(records), edge.service.fleet().nodes))
             over = replace(
                 before, state=DrainState.OVER, principal=PRINCIPAL, reason=read.reason,
-                ended_wall_ms=now_ms,
+                ended_wall_ms=now_ms, canaries=(),
             )  # fmt: skip
             if not read.dry_run:
-                _raise_refusal(await book.put(over, version))
+                raise_refusal(await book.put(over, version))
         facts = drain_facts(edge.service, gathered, over, edge.service.fleet())
         return json_response(drain_document(edge, over, facts, dry_run=read.dry_run))
 
@@ -265,17 +256,15 @@ async def _promise(edge: Edge, node: NodeView, for_ms: int, read: OrderRead) -> 
     promised = frozenset(each.node for each in in_force(made, now_ms))
     led = len(edge.service.led_by({node.node}))
     reasons = obstacles(node, fleet.nodes, voting_regions(fleet), promised, led)
-    until_ms = None
-    if not reasons:
-        until_ms = now_ms + for_ms
-        if not read.dry_run:
+    until_ms = now_ms + for_ms if for_ms and not reasons else None
+    if (until_ms is not None or not for_ms) and not read.dry_run:
+        new = in_force(made, now_ms, but=node.node)
+        if until_ms is not None:
             new = with_promise(made, Promise(node.node, until_ms), now_ms)
-            refused = await book.promise(new, version)
-            if refused is not None and is_outdated(refused):
-                raise RequestRefused(
-                    "drain-refused", "another promise was made just now; ask again"
-                )
-            _raise_refusal(refused)
+        refused = await book.promise(new, version)
+        if refused is not None and is_outdated(refused):
+            raise RequestRefused("drain-refused", "another promise was made just now; ask again")
+        raise_refusal(refused)
     return json_response(StopDocument(node.node, not reasons, reasons, until_ms, read.dry_run))
 
 
@@ -295,7 +284,7 @@ def drain_document(
         drain.reason, drain.began_wall_ms, deadline, drain.added_p99_ms, drain.ended_wall_ms,
         drain.total, len(facts.led), len(facts.stays), round(rate, 1) if goes_on else None,
         soonest_ms(moving, rate) if goes_on else None,
-        None if waits_for is None else waits_for.value, dry_run,
+        None if waits_for is None else waits_for.value, drain.canaries, dry_run,
     )  # fmt: skip
 
 
@@ -312,6 +301,7 @@ def _refuse(refused: DrainRefused | None) -> None:
     raise RequestRefused("drain-refused", refused.detail, more=more)
 
 
-def _raise_refusal(refused: Refused | None) -> None:
+def raise_refusal(refused: Refused | None) -> None:
+    """Raises RequestRefused if the system shard refused."""
     if refused is not None:
         raise from_refusal(refused)

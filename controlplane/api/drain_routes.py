@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from controlplane.api import drain_orders
+from controlplane.api import canary_orders, drain_orders
 from controlplane.api.drain_orders import DrainDocument, StopDocument
 from controlplane.api.edge import Handler
 from controlplane.api.headers import IDEMPOTENCY_KEY, PASSED_ON, REPLAYED
@@ -50,9 +50,9 @@ DRAINS: Final = (
     ),
     _order(
         "/v1/nodes/{node}/undrain",
-        drain_orders.undrain_node,
+        canary_orders.undrain_node,
         "Let a node lead again",
-        drain_orders.UndrainOrder,
+        canary_orders.UndrainOrder,
         OVER,
     ),
     _order(

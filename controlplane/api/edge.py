@@ -88,9 +88,14 @@ class Edge:
         needs_leader: bool = True,
         may_proxy: bool = True,
         at_leader: Request | None = None,
+        own_path: str = "",
     ) -> Awaitable[Outcome | web.Response]:
-        """Get a question answered, wherever that is possible; see Dispatch.run."""
-        passage = Passage(request, request[REQUEST_ID], body)
+        """Get a question answered, wherever that is possible; see Dispatch.run.
+
+        `own_path`: where it goes at another node, if the body is what this node makes of the
+        request, whoever passed that on to it.
+        """
+        passage = Passage(request, request[REQUEST_ID], body, own_path=own_path)
         return self.dispatch.run(
             Errand(passage, shard, question, needs_leader, may_proxy, at_leader)
         )

@@ -7,12 +7,12 @@ cheap for one shard, proportional to the number of shards where all are returned
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from config.feed import Feed
-from controlplane.machine import Happened
+from controlplane.machine import Happened, HomeWish
 from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
 from controlplane.node.fenced_writes import FencedWrite
@@ -119,6 +119,18 @@ class Service(Protocol):
 
     def heat_of(self, shard: str) -> Heat | None:
         """How hot a shard is, as its present leader told this node lately; None if it has not."""
+        ...
+
+    def unsteady_canaries(self) -> Mapping[str, str]:
+        """Nodes that handed their canaries back, and why, told to this one since the last call."""
+        ...
+
+    def home_wishes(self) -> tuple[HomeWish, ...]:
+        """Shards that their leaders would hand home, asked of this node since the last call."""
+        ...
+
+    def judge_home(self, wishes: Sequence[HomeWish], admitted: Sequence[HomeWish]) -> None:
+        """Answer them; those that are not admitted are asked for again."""
         ...
 
     def fenced_writes(self) -> tuple[FencedWrite, ...]:

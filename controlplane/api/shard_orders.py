@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
+from controlplane.api.admitted import admit, make
 from controlplane.api.body import Name, parse_model, read_body
 from controlplane.api.documents import DryRun
 from controlplane.api.edge import Edge
@@ -18,6 +19,7 @@ from controlplane.api.fleet_pages import shard_in_path
 from controlplane.api.once import once
 from controlplane.api.order_read import PRINCIPAL
 from controlplane.api.parameters import ORDER_PARAMETERS, reason_in
+from controlplane.api.placement_inputs import gathered_at
 from controlplane.api.responses import json_response
 from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.requests import Evict, Evicted, Request, Transfer, Transferred
@@ -25,12 +27,16 @@ from controlplane.views import FleetView, NodeView, ShardView
 
 
 class TransferOrder(BaseModel):
-    """Where a shard shall be led from. Without a target, the best live candidate is chosen."""
+    """Where a shard shall be led from. Without a target, the best live candidate is chosen.
+
+    `force`: the shard's leader alone is asked, and no admission at the global leader.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     to_region: Name | None = None
     to_node: Name | None = None
+    force: bool = False
 
 
 class EvictOrder(BaseModel):
@@ -40,18 +46,29 @@ class EvictOrder(BaseModel):
 
 
 async def transfer_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
-    """POST /v1/shards/{shard}/transfer: hand it over without waiting for a lease to run out."""
+    """POST /v1/shards/{shard}/transfer: hand it over without waiting for a lease to run out.
+
+    The global leader admits it, and any other node passes it on there; not so with `force`.
+    """
     found, body, view = await _read_order(edge, request)
     order = parse_model(TransferOrder, request, body)
     if order.to_node is not None and order.to_region is not None:
         raise invalid(InputError("excludes to_region", pointer="#/to_node"))
 
+    if not order.force:
+        elsewhere = await gathered_at(edge, request, body)
+        if isinstance(elsewhere, web.StreamResponse):
+            return elsewhere
+
     async def carry_out() -> web.Response:
-        fleet = edge.service.fleet()
+        fleet, reason = edge.service.fleet(), found.get("reason", "")
         heir = choose_heir(view, order, fleet.nodes, regions_that_vote(fleet, view.group))
-        question = Transfer(view.shard, heir.node, PRINCIPAL, found.get("reason", ""))
+        wanted = None if order.force else admit(edge, view, heir)
         if found.get("dry_run"):
-            return json_response(_trial(view, heir))
+            return json_response(trial(view, heir))
+        if wanted is not None:
+            return await make(edge, request, wanted, reason)
+        question = Transfer(view.shard, heir.node, PRINCIPAL, reason)
         return await _give(edge, request, view, question, body, needs_leader=True)
 
     return await once(edge, request, body, carry_out)
@@ -65,7 +82,7 @@ async def evict_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
     async def carry_out() -> web.Response:
         question = Evict(view.shard, PRINCIPAL, found.get("reason", ""))
         if found.get("dry_run"):
-            return json_response(_trial(view))
+            return json_response(trial(view))
         return await _give(edge, request, view, question, body, needs_leader=False)
 
     return await once(edge, request, body, carry_out)
@@ -161,7 +178,7 @@ async def _give(
     return json_response(outcome)
 
 
-def _trial(view: ShardView, heir: NodeView | None = None) -> DryRun:
+def trial(view: ShardView, heir: NodeView | None = None) -> DryRun:
     """What would be done. A shard that nobody holds is refused."""
     if view.leader is None:
         raise RequestRefused("no-leader", f"nobody leads shard {view.shard}: {view.why}")

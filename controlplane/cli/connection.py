@@ -275,6 +275,7 @@ NEXT_STEPS = {
     "leader-unreachable": "the node asked cannot reach the leader: ask another one with --at",
     "malformed": "see whether that is the address of a node",
     "method-not-allowed": "see whether that is a node of the same version",
+    "move-refused": "see what holds moves up with `leadplane placement show`, or use --force",
     "no-candidate": "see who is alive with `leadplane nodes`",
     "no-leader": "an election is on; see what it waits for with `leadplane shards list`",
     "no-member": "ask a node of the group's own region with --at",

@@ -31,6 +31,7 @@ DRAINS = (
     Column("PLACE", place_text),
     Column("STATE", lambda d: d["state"]),
     Column("LEFT", lambda d: f"{d['left']} of {d['total']}", right=True),
+    Column("CANARIES", lambda d: len(d["canaries"]) or None, right=True, sparse=True),
     Column("STAYS", lambda d: d["stays"] or None, right=True, sparse=True),
     Column("A MINUTE", _rate, right=True),
     Column("ETA", lambda d: ms_text(d["eta_ms"]), right=True),
@@ -139,11 +140,16 @@ def drain_node(
 
 @click.command("undrain")
 @click.argument("node")
+@click.option(
+    "--canary-share", type=click.FloatRange(0, 0.5, min_open=True), metavar="SHARE",
+    help="Let it lead so large a part of all shards first, at least one; 0.01 is 1 %.",
+)  # fmt: skip
 @format_option
 @click.option("--reason", help="Kept with the record.")
-def undrain_node(node: str, output: str, reason: str | None) -> None:
+def undrain_node(node: str, canary_share: float | None, output: str, reason: str | None) -> None:
     """Let NODE lead again; its leaders come home by themselves."""
-    drain = _post(fleet_access(), f"/v1/nodes/{node}/undrain", {}, reason=reason)
+    body = {} if canary_share is None else {"canary_share": canary_share}
+    drain = _post(fleet_access(), f"/v1/nodes/{node}/undrain", body, reason=reason)
     show(lambda: drain, draw_drain, output)
 
 
@@ -152,10 +158,10 @@ def undrain_node(node: str, output: str, reason: str | None) -> None:
 @format_option
 @click.option(
     "--promise-s",
-    type=click.FloatRange(1, 86_400),
+    type=click.FloatRange(0, 86_400),
     default=600,
     show_default=True,
-    help="For how long NODE then counts as gone for everybody else who asks.",
+    help="For how long NODE then counts as gone for everybody else who asks; 0: no longer.",
 )
 @click.option("--dry-run", is_flag=True, help="Promise nothing.")
 def stoppable(node: str, output: str, promise_s: float, dry_run: bool) -> None:

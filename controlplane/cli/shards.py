@@ -172,6 +172,7 @@ def shard_history(shard: str, output: str, watch: bool) -> None:
 @click.argument("shard")
 @click.option("--to-region", metavar="REGION", help="Hand it to a node of this region.")
 @click.option("--to-node", metavar="NODE", help="Hand it to this node.")
+@click.option("--force", is_flag=True, help="Ask the shard's leader alone, and no admission.")
 @click.option("--reason", help="Kept in the history.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
 @format_option
@@ -179,19 +180,38 @@ def transfer_shard(
     shard: str,
     to_region: str | None,
     to_node: str | None,
+    force: bool,
     reason: str | None,
     dry_run: bool,
     output: str,
 ) -> None:
     """Hand a shard over to another leader, without waiting for a lease to run out.
 
-    Without a target, its leader chooses one.
+    Without a target, the best candidate is chosen. The global leader admits it at once, or says why
+    not; --force does without that, and without a global leader.
     """
     if to_region and to_node:
         raise click.UsageError("--to-region and --to-node exclude each other")
     wanted = {"to_region": to_region, "to_node": to_node}
-    body: dict[str, str | None] = {name: value for name, value in wanted.items() if value}
-    document = _act(shard, "transfer", body, reason, dry_run)
+    body: dict[str, Any] = {name: value for name, value in wanted.items() if value}
+    document = _act(shard, "transfer", body | ({"force": True} if force else {}), reason, dry_run)
+    show(lambda: document, lambda d, wide: _told(d), output)
+
+
+@shards.command("preempt")
+@click.argument("shard")
+@click.option("--by", metavar="NODE", help="Who takes it over; else whoever is placed best.")
+@click.option("--reason", help="Kept in the history.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+@format_option
+def preempt_shard(
+    shard: str, by: str | None, reason: str | None, dry_run: bool, output: str
+) -> None:
+    """Have a node take SHARD over that is placed better than its leader.
+
+    Refused when it is not placed better, was silent of late, or the shard is pinned elsewhere.
+    """
+    document = _act(shard, "preempt", {"by": by} if by else {}, reason, dry_run)
     show(lambda: document, lambda d, wide: _told(d), output)
 
 
@@ -243,7 +263,7 @@ def unpin_shard(shard: str, reason: str | None, dry_run: bool, output: str) -> N
 
 
 def _act(
-    shard: str, action: str, body: dict[str, str | None], reason: str | None, dry_run: bool
+    shard: str, action: str, body: dict[str, Any], reason: str | None, dry_run: bool
 ) -> dict[str, Any]:
     reply = fleet_access().send(
         "POST",

@@ -131,12 +131,14 @@ def planned_transfer(scene: Scene, story: Story) -> None:
         writes.wait_for_number(20, CHANGE_S_MAX)
         before = scene.settled_leader()["leader"]
         target = _neighbour(scene, before)
+        # By force: the neighbour may be one that this tour froze a moment ago, and so a suspect.
+        order = {"to_node": target["id"], "force": True}
         reply = scene.access.send(
             "POST",
             f"/v1/shards/{scene.shard}/transfer",
             query={"reason": "tour"},
             headers={"Content-Type": "application/json"},
-            body=json.dumps({"to_node": target["id"]}).encode(),
+            body=json.dumps(order).encode(),
         )
         taken = writes.wait_for_epoch_after(before["epoch"], CHANGE_S_MAX)
         if taken is not None:

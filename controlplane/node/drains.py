@@ -6,7 +6,9 @@ are not behind `cursor` are released. The global leader moves the cursor, at a p
 (controlplane/planning/draining); each step is one entry, which is the order and its effect at once,
 so that nothing is done twice, whoever goes on with it. Every node follows the records at its own
 region's copy (controlplane/node/following), and heeds them by itself: a node of a drained place
-comes last among candidates for any shard, and hands over what is released. So failover waits for
+comes last among candidates for any shard, and hands over what is released. A drained node may lead
+a few shards all the same, its *canaries*, and comes first for them among the nodes of its region:
+so it shows what it can do before it gets more (controlplane/node/canary). So failover waits for
 nobody, and a shard that nobody else can lead stays served.
 
 A record is never deleted: an `over` one says that its place leads again. Preferences are not
@@ -77,6 +79,8 @@ class Drain:
     is_whole: bool = False
     """Everything is released, the system shard too."""
     ended_wall_ms: int | None = None
+    canaries: tuple[str, ...] = ()
+    """Shards that a drained node leads all the same."""
 
     @property
     def key(self) -> str:
@@ -100,15 +104,17 @@ class Drain:
 
     def releases(self, shard: str) -> bool:
         """Whether a shard led there is to be handed over by now."""
+        if shard in self.canaries:
+            return False
         return self.is_whole or (shard != SYSTEM and shard <= self.cursor)
 
     def packed(self) -> bytes:
-        """As kept in the system shard."""
+        """As kept in the system shard; older nodes read what has no canaries."""
         return pack(
             [
                 self.state.value, self.principal, self.reason, self.began_wall_ms,
                 self.deadline_wall_ms, self.added_p99_ms, self.total, self.cursor,
-                self.is_whole, self.ended_wall_ms,
+                self.is_whole, self.ended_wall_ms, *([list(self.canaries)] * bool(self.canaries)),
             ]
         )  # fmt: skip
 
@@ -128,11 +134,12 @@ def read_drain(key: str, value: bytes | str) -> Drain:
         case [
             str() as state, str() as principal, str() as reason, int() as began_ms,
             int() | None as deadline_ms, int() | None as added_ms, int() as total,
-            str() as cursor, bool() as is_whole, int() | None as ended_ms,
-        ]:  # fmt: skip
+            str() as cursor, bool() as is_whole, int() | None as ended_ms, *more,
+        ] if len(more) <= 1:  # fmt: skip
+            canaries = tuple(str(shard) for each in more for shard in each)
             return Drain(
                 scope, name, within, DrainState(state), principal, reason, began_ms, deadline_ms,
-                added_ms, total, cursor, is_whole, ended_ms,
+                added_ms, total, cursor, is_whole, ended_ms, canaries,
             )  # fmt: skip
     raise ValueError("this is no drain")
 
@@ -198,15 +205,35 @@ class Drains:
         """Where a node stands; one that nobody configured is in no known zone."""
         return self._sites.get(node) or Site(node, region)
 
-    def avoids(self, node: str, region: str) -> bool:
-        """Whether a node is to lead nothing."""
+    def avoids(self, node: str, region: str, shard: str = "") -> bool:
+        """Whether a node is to lead nothing, or not this shard."""
         site = self.site(node, region)
-        return any(drain.is_on and drain.covers(site) for drain, _ in self._known.values())
+        return any(
+            drain.is_on and drain.covers(site)
+            and (shard not in drain.canaries or self._hands_back(node))
+            for drain, _ in self._known.values()
+        )  # fmt: skip
 
     def releases(self, shard: str, node: str, region: str) -> bool:
         """Whether a node that is to lead nothing is to hand over this shard by now."""
         site = self.site(node, region)
         return any(
-            drain.is_on and drain.covers(site) and drain.releases(shard)
+            drain.is_on and drain.covers(site)
+            and (drain.releases(shard) or (self._hands_back(node) and shard in drain.canaries))
             for drain, _ in self._known.values()
-        )
+        )  # fmt: skip
+
+    def canaries_since(self, node: str) -> int:
+        """The version of the record that gives a node canaries, 0 if none does."""
+        known = self._known.get(drain_key(Scope.NODE, node))
+        if known is None or not known[0].is_on or not known[0].canaries:
+            return 0
+        return known[1]
+
+    def heed_anew(self, now_ms: int) -> None:
+        """What follows from the records for this node is not what it was."""
+        self.revision += 1
+        self._node.rebalance.wake(now_ms)
+
+    def _hands_back(self, node: str) -> bool:
+        return node == self._node.plan.node and self._node.canary.unsteady is not None

@@ -30,6 +30,12 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
             node.changes.heard(sender, message.get("changing"), now_ms)
         case "draining":
             node.census.drains(sender, str(message.get("process")))
+        case "home-wish":
+            node.homecoming.heard(sender, message)
+        case "home-leave":
+            node.homecoming.answered(message, now_ms)
+        case "canary-unsteady":
+            node.canary.heard(sender, message)
         case "ping":
             node.round_trips.asked(sender, message.get("number"), now_ms)
         case "pong":

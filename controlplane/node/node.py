@@ -25,11 +25,13 @@ from controlplane.machine import (
     Fetched,
     Happened,
     Headroom,
+    Judged,
     Probed,
     Requested,
     Told,
 )  # fmt: skip
 from controlplane.node.bulk_calls import BulkCalls
+from controlplane.node.canary import Canary
 from controlplane.node.census import Census
 from controlplane.node.copies import Copies
 from controlplane.node.demand import Demand
@@ -45,6 +47,7 @@ from controlplane.node.group_orders import GroupOrders
 from controlplane.node.headroom import StoreRooms
 from controlplane.node.hearsay import Hearsay
 from controlplane.node.heats import Heats
+from controlplane.node.homecoming import Homecoming
 from controlplane.node.lane import AWAY_MS, Lane
 from controlplane.node.lease_needs import LeaseNeeds
 from controlplane.node.load_reports import Gathered, LoadReports
@@ -124,6 +127,7 @@ class Node:
         self.nearby = Nearby(self)
         self.transfers = Transfers(self)
         self.rebalance = Rebalance(self)
+        self.homecoming = Homecoming(self)
         self.duties = Duties(self)
         self.pins = Pins(self)
         self.probing = Probing(self, now_ms)
@@ -135,6 +139,7 @@ class Node:
         self.reports = LoadReports(self, now_ms)
         self.heats = Heats(self, now_ms)
         self.lease_needs = LeaseNeeds(self, now_ms)
+        self.canary = Canary(self)
         self.drains = Drains(self)
         self.sites = Sites(self, now_ms)
         self.groups: dict[str, Group] = {}
@@ -186,6 +191,8 @@ class Node:
                 self.pins.probed(node, shard, served)
             case Headroom():
                 self.headroom.seen(event)
+            case Judged(wishes, admitted):
+                self.homecoming.judged(wishes, admitted, self.now_ms)
             case Draining():
                 self.draining = True
                 self.rebalance.begin_drain(self.now_ms)
@@ -213,6 +220,7 @@ class Node:
         self.duties.advance(now_ms)
         self.made_groups.advance(now_ms)
         self.reshardings.advance(now_ms)
+        self.canary.advance(now_ms)
         self.rebalance.advance(now_ms)
         self.probing.advance(now_ms)
         self.changes.advance(now_ms)
@@ -256,6 +264,7 @@ class Node:
         self.now_ms = max(self.now_ms, now_ms)
         if now_ms - self.deadline_ms > AWAY_MS:
             self.away_until_ms = now_ms
+            self.canary.late(now_ms - self.deadline_ms, now_ms)
             for lane in self.lanes.values():
                 lane.away_until_ms = now_ms
 

@@ -289,6 +289,7 @@ class Pictures:
                 name, region, url, name in alive, silent.get(name), leads.get(name, 0),
                 drains.site(name, region).zone, name in going,
                 drains.avoids(name, region), trust.is_suspect(name, now_ms),
+                node.plan.process if name == node.plan.node else processes.get(name, ""),
             )
             for name, (region, url) in sorted(place.items())
         ]  # fmt: skip

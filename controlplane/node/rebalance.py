@@ -2,11 +2,11 @@
 
 Theory of operation. Candidates agree on an order (controlplane/node/standing). A leader that is
 not the first of its shard's order hands over to the one that is, once that one can be trusted
-(controlplane/node/trust), and only a few at a time: stickiness comes from the order itself, which
-changes only when nodes or placements do. A leader in a place that is drained
-(controlplane/node/drains) hands over what is released, to the first that may lead it, and keeps
-what nobody else can take. A process that is being stopped hands everything over, and gives up what
-nobody else can take.
+(controlplane/node/trust) and leave is given (controlplane/node/homecoming), a few at a time:
+stickiness comes from the order itself, which changes only when nodes or placements do. A leader in
+a place that is drained (controlplane/node/drains) hands over what is released, to the first that
+may lead it, and keeps what nobody else can take. A process that is being stopped hands everything
+over, and gives up what nobody else can take.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Rebalance:
                 self._leave(group, now_ms)
             else:
                 self._settle(group, now_ms)
+        self._node.homecoming.send(now_ms)
 
     @property
     def deadline_ms(self) -> int:
@@ -108,7 +109,9 @@ class Rebalance:
                 continue
             if leadership is not None and leadership.state is State.LEADING:
                 best = self._better(group, leadership)
-                if best is not None and self.trust.may_be_handed(best, now_ms):
+                if best is None or not self.trust.may_be_handed(best, now_ms):
+                    continue
+                if self._node.homecoming.may_go(name, best, now_ms):
                     self._move(group, leadership, best, "preferred", now_ms)
 
     def _leave(self, group: Group, now_ms: int) -> None:

@@ -232,8 +232,9 @@ class StandingDesk:
 
     def heirs(self, sighted: Sighted) -> list[str]:
         """Other nodes than this one that are to lead a shard, the best first."""
-        here = self._node.plan.node
-        return [n for n in self.order(sighted) if n != here and n not in self._avoided]
+        here, shard = self._node.plan.node, sighted.shard
+        order = sorted(self._alive, key=partial(self._rank, sighted))
+        return [n for n, region in order if n != here and not self._is_avoided(n, region, shard)]
 
     def comes_first(self, sighted: Sighted) -> bool:
         """Whether this node is the best that may lead a shard."""
@@ -241,14 +242,20 @@ class StandingDesk:
         return best is not None and best[0] == self._node.plan.node
 
     def _rank(self, sighted: Sighted, candidate: tuple[str, str]) -> tuple[int, ...]:
-        """Lower is better: a node that may lead, the pinned one, by region, there the preferred
-        node, then by chance, alike everywhere."""
+        """Lower is better: a node that may lead, the pinned one, by region, there a canary, the
+        preferred node, then by chance, alike everywhere."""
         node, region = candidate
         regions, pin = sighted.regions, self._node.pins.of(sighted.shard)
         is_other = pin is not None and pin.node != node
         place = regions.index(region) if region in regions else len(regions)
         chance = drawn(sighted.shard, node)
-        return node in self._avoided, is_other, place, node != sighted.pin, chance
+        is_avoided = self._is_avoided(node, region, sighted.shard)
+        is_canary = node in self._avoided and not is_avoided
+        return is_avoided, is_other, place, not is_canary, node != sighted.pin, chance
+
+    def _is_avoided(self, node: str, region: str, shard: str) -> bool:
+        """Whether a node is not to lead a shard; most often nothing is avoided."""
+        return node in self._avoided and self._node.drains.avoids(node, region, shard)
 
     def _consider(self, shard: str, now_ms: int) -> bool:
         attempt = self._attempts.get(shard)

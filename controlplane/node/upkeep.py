@@ -106,6 +106,7 @@ class Upkeep:
         shard, epoch = leadership.shard, leadership.epoch
         self._node.serving.ended(group, leadership, why, now_ms)
         self._node.standing[group.group].lost(shard, now_ms)
+        self._node.canary.lost(why, now_ms)
         if why != "lost":
             self._node.happened("resigned", shard, epoch, {"why": why})
 

@@ -4,8 +4,9 @@ Theory of operation. Whoever wants a shard moved (a plan, a drain, an operator) 
 does it only if the answer is no hindrance; then it tells what came of it: `Began`, and later
 `Arrived` or `Failed`. What comes first, comes first: a move of a higher kind takes a shard over
 from one of a lower kind, and leaves it no room where there is room for one. Safety waits for
-nothing; drains wait for no budget of moves but for their own pace, and for no cold start; nothing
-optional is done twice to a shard within its residence.
+nothing; drains wait for no budget of moves but for their own pace, and for no cold start; what a
+person orders is done now, within the hard limits, or refused; nothing optional is done twice to a
+shard within its residence. A shard that was drained away, or lost, may come home all the same.
 
 Moves that have begun count as done in the scores of nodes: what is on its way to one, it has
 already; what is on its way from one, it has not any more. One that does not arrive in time has
@@ -17,7 +18,8 @@ happened to a share of the fleet, whatever was moved of late is left where it is
 global leader moves nothing optional until it knows the fleet.
 
 All times are of one clock of the caller. What must outlive a global leader is not kept here: when a
-shard was last moved is told by `Remembered`, who is to lead nothing by `NodesSeen`.
+shard was last moved is told by `Remembered`, what the brake counts by `Crashed` and then `Given`
+(`crashes` and `given` are to be kept), who is to lead nothing by `NodesSeen`.
 """
 
 from __future__ import annotations
@@ -32,9 +34,11 @@ from controlplane.planning.limits import Limits
 from controlplane.planning.proceedings import (
     Arrived,
     Began,
+    Crashed,
     Ended,
     Event,
     Failed,
+    Given,
     Held,
     NodeSeen,
     NodesSeen,
@@ -48,6 +52,9 @@ from controlplane.planning.reasons import Hindrance, MoveKind, Wanted
 
 COOL_DOUBLINGS_MAX: Final = 6
 _BULK: Final = " bulk"
+CRASHES_MAX: Final = 64
+CRASH_SHARDS_MAX: Final = 100
+"""So many crashes are counted, the newest, each with so many of the shards."""
 
 Scope: TypeAlias = tuple[str, str]
 
@@ -57,6 +64,8 @@ class _Shard:
     """What is remembered of one shard."""
 
     moved_ms: int | None = None
+    kind: MoveKind | None = None  # why it was
+    node: str = ""  # which node took it
     failures: int = 0
     cool_until_ms: int = 0
 
@@ -82,7 +91,7 @@ class Admission:
         self._on_way: dict[str, OnItsWay] = {}
         self._counts: Counter[Scope] = Counter()
         self._buckets: dict[Scope, Bucket] = {}
-        self._crashes_ms: list[int] = []
+        self._crashes: list[Crashed] = []
         self._ended: list[Ended] = []
 
     # -- what happened
@@ -96,6 +105,10 @@ class Admission:
                 self._nodes_seen(nodes, now_ms)
             case Remembered():
                 self._remembered(event, now_ms)
+            case Crashed():
+                self._crashed(event)
+            case Given(node, at_ms):
+                self._given(node, at_ms, now_ms)
             case Held(until_ms):
                 self._held_until_ms = until_ms
             case Began(wanted):
@@ -114,7 +127,7 @@ class Admission:
                 self._ended.append(Ended(move.wanted, Hindrance.NOT_FINISHED))
                 self._failed(shard, now_ms)
         window_ms = self.limits.brake_window_ms
-        self._crashes_ms = [at for at in self._crashes_ms if now_ms - at < window_ms]
+        self._crashes = [crash for crash in self._crashes if now_ms - crash.at_ms < window_ms]
         longest_ms = max(window_ms, self.limits.residence_ms)
         for shard, known in list(self._shards.items()):
             moved = known.moved_ms is not None and now_ms - known.moved_ms < longest_ms
@@ -139,7 +152,7 @@ class Admission:
             before, known.seen = known.seen, seen
             went = before.is_alive and not seen.is_alive
             if went and self._is_meant(known, now_ms):
-                self._crashes_ms.append(now_ms)
+                self._crashed(Crashed(seen.node, now_ms, self._given_to(seen.node)))
             if seen.is_suspect or (seen.is_alive and not before.is_alive):
                 known.suspect_until_ms = now_ms + self.limits.suspect_ms
         present = {seen.node for seen in nodes}
@@ -154,12 +167,39 @@ class Admission:
     def _remembered(self, event: Remembered, now_ms: int) -> None:
         known = self._shards.setdefault(event.shard, _Shard())
         known.moved_ms = max(event.at_ms, known.moved_ms or event.at_ms)
+        known.node = event.node
         node = self._nodes.get(event.node)
         if node is None:
             return
         is_news, node.given_ms = node.given_ms is None, max(event.at_ms, node.given_ms or 0)
         if is_news and not node.seen.is_alive and self._is_meant(node, now_ms):
-            self._crashes_ms.append(now_ms)  # before this node led
+            self._crashed(Crashed(event.node, now_ms, (event.shard,)))  # before this node led
+
+    def _crashed(self, crash: Crashed) -> None:
+        self._crashes = [*self._crashes, crash][-CRASHES_MAX:]
+        for shard in crash.shards:
+            known = self._shards.setdefault(shard, _Shard())
+            known.moved_ms = max(crash.at_ms, known.moved_ms or crash.at_ms)
+            known.node = known.node or crash.node
+
+    def _given(self, name: str, at_ms: int, now_ms: int) -> None:
+        """What another global leader gave; it may have crashed when nobody led."""
+        node = self._nodes.get(name)
+        if node is None:
+            return
+        node.given_ms = max(at_ms, node.given_ms or at_ms)
+        is_counted = any(c.node == name and c.at_ms >= at_ms for c in self._crashes)
+        if not node.seen.is_alive and not is_counted and self._is_meant(node, now_ms):
+            self._crashed(Crashed(name, now_ms, ()))
+
+    def _given_to(self, node: str) -> tuple[str, ...]:
+        """The shards that a node was given of late, the last ones first."""
+        found = [
+            (known.moved_ms, shard)
+            for shard, known in self._shards.items()
+            if known.node == node and known.moved_ms is not None
+        ]  # fmt: skip
+        return tuple(shard for _, shard in sorted(found, reverse=True)[:CRASH_SHARDS_MAX])
 
     def _began(self, wanted: Wanted, now_ms: int) -> None:
         before = self._on_way.pop(wanted.shard, None)
@@ -183,7 +223,7 @@ class Admission:
         if move is None:
             return
         self._count(move.wanted, -1)
-        self._shards[shard] = _Shard(now_ms)
+        self._shards[shard] = _Shard(now_ms, move.wanted.kind, node)
         if node in self._nodes:
             self._nodes[node].given_ms = now_ms
 
@@ -219,12 +259,12 @@ class Admission:
         found = [n for n in self._nodes.values() if _is_target(wanted, n.seen) and n.seen.is_alive]
         if not found:
             return Hindrance.NO_CANDIDATE
-        open_ = [node for node in found if not node.seen.is_drained]
+        open_ = [n for n in found if not n.seen.is_drained or wanted.shard in n.seen.canaries]
         if not open_:
             return Hindrance.DRAINED
         if wanted.kind is MoveKind.SAFETY:
             return None
-        is_suspect = all(now_ms < node.suspect_until_ms for node in open_)
+        is_suspect = all(_is_suspect(node, wanted.kind, now_ms) for node in open_)
         return Hindrance.SUSPECT if is_suspect else None
 
     def _by_state(self, wanted: Wanted, now_ms: int) -> Hindrance | None:
@@ -236,7 +276,7 @@ class Admission:
         window_ms, residence_ms = self.limits.brake_window_ms, self.limits.residence_ms
         if moved_ms is not None and moved_ms < window_ms and self.is_braked:
             return Hindrance.BRAKE
-        if wanted.kind is MoveKind.DRAIN:
+        if wanted.kind in (MoveKind.DRAIN, MoveKind.OPERATOR):
             return None
         if now_ms < known.cool_until_ms:
             return Hindrance.COOLING
@@ -245,6 +285,10 @@ class Admission:
         if self.is_cold(now_ms):
             return Hindrance.COLD_START
         stays = moved_ms is not None and moved_ms < residence_ms
+        if wanted.kind is MoveKind.PREFERENCE:
+            # Candidates that changed places while home was shut did not choose where they are.
+            was_put = known.kind not in (MoveKind.DRAIN, MoveKind.PREFERENCE)
+            stays = stays and was_put and known.node == wanted.from_node
         return Hindrance.RESIDENCE if stays else None
 
     def _by_room(self, wanted: Wanted, now_ms: int) -> Hindrance | None:
@@ -272,8 +316,22 @@ class Admission:
     def is_braked(self) -> bool:
         """Whether so many nodes went down of what they were given that no more is risked."""
         healthy = sum(node.seen.is_alive for node in self._nodes.values())
-        return bool(self._crashes_ms) and (
-            len(self._crashes_ms) >= self.limits.brake_share * max(1, healthy)
+        return bool(self._crashes) and (
+            len(self._crashes) >= self.limits.brake_share * max(1, healthy)
+        )
+
+    @property
+    def crashes(self) -> tuple[Crashed, ...]:
+        """What the brake counts: to be kept for the next global leader."""
+        return tuple(self._crashes)
+
+    @property
+    def given(self) -> tuple[Given, ...]:
+        """When nodes were last given a shard: to be kept as well."""
+        return tuple(
+            Given(name, node.given_ms)
+            for name, node in sorted(self._nodes.items())
+            if node.given_ms is not None
         )
 
     def is_held(self, now_ms: int) -> bool:
@@ -288,7 +346,7 @@ class Admission:
         """All of it."""
         suspects = [name for name, n in self._nodes.items() if now_ms < n.suspect_until_ms]
         return Standing(
-            self.is_cold(now_ms), self.is_braked, len(self._crashes_ms), len(self._on_way),
+            self.is_cold(now_ms), self.is_braked, len(self._crashes), len(self._on_way),
             tuple(sorted(suspects)),
         )  # fmt: skip
 
@@ -323,6 +381,17 @@ class Admission:
 
     def _bucket(self, scope: Scope) -> Bucket:
         return self._buckets.setdefault(scope, Bucket(self._stood_ms))
+
+
+def _is_suspect(node: _Node, kind: MoveKind, now_ms: int) -> bool:
+    """Whether a node is given nothing of this kind because it was silent.
+
+    One that came back as another process is no suspect to people, who can look, nor to the leaders
+    that hand shards home, who have waited until it was stable.
+    """
+    if kind in (MoveKind.OPERATOR, MoveKind.PREFERENCE):
+        return node.seen.is_suspect
+    return now_ms < node.suspect_until_ms
 
 
 def _is_target(wanted: Wanted, node: NodeSeen) -> bool:

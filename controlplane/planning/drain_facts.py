@@ -38,7 +38,9 @@ class DrainFacts:
     def allowed_per_minute(self, limits: Limits, drain: Drain) -> float:
         """How fast it may be drained."""
         scope = "node" if drain.scope is Scope.NODE else "region"
-        return allowed_per_minute(limits, scope, self.leaders, self.pause_ms, drain.added_p99_ms)
+        return allowed_per_minute(
+            limits, scope, self.leaders, self.pause_ms, drain.added_p99_ms, len(self.nodes)
+        )
 
 
 def site_of(node: NodeView) -> Site:

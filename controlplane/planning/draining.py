@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from controlplane.api.service import Service
+from controlplane.machine import Happened
 from controlplane.node.drains import PARTITION, Drain, DrainState
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
@@ -58,18 +59,28 @@ class Draining:
         self, gathered: Gathered, admission: Admission, now_ms: int, wall_ms: int
     ) -> None:
         """Go on with every drain that is not done. Times: of the caller's clock, of the wall."""
+        unsteady = self._service.unsteady_canaries()
         for drain, version in self._service.drains():
             known = self._known.get(drain.key)
             if known is None:
                 known = self._known[drain.key] = Progress(drain, version, Bucket(now_ms))
             elif version > known.version:
                 known.drain, known.version = drain, version
+            if known.drain.canaries and known.drain.name in unsteady:
+                await self._take_back(known, unsteady[known.drain.name])
             if known.drain.state is not DrainState.DRAINING:
                 del self._known[drain.key]
             else:
                 facts = drain_facts(self._service, gathered, known.drain, self._service.fleet())
                 self._arrivals(known, facts, admission, now_ms)
                 await self._step(known, facts, admission, now_ms, wall_ms)
+
+    async def _take_back(self, known: Progress, why: str) -> None:
+        """A node hands its canaries back: nobody gives it any until somebody says so."""
+        drain, reason = known.drain, f"canary handed back: {why}"
+        if await self._write(known, replace(drain, canaries=(), reason=reason)):
+            detail = {"node": drain.name, "why": why, "shards": len(drain.canaries)}
+            self._service.report(Happened("canary-handed-back", SYSTEM, 0, detail))
 
     def _arrivals(
         self, known: Progress, facts: DrainFacts, admission: Admission, now_ms: int

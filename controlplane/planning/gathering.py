@@ -16,6 +16,7 @@ from config.feed import Feed
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
+from controlplane.planning.proceedings import NodeSeen, NodesSeen
 from controlplane.planning.question import Outlook, Question, Seat, ShardFacts
 from controlplane.views import FleetView, ShardView
 from regions.latency_matrix import Pair
@@ -79,6 +80,20 @@ def is_whole(gathered: Gathered, fleet: FleetView) -> bool:
     """Whether every living node has said everything to this global leader."""
     caught_up = {node for node, _, _, _, behind in gathered.load.reporters() if behind == 0}
     return {node.node for node in fleet.nodes if node.alive} <= caught_up
+
+
+def nodes_seen(service: Service, fleet: FleetView) -> NodesSeen:
+    """The nodes of the fleet, as the admission of moves wants to know them."""
+    canaries = {drain.name: drain.canaries for drain, _ in service.drains() if drain.canaries}
+    return NodesSeen(
+        tuple(
+            NodeSeen(
+                n.node, n.region, n.alive, n.drained, n.draining, n.suspect, n.leads,
+                canaries.get(n.node, ()),
+            )
+            for n in fleet.nodes
+        )
+    )  # fmt: skip
 
 
 def voters_of(fleet: FleetView) -> dict[str, Voters]:

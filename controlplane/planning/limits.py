@@ -41,7 +41,7 @@ class Limits:
         """How many moves of a kind, or bytes of bulk, there may be in a minute; None: as many as
         needed."""
         match kind:
-            case MoveKind.SAFETY:
+            case MoveKind.SAFETY | MoveKind.OPERATOR | MoveKind.PREFERENCE:
                 return None
             case MoveKind.DRAIN:
                 return self.drain_per_minute_max

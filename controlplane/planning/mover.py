@@ -1,10 +1,10 @@
-"""Moves leaders on purpose, at the global leader: drains, and orders to carry out a plan.
+"""Moves leaders on purpose, at the global leader: drains, orders to carry out a plan, coming home.
 
 Theory of operation. It runs at every node and acts at the global leader alone. It shows the
 admission (controlplane/planning/admission) the fleet, asks it before every step, and tells it what
-came of it; what it decides is an entry of the system shard each time, so that a successor goes on
-with the next one. What follows from an entry is the business of the shard's own nodes: candidates
-stand in another order, and the leader hands over when the better one is there
+came of it; what drains and orders decide is an entry of the system shard each time, so that a
+successor goes on with the next one. What follows from an entry is the business of the shard's own
+nodes: candidates stand in another order, and the leader hands over when the better one is there
 (controlplane/node/rebalance). Nothing waits for this loop: failover goes its own way.
 """
 
@@ -23,11 +23,13 @@ from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.admission import Admission
 from controlplane.planning.carrying import Carrying
-from controlplane.planning.gathering import is_whole
+from controlplane.planning.gathering import is_whole, nodes_seen
+from controlplane.planning.homing import let_home
 from controlplane.planning.limits import limits_of
+from controlplane.planning.moving import BrakeMemory
 from controlplane.planning.order_book import OrderBook
 from controlplane.planning.planner import Planner
-from controlplane.planning.proceedings import Held, NodeSeen, NodesSeen, Remembered, Reported
+from controlplane.planning.proceedings import Held, Remembered, Reported
 from controlplane.planning.reasons import MoveKind
 from controlplane.planning.regrouping import given_up
 from controlplane.problems import RequestRefused
@@ -35,6 +37,9 @@ from controlplane.problems import RequestRefused
 EVERY_S: Final = 0.25
 BOOK_EVERY_MS: Final = 1_000
 """Between looks at orders, which are read at a store; drains are known from the local copy."""
+REMEMBERED_AT_ONCE: Final = 50
+REMEMBER_EVERY_MS: Final = 10_000
+"""Between entries that say who was given shards; that a node crashed is written at once."""
 LOGGER: Final = logging.getLogger(__name__)
 
 
@@ -53,6 +58,8 @@ class Mover:
         self._book_ms: int | None = None  # when the book was last looked at
         self._epoch: int | None = None
         self._is_braked = False
+        self._kept = BrakeMemory()  # as written, by the clock of this loop
+        self._kept_ms = 0
 
     async def run(self) -> None:
         """Look every quarter of a second, until cancelled."""
@@ -88,6 +95,8 @@ class Mover:
         self._look(admission, gathered)
         admission.advance(self._now_ms)
         self._tell_of_brake(admission)
+        await self._remember(admission, wall_ms)
+        let_home(self._service, admission, self._service.fleet(), self._now_ms)
         await self._planner.draining.turn(gathered, admission, self._now_ms, wall_ms)
         if self._book_ms is None or self._now_ms - self._book_ms >= BOOK_EVERY_MS:
             self._book_ms = self._now_ms
@@ -110,14 +119,20 @@ class Mover:
         limits = limits_of(self._service.documents().content(Kind.PLACEMENT))
         admission = Admission(limits, now_ms)
         moved, legs = await self._book.moved(), await self._book.legs()
+        self._kept = (await self._book.brake()).at(now_ms - wall_ms)
         gathered = self._service.gathered()
         if gathered is not None:
             self._look(admission, gathered)
+        for crash in self._kept.crashes:
+            admission.step(crash, now_ms)
+        for gift in self._kept.given:
+            admission.step(gift, now_ms)
         self._planner.moved_ms.clear()
         for each in moved:
             self._planner.moved_ms[each.shard] = each.wall_ms
             view = self._service.shard_view(each.shard)
-            node = view.leader.node if view is not None and view.leader is not None else ""
+            leader = view.leader if view is not None else None
+            node = leader.node if leader is not None and leader.region == each.region else ""
             at_ms = now_ms - max(0, wall_ms - each.wall_ms)
             admission.step(Remembered(each.shard, each.region, node, at_ms), now_ms)
         self._planner.admission = admission
@@ -125,6 +140,22 @@ class Mover:
         self._planner.resharder.forget()
         self._carrying.stand(legs, admission, now_ms, wall_ms)
         self._book_ms = None
+
+    async def _remember(self, admission: Admission, wall_ms: int) -> None:
+        """Write down what the brake of a successor has to know, and what people moved."""
+        known = BrakeMemory(admission.crashes, admission.given)
+        crashed = known.crashes != self._kept.crashes
+        is_due = self._now_ms - self._kept_ms >= REMEMBER_EVERY_MS
+        puts = [moved.put() for moved in self._planner.to_remember[:REMEMBERED_AT_ONCE]]
+        if crashed or (is_due and known != self._kept):
+            puts.append(known.at(wall_ms - self._now_ms).put())
+        if not puts or await self._book.remember(*puts) is not None:
+            return
+        for moved in self._planner.to_remember[:REMEMBERED_AT_ONCE]:
+            self._planner.moved_ms[moved.shard] = moved.wall_ms
+        del self._planner.to_remember[:REMEMBERED_AT_ONCE]
+        if crashed or is_due:
+            self._kept, self._kept_ms = known, self._now_ms
 
     def _tell_of_brake(self, admission: Admission) -> None:
         """Say when the brake is pulled, and when it is let go."""
@@ -136,10 +167,6 @@ class Mover:
 
     def _look(self, admission: Admission, gathered: Gathered) -> None:
         fleet = self._service.fleet()
-        nodes = tuple(
-            NodeSeen(n.node, n.region, n.alive, n.drained, n.draining, n.suspect, n.leads)
-            for n in fleet.nodes
-        )
-        admission.step(NodesSeen(nodes), self._now_ms)
+        admission.step(nodes_seen(self._service, fleet), self._now_ms)
         if is_whole(gathered, fleet):
             admission.step(Reported(), self._now_ms)

@@ -1,7 +1,8 @@
-"""What outlives a global leader of the moves that it makes: which are on their way, and what was
-moved of late. Kept in the system shard, in partition `placement`.
+"""What outlives a global leader of the moves that it makes: which are on their way, what was moved
+of late, and which nodes went down of what they were given. Kept in the system shard, in partition
+`placement`.
 
-Both are written in the entry that makes a move, together with the row of the shard map.
+The first two are written in the entry that makes a move, together with the row of the shard map.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from controlplane.planning.orders import PARTITION
+from controlplane.planning.proceedings import Crashed, Given
 from controlplane.requests import Delete, Put
 from regions.codec import as_bytes, pack, unpack
 
 ON_WAY_KEY: Final = "{placement}/on-way"
+BRAKE_KEY: Final = "{placement}/brake"
 MOVED_PREFIX: Final = "{placement}/moved/"
 FORGOTTEN_AT_ONCE: Final = 16
 
@@ -84,3 +87,34 @@ def read_moved(key: str, value: bytes | str) -> MovedOf:
 def forget(shards: Iterable[str]) -> list[Delete]:
     """That it is no longer of interest when these were moved."""
     return [Delete(PARTITION, MOVED_PREFIX + shard) for shard in shards]
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeMemory:
+    """What the brake of the next global leader has to know; times are of the wall clock."""
+
+    crashes: tuple[Crashed, ...] = ()
+    given: tuple[Given, ...] = ()
+
+    def at(self, ahead_ms: int) -> BrakeMemory:
+        """The same, by a clock that is so far ahead."""
+        crashes = [Crashed(each.node, each.at_ms + ahead_ms, each.shards) for each in self.crashes]
+        given = [Given(each.node, each.at_ms + ahead_ms) for each in self.given]
+        return BrakeMemory(tuple(crashes), tuple(given))
+
+    def put(self) -> Put:
+        """How it is kept."""
+        crashes = [[each.node, each.at_ms, list(each.shards)] for each in self.crashes]
+        given = [[each.node, each.at_ms] for each in self.given]
+        return Put(PARTITION, BRAKE_KEY, pack([crashes, given]))
+
+
+def read_brake(value: bytes | str) -> BrakeMemory:
+    """From the system shard; raises ValueError when it is something else."""
+    match unpack(as_bytes(value)):
+        case [list() as crashes, list() as given]:
+            return BrakeMemory(
+                tuple(Crashed(str(n), int(ms), tuple(map(str, s))) for n, ms, s in crashes),
+                tuple(Given(str(n), int(ms)) for n, ms in given),
+            )
+    raise ValueError("this is nothing that a brake remembers")

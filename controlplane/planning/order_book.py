@@ -10,10 +10,13 @@ from controlplane.api.service import Service
 from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
 from controlplane.node.following import SYSTEM
 from controlplane.planning.moving import (
+    BRAKE_KEY,
     MOVED_PREFIX,
     ON_WAY_KEY,
+    BrakeMemory,
     Leg,
     MovedOf,
+    read_brake,
     read_legs,
     read_moved,
 )
@@ -135,6 +138,15 @@ class OrderBook:
         """Moves of orders that are on their way. Raises RequestRefused."""
         (value,) = await self._values(ON_WAY_KEY)
         return read_legs(value.data) if value is not None else ()
+
+    async def brake(self) -> BrakeMemory:
+        """What the brake remembers. Raises RequestRefused."""
+        (value,) = await self._values(BRAKE_KEY)
+        return read_brake(value.data) if value is not None else BrakeMemory()
+
+    async def remember(self, *puts: Put) -> Refused | None:
+        """Write down what a successor has to know, whatever else changed."""
+        return await self._write(*puts)
 
     async def moved(self) -> tuple[MovedOf, ...]:
         """What was moved of late. Raises RequestRefused."""

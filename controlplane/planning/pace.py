@@ -33,17 +33,24 @@ def quorum_ms(round_trips_ms: Iterable[float], quorum: int) -> float:
 
 
 def allowed_per_minute(
-    limits: Limits, scope: str, leaders: int, pause: float, added_p99_ms: int | None
+    limits: Limits,
+    scope: str,
+    leaders: int,
+    pause: float,
+    added_p99_ms: int | None,
+    nodes: int = 1,
 ) -> float:
     """How many shards a minute may be handed over by a drain of a `node` or a `region`.
 
-    `leaders` is how many shards there are in the fleet, `pause` how long one waits (ms).
+    `leaders` is how many shards there are in the fleet, `pause` how long one waits (ms), `nodes`
+    how many hand over.
     """
-    room = min(limits.in_flight_max[scope], limits.in_flight_max["kind"])
-    most = min(limits.drain_per_minute_max, room * MINUTE_MS / ARRIVAL_MS)
+    most = limits.in_flight_max
+    room = min(most[scope], most["kind"], max(1, nodes) * most["node"])
+    rate = min(limits.drain_per_minute_max, room * MINUTE_MS / ARRIVAL_MS)
     if added_p99_ms is not None and added_p99_ms < pause:
-        most = min(most, SHARE_UNSEEN * leaders * MINUTE_MS / pause)
-    return most
+        rate = min(rate, SHARE_UNSEEN * leaders * MINUTE_MS / pause)
+    return rate
 
 
 def soonest_ms(left: int, allowed: float) -> int:

@@ -24,6 +24,7 @@ from controlplane.planning.errors import NothingToPlan, QuestionRefused
 from controlplane.planning.forecaster import Forecaster
 from controlplane.planning.gathering import group_of, question_about, voters_of
 from controlplane.planning.limits import limits_of
+from controlplane.planning.moving import MovedOf
 from controlplane.planning.orders import MOVES_MAX, ShardMove
 from controlplane.planning.question import LEADERS, Outlook, Question
 from controlplane.planning.reasons import Hindrance
@@ -75,6 +76,7 @@ class Planner:
         self._worker = worker or PlanningWorker()
         self._kept: OrderedDict[str, Planned] = OrderedDict()
         self.moved_ms: dict[str, int] = {}  # wall clock: when a shard was last moved by an order
+        self.to_remember: list[MovedOf] = []  # moved by people, and not written down yet
         self.admission = Admission(limits_of(service.documents().content(Kind.PLACEMENT)), 0)
         self.draining = Draining(service)
         self.resharder = Resharder(service)

@@ -12,7 +12,8 @@ from controlplane.planning.reasons import Hindrance, Wanted
 class NodeSeen:
     """One node as the global leader sees it.
 
-    `is_drained`: it is to lead nothing. `is_stopping`: somebody stops it, or has stopped it.
+    `is_drained`: it is to lead nothing but its `canaries`. `is_stopping`: somebody stops it, or has
+    stopped it.
     """
 
     node: str
@@ -22,6 +23,7 @@ class NodeSeen:
     is_stopping: bool = False
     is_suspect: bool = False
     leads: int = 0
+    canaries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,23 @@ class Remembered:
 
     shard: str
     region: str
+    node: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """A node went down after it had been given these shards: the brake counts it."""
+
+    node: str
+    at_ms: int
+    shards: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A node was last given a shard at `at_ms`."""
+
     node: str
     at_ms: int
 
@@ -82,7 +101,18 @@ class Failed:
     shard: str
 
 
-Event: TypeAlias = Reported | NodesSeen | Remembered | Held | Began | Withdrawn | Arrived | Failed
+Event: TypeAlias = (
+    Reported
+    | NodesSeen
+    | Remembered
+    | Crashed
+    | Given
+    | Held
+    | Began
+    | Withdrawn
+    | Arrived
+    | Failed
+)
 
 
 @dataclass(frozen=True, slots=True)

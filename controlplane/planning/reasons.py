@@ -14,6 +14,8 @@ class MoveKind(StrEnum):
     """Away from what is failing."""
     DRAIN = "drain"
     """Away from a place that somebody wants empty."""
+    OPERATOR = "operator"
+    """To where a person has it go, now."""
     SURVIVAL = "survival"
     """To where a loss can be outlived."""
     PREFERENCE = "preference"
@@ -64,6 +66,10 @@ class Hindrance(StrEnum):
     """It was begun, and the shard did not get there in time."""
     UNLED = "unled"
     """Nobody leads the shard at this moment."""
+    NOT_BETTER = "not-better"
+    """Who was to take it is not placed better than who leads it."""
+    PINNED = "pinned"
+    """It is pinned to another node."""
     PAUSED = "paused"
     """Somebody holds all moves up."""
     COLD_START = "cold-start"
@@ -86,7 +92,7 @@ FOR_GOOD: Final = frozenset(
     {
         Hindrance.CHANGED, Hindrance.NO_CANDIDATE, Hindrance.GONE, Hindrance.DRAINED,
         Hindrance.RESIDENCE, Hindrance.NO_GROUP, Hindrance.CANCELLED, Hindrance.OVERTAKEN,
-        Hindrance.NOT_BEGUN, Hindrance.NOT_FINISHED,
+        Hindrance.NOT_BEGUN, Hindrance.NOT_FINISHED, Hindrance.NOT_BETTER, Hindrance.PINNED,
     }
 )  # fmt: skip
 

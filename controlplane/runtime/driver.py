@@ -35,10 +35,12 @@ from controlplane.machine import (
     Rewire,
     Tell,
 )
+from controlplane.node.canary import Canary
 from controlplane.node.directory import Directory
 from controlplane.node.drains import Drains
 from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.heats import Heats
+from controlplane.node.homecoming import Homecoming
 from controlplane.node.load_reports import Gathered
 from controlplane.node.reshardings import Reshardings
 from controlplane.node_plan import Place
@@ -75,6 +77,10 @@ class NodeMachine(Protocol):
     def drains(self) -> Drains: ...
     @property
     def heats(self) -> Heats: ...
+    @property
+    def canary(self) -> Canary: ...
+    @property
+    def homecoming(self) -> Homecoming: ...
     @property
     def feed(self) -> Feed: ...
     @property

@@ -7,13 +7,13 @@ asked and how long it took is known here and nowhere else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from config.feed import Feed
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
-from controlplane.machine import Happened, Told
+from controlplane.machine import Happened, HomeWish, Judged, Told
 from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
 from controlplane.node.fenced_writes import FencedWrite
@@ -134,6 +134,18 @@ class NodeService:
     def heat_of(self, shard: str) -> Heat | None:
         """How hot a shard is, as its present leader told this node lately."""
         return self._node.heats.of(shard, self._driver.clock())
+
+    def unsteady_canaries(self) -> Mapping[str, str]:
+        """Nodes that handed their canaries back, and why, told to this one since the last call."""
+        return self._node.canary.take()
+
+    def home_wishes(self) -> tuple[HomeWish, ...]:
+        """Shards that their leaders would hand home, asked of this node since the last call."""
+        return self._node.homecoming.take()
+
+    def judge_home(self, wishes: Sequence[HomeWish], admitted: Sequence[HomeWish]) -> None:
+        """Answer them."""
+        self._driver.post(Judged(tuple(wishes), tuple(admitted)))
 
     def fenced_writes(self) -> tuple[FencedWrite, ...]:
         """Writes that this process led and could not confirm."""

@@ -7,17 +7,13 @@ read at a follower. What a follower lacks is said by `lag` (in writes) and `stal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from config.builtin import builtin_content
-from config.document import Kind as DocumentKind
-from config.document import canonical, region_name
 from config.feed import Feed
-from config.revision import Revision
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
-from controlplane.machine import Happened
+from controlplane.machine import Happened, HomeWish
 from controlplane.node.directory import MAP_PREFIX, MapRow
 from controlplane.node.drains import PREFIX as DRAINS_PREFIX
 from controlplane.node.drains import Drain, Site, drained_nodes, read_drain
@@ -76,6 +72,7 @@ from shards.keyspace import SLOTS
 from shards.load import RouterLoad, ShardLoad
 from shards.load_table import LoadTable
 from shards.routing import SlotRange
+from tests.api.fake_regions import region_revision
 from tests.api.fake_reshardings import RESHARDING, resharded
 from tests.api.fake_shard import FakeShard
 
@@ -146,28 +143,17 @@ class FakeService:
         self.load = RouterLoad(0)
         self.reported: Gathered | None = None
         self.heats: dict[str, Heat] = {}
+        self.wishes: tuple[HomeWish, ...] = ()
+        self.let_home: list[tuple[tuple[HomeWish, ...], tuple[HomeWish, ...]]] = []
+        self.unsteady: dict[str, str] = {}
+        self.suspect = False
         self.known: dict[str, tuple[int, str | None]] = {}
-        self.feed = Feed(self._region_revision(name) for name in REGIONS)
+        self.feed = Feed(region_revision(name) for name in REGIONS)
         self.where = {
             f"{name}-1": Place(name, "a", StoreAddress("127.0.0.1", 6_001 + at))
             for at, name in enumerate(REGIONS)
         }
         self.catch_up()
-
-    @staticmethod
-    def _region_revision(name: str) -> Revision:
-        other = {"eu": "us", "us": "eu"}[name]
-        content = {
-            "location": name.upper(),
-            "latitude": 1.5,
-            "longitude": 2.5,
-            "zones": ["a", "b"],
-            "stores": [{"id": f"{name}-1", "zone": "a"}],
-            "egress_usd_per_gb": {other: 0.02},
-            "egress_elsewhere_usd_per_gb": 0.09,
-            **builtin_content(DocumentKind.REGION),
-        }
-        return Revision(region_name(name), 0, canonical(content))
 
     @property
     def identity(self) -> NodeIdentity:
@@ -203,6 +189,16 @@ class FakeService:
 
     def heat_of(self, shard: str) -> Heat | None:
         return self.heats.get(shard)
+
+    def unsteady_canaries(self) -> dict[str, str]:
+        return self.unsteady
+
+    def home_wishes(self) -> tuple[HomeWish, ...]:
+        wishes, self.wishes = self.wishes, ()
+        return wishes
+
+    def judge_home(self, wishes: Sequence[HomeWish], admitted: Sequence[HomeWish]) -> None:
+        self.let_home.append((tuple(wishes), tuple(admitted)))
 
     def fenced_writes(self) -> tuple[FencedWrite, ...]:
         return self.fenced
@@ -336,6 +332,7 @@ class FakeService:
                 self._leads(each.node),
                 each.zone,
                 drained=each.node in drained,
+                suspect=each.suspect,
             )
             for each in everybody
         )

@@ -141,6 +141,7 @@ async def test_nodes_and_regions(pair: Pair) -> None:
         "draining": False,
         "drained": False,
         "suspect": False,
+        "process": "",
     }
     assert document(await follower.get("/v1/nodes/n2")) == nodes[1]
     regions = document(await follower.get("/v1/regions"))["items"]
@@ -218,4 +219,5 @@ def test_views_are_answered_with_all_they_hold() -> None:
         "draining",
         "drained",
         "suspect",
+        "process",
     ]

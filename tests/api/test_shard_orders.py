@@ -29,6 +29,48 @@ async def test_a_shard_is_handed_over(pair: Pair, body: dict[str, str], asked: i
     assert leader.service.fleet_of.shards["s0"].leader == "n2"
 
 
+async def test_the_global_leader_admits_what_is_led_elsewhere(pair: Pair) -> None:
+    leader, follower = pair
+    leader.service.fleet_of.lead("n2", "s0")
+    for node, to in ((follower, "n1"), (leader, "n2")):
+        reply = await node.send("POST", TRANSFER + "?reason=x", {"to_node": to})
+        assert document(reply)["to_node"] == to
+    assert follower.service.asked == [Transfer("s0", "n1", "operator", "x")]
+    assert leader.service.asked == [Transfer("s0", "n2", "operator", "x")]
+    admission = leader.edge.planner.admission
+    assert (admission.on_way, [g.node for g in admission.given]) == ((), ["n1", "n2"])
+    assert [moved.shard for moved in leader.edge.planner.to_remember] == ["s0", "s0"]
+
+
+async def test_what_is_not_admitted_is_refused_and_nothing_is_on_its_way(pair: Pair) -> None:
+    leader, follower = pair
+    follower.service.suspect = True
+    for query in ("", "?dry_run=true"):
+        refused = await follower.send("POST", TRANSFER + query, {"to_node": "n2"})
+        assert (refused.status, kind(refused)) == (409, "move-refused")
+        assert document(refused)["reason"] == "suspect"
+    assert leader.service.asked == []
+    forced = await follower.send("POST", TRANSFER, {"to_node": "n2", "force": True})
+    assert forced.status == 200, "an operator may know better"
+
+
+async def test_a_transfer_that_was_not_made_leaves_room_for_the_next(pair: Pair) -> None:
+    leader, _ = pair
+    leader.service.answer = lambda request: Refused(Problem.TRANSFERRING, "busy")
+    assert (await leader.send("POST", TRANSFER, {})).status == 503
+    leader.service.answer = None
+    assert leader.edge.planner.admission.on_way == ()
+    assert (await leader.send("POST", TRANSFER, {})).status == 200
+
+
+async def test_without_a_global_leader_only_force_hands_over(pair: Pair) -> None:
+    leader, _ = pair
+    leader.service.known["system"] = (9, None)
+    refused = await leader.send("POST", TRANSFER, {})
+    assert (refused.status, kind(refused)) == (503, "no-leader")
+    assert (await leader.send("POST", TRANSFER, {"force": True})).status == 200
+
+
 async def test_an_order_may_come_without_a_body(pair: Pair) -> None:
     leader, _ = pair
     assert (await leader.send("POST", TRANSFER)).status == 200

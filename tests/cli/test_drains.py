@@ -13,7 +13,7 @@ DRAIN: dict[str, Any] = {
     "scope": "node", "name": "n1", "within": "", "state": "draining", "principal": "operator",
     "reason": "kernel", "began_wall_ms": 1, "deadline_wall_ms": 90_001, "added_p99_ms": None,
     "ended_wall_ms": None, "total": 12, "left": 7, "stays": 0, "per_minute": 8.0,
-    "eta_ms": 52_000, "waits_for": None, "dry_run": False,
+    "eta_ms": 52_000, "waits_for": None, "canaries": [], "dry_run": False,
 }  # fmt: skip
 ZONE = {**DRAIN, "scope": "zone", "name": "us-east-1-a", "within": "us-east-1"}
 ADMISSION: dict[str, Any] = {

@@ -81,9 +81,9 @@ def test_a_shard_on_its_way_is_left_to_whoever_comes_first() -> None:
 
 def test_kinds_come_in_their_order() -> None:
     assert [kind.value for kind in MoveKind] == [
-        "safety", "drain", "survival", "preference", "cost", "balance", "bulk",
+        "safety", "drain", "operator", "survival", "preference", "cost", "balance", "bulk",
     ]  # fmt: skip
-    assert [kind.rank for kind in MoveKind] == [*range(7)]
+    assert [kind.rank for kind in MoveKind] == [*range(8)]
 
 
 def test_so_many_are_on_their_way_at_once_and_no_more_but_for_safety() -> None:
@@ -234,6 +234,89 @@ def test_a_successor_sees_who_went_down_of_what_it_was_given() -> None:
     machine.step(with_node(3, is_alive=False), NOW)
     machine.step(Remembered("poison", "us", "n3", NOW - 60_000), NOW)
     assert machine.is_braked
+
+
+def test_who_crashed_and_of_which_shards_is_handed_on_and_counted_once() -> None:
+    before = known()
+    for shard in ("a", "b"):
+        given(before, shard, "n3")
+    before.step(with_node(3, is_alive=False), NOW + 1_000)
+    (crash,) = before.crashes
+    assert (crash.node, crash.at_ms, crash.shards) == ("n3", NOW + 1_000, ("b", "a"))
+    after = Admission(LIMITS, NOW + 5_000)
+    after.step(NodesSeen(NODES), NOW + 5_000)  # n3 is back, and the shards are elsewhere
+    assert not after.is_braked
+    for event in (*before.crashes, *before.given):
+        after.step(event, NOW + 5_000)
+    assert (after.is_braked, after.standing(NOW + 5_000).crashes) == (True, 1)
+    assert after.judge(of_kind(MoveKind.DRAIN, "a"), NOW + 6_000) is Hindrance.BRAKE
+    assert after.judge(of_kind(MoveKind.DRAIN, "c"), NOW + 6_000) is None
+    assert (after.crashes, after.given) == (before.crashes, before.given)
+
+
+def test_who_went_down_while_nobody_led_is_counted_of_what_the_one_before_gave() -> None:
+    before = known()
+    given(before, "a", "n3")
+    (gift,) = before.given
+    after = Admission(LIMITS, NOW)
+    after.step(with_node(3, is_alive=False), NOW)
+    after.step(gift, NOW)
+    assert after.is_braked
+
+
+def operator(shard: str = "s1", node: str = "n3") -> Wanted:
+    return Wanted(shard, "global", MoveKind.OPERATOR, "n1", "eu", "us", node)
+
+
+def test_what_a_person_orders_is_done_at_once_within_the_hard_limits() -> None:
+    machine = Admission(LIMITS, NOW)  # which knows nothing yet
+    machine.step(NodesSeen(NODES), NOW)
+    assert machine.judge(cost(), NOW) is Hindrance.COLD_START
+    assert machine.judge(operator(), NOW) is None
+    machine.step(Began(operator()), NOW)
+    assert machine.judge(operator(), NOW) is Hindrance.IN_FLIGHT
+    machine.step(Failed("s1"), NOW)
+    assert machine.judge(operator(), NOW) is None, "a person need not wait"
+    machine.step(Began(operator()), NOW)
+    machine.step(Arrived("s1", "n3"), NOW)
+    assert machine.judge(operator(node="n4"), NOW) is None
+    for shard in ("a", "b"):
+        machine.step(Began(operator(shard)), NOW)
+    assert machine.judge(operator("c"), NOW) is Hindrance.IN_FLIGHT
+    machine.step(with_node(3, is_suspect=True), NOW)
+    assert machine.judge(operator(), NOW) is Hindrance.SUSPECT
+    machine.step(with_node(3, is_drained=True), NOW)
+    assert machine.judge(operator(), NOW) is Hindrance.DRAINED
+
+
+def home(shard: str = "s1", node: str = "n3") -> Wanted:
+    return Wanted(shard, "global", MoveKind.PREFERENCE, node, "us", "eu", "n1")
+
+
+def test_a_shard_comes_home_after_a_drain_or_a_loss_and_not_from_where_a_person_put_it() -> None:
+    for kind, why in ((MoveKind.DRAIN, None), (MoveKind.OPERATOR, Hindrance.RESIDENCE)):
+        machine = known()
+        machine.step(Began(replace(operator(), kind=kind)), NOW)
+        machine.step(Arrived("s1", "n3"), NOW)
+        assert machine.judge(home(), NOW + 1_000) is why
+        assert machine.judge(home(node="n4"), NOW + 1_000) is None, "n3 lost it since"
+
+
+def test_a_shard_that_changed_nodes_while_home_was_drained_comes_home_all_the_same() -> None:
+    machine = known()
+    for node, kind in (("n3", MoveKind.DRAIN), ("n4", MoveKind.PREFERENCE)):
+        machine.step(Began(Wanted("s1", "global", kind, "n1", "eu", "us", node)), NOW)
+        machine.step(Arrived("s1", node), NOW)
+    assert machine.judge(home(node="n4"), NOW + 1_000) is None
+
+
+def test_coming_home_keeps_to_the_budgets_of_places_and_not_to_that_of_plans() -> None:
+    limits = replace(LIMITS, plan_per_minute_max=0.001)
+    machine = known(limits)
+    assert machine.judge(cost(), NOW) is Hindrance.RATE
+    machine.step(Began(home("a")), NOW)
+    machine.step(Began(home("b")), NOW)
+    assert machine.judge(home("c"), NOW) is Hindrance.IN_FLIGHT
 
 
 def test_every_hindrance_is_for_good_or_passes() -> None:

@@ -48,7 +48,8 @@ LIMITS = replace(
     brake_window_ms=120_000,
 )
 COPIED_BYTES = 6_000_000.0
-CAUSES = (MoveKind.SAFETY, MoveKind.DRAIN, MoveKind.SURVIVAL)
+CAUSES = (MoveKind.SAFETY, MoveKind.DRAIN, MoveKind.OPERATOR, MoveKind.SURVIVAL)
+BUDGETED = (MoveKind.COST, MoveKind.BALANCE)
 
 
 @dataclass
@@ -60,7 +61,7 @@ class History:
     led_by: dict[str, str] = field(default_factory=dict)
     seen: dict[str, NodeSeen] = field(default_factory=dict)
     on_way: dict[str, Wanted] = field(default_factory=dict)
-    moved_ms: dict[str, int] = field(default_factory=dict)
+    moved: dict[str, tuple[int, MoveKind, str]] = field(default_factory=dict)
     begun: list[tuple[int, Wanted]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -94,8 +95,10 @@ class History:
         assert any(n.is_alive and not n.is_drained for n in targets), wanted
         before = self.on_way.get(wanted.shard)
         assert before is None or before.kind.rank > wanted.kind.rank, wanted
-        last_ms = self.moved_ms.get(wanted.shard)
-        if wanted.kind not in CAUSES and last_ms is not None:
+        last_ms, why, node = self.moved.get(wanted.shard, (None, None, ""))
+        comes_home = wanted.kind is MoveKind.PREFERENCE
+        was_put = why not in (MoveKind.DRAIN, MoveKind.PREFERENCE) and node == wanted.from_node
+        if wanted.kind not in CAUSES and last_ms is not None and (was_put or not comes_home):
             assert self.now_ms - last_ms >= LIMITS.residence_ms, wanted
         if wanted.kind is MoveKind.SAFETY:
             return
@@ -112,11 +115,11 @@ class History:
             assert all(w.from_node != wanted.from_node for w in copied)
             assert sum(w.to_group == wanted.to_group for w in copied) < most["group"]
             assert self.is_copied_slowly()
-        assert not _is_of_plan(wanted) or self.is_within_budget()
+        assert wanted.kind not in BUDGETED or self.is_within_budget()
 
     def is_within_budget(self) -> bool:
-        """One more optional move now, in no window more than is allowed in it."""
-        times = [at for at, wanted in self.begun if _is_of_plan(wanted)] + [self.now_ms]
+        """One more move of a plan now, in no window more than is allowed in it."""
+        times = [at for at, wanted in self.begun if wanted.kind in BUDGETED] + [self.now_ms]
         per_ms = LIMITS.plan_per_minute_max / 60_000
         burst = max(1.0, LIMITS.plan_per_minute_max / 12)
         return all(
@@ -146,7 +149,7 @@ class History:
             return
         self.led_by[shard] = min(heirs, key=self.machine.score)
         self.machine.step(Arrived(shard, self.led_by[shard]), self.now_ms)
-        self.moved_ms[shard] = self.now_ms
+        self.moved[shard] = (self.now_ms, wanted.kind, self.led_by[shard])
 
     def pass_ms(self, ms: int) -> None:
         self.now_ms += ms
@@ -198,10 +201,6 @@ class History:
                 self.want(shard, MoveKind.COST, homes[shard])
             self.pass_ms(2_000)
         raise AssertionError("it does not come to rest")
-
-
-def _is_of_plan(wanted: Wanted) -> bool:
-    return wanted.kind.is_optional and wanted.kind is not MoveKind.BULK
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -155,6 +156,12 @@ def test_a_bound_below_the_pause_keeps_the_share_of_waiting_writes_out_of_the_pe
     assert allowed_per_minute(LIMITS, "node", 1_000, 200.0, 250) == free
     bound = allowed_per_minute(LIMITS, "node", 10, 200.0, 100)
     assert bound / 60_000 * 200.0 / 10 == pytest.approx(0.01)
+
+
+def test_a_region_is_drained_no_faster_than_its_nodes_may_hand_over() -> None:
+    limits = replace(LIMITS, in_flight_max={"node": 2, "region": 100, "kind": 100})
+    rates = [allowed_per_minute(limits, "region", 1_000, 200.0, None, n) for n in (1, 3, 80)]
+    assert rates == [2 * 60, 6 * 60, 100 * 60]
 
 
 def test_a_quorum_is_as_far_as_its_farthest_voter() -> None:
