@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "regions": ("controlplane.cli.regions:regions", "Nodes and stores of each region; edit them."),
     "placement": ("controlplane.cli.placement:placement", "Who asks for what, and from how far."),
     "nodes": ("controlplane.cli.nodes:nodes", "Who is there, and leads how much; drain."),
+    "fleet": ("controlplane.cli.fleet:fleet", "Restart or upgrade it, one node after the other."),
     "config": ("controlplane.cli.documents:config", "The fleet's documents; edit and compare."),
     "fenced": ("controlplane.cli.fenced:fenced", "Writes that lost their leader; put them again."),
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),

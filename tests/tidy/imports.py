@@ -32,6 +32,7 @@ PURE_FILES = (
     "controlplane/planning/reasons.py",
     "controlplane/planning/splitting.py",
     "controlplane/planning/stopping.py",
+    "controlplane/rolling/sequence.py",
 )
 NOT_PURE = ("shards/settings.py",)
 

@@ -1,0 +1,1 @@
+"""A fleet whose nodes are started anew one after the other, while it serves."""
