@@ -34,7 +34,7 @@ def measure_region_loss(fleet: BenchFleet, runs: int, tell: Tell) -> Findings:
     last_ms: list[float] = []
     right = 0
     for number in range(runs):
-        _wait_until_home(fleet)
+        wait_until_home(fleet)
         durations, well = _lose_busiest(fleet)
         took_ms += durations
         last_ms.append(max(durations))
@@ -109,16 +109,16 @@ def _lose_busiest(fleet: BenchFleet) -> tuple[list[float], int]:
     return durations, right
 
 
-def _wait_until_home(fleet: BenchFleet) -> None:
+def wait_until_home(fleet: BenchFleet, seconds: float = HOME_S_MAX) -> None:
     """Wait until every shard is led in the region that it prefers. Raises ChangeFailed."""
-    deadline = monotonic() + HOME_S_MAX
+    deadline = monotonic() + seconds
     while True:
         rows = wait_until_settled(fleet)
         away = [row for row in rows if row["regions"] and not _is_home(row)]
         if not away:
             return
         if monotonic() > deadline:
-            raise ChangeFailed(f"{len(away)} shards did not come home in {HOME_S_MAX:g} s")
+            raise ChangeFailed(f"{len(away)} shards did not come home in {seconds:g} s")
         sleep(LOOK_S)
 
 

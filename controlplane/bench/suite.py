@@ -7,8 +7,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from controlplane.bench.bench_fleet import BenchFleet, bench_fleet, one_region_topology
+from controlplane.bench.bench_fleet import (
+    START_S_MAX,
+    BenchFleet,
+    bench_fleet,
+    one_region_topology,
+)
 from controlplane.bench.comparison import Tell
+from controlplane.bench.drain import measure_drain
 from controlplane.bench.etcd_cluster import EtcdCluster, etcd_cluster
 from controlplane.bench.http_edge import measure_http_edge
 from controlplane.bench.idle import measure_idle
@@ -36,6 +42,8 @@ from controlplane.ephemeral import ephemeral_directory
 from controlplane.survival import Survival
 
 ONE_SHARD = 1
+START_S_MAX_PER_SHARD = 0.03
+REGIONS = 3
 LOST_SHARDS = 1_000
 MASS_SHARDS = 1_800
 """Three hundred for each of the six nodes."""
@@ -51,6 +59,7 @@ class Extent:
     mass_runs: int = 5
     shards: int = 12
     many_shards: int = 100_000
+    leaders: int = 10_000
     group: str = "region/eu-central-1"
     etcd: str = "etcd"
     overwriting: Overwriting = field(default_factory=Overwriting)
@@ -144,6 +153,14 @@ class Bench:
         fleet = self.stack.enter_context(bench_fleet(LOST_SHARDS, survival=Survival.REGION))
         return (measure_region_loss(fleet, self.extent.mass_runs, self.tell),)
 
+    def drain(self) -> Sequence[Findings]:
+        """A region hands over all it leads, to three deadlines."""
+        shards = REGIONS * self.extent.leaders
+        start_s_max = START_S_MAX + shards * START_S_MAX_PER_SHARD
+        survival = Survival.REGION
+        fleet = self.stack.enter_context(bench_fleet(shards, None, start_s_max, survival))
+        return (measure_drain(fleet, self.tell),)
+
     def idle(self) -> Sequence[Findings]:
         """A fleet without clients."""
         return (measure_idle(self.extent.seconds, self.tell),)
@@ -189,6 +206,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "failover": Bench.failover,
     "mass-failover": Bench.mass_failover,
     "region-loss": Bench.region_loss,
+    "drain": Bench.drain,
     "idle": Bench.idle,
     "memory": Bench.memory,
     "overwrites": Bench.overwrites,

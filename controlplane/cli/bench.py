@@ -27,6 +27,7 @@ NAMES = (
     "failover",
     "mass-failover",
     "region-loss",
+    "drain",
     "idle",
     "memory",
     "overwrites",
@@ -129,6 +130,13 @@ def draw_report(report: Any, wide: bool) -> RenderableType:
     help="Shards of the fleet of `scale`.",
 )
 @click.option(
+    "--leaders",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(min=10, max=SHARDS_MAX // 3),
+    help="Leaders of each region of `drain`.",
+)
+@click.option(
     "--seeds",
     default=5,
     show_default=True,
@@ -166,6 +174,7 @@ def bench(
     group: str,
     shards: int,
     many: int,
+    leaders: int,
     seeds: int,
     placed: int,
     megabytes: int,
@@ -192,12 +201,15 @@ def bench(
         group=group,
         shards=shards,
         many_shards=many,
+        leaders=leaders,
         etcd=etcd,
         placing=Placing(seeds, placed),
         splitting=Splitting(shard_bytes=megabytes * 1_000_000, rounds=rounds),
     )
     found = run_benchmarks(sorted(names), extent, lambda line: click.echo(line, err=True))
     sizes = f"--runs {runs} --shards {shards} --many {many}"
+    if names == {"drain"}:
+        sizes = f"--leaders {leaders}"
     if names == {"placement"}:
         sizes = f"--seeds {seeds} --placed {placed}"
     if names == {"split"}:
