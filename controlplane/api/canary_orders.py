@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.document import Kind
+from config.shard_rules import pin_of
 from controlplane.api.drain_orders import (
     drain_document,
     end_drain,
@@ -87,12 +88,14 @@ def choose_canaries(edge: Edge, node: NodeView, share: float) -> tuple[str, ...]
     """So large a share of the fleet's shards, of those that the node may lead."""
     service, fleet = edge.service, edge.service.fleet()
     may_lead = {g.group: regions_that_vote(fleet, g.group) for g in fleet.groups}
-    pins = service.documents().content(Kind.CONSTRAINTS).get("pins", ())
-    pinned = {str(pin["shard"]) for pin in pins}
+    content = service.documents().content(Kind.CONSTRAINTS)
     names = [
         name for name, group in service.shard_groups() if node.region in may_lead.get(group, ())
     ]
-    fit = [name for name in names if name not in pinned and name != SYSTEM]
+    fit = [
+        name for name in names
+        if name != SYSTEM and pin_of(content, (name, *service.ancestors(name))) is None
+    ]  # fmt: skip
     rows = {name: service.map_row(name) for name in fit}
     at_home = [n for n, row in rows.items() if row is not None and row.regions[0] == node.region]
     wanted = min(CANARIES_MAX, max(1, math.ceil(share * fleet.shards_total)))

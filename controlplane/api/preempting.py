@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from config.document import Kind
+from config.shard_rules import pin_of
 from controlplane.api.admitted import admit, make, refuse
 from controlplane.api.body import Name
 from controlplane.api.edge import Edge
@@ -87,4 +88,5 @@ def _better(edge: Edge, view: ShardView, by: str | None) -> NodeView:
 def _pinned(edge: Edge, shard: str) -> str:
     """The node that a shard is pinned to, "" for none."""
     content: Mapping[str, Any] = edge.service.documents().content(Kind.CONSTRAINTS)
-    return next((str(p["node"]) for p in content.get("pins", ()) if p["shard"] == shard), "")
+    pin = pin_of(content, (shard, *edge.service.ancestors(shard)))
+    return "" if pin is None else str(pin["node"])

@@ -21,7 +21,7 @@ from controlplane.requests import (
     Write,
 )
 from regions.latency import quorum_round_trip_ms, ttl_needed_ms
-from regions.membership import FIRST_VERSION, TTL_MAX_MS, GroupDescription
+from regions.membership import FIRST_VERSION, TTL_MAX_MS, GroupDescription, Member
 from regions.topology import MULTI_GROUP_PREFIX
 
 if TYPE_CHECKING:
@@ -109,15 +109,17 @@ class GroupOrders:
         found = {}
         for group in self._node.groups.values():
             for plan in (*group.plan.voters, *group.plan.followers):
-                if plan.store in self._node.places and self._is_up(plan.store):
+                member = Member(plan.store, plan.incarnation)
+                is_there = self._is_up(member) and not self._node.changes.is_gone(member)
+                if is_there and plan.store in self._node.places:
                     found[plan.store] = plan.incarnation
         return found
 
-    def _is_up(self, store: str) -> bool:
-        lane = self._node.lanes.get(store)
+    def _is_up(self, member: Member) -> bool:
+        lane = self._node.lanes.get(member.store)
         if lane is not None:
-            return lane.is_up
-        report = self._node.hearsay.of(store, self._node.now_ms)
+            return lane.is_up and lane.incarnation == member.incarnation
+        report = self._node.hearsay.of(member.store, self._node.now_ms)
         return report is not None and report.up
 
     def _best(self, region: str, incarnations: dict[str, str]) -> str:

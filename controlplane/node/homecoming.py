@@ -61,11 +61,17 @@ class Homecoming:
         since_ms = self._unheard_since_ms
         return since_ms is not None and now_ms - since_ms >= PATIENCE_MS
 
+    def with_leave(self, now_ms: int) -> list[str]:
+        """Shards that may be handed home now, by name: they are looked at before all others."""
+        return sorted(s for s, asked in self._asked.items() if now_ms < asked.leave_until_ms)
+
     def send(self, now_ms: int) -> None:
         """Say what was asked for since the last time."""
         oldest_ms = now_ms - LEAVE_MS - ASK_EVERY_MS
         self._asked = {s: a for s, a in self._asked.items() if a.asked_ms >= oldest_ms}
         rows, self._new = self._new, []
+        if not self._asked:
+            self._unheard_since_ms = None  # nobody waits for an answer
         leader = self._node.census.global_leader()
         if not rows or leader is None:
             return

@@ -37,7 +37,7 @@ class Rebalance:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._next_ms = 0
-        self._after = ""
+        self._after: dict[str, str] = {}  # by group, the shard that was looked at last
         self.trust = Trust()
         self._drained = False
         self._kept: dict[str, int] = {}  # moved here by a person: not moved on before
@@ -98,10 +98,11 @@ class Rebalance:
         self.trust.looked(seen, now_ms)
 
     def _settle(self, group: Group, now_ms: int) -> None:
-        names = sorted(group.led)
-        ahead = [name for name in names if name > self._after][:LOOK_MAX]
-        self._after = ahead[-1] if len(ahead) == LOOK_MAX else ""
-        for name in ahead or names[:LOOK_MAX]:
+        names, after = sorted(group.led), self._after.get(group.group, "")
+        ahead = [name for name in names if name > after][:LOOK_MAX]
+        self._after[group.group] = ahead[-1] if len(ahead) == LOOK_MAX else ""
+        may_go = [name for name in self._node.homecoming.with_leave(now_ms) if name in group.led]
+        for name in (*may_go, *(ahead or names[:LOOK_MAX])):
             if self._node.transfers.under_way >= MOVES_MAX:
                 return
             leadership = group.led.get(name)

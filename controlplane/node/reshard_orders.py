@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 ON_MAX = 32
 """Reshardings under way at once."""
 REMEMBERED_MAX = 1_000
+FORGOTTEN_AT_ONCE = 100  # in one entry
 """How many are remembered; the oldest that is over goes first."""
 
 
@@ -132,6 +133,9 @@ class ReshardOrders:
     def _forgotten(self) -> list[Delete]:
         """Old records, but those by which a rule that names an ancestor finds its shards."""
         known = self._node.reshardings.known
+        too_many = min(len(known) - REMEMBERED_MAX, FORGOTTEN_AT_ONCE)
+        if too_many <= 0:
+            return []
         content = self._node.feed.content(DocumentKind.CONSTRAINTS)
         over = [
             each for n in sorted(known) if (each := known[n]).is_over
@@ -140,7 +144,7 @@ class ReshardOrders:
                 for parent in each.parents for name in self._node.reshardings.names(parent.shard)
             )
         ]  # fmt: skip
-        return [Delete(PARTITION, each.key) for each in over[: max(0, len(known) - REMEMBERED_MAX)]]
+        return [Delete(PARTITION, each.key) for each in over[:too_many]]
 
     def _planned(self, order: Reshard) -> tuple[Resharding, list[MapRow]] | Refused:
         rows = self._node.directory.rows

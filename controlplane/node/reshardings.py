@@ -30,8 +30,6 @@ from shards.resharding import (
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
-ANCESTORS_MAX = 64
-
 
 class Reshardings:
     """What one node knows of reshardings."""
@@ -172,7 +170,7 @@ class Reshardings:
         """Shards that this one continues, the nearest first."""
         found: dict[str, None] = {}
         ahead = list(self._parents.get(shard, ()))
-        while ahead and len(found) < ANCESTORS_MAX:
+        while ahead:
             name = ahead.pop(0)
             if name not in found:
                 found[name] = None

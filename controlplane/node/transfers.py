@@ -240,7 +240,8 @@ class Transfers:
     def _take_back(self, handing: Handing, now_ms: int) -> None:
         """The target is late, or a handover was refused: stand again, at a higher epoch."""
         self._handing.pop(handing.leadership.shard, None)
-        self._node.rebalance.trust.missed(handing.target.node, now_ms)
+        if handing.told:  # else the stores refused it, and the target did nothing wrong
+            self._node.rebalance.trust.missed(handing.target.node, now_ms)
         if handing.evicted:
             self._answer(handing, Refused(Problem.NO_LEADER, "it was taken away meanwhile"))
             handing.leadership.end("evicted", now_ms)

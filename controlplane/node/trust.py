@@ -81,9 +81,12 @@ class Trust:
         """It did not take over what it was handed.
 
         It may renew its session and hear nothing of it, say. Each attempt costs its shard half a
-        lease, so there must not be many.
+        lease, so there must not be many. What was handed to it before it was shunned, and comes
+        back while it is, is of the same time, and counts once.
         """
         record = self._records.setdefault(node, Record())
+        if now_ms < record.shunned_until_ms:
+            return
         record.misses += 1
         shunned_ms = min(STABLE_MS << min(record.misses, DOUBLINGS_MAX), SHUNNED_MS_MAX)
         record.shunned_until_ms = now_ms + shunned_ms

@@ -89,6 +89,7 @@ class Admission:
         self._nodes: dict[str, _Node] = {}
         self._shards: dict[str, _Shard] = {}
         self._on_way: dict[str, OnItsWay] = {}
+        self._beside: dict[str, OnItsWay] = {}  # copied, while its leader moves
         self._counts: Counter[Scope] = Counter()
         self._buckets: dict[Scope, Bucket] = {}
         self._crashes: list[Crashed] = []
@@ -114,7 +115,7 @@ class Admission:
             case Began(wanted):
                 self._began(wanted, now_ms)
             case Withdrawn(shard):
-                self._withdrawn(shard)
+                self._over(shard)
             case Arrived(shard, node):
                 self._arrived(shard, node, now_ms)
             case Failed(shard):
@@ -203,7 +204,10 @@ class Admission:
 
     def _began(self, wanted: Wanted, now_ms: int) -> None:
         before = self._on_way.pop(wanted.shard, None)
-        if before is not None:
+        copied = before is not None and before.wanted.kind is MoveKind.BULK
+        if before is not None and copied and wanted.kind is not MoveKind.BULK:
+            self._beside[wanted.shard] = before
+        elif before is not None:
             self._count(before.wanted, -1)
             self._ended.append(Ended(before.wanted, Hindrance.OVERTAKEN))
         self._on_way[wanted.shard] = OnItsWay(wanted, now_ms)
@@ -213,25 +217,26 @@ class Admission:
             bucket.fill(rate, now_ms)
             bucket.take(cost)
 
-    def _withdrawn(self, shard: str) -> None:
-        move = self._on_way.pop(shard, None)
+    def _over(self, shard: str) -> OnItsWay | None:
+        """The move of a shard that is over now; what it moved beside goes on as it was."""
+        move, beside = self._on_way.pop(shard, None), self._beside.pop(shard, None)
         if move is not None:
             self._count(move.wanted, -1)
+        if beside is not None:
+            self._on_way[shard] = beside
+        return move
 
     def _arrived(self, shard: str, node: str, now_ms: int) -> None:
-        move = self._on_way.pop(shard, None)
+        move = self._over(shard)
         if move is None:
             return
-        self._count(move.wanted, -1)
         self._shards[shard] = _Shard(now_ms, move.wanted.kind, node)
         if node in self._nodes:
             self._nodes[node].given_ms = now_ms
 
     def _failed(self, shard: str, now_ms: int) -> None:
-        move = self._on_way.pop(shard, None)
-        if move is None:
+        if self._over(shard) is None:
             return
-        self._count(move.wanted, -1)
         known = self._shards.setdefault(shard, _Shard())
         cool_ms = self.limits.cool_down_ms << min(known.failures, COOL_DOUBLINGS_MAX)
         known.failures += 1

@@ -118,7 +118,8 @@ class Carrying:
             return
         if leg in await self._book.legs():
             self._legs[leg.shard] = leg
-            self._moved_ms[leg.shard] = wall_ms
+            if not leg.to_group:
+                self._moved_ms[leg.shard] = wall_ms
             admission.step(Began(self._wanted(leg)), now_ms)
         self._unsure = None
 
@@ -238,14 +239,9 @@ class Carrying:
         if why is None:
             admission.step(Began(self._wanted(move)), now_ms)
             return True
-        del self._legs[move.shard]
+        self._unsure = self._legs.pop(move.shard)  # it may have been written down all the same
         if why in FOR_GOOD:
             return await self._pass_over(order, book, move, why)
-        for leg in await self._book.legs():  # it may have been written down all the same
-            if leg.shard == move.shard:
-                self._legs[leg.shard] = leg
-                admission.step(Began(self._wanted(leg)), now_ms)
-                return True
         if self._has_waited(order, admission, why, now_ms):
             return await self._pass_over(order, book, move, Hindrance.NOT_BEGUN)
         self.waits_for = why
@@ -266,7 +262,7 @@ class Carrying:
             if await self._book.carried(after, book, None, 0, also) is not None:
                 self._legs[leg.shard] = leg
                 continue
-            for event in end.events:
+            for event in (*end.events, Withdrawn(leg.shard)):
                 admission.step(event, now_ms)
             if end.why is not None:
                 self._service.report(regrouping.given_up(leg.shard, MoveKind.BULK, end.why))

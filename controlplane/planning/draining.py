@@ -69,10 +69,16 @@ class Draining:
             if known.drain.canaries and known.drain.name in unsteady:
                 await self._take_back(known, unsteady[known.drain.name])
             if known.drain.state is not DrainState.DRAINING:
+                facts = drain_facts(self._service, gathered, known.drain, self._service.fleet())
+                self._arrivals(facts, admission, now_ms)
+                for move in admission.on_way:
+                    if move.wanted.kind is MoveKind.DRAIN and move.wanted.shard in known.begun:
+                        admission.step(Withdrawn(move.wanted.shard), now_ms)  # nobody waits for it
                 del self._known[drain.key]
             else:
                 facts = drain_facts(self._service, gathered, known.drain, self._service.fleet())
-                self._arrivals(known, facts, admission, now_ms)
+                self._arrivals(facts, admission, now_ms)
+                self._departures(known, facts, admission, now_ms)
                 await self._step(known, facts, admission, now_ms, wall_ms)
 
     async def _take_back(self, known: Progress, why: str) -> None:
@@ -82,9 +88,7 @@ class Draining:
             detail = {"node": drain.name, "why": why, "shards": len(drain.canaries)}
             self._service.report(Happened("canary-handed-back", SYSTEM, 0, detail))
 
-    def _arrivals(
-        self, known: Progress, facts: DrainFacts, admission: Admission, now_ms: int
-    ) -> None:
+    def _arrivals(self, facts: DrainFacts, admission: Admission, now_ms: int) -> None:
         """Say what is led elsewhere by now."""
         here = {node.node for node in facts.nodes}
         for move in admission.on_way:
@@ -97,6 +101,11 @@ class Draining:
                 admission.step(Withdrawn(wanted.shard), now_ms)
             elif view.leader is not None and view.leader.node not in here:
                 admission.step(Arrived(wanted.shard, view.leader.node), now_ms)
+
+    def _departures(
+        self, known: Progress, facts: DrainFacts, admission: Admission, now_ms: int
+    ) -> None:
+        """Say what was released by an earlier global leader."""
         for shard in sorted(facts.led - facts.stays - known.begun):
             if known.drain.releases(shard):
                 wanted = self._wanted(facts, shard)

@@ -146,14 +146,15 @@ class Mover:
         known = BrakeMemory(admission.crashes, admission.given)
         crashed = known.crashes != self._kept.crashes
         is_due = self._now_ms - self._kept_ms >= REMEMBER_EVERY_MS
-        puts = [moved.put() for moved in self._planner.to_remember[:REMEMBERED_AT_ONCE]]
+        people = self._planner.to_remember[:REMEMBERED_AT_ONCE]  # there may be more of them soon
+        puts = [moved.put() for moved in people]
         if crashed or (is_due and known != self._kept):
             puts.append(known.at(wall_ms - self._now_ms).put())
         if not puts or await self._book.remember(*puts) is not None:
             return
-        for moved in self._planner.to_remember[:REMEMBERED_AT_ONCE]:
+        for moved in people:
             self._planner.moved_ms[moved.shard] = moved.wall_ms
-        del self._planner.to_remember[:REMEMBERED_AT_ONCE]
+        del self._planner.to_remember[: len(people)]
         if crashed or is_due:
             self._kept, self._kept_ms = known, self._now_ms
 

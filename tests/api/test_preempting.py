@@ -74,6 +74,11 @@ async def test_a_shard_that_is_pinned_goes_to_the_node_it_is_pinned_to_alone(tri
         content = {"pins": [{"shard": "s0", "node": "n3"}]}
         assert isinstance(put(service.feed, "constraints", content), Revision)
     assert await refusal(n1, {"by": "n1"}) == "pinned"
+    for service in n1.service.fleet_of.nodes.values():
+        service.continued = {"s0": ("s7",)}
+        content = {"pins": [{"shard": "s7", "node": "n3"}]}
+        assert isinstance(put(service.feed, "constraints", content), Revision)
+    assert await refusal(n1, {"by": "n1"}) == "pinned", "as the shard was that it continues"
     assert document(await n1.send("POST", PREEMPT, {}))["to_node"] == "n3"
 
 

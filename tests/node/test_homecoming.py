@@ -110,3 +110,20 @@ def test_what_has_not_the_shape_of_a_message_is_ignored(rows: Any) -> None:
     assert seat.home.take() == ()
     seat.home.judged([HomeWish("n1", "a", "n2")], [], 0)
     assert seat.out == [Tell("n1", leave())]
+
+
+def test_an_answer_that_was_lost_long_ago_is_no_leave_now() -> None:
+    seat = Seat("n1")
+    seat.ask("a", "n2", 0)
+    for now_ms in range(1_000, 2 * LEAVE_MS, 1_000):
+        seat.home.send(now_ms)
+    assert not seat.ask("b", "n2", 2 * LEAVE_MS)
+
+
+def test_what_may_go_is_named_so_that_it_is_looked_at_first() -> None:
+    seat = Seat("n1")
+    for shard in ("b", "a", "c"):
+        seat.ask(shard, "n2", 0)
+    seat.home.answered(leave(["b", "n2"], ["a", "n2"]), 100)
+    assert seat.home.with_leave(200) == ["a", "b"]
+    assert seat.home.with_leave(100 + LEAVE_MS) == []

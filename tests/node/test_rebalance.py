@@ -1,9 +1,16 @@
 """Leaders moved on purpose: to the preferred node, away from one that goes, and not in vain."""
 
+from types import SimpleNamespace
+from typing import cast
+
 from controlplane.machine import Drained, Draining
+from controlplane.node.group import Group
+from controlplane.node.node import Node
+from controlplane.node.rebalance import LOOK_MAX, Rebalance
 from controlplane.node.trust import STABLE_MS
 from controlplane.requests import Transfer
 from regions.codec import pack
+from shards.leadership import State
 from tests.node.rig import Rig, Seat
 
 
@@ -108,3 +115,23 @@ def test_one_that_goes_is_given_nothing() -> None:
     rig.run(2 * STABLE_MS)
     assert not rig.seats["n2"].serves("a")
     assert n1.serves("a") or rig.seats["n3"].serves("a")
+
+
+def test_of_very_many_shards_the_last_goes_home_as_well_though_there_are_other_groups() -> None:
+    """Each group is gone through from where its own look ended."""
+    names = tuple(f"a{number:03}" for number in range(LOOK_MAX + 40))
+    looked: list[str] = []
+    seat = SimpleNamespace(
+        transfers=SimpleNamespace(under_way=0),
+        homecoming=SimpleNamespace(with_leave=lambda _: []),
+    )
+    rebalance = Rebalance(cast("Node", seat))
+    leads = {name: SimpleNamespace(state=State.LEADING, sighted=name) for name in names}
+    many = cast("Group", SimpleNamespace(group="many", led=leads))
+    none = cast("Group", SimpleNamespace(group="none", led={}))
+    seat.standing = {"many": SimpleNamespace(order=lambda shard: looked.append(shard) or [])}
+    seat.plan = SimpleNamespace(node="n1")
+    for _ in range(2):
+        for group in (many, none):
+            rebalance._settle(group, 0)
+    assert set(looked) == set(names)

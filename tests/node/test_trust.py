@@ -94,3 +94,15 @@ def test_one_that_did_not_come_is_shunned_until_it_comes() -> None:
     assert node.trust.is_shunned("n", node.now_ms)
     node.trust.came("n")
     assert node.trust.may_be_handed("n", node.now_ms)
+
+
+def test_what_it_misses_at_the_same_time_counts_once() -> None:
+    one, many = Watched(), Watched()
+    one.trust.missed("n", 0)
+    for _ in range(9):
+        many.trust.missed("n", 0)
+    times_ms = range(0, STABLE_MS_MAX, 1_000)
+    end_ms = next(ms for ms in times_ms if not one.trust.is_shunned("n", ms))
+    assert end_ms == next(ms for ms in times_ms if not many.trust.is_shunned("n", ms))
+    many.trust.missed("n", end_ms)
+    assert many.trust.is_shunned("n", 2 * end_ms), "the next time counts twice"

@@ -357,3 +357,18 @@ def test_a_copy_may_take_longer_than_a_hand_over() -> None:
     assert [ended.wanted.shard for ended in machine.take()] == ["b"]
     machine.advance(NOW + LIMITS.bulk_finish_ms_max)
     assert [ended.wanted.shard for ended in machine.take()] == ["a"]
+
+
+def test_a_copy_goes_on_beside_the_move_of_its_leader_and_keeps_its_deadline() -> None:
+    machine = known()
+    machine.step(Began(bulk("a")), NOW)
+    machine.step(Began(of_kind(MoveKind.DRAIN, "a")), NOW + 1_000)
+    assert machine.judge(bulk("b", "n2"), NOW + 1_000) is Hindrance.IN_FLIGHT, (
+        "it still has its room"
+    )
+    machine.step(Arrived("a", "n3"), NOW + 2_000)
+    assert [(m.wanted.kind, m.began_ms) for m in machine.on_way] == [(MoveKind.BULK, NOW)]
+    assert machine.take() == []
+    machine.advance(NOW + LIMITS.bulk_finish_ms_max)
+    assert [ended.why for ended in machine.take()] == [Hindrance.NOT_FINISHED]
+    assert machine.on_way == ()

@@ -143,6 +143,20 @@ async def test_it_writes_one_entry_for_several_shards(drained: FakeService) -> N
     assert time.time() * 1_000 - (record(drained).ended_wall_ms or 0) < 60_000
 
 
+async def test_what_was_leaving_when_a_drain_was_taken_back_is_not_waited_for(
+    drained: FakeService,
+) -> None:
+    mover = mover_of(drained)
+    while not any(record(drained).releases(shard) for shard in SHARDS):
+        await mover.turn(0.5)
+    admission = mover._planner.admission
+    assert admission.on_way
+    ((drain, version),) = drained.drains()
+    assert await DrainBook(drained).put(replace(drain, state=DrainState.OVER), version) is None
+    await mover.turn(0.5)
+    assert admission.on_way == ()
+
+
 def test_pace_is_as_slow_as_the_deadline_permits_and_no_faster_than_is_allowed() -> None:
     assert needed_per_minute(100, 60_000 + TAIL_MS, 6_000) == pytest.approx(100)
     assert needed_per_minute(100, 1_000, 500) == 500
