@@ -51,17 +51,20 @@ STORE_STEPS = frozenset(
 
 @dataclass(frozen=True)
 class Change:
-    """A kind of change. `before` makes it possible, `begin` orders it, `closes` names the shards
-    of which entries are steps of it, too. `at_stores`: its steps are calls. `says`: None until
-    its record says that it is over; then whether that is so."""
+    """A kind of change.
+
+    `before` makes it possible, `begin` orders it. `closes`: shards of which entries are steps of
+    it, too; `at_stores`: its steps are calls. `empties`: nothing may be handed to its place any
+    more. `says`: None until its record says that it is over, and then whether that is so.
+    """
 
     name: str
     begin: Callable[[Stage], None]
     is_done: Callable[[Stage], bool]
     before: Callable[[Stage], None] = lambda _: None
     closes: tuple[str, ...] = ()
-    steps_min: int = 1
     at_stores: bool = False
+    empties: bool = False
     says: Callable[[Stage], bool | None] = lambda _: None
 
 
@@ -418,8 +421,8 @@ def _with_a_fourth(stage: Stage) -> None:
 
 CHANGES = (
     Change("apply", apply, is_applied, says=says_applied),
-    Change("drain", drain, is_drained, says=says_drained),
-    Change("drain own", drain_own, is_drained, says=says_drained),
+    Change("drain", drain, is_drained, empties=True, says=says_drained),
+    Change("drain own", drain_own, is_drained, empties=True, says=says_drained),
     Change("undrain", undrain, is_home, drained_before),
     Change("split", _reshard(Reshard(Kind.SPLIT, "global-1")), is_resharded, closes=("global-1",)),
     Change(

@@ -63,7 +63,7 @@ class Stage:
         run_movers(self.fleet)
         self.witness = Witness(self.world, self.fleet, self.findings)
         self.workload = Workload(self.fleet)
-        self.tenures: list[tuple[str, int, str]] = []  # shard, epoch, node: as they were opened
+        self.tenures: list[tuple[str, int, str, str]] = []  # shard, epoch, node, why: as opened
         self.fleet.on_happened = self._happened
         self.fleet.start_all()
         self.workload.start()
@@ -71,7 +71,8 @@ class Stage:
 
     def _happened(self, process: Process, event: Happened) -> None:
         if event.kind == "elected":
-            self.tenures.append((event.shard, event.epoch, process.name))
+            why = str(event.detail["why"])
+            self.tenures.append((event.shard, event.epoch, process.name, why))
 
     def run(self, ms: int) -> None:
         """Let so much time pass."""

@@ -21,7 +21,7 @@ def test_a_change_ends_as_without_a_fault_and_nothing_is_done_twice(change: Chan
     with collecting_seldom():
         plain = undisturbed(change, SEED)
         every = list(trials(change, plain))
-        assert len(plain.steps) >= change.steps_min
+        assert plain.steps
         for number in range(TRIALS):
             trial = every[number * (len(every) - 1) // (TRIALS - 1)]
             verdict = disturbed(change, SEED, plain, *trial)
