@@ -59,10 +59,7 @@ WAYS = (
     (Moment.DECIDED, Blow.PAUSE),
     (Moment.KNOWN, Blow.FREEZE),
 )
-WAYS_LOOK_MS_MAX = (
-    10_000  # shards are led by nobody for a moment while their group's version changes
-)
-AT_STORES = (
+WAYS_AT_STORES = (
     (Moment.DECIDED, Blow.CRASH),
     (Moment.DECIDED, Blow.PAUSE),
     (Moment.DECIDED, Blow.CUT),
