@@ -8,12 +8,12 @@ paused, and ends with it, wherever it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Set
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence, Set
 from typing import Any, Protocol, TypeAlias, cast
 
 from config.feed import Feed
 from controlplane.api.service import Service
-from controlplane.machine import Happened
+from controlplane.machine import Happened, HomeWish, Judged
 from controlplane.node import Node
 from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
@@ -97,6 +97,18 @@ class SimulatedService:
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         """Every drain that this node knows of."""
         return self._node.drains.known()
+
+    def unsteady_canaries(self) -> Mapping[str, str]:
+        """Nodes that handed their canaries back, told to this one since the last call."""
+        return self._node.canary.take()
+
+    def home_wishes(self) -> tuple[HomeWish, ...]:
+        """Shards that their leaders would hand home, asked of this node since the last call."""
+        return self._node.homecoming.take()
+
+    def judge_home(self, wishes: Sequence[HomeWish], admitted: Sequence[HomeWish]) -> None:
+        """Answer them."""
+        self._process.deliver(Judged(tuple(wishes), tuple(admitted)))
 
     def documents(self) -> Feed:
         """The documents in force here."""

@@ -114,6 +114,7 @@ class Witness:
             rows = tuple(
                 MapRow(view.shard, view.group, view.first_slot, view.end_slot, view.regions)
                 for view in node.shard_views(process.clock.now_ms())
+                if view.shard != SYSTEM_SHARD  # it has no row: what it prefers, stores say
             )
             self.maps.shown(process.plan.process, node.map_version, rows, self._world.now_ms)
 
