@@ -27,6 +27,11 @@ def key_in_slot(slot: int) -> str:
     return f"{_BEGINNING}{digits:0{_TAIL}b}"
 
 
+def is_for_slot(key: str) -> bool:
+    """Whether a key is one that `key_in_slot` gives; nodes ask each other for such keys."""
+    return len(key) == len(_BEGINNING) + _TAIL and key.startswith(_BEGINNING)
+
+
 def _turns() -> dict[int, tuple[int, int]]:
     """By highest bit: which bits of the slot are turned, and by which digits of the tail."""
     found: dict[int, tuple[int, int]] = {}

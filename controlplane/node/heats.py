@@ -22,6 +22,7 @@ from controlplane.machine import Tell
 from controlplane.node.following import SYSTEM
 from controlplane.requests import Read, Request, Scan, Write
 from shards.heat import Cut, Heat, HeatGauge
+from shards.key_in_slot import is_for_slot
 from shards.keyspace import partition_of
 from shards.leadership import Leadership, State
 
@@ -193,6 +194,8 @@ def _weight(request: Request) -> tuple[str, int]:
         case Write(mutations=(first, *_) as mutations):
             sizes = (len(value) for m in mutations if (value := getattr(m, "value", None)))
             return first.partition, sum(sizes)
+        case Read(keys=(key,)) if is_for_slot(key):
+            return "", 0  # other nodes ask whether the shard is served: that is no load of clients
         case Read(keys=(key, *_)):
             return partition_of(key), 0
         case Scan():

@@ -9,6 +9,7 @@ from controlplane.node.following import SYSTEM
 from controlplane.node.heats import LOOK_MS, WARM_MS, Heats
 from controlplane.requests import Read, Transfer, Transferred
 from shards.heat import Heat
+from shards.key_in_slot import key_in_slot
 from tests.config.sample_fleet import put as put_document
 from tests.node.resharding_rig import KEYS, SHARD, answer, fleet, leader, put, served_by
 from tests.node.rig import Rig
@@ -58,6 +59,19 @@ def test_the_global_leader_knows_what_a_leader_carries_and_where_it_would_be_spl
     assert heat.write_bytes_per_s > 8 * REQUESTS / 2 * 1_000 / LOOK_MS
     assert heat.size_bytes > 0
     assert heat.by_requests.larger_share == 0.5
+
+
+def test_nodes_that_ask_whether_a_shard_is_served_are_no_load() -> None:
+    rig = fleet()
+    want_splits(rig)
+    rig.run(LOOK_MS + 100)
+    seat = served_by(rig, SHARD)
+    for _ in range(REQUESTS):
+        answer(rig, seat, seat.ask(Read("", (key_in_slot(77),))))
+    rig.run(LOOK_MS)
+    heat = collector(rig).of(SHARD, rig.now_ms)
+    assert heat is not None
+    assert heat.requests_per_s == 0
 
 
 def test_a_row_of_a_leader_that_is_none_any_more_says_nothing() -> None:
