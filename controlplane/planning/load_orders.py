@@ -2,8 +2,8 @@
 
 Theory of operation. Splitting (controlplane/planning/splitting) says what is due; the admission of
 moves, whether it may be begun now: splits and merges take from the same budgets as moves that
-balance, and wait for the same things, but for residence. What was given is on its way until the record of the
-resharding is over. A new global leader finds those records, and counts them as begun.
+balance, and wait for the same things, but for residence. What was given is on its way until the
+record of the resharding is over. A new global leader finds those records, and counts them as begun.
 """
 
 from __future__ import annotations

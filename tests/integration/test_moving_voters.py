@@ -132,7 +132,7 @@ def plan_for_all(access: FleetAccess) -> dict[str, Any]:
         changed = [move for move in plan["moves"] if move["add"] or move["remove"]]
         return plan if len(changed) == len(plan["moves"]) == SHARDS else None
 
-    return wait_for(look, "a plan that moves every shard")
+    return wait_for(look, "a plan that moves every shard", MOVED_S_MAX)
 
 
 def until_done(access: FleetAccess, number: int) -> dict[str, Any]:
