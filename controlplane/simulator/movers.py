@@ -8,7 +8,15 @@ paused, and ends with it, wherever it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence, Set
+from collections.abc import (
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+    Set,
+)
 from typing import Any, Protocol, TypeAlias, cast
 
 from config.feed import Feed
@@ -18,13 +26,15 @@ from controlplane.node import Node
 from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
 from controlplane.node.load_reports import Gathered
+from controlplane.node_plan import Limits
 from controlplane.planning.mover import EVERY_S, Mover
 from controlplane.planning.planner import Planner
 from controlplane.problems import RequestRefused
 from controlplane.requests import Outcome, Request
 from controlplane.simulator.process import Process
 from controlplane.simulator.world import World
-from controlplane.views import FleetView, ShardView
+from controlplane.views import FleetView, ReshardingView, ShardView
+from shards.heat import Heat
 
 EVERY_MS = round(EVERY_S * 1_000)
 PAUSED_LOOK_MS = 5
@@ -66,6 +76,11 @@ class SimulatedService:
     def _now_ms(self) -> int:
         return self._process.clock.now_ms()
 
+    @property
+    def limits(self) -> Limits:
+        """Those of this node."""
+        return self._process.plan.limits
+
     async def submit(self, request: Request) -> Outcome:
         """Put a request to this node and wait for its one answer."""
         return await Question(request)
@@ -98,21 +113,37 @@ class SimulatedService:
         """Every drain that this node knows of."""
         return self._node.drains.known()
 
+    def documents(self) -> Feed:
+        """The documents in force here."""
+        return self._node.feed
+
+    def shard_names(self) -> Iterable[str]:
+        """Every shard there is a view of."""
+        return self._node.shard_names()
+
+    def ancestors(self, shard: str) -> tuple[str, ...]:
+        """Shards that this one continues."""
+        return self._node.reshardings.ancestors(shard)
+
+    def reshardings(self) -> tuple[ReshardingView, ...]:
+        """Every resharding that is remembered."""
+        return self._node.reshardings.switching.views()
+
+    def heat_of(self, shard: str) -> Heat | None:
+        """How hot a shard is, as its leader told this node lately."""
+        return self._node.heats.of(shard, self._now_ms)
+
     def unsteady_canaries(self) -> Mapping[str, str]:
-        """Nodes that handed their canaries back, told to this one since the last call."""
+        """Nodes that handed their canaries back, told since the last call."""
         return self._node.canary.take()
 
     def home_wishes(self) -> tuple[HomeWish, ...]:
-        """Shards that their leaders would hand home, asked of this node since the last call."""
+        """Shards that leaders would hand home, asked of this node since the last call."""
         return self._node.homecoming.take()
 
     def judge_home(self, wishes: Sequence[HomeWish], admitted: Sequence[HomeWish]) -> None:
         """Answer them."""
         self._process.deliver(Judged(tuple(wishes), tuple(admitted)))
-
-    def documents(self) -> Feed:
-        """The documents in force here."""
-        return self._node.feed
 
 
 def service_of(fleet: Surroundings, process: Process) -> Service:
