@@ -102,7 +102,7 @@ class Rebalance:
         ahead = [name for name in names if name > after][:LOOK_MAX]
         self._after[group.group] = ahead[-1] if len(ahead) == LOOK_MAX else ""
         may_go = [name for name in self._node.homecoming.with_leave(now_ms) if name in group.led]
-        for name in (*may_go, *(ahead or names[:LOOK_MAX])):
+        for name in dict.fromkeys((*may_go, *(ahead or names[:LOOK_MAX]))):
             if self._node.transfers.under_way >= MOVES_MAX:
                 return
             leadership = group.led.get(name)

@@ -68,18 +68,20 @@ class Draining:
                 known.drain, known.version = drain, version
             if known.drain.canaries and known.drain.name in unsteady:
                 await self._take_back(known, unsteady[known.drain.name])
-            if known.drain.state is not DrainState.DRAINING:
-                facts = drain_facts(self._service, gathered, known.drain, self._service.fleet())
-                self._arrivals(facts, admission, now_ms)
-                for move in admission.on_way:
-                    if move.wanted.kind is MoveKind.DRAIN and move.wanted.shard in known.begun:
-                        admission.step(Withdrawn(move.wanted.shard), now_ms)  # nobody waits for it
+            is_on = known.drain.state is DrainState.DRAINING
+            if not is_on and not known.begun:
                 del self._known[drain.key]
-            else:
-                facts = drain_facts(self._service, gathered, known.drain, self._service.fleet())
-                self._arrivals(facts, admission, now_ms)
+                continue
+            facts = drain_facts(self._service, gathered, known.drain, self._service.fleet())
+            self._arrivals(facts, admission, now_ms)
+            if is_on:
                 self._departures(known, facts, admission, now_ms)
                 await self._step(known, facts, admission, now_ms, wall_ms)
+                continue
+            for move in admission.on_way:
+                if move.wanted.kind is MoveKind.DRAIN and move.wanted.shard in known.begun:
+                    admission.step(Withdrawn(move.wanted.shard), now_ms)  # nobody waits for it
+            del self._known[drain.key]
 
     async def _take_back(self, known: Progress, why: str) -> None:
         """A node hands its canaries back: nobody gives it any until somebody says so."""
