@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from controlplane.bench.bench_fleet import REGION
 from controlplane.bench.comparison import Tell
 from controlplane.bench.load import LoadBroken
 from controlplane.bench.lone_node import Ears, LoneNode, lone_node
+from controlplane.bench.own_process import found_alone
 from controlplane.bench.paced_writes import PacedWrites
 from controlplane.bench.report import Figure, Findings
 from controlplane.bench.spread import Spread, ratio, spread
@@ -34,7 +34,6 @@ from controlplane.bench.store_catch_up import (
     fill,
 )
 from controlplane.embedded import free_ports
-from controlplane.ephemeral import ephemeral_directory
 from controlplane.machine import Happened
 from controlplane.requests import Reshard, Resharded
 from shards.resharding import Kind
@@ -91,18 +90,7 @@ class Moments:
 
 def measure_move(extent: Moving, tell: Tell) -> Findings:
     """Run it in a process of its own and judge what that found."""
-    with ephemeral_directory() as folder:
-        command = [sys.executable, "-m", "controlplane.bench.move", str(folder)]
-        done = subprocess.run(
-            [*command, json.dumps(asdict(extent))],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S_MAX,
-        )
-    if done.returncode != 0:
-        raise LoadBroken(f"moving a shard: {done.stderr.strip()[-500:]}")
-    found = json.loads(done.stdout)
+    found = found_alone("controlplane.bench.move", extent, "moving a shard", RUN_S_MAX)
     tell(
         f"a shard of {found['shard_bytes']:,} bytes was moved in {found['copy_s']:g} s, "
         f"and paused for {found['pause_ms']:g} ms"

@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,10 +20,10 @@ from time import perf_counter
 from controlplane.bench.comparison import Tell
 from controlplane.bench.load import LoadBroken
 from controlplane.bench.lone_node import LoneNode, lone_node
+from controlplane.bench.own_process import found_alone
 from controlplane.bench.report import Figure, Findings
 from controlplane.bench.spread import ratio
 from controlplane.bench.store_traffic import memory_in_use
-from controlplane.ephemeral import ephemeral_directory
 from controlplane.requests import Put, Write, Written
 from shards.log import CACHE_BYTES_MAX
 
@@ -62,18 +61,8 @@ class Grown:
 
 def measure_overwrites(extent: Overwriting, tell: Tell) -> Findings:
     """Run it in a process of its own and judge what that found."""
-    with ephemeral_directory() as folder:
-        command = [sys.executable, "-m", "controlplane.bench.overwrites", str(folder)]
-        done = subprocess.run(
-            [*command, json.dumps(asdict(extent))],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S_MAX,
-        )
-    if done.returncode != 0:
-        raise LoadBroken(f"overwriting keys: {done.stderr.strip()[-500:]}")
-    grown = Grown(**json.loads(done.stdout))
+    found = found_alone("controlplane.bench.overwrites", extent, "overwriting keys", RUN_S_MAX)
+    grown = Grown(**found)
     tell(f"{extent.overwrites:,} overwrites, {grown.per_second:,.0f}/s: {grown}")
     return judged(extent, grown)
 

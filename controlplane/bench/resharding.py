@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -22,10 +20,11 @@ from typing import Any
 from controlplane.bench.comparison import Tell
 from controlplane.bench.load import LoadBroken
 from controlplane.bench.lone_node import LoneNode, lone_node
+from controlplane.bench.own_process import found_alone
 from controlplane.bench.paced_writes import PacedWrites
 from controlplane.bench.report import Figure, Findings
 from controlplane.bench.spread import spread
-from controlplane.ephemeral import ephemeral_directory
+from controlplane.bench.store_catch_up import SMALL_BYTES, fill
 from controlplane.node.following import SYSTEM
 from controlplane.requests import (
     Consistency,
@@ -41,8 +40,6 @@ from shards.key_in_slot import key_in_slot
 from shards.keyspace import SLOTS, partition_of
 from shards.resharding import Kind, Resharding
 
-FILLERS = 16
-SMALL_BYTES = 100
 POLL_S = 0.05
 OVER_S_MAX = 1_800.0
 RUN_S_MAX = 10_800.0
@@ -156,18 +153,7 @@ class SessionClient:
 
 def measure_splits(extent: Splitting, tell: Tell) -> Findings:
     """Run it in a process of its own and judge what that found."""
-    with ephemeral_directory() as folder:
-        command = [sys.executable, "-m", "controlplane.bench.resharding", str(folder)]
-        done = subprocess.run(
-            [*command, json.dumps(asdict(extent))],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S_MAX,
-        )
-    if done.returncode != 0:
-        raise LoadBroken(f"splitting a shard: {done.stderr.strip()[-500:]}")
-    found = json.loads(done.stdout)
+    found = found_alone("controlplane.bench.resharding", extent, "splitting a shard", RUN_S_MAX)
     tell(f"a shard of {found['shard_bytes']:,} bytes went over {len(found['changes'])} times")
     return judged(extent, found)
 
@@ -228,7 +214,7 @@ async def split_and_merge(folder: Path, extent: Splitting) -> Measured:
     async with lone_node(
         folder, store_mib=memory_mib, shard_bytes_max=max(2 * extent.shard_bytes, 1 << 26)
     ) as alone:
-        filled = await _fill(alone, extent)
+        filled = await fill(alone, extent.shard_bytes, extent.value_bytes)
         clients = [SessionClient(alone, slot) for slot in HALVES]
         paced = PacedWrites(alone.driver, alone.shard, extent.writes_per_second, bytes(SMALL_BYTES))
         async with asyncio.TaskGroup() as tasks:
@@ -287,25 +273,6 @@ def _shards(alone: LoneNode) -> list[str]:
     """The shards of the map but the system's, by their slots."""
     views = alone.node.shard_views(alone.driver.clock())
     return [view.shard for view in views if view.shard != SYSTEM]
-
-
-async def _fill(alone: LoneNode, extent: Splitting) -> int:
-    """Write keys until the shard is as large as wanted; returns how large."""
-    value = bytes(extent.value_bytes)
-    count = -(-extent.shard_bytes // extent.value_bytes)
-    numbers = iter(range(count))
-
-    async def client(numbers: Iterator[int]) -> None:
-        for number in numbers:
-            key = f"filled-{number:09d}"
-            outcome = await alone.driver.ask(Write(alone.shard, (Put(key, key, value),)))
-            if not isinstance(outcome, Written):
-                raise LoadBroken(f"filling the shard: {outcome}")
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(FILLERS):
-            tasks.create_task(client(numbers))
-    return count * extent.value_bytes
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -22,10 +21,10 @@ from typing import Any
 from controlplane.bench.comparison import Tell
 from controlplane.bench.load import LoadBroken
 from controlplane.bench.lone_node import Ears, LoneNode, lone_node
+from controlplane.bench.own_process import found_alone
 from controlplane.bench.paced_writes import PacedWrites
 from controlplane.bench.report import Figure, Findings
 from controlplane.bench.spread import Spread, ratio, spread
-from controlplane.ephemeral import ephemeral_directory
 from controlplane.machine import Answered, Call, Disconnected, Event
 from controlplane.requests import Put, Write, Written
 from shards.log import Log, Stream
@@ -97,18 +96,9 @@ class RenewalTimes:
 
 def measure_catch_up(extent: CatchingUp, tell: Tell) -> Findings:
     """Run it in a process of its own and judge what that found."""
-    with ephemeral_directory() as folder:
-        command = [sys.executable, "-m", "controlplane.bench.store_catch_up", str(folder)]
-        done = subprocess.run(
-            [*command, json.dumps(asdict(extent))],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S_MAX,
-        )
-    if done.returncode != 0:
-        raise LoadBroken(f"bringing a store along: {done.stderr.strip()[-500:]}")
-    found = json.loads(done.stdout)
+    found = found_alone(
+        "controlplane.bench.store_catch_up", extent, "bringing a store along", RUN_S_MAX
+    )
     tell(f"a shard of {found['shard_bytes']:,} bytes was copied in {found['copy_s']:g} s")
     return judged(extent, found)
 
