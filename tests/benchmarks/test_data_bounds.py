@@ -10,7 +10,7 @@ from controlplane.bench.report import Findings
 from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
 from shards.log import CACHE_BYTES_MAX
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("data-bounds")]
 
 
 def figure(findings: Findings, what: str) -> float:

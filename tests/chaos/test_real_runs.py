@@ -25,7 +25,7 @@ from controlplane.chaos.scenario_file import load_scenario, read_scenario
 from controlplane.http_client import HttpClient
 from tests.chaos.engine_stub import PLATFORM, PROJECT, served
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(150), pytest.mark.xdist_group("real-runs")]
 
 ON_CONTAINERS = """\
 name: on-containers

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.fleet_on_test import wait_for
 from tests.integration.small_fleet import SmallFleet, small_fleet
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("divergence")]
 
 
 def test_a_corrupted_store_is_named(tmp_path: Path) -> None:

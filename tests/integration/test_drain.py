@@ -17,7 +17,7 @@ from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
 from tests.integration.looking import Looking, until
 from tests.integration.test_placement import Operator, leaders
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("drain")]
 
 SHARDS = 24
 WRITERS = 4

@@ -13,7 +13,7 @@ from shards.trimming import HOLD
 from tests.integration.fleet_on_test import asleep, wait_for
 from tests.integration.small_fleet import PARTITION, SmallFleet, small_fleet
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("lagging-store")]
 
 MIB = 1 << 20
 VALUE = bytes(60_000)

@@ -16,7 +16,7 @@ import pytest
 from tests.integration.fleet_on_test import MEND_S_MAX, wait_for
 from tests.integration.small_fleet import SmallFleet, small_fleet
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("lost-group")]
 
 WRITES = 100
 

@@ -17,7 +17,7 @@ from controlplane.chaos.ways import Hindrance
 from controlplane.http_client import HttpClient
 from tests.integration.looking import Looking, until
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("measured-ways")]
 
 TTL_MS = 1_600
 FARTHER_MS = 150

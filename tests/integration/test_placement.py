@@ -13,7 +13,7 @@ from controlplane.chaos.scenario_file import read_scenario
 from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
 from tests.integration.looking import Looking, until
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("placement")]
 
 KEYS = 24
 SHARDS = 6

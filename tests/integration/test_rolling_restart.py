@@ -19,7 +19,7 @@ from tests.integration.looking import Looking, until
 from tests.integration.test_drain import Writers
 from tests.integration.test_placement import leaders
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("rolling-restart")]
 
 SHARDS = 12
 WRITERS = 4

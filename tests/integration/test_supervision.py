@@ -20,7 +20,7 @@ from controlplane.cli.kv import key_path
 from controlplane.process_identity import ProcessIdentity, identity_of
 from tests.integration.fleet_on_test import wait_for
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("supervision")]
 
 LEADPLANE = (sys.executable, "-m", "controlplane.cli.main")
 S_MAX = 60
