@@ -1,8 +1,8 @@
 """What a document is called, which kinds of documents there are, and what content is as bytes.
 
 The name says the kind. `latency`, `constraints`, `placement` and `timeouts` stand for themselves,
-`region.<name>` is a region, `schema.<name>` a schema that other documents can be held to; every
-other name is the fleet's to give: a *free* document.
+`region.<name>` is a region, `flags.<name>` a set of feature flags, `schema.<name>` a schema that
+other documents can be held to; every other name is the fleet's to give: a *free* document.
 
 Content is whatever JSON can say. It is kept as canonical JSON, with the names of each object in
 order, so that equal content has equal bytes, and an equal digest.
@@ -25,6 +25,7 @@ REVISION_BYTES_MAX: Final = CONTENT_BYTES_MAX + 4 * 1024
 """A revision with its name, reason and digests."""
 DEPTH_MAX: Final = 32
 REGION_PREFIX: Final = "region."
+FLAGS_PREFIX: Final = "flags."
 SCHEMA_PREFIX: Final = "schema."
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
@@ -39,13 +40,14 @@ class Kind(StrEnum):
     CONSTRAINTS = "constraints"
     PLACEMENT = "placement"
     TIMEOUTS = "timeouts"
+    FLAGS = "flags"
     SCHEMA = "schema"
     FREE = "free"
 
 
 SINGLE_KINDS: Final = (Kind.LATENCY, Kind.CONSTRAINTS, Kind.PLACEMENT, Kind.TIMEOUTS)
 """Of each of these there is one document, with the name of the kind; it is always there."""
-FLEET_KINDS: Final = (Kind.REGION, *SINGLE_KINDS)
+FLEET_KINDS: Final = (Kind.REGION, Kind.FLAGS, *SINGLE_KINDS)
 """Those that Leadplane itself reads. Their schemas are built in."""
 
 
@@ -53,6 +55,8 @@ def kind_of(name: str) -> Kind:
     """The kind of the document with this name."""
     if name.startswith(REGION_PREFIX):
         return Kind.REGION
+    if name.startswith(FLAGS_PREFIX):
+        return Kind.FLAGS
     if name.startswith(SCHEMA_PREFIX):
         return Kind.SCHEMA
     return Kind(name) if name in SINGLE_KINDS else Kind.FREE

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from config.document import Kind, kind_of, region_of
 from config.feed import Feed
+from config.flag_checks import check_flags
 from config.revision import Revision
 from config.store_places import check_addresses
 from regions.findings import Finding, Severity, pointer_to
@@ -36,6 +37,8 @@ def check_kind(revision: Revision, feed: Feed) -> Iterator[Finding]:
             yield from _check_constraints(revision.content, sorted(feed.regions()))
         case Kind.PLACEMENT:
             yield from _check_placement(revision.content)
+        case Kind.FLAGS:
+            yield from check_flags(revision.name, revision.content, feed)
 
 
 def check_gone(revision: Revision, feed: Feed) -> Iterator[Finding]:

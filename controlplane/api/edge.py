@@ -11,6 +11,7 @@ from multidict import istr
 
 from controlplane.api.dispatch import Dispatch, Errand, Passage
 from controlplane.api.event_feed import EventFeed
+from controlplane.api.flag_copy import FlagCopy
 from controlplane.api.kept import Kept
 from controlplane.api.replay import Replays
 from controlplane.api.reply import Reply
@@ -47,6 +48,7 @@ class Edge:
         self.dispatch = Dispatch(service, settings)
         self.table_feed = TableFeed(service, settings)
         self.event_feed = EventFeed(settings)
+        self.flags = FlagCopy(service)
         self.kept_routes = Kept(settings.route_kept_ms)
         self.replays = Replays(settings.replays_max, settings.replay_ms)
         self.streams = 0

@@ -23,6 +23,7 @@ PATH_PARAMETERS: Final = {
     "node": "The name of a node.",
     "region": "The name of a region.",
     "name": "The name of a document.",
+    "flag": "The name of a feature flag.",
     "version": "The number of one of its versions.",
     "number": "The number of one of what is listed.",
     "group": "The name of a group, percent-encoded: `region%2Feu-central-1`.",
@@ -174,10 +175,10 @@ def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     for name in (*endpoint.problems, "internal"):
         by_status.setdefault(KINDS[name].status, []).append(name)
     for status, names in sorted(by_status.items()):
-        found[str(status)] = {
-            "description": " ".join(f"`{name}`: {KINDS[name].title}." for name in names),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
-        }
+        told = found.setdefault(str(status), {"description": "", "content": {}})
+        sentences = (f"`{name}`: {KINDS[name].title}." for name in names)
+        told["description"] = " ".join((told["description"], *sentences)).strip()
+        told["content"][MEDIA_TYPE] = {"schema": {"$ref": REF.format(model="Problem")}}
     return found
 
 

@@ -34,6 +34,7 @@ from controlplane.api.documents import (
 )
 from controlplane.api.drain_routes import DRAINS
 from controlplane.api.fenced_routes import FENCED_WRITES
+from controlplane.api.flag_routes import FLAGS
 from controlplane.api.group_making import MAKING
 from controlplane.api.headers import (
     CREATE,
@@ -429,5 +430,6 @@ ROUTES: Final = (
     *DRAINS,
     *PLACEMENT,
     *DOCUMENTS,
+    *FLAGS,
     *HEALTH,
 )

@@ -11,6 +11,7 @@ from controlplane.api.settings import ApiSettings
 from controlplane.http_client import HttpClient
 from tests.api.listening import Fleet, Node
 from tests.api.test_fenced_writes import LOST
+from tests.api.test_flags import FLAGS, in_force
 from tests.api.test_placement_plans import gathering
 
 START_S = 30
@@ -32,6 +33,7 @@ def served_node(settings: ApiSettings) -> Iterator[Node]:
             fleet.fake.lead("n1")
             gathering(node.service)
             node.service.fenced = (LOST,)
+            in_force(node, FLAGS)
             assert (await node.send("PUT", "/v1/kv/a", b"x")).status == 200
             started.append(node)
             ready.set()

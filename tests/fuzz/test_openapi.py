@@ -50,6 +50,7 @@ KNOWN = {
     "region": "eu",
     "group": "global",
     "name": "flags",
+    "flag": "plain",
     "version": "1",
     "resharding": "1",
     "number": "1",
