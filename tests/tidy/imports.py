@@ -68,8 +68,12 @@ IMPURE_MODULES = (
     "shards.settings",
 )
 
-# Started by a person, or as a process of its own, not imported by another module.
-ENTRY_POINTS = ("controlplane.cli.main", "shards.placement.worker")
+# Started by a person, as a process of its own, or imported by an application: by no other module.
+ENTRY_POINTS = (
+    "controlplane.cli.main",
+    "controlplane.flags.provider",
+    "shards.placement.worker",
+)
 # Until a command runs simulations, the tests are what the simulator is for; until nodes change
 # store sets, they are what drives the machines of a change.
 USED_BY_TESTS = ("controlplane.simulator",)

@@ -23,6 +23,7 @@ ROOT_CLASSES = frozenset(
         "Group",
         "ParamType",
         "RequestHandler",
+        "AbstractProvider",
     }
 )
 EXCEPTION_ENDINGS = ("Error", "Exception", "Warning")

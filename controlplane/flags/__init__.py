@@ -1,0 +1,1 @@
+"""Feature flags in an application: its own copy, and the OpenFeature provider."""
