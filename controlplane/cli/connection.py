@@ -256,6 +256,11 @@ def _problem_document(reply: Reply) -> dict[str, Any]:
         document = reply.document()
         if isinstance(document, dict):
             return document
+    if reply.headers.get("content-type", "") == "application/json":
+        document = reply.document()
+        if isinstance(document, dict) and "errorCode" in document:
+            title, detail = document["errorCode"], document.get("errorDetails")
+            return {"type": "about:blank", "title": title, "detail": detail}
     said = reply.body.decode("utf-8", "replace").strip()[:200]
     return {"type": "about:blank", "title": f"HTTP {reply.status}", "detail": said}
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "nodes": ("controlplane.cli.nodes:nodes", "Who is there, and leads how much; drain."),
     "fleet": ("controlplane.cli.fleet:fleet", "Restart or upgrade it, one node after the other."),
     "config": ("controlplane.cli.documents:config", "The fleet's documents; edit and compare."),
+    "flags": ("controlplane.cli.flags:flags", "Feature flags in force; evaluate one."),
     "fenced": ("controlplane.cli.fenced:fenced", "Writes that lost their leader; put them again."),
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),
     "kv": ("controlplane.cli.kv:kv", "Put, get, delete and scan keys."),
