@@ -124,6 +124,14 @@ class Bench:
         """Routing in the table."""
         return (measure_lookups(self.extent.rounds),)
 
+    def flags(self) -> Sequence[Findings]:
+        """Feature flags in an application."""
+        try:
+            from controlplane.bench.flags import measure_flags
+        except ImportError as failure:
+            raise NotMeasured(f"install the extra `flags`: {failure}") from failure
+        return (measure_flags(self.extent.rounds, self.tell),)
+
     def simulator(self) -> Sequence[Findings]:
         """Fleets in virtual time."""
         return (measure_simulator(self.extent.rounds, self.tell),)
@@ -200,6 +208,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "resolve": Bench.resolve,
     "http-edge": Bench.http_edge,
     "lookups": Bench.lookups,
+    "flags": Bench.flags,
     "simulator": Bench.simulator,
     "transfer": Bench.transfer,
     "evict": Bench.evict,

@@ -21,6 +21,7 @@ NAMES = (
     "resolve",
     "http-edge",
     "lookups",
+    "flags",
     "simulator",
     "transfer",
     "evict",
