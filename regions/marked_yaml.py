@@ -96,7 +96,7 @@ class _Walk:
     def _mapping(self, node: yaml.MappingNode, path: tuple[str | int, ...]) -> dict[str, object]:
         made: dict[str, object] = {}
         for key_node, value_node in node.value:
-            key = self._scalar(key_node, path)
+            key = self._key(key_node, path)
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
                 self._refuse(path, f"the key {key!r} is not text", "put quotes around it", line)
@@ -106,6 +106,12 @@ class _Walk:
                 self.lines[pointer_to(*path, key)] = line
                 made[key] = self.value_of(value_node, (*path, key))
         return made
+
+    def _key(self, node: yaml.Node, path: tuple[str | int, ...]) -> object:
+        """A key; `on`, `off`, `yes` and `no` are words there, as in YAML 1.2."""
+        key = self._scalar(node, path)
+        is_word = isinstance(key, bool) and node.value.lower() not in ("true", "false")
+        return node.value if is_word else key
 
     def _scalar(self, node: yaml.Node, path: tuple[str | int, ...]) -> object:
         if not isinstance(node, yaml.ScalarNode):

@@ -105,6 +105,15 @@ def test_what_json_cannot_say_is_refused_before_it_is_sent(fleet: StubFleet, tex
     assert fleet.asked == []
 
 
+def test_names_of_variants_need_no_quotes_as_keys(fleet: StubFleet) -> None:
+    fleet.document("/v1/config/flags.web", EDITED, "PUT")
+    text = b'flags: {f: {off: "no", variants: {on: 1, No: 2, "true": 3}}}\n'
+    done = leadplane("config", "put", "flags.web", "-", "--create", stdin=text)
+    assert done.exit_code == 0, done.stderr
+    sent = json.loads(fleet.last("PUT", "/v1/config/flags.web").body)["content"]
+    assert sent == {"flags": {"f": {"off": "no", "variants": {"on": 1, "No": 2, "true": 3}}}}
+
+
 def test_a_deletion_means_what_is_there_now(fleet: StubFleet) -> None:
     gone = {**EDITED, "document": {**RECORD, "deleted": True}, "dry_run": True}
     fleet.document("/v1/config/flags", VIEW)

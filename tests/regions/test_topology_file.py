@@ -103,7 +103,7 @@ def test_a_misspelt_field_gets_the_right_one_as_a_hint() -> None:
         ("regions: &r []\nstores: *r\n", 2, r"aliases \(\*name\) are not allowed"),
         ("regions: []\nregions: []\n", 2, "this key is given twice"),
         ("{1: 2}", 1, "the key 1 is not text"),
-        ("no: 2", 1, "the key False is not text"),
+        ("true: 2", 1, "the key True is not text"),
         ("? [a]\n: 1\n", 1, "the key None is not text"),
         ("a: 2026-13-45", 1, "'2026-13-45' cannot be read as timestamp"),
         ("a: !!python/object:os.system x", 1, "'x' cannot be read as .*"),
