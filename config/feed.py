@@ -63,6 +63,13 @@ class Feed:
         found = (self.get(name) for name in names)
         return tuple(each for each in found if each is not None)
 
+    def beginning(self, prefix: str) -> tuple[Revision, ...]:
+        """Every document whose name begins so, by name: at less cost than all of them."""
+        names = {name for name in self._defaults if name.startswith(prefix)}
+        names |= {name for name in self._edited if name.startswith(prefix)}
+        found = (self.get(name) for name in sorted(names))
+        return tuple(each for each in found if each is not None)
+
     def with_one(self, revision: Revision) -> Feed:
         """The same documents with another revision of one of them."""
         others = (each for each in self.edited() if each.name != revision.name)

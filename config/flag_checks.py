@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from config.document import Kind, kind_of
+from config.document import FLAGS_PREFIX
 from config.feed import Feed
 from config.flag_conditions import compile_when
 from config.flag_shape import (
@@ -47,8 +47,8 @@ def check_flags(name: str, content: Mapping[str, Any], feed: Feed) -> Iterator[F
 
 def _elsewhere(name: str, flags: Iterable[str], feed: Feed) -> Iterator[Finding]:
     homes: dict[str, str] = {}
-    for other in feed.all():
-        if kind_of(other.name) is Kind.FLAGS and other.name != name:
+    for other in feed.beginning(FLAGS_PREFIX):
+        if other.name != name:
             homes |= dict.fromkeys(flags_in(other.content), other.name)
     for flag in flags:
         if flag in homes:

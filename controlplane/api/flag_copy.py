@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from config.document import Kind, kind_of
+from config.document import FLAGS_PREFIX
 from config.flags import CompiledDocument, FlagSet, compile_document
 from config.revision import Revision
 from controlplane.api.service import Service
@@ -53,8 +53,7 @@ class FlagCopy:
         if not self._service.map_version:
             code = {"errorCode": "PROVIDER_NOT_READY", "errorDetails": "this node has just started"}
             raise RequestRefused("not-ready", "this node knows no documents yet", more=code)
-        found = self._service.documents().all()
-        revisions = tuple(each for each in found if kind_of(each.name) is Kind.FLAGS)
+        revisions = self._service.documents().beginning(FLAGS_PREFIX)
         if revisions == self._revisions:
             return
         self._revisions = revisions
