@@ -45,7 +45,7 @@ FLAGS = (
     Column("VERSION", lambda f: f["version"], right=True),
     Column(
         "STATE",
-        lambda f: "on" if f.get("enabled", True) else "killed",
+        lambda f: "enabled" if f.get("enabled", True) else "killed",
         lambda f: "" if f.get("enabled", True) else "yellow",
     ),
     Column("VARIANTS", lambda f: list(f.get("variants", ("on", "off")))),

@@ -10,6 +10,7 @@ import pytest
 
 from config.document import canonical
 from config.revision import Revision
+from controlplane.api import flag_pages
 from controlplane.api.settings import ApiSettings
 from controlplane.http_client import PeerReply
 from tests.api.listening import Fleet, Node, document, kind, until
@@ -122,7 +123,10 @@ async def test_what_is_in_force_is_told_with_a_tag_that_nodes_of_a_region_share(
     assert (same.status, same.body) == (304, b"")
 
 
-async def test_who_waits_is_answered_as_soon_as_something_else_is_in_force(node: Node) -> None:
+async def test_who_waits_is_answered_as_soon_as_something_else_is_in_force(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flag_pages, "LOOK_S", 60.0)
     in_force(node, FLAGS)
     tag = (await node.get("/v1/flags")).headers["ETag"]
     waiting = asyncio.create_task(node.get("/v1/flags?wait_ms=60000", If_None_Match=tag))
@@ -133,6 +137,17 @@ async def test_who_waits_is_answered_as_soon_as_something_else_is_in_force(node:
     reply = await waiting
     assert (reply.status, document(reply)["documents"][0]["version"]) == (200, 2)
     assert node.edge.streams == 0
+
+
+async def test_who_waits_is_answered_too_when_nobody_tells_of_a_change(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flag_pages, "LOOK_S", 0.01)
+    tag = (await node.get("/v1/flags")).headers["ETag"]
+    waiting = asyncio.create_task(node.get("/v1/flags?wait_ms=60000", If_None_Match=tag))
+    await until(lambda: node.edge.streams == 1)
+    in_force(node, FLAGS)
+    assert (await waiting).status == 200
 
 
 async def test_who_waits_long_enough_is_told_that_it_is_still_the_same(node: Node) -> None:

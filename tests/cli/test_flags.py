@@ -38,8 +38,8 @@ def test_flags_in_force_are_listed_by_name(fleet: StubFleet) -> None:
     lines = [" ".join(line.split()) for line in listed.stdout.splitlines()]
     assert lines == [
         "FLAG DOCUMENT VERSION STATE VARIANTS NEEDS RULES ELSE",
-        "checkout flags.web 3 on on, off payments on, 12.5 % on, 87.5 % off off",
-        "dark flags.app 1 on a, off - - a",
+        "checkout flags.web 3 enabled on, off payments on, 12.5 % on, 87.5 % off off",
+        "dark flags.app 1 enabled a, off - - a",
         "payments flags.web 3 killed on, off - - 12.5 % on, 87.5 % off",
     ]
     assert json.loads(leadplane("flags", "-o", "json").stdout) == ANSWER

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,6 +133,13 @@ def test_changes_and_silence_are_told_and_the_last_copy_stays(
     assert told.get(timeout=WAIT_S)[1].flags_changed == ["truth"]
     client.add_handler(ProviderEvent.PROVIDER_READY, ready.put)
     assert ready.get(timeout=WAIT_S).provider_name == "leadplane"
+
+
+def test_an_application_loads_nothing_of_a_node_with_the_provider() -> None:
+    program = "import sys, controlplane.flags.provider; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    packages = {name.partition(".")[0] for name in loaded.stdout.decode().split()}
+    assert packages.isdisjoint({"aiohttp", "jsonschema", "pydantic", "redis", "regions", "shards"})
 
 
 def test_without_any_node_the_application_has_its_own_defaults() -> None:
