@@ -45,6 +45,8 @@ def measure_flags(rounds: int, tell: Tell) -> Findings:
     contexts = [EvaluationContext(f"user-{n}", ATTRIBUTES) for n in range(EVALUATIONS)]
     figures = []
     for kind in KINDS:
+        once = provider.resolve_boolean_details(f"{kind}-000", False, contexts[0])
+        assert once.error_code is None, once
         times = sorted(
             _microseconds(provider.resolve_boolean_details, f"{kind}-000", contexts)
             for _ in range(rounds)

@@ -14,6 +14,7 @@ from controlplane.bench.bench_fleet import one_region_topology
 from controlplane.bench.closed_loop import ClosedLoop, LoopTimes
 from controlplane.bench.comparison import alternate, typical
 from controlplane.bench.etcd_cluster import EtcdAbsent, etcd_cluster
+from controlplane.bench.flags import KINDS, measure_flags
 from controlplane.bench.http_edge import Metered, cpu_s
 from controlplane.bench.load import LoadBroken, LoadResult, LoadSpec, run_load
 from controlplane.bench.lookups import measure_lookups
@@ -143,6 +144,12 @@ def test_without_etcd_it_says_how_to_get_it() -> None:
 def test_lookups_are_measured() -> None:
     figures = measure_lookups(1).figures
     assert all(figure.ours > 1_000 for figure in figures)
+
+
+def test_flags_are_measured() -> None:
+    figures = measure_flags(1, lambda line: None).figures
+    assert [figure.what.rsplit(" ", 1)[1] for figure in figures] == list(KINDS)
+    assert all(0 < figure.ours < 1_000 for figure in figures)
 
 
 async def test_stores_are_asked_what_they_did(tmp_path: Path) -> None:
