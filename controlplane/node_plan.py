@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from config.audit import BYTES_MAX, RECORDS_MAX
 from config.revision import VERSIONS_KEPT_MAX, Revision
 from regions.membership import Forced, GroupDescription
 from regions.store import StoreAddress
@@ -147,6 +148,8 @@ class Limits:
     readmit_after_ms: int | None = 5_000  # a store that lost its data; None: people are to ask
     disk_free_bytes_min: int = 64 * 1024 * 1024  # below it a store's disk counts as full
     document_versions_max: int = VERSIONS_KEPT_MAX  # of each document are kept
+    audit_records_max: int = RECORDS_MAX  # are kept, the newest
+    audit_bytes_max: int = BYTES_MAX
     lease_follows: bool = True  # a group's lease follows its round trips; False: people are to ask
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TypeAlias
 
+from config.audit import Note
 from shards.resharding import Kind, Part, Phase
 
 
@@ -55,6 +56,7 @@ class Problem(StrEnum):
     QUOTA_EXCEEDED = "quota-exceeded"
     STORE_FULL = "store-full"  # fewer than a majority of stores has room
     OVERLOADED = "overloaded"
+    NOT_READY = "not-ready"  # what is kept was written by a newer release, or is damaged
     UNKNOWN_OUTCOME = "unknown-outcome"  # sent, not confirmed: it may have happened
 
 
@@ -90,6 +92,7 @@ class Write:
     `op_id` makes a retry safe: the first outcome is answered again, another `digest` under the same
     id is refused. `since` is a position the client knew before its first attempt: a retry whose
     first attempt may have been forgotten (since < the floor of remembered ids) is refused.
+    `notes`, of a write to the system shard alone, are recorded in the same entry, or not at all.
     """
 
     shard: str
@@ -98,6 +101,7 @@ class Write:
     op_id: str = ""
     digest: str = ""
     since: int | None = None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

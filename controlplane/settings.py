@@ -51,6 +51,8 @@ class LimitSettings(BaseModel):
     lease_follows: bool = _DEFAULTS.lease_follows
     readmit_after_ms: int | None = Field(default=_DEFAULTS.readmit_after_ms, ge=0)
     document_versions_max: int = Field(default=_DEFAULTS.document_versions_max, ge=1, le=1_000)
+    audit_records_max: int = Field(default=_DEFAULTS.audit_records_max, ge=10, le=1_000_000)
+    audit_bytes_max: int = Field(default=_DEFAULTS.audit_bytes_max, ge=1 << 16)
 
     def limits(self) -> Limits:
         """Give them as the node takes them."""

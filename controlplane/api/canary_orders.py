@@ -76,7 +76,7 @@ async def _let_lead_a_few(
     canaries = choose_canaries(edge, node, share)
     few = replace(before, canaries=canaries, principal=PRINCIPAL, reason=read.reason)
     if not read.dry_run:
-        refused = await book.put(few, version)
+        refused = await book.put(few, version, before)
         if refused is not None and is_outdated(refused):
             raise RequestRefused("drain-refused", "another order about it came at the same moment")
         raise_refusal(refused)

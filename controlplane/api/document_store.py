@@ -7,10 +7,11 @@ that node's answer, and is given as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
+from config.audit import Note, What
 from config.feed import Feed
 from config.revision import (
     EDITION_KEY,
@@ -135,10 +136,28 @@ async def write_revision(
         dropped += [version_key(gone.name, version) for version in kept]
     mutations += [Delete(PARTITION, key) for key in dropped]
     compare = Compare(EDITION_KEY, known.edition_version)
-    question = Write(SYSTEM, tuple(mutations), (compare,))
+    question = Write(SYSTEM, tuple(mutations), (compare,), notes=_notes(revision, gone))
     outcome = await asking.edge.ask(asking.request, SYSTEM, question, body=asking.body)
     assert isinstance(outcome, Written | web.Response), outcome
     return outcome
+
+
+def _notes(revision: Revision, gone: Revision | None) -> tuple[Note, ...]:
+    """What the audit log says of an edit, and of a document that it lets be forgotten."""
+    before = {"version": revision.version - 1, "digest": revision.before}
+    after: dict[str, Any] = {"version": revision.version, "digest": revision.digest}
+    if revision.schema:
+        after["schema"] = revision.schema
+    if revision.deleted:
+        after = {"version": revision.version, "deleted": True}
+    edit = Note(
+        What.DOCUMENT, revision.name, revision.principal, revision.reason,
+        before if revision.before else None, after,
+    )  # fmt: skip
+    if gone is None:
+        return (edit,)
+    forgotten = {"version": gone.version, "forgotten": True}
+    return edit, Note(What.DOCUMENT, gone.name, before={"deleted": True}, after=forgotten)
 
 
 async def _read_one(asking: Asking, key: str) -> tuple[bytes, int] | web.Response | None:

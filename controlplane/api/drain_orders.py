@@ -25,6 +25,7 @@ from controlplane.planning.drain_checks import check_begin, check_end, is_same, 
 from controlplane.planning.drain_facts import DrainFacts, drain_facts, voting_regions
 from controlplane.planning.limits import Limits, limits_of
 from controlplane.planning.order_book import is_outdated
+from controlplane.planning.order_notes import promise_note
 from controlplane.planning.pace import needed_per_minute, soonest_ms
 from controlplane.planning.stopping import Promise, Reason, in_force, obstacles, with_promise
 from controlplane.problems import RequestRefused, from_refusal
@@ -196,7 +197,7 @@ async def _begin(
         _refuse(check_begin(wanted, facts, known, _limits(edge)))
         if read.dry_run:
             return json_response(drain_document(edge, wanted, facts, dry_run=True))
-        refused = await book.put(wanted, version)
+        refused = await book.put(wanted, version, before)
         if refused is not None and is_outdated(refused):
             raise RequestRefused("drain-refused", "another order about it came at the same moment")
         raise_refusal(refused)
@@ -238,7 +239,7 @@ async def end_drain(
                 ended_wall_ms=now_ms, canaries=(),
             )  # fmt: skip
             if not read.dry_run:
-                raise_refusal(await book.put(over, version))
+                raise_refusal(await book.put(over, version, before))
         facts = drain_facts(edge.service, gathered, over, edge.service.fleet())
         return json_response(drain_document(edge, over, facts, dry_run=read.dry_run))
 
@@ -261,7 +262,8 @@ async def _promise(edge: Edge, node: NodeView, for_ms: int, read: OrderRead) -> 
         new = in_force(made, now_ms, but=node.node)
         if until_ms is not None:
             new = with_promise(made, Promise(node.node, until_ms), now_ms)
-        refused = await book.promise(new, version)
+        note = promise_note(node.node, made, until_ms, PRINCIPAL, read.reason)
+        refused = await book.promise(new, version, note)
         if refused is not None and is_outdated(refused):
             raise RequestRefused("drain-refused", "another promise was made just now; ask again")
         raise_refusal(refused)

@@ -247,7 +247,7 @@ async def _hold(
 ) -> web.Response:
     book = OrderBook(edge.service)
     if not read.dry_run:
-        _raise_refusal(await book.pause(pause))
+        _raise_refusal(await book.pause(pause, PRINCIPAL, read.reason))
     known = await book.read()
     shown = Book(known.order, known.order_version, pause)
     return json_response(_placement_document(edge, gathered, shown))

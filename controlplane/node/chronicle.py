@@ -7,6 +7,8 @@ hash of the row before it. It first reads whether a row is
 there already, since a report whose acknowledgement got lost comes again, and a row written twice
 would break the chain. A row is acknowledged when it was found there, or when its entry is
 committed: never before, or a leader that is lost takes the row along.
+
+The audit log has one record of each entry, in that entry (controlplane/node/audit_log).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from config.audit import SYSTEM_PRINCIPAL, Note, What
 from controlplane.node.group import Group
 from regions.codec import Code, pack
 from shards.leadership import Leadership
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 ROWS_MAX = 500
 INBOX_MAX = 20_000  # rows beyond are not taken; they are reported again
 ENTRY_EVERY_MS = 50
+REASON_MAX = 80  # in the audit log, of each of many; the record of the order has all of it
 HISTORY = "history"
 HEAD_KEY = "{history}/head"
 
@@ -100,12 +104,16 @@ class Chronicle:
             return
         sequence = log.last.sequence + 1
         effects: list[list[Any]] = []
-        for key in batch.keys:
-            row, _ = self._inbox[key]
+        before, rows = self.head, [self._inbox[key][0] for key in batch.keys]
+        for key, row in zip(batch.keys, rows, strict=True):
             packed = pack({**row, "previous_hash": self.head})
             self.head = sha256(packed).hexdigest()
             effects.append(["p", HISTORY, _name_of(key), packed, sequence])
         effects.append(["p", HISTORY, HEAD_KEY, self.head.encode(), sequence])
+        audit = self._node.duties.audit
+        if audit.is_open(leadership.epoch):
+            note = leadership_note(rows, before, self.head)
+            effects += audit.effects([note], sequence, leadership.epoch)
         batch.sequence = log.write(effects).sequence
         group.dirty(leadership)
 
@@ -122,3 +130,24 @@ class Chronicle:
 def _name_of(key: Key) -> str:
     shard, epoch = key
     return f"{{history}}/{shard}/{epoch:016d}"
+
+
+def leadership_note(rows: list[Row], before: str, after: str) -> Note:
+    """What the audit log says of rows: each with who led before; and the hashes they lie between.
+
+    A change is [shard, epoch, node, why the epoch before ended, who led it, its number], and where
+    somebody ordered it, by whom and why.
+    """
+    changes: list[list[Any]] = []
+    for row in rows:
+        ordered = [row.get("principal", SYSTEM_PRINCIPAL), str(row.get("reason", ""))[:REASON_MAX]]
+        changes.append(
+            [row["shard"], row["epoch"], row.get("node"), row.get("ended"), row.get("before")]
+            + [row.get("before_epoch")]
+            + (ordered if ordered != [SYSTEM_PRINCIPAL, ""] else [])
+        )
+    subject = rows[0]["shard"] if len(rows) == 1 else f"{len(rows)} shards"
+    return Note(
+        What.LEADERSHIP, subject, before={"history": before},
+        after={"history": after, "changes": changes},
+    )  # fmt: skip

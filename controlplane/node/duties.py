@@ -5,6 +5,7 @@ Theory of operation. When its epoch opens, the global leader reads the shard map
 where there is none it writes the first one from the seeds it was started with. Afterwards it
 imports the history of leadership (controlplane/node/chronicle): every leader reports the epochs it
 opened until the report is acknowledged. The stores' own histories stay complete without all this.
+What is changed in the system shard it records (controlplane/node/audit_log).
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from controlplane.machine import Tell
+from controlplane.node.audit_log import KEYS as AUDIT_KEYS
+from controlplane.node.audit_log import AuditLog
+from controlplane.node.audit_reports import AuditReports
 from controlplane.node.chronicle import HEAD_KEY, ROWS_MAX, Chronicle
 from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
 from controlplane.node.following import SYSTEM
@@ -30,6 +34,8 @@ class Duties:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.audit = AuditLog(node)
+        self.audit_reports = AuditReports(node)
         self._ready_epoch = 0
         self._reading_epoch = 0
         self._chronicle = Chronicle(node)
@@ -41,9 +47,11 @@ class Duties:
         if now_ms >= self._next_report_ms and self._unreported:
             self._next_report_ms = now_ms + REPORT_EVERY_MS
             self._report(now_ms)
+        self.audit_reports.advance(now_ms)
         led = self._node.census.leadership(SYSTEM)
         if led is None or not led[1].serves(now_ms):
             self._chronicle.forget()
+            self.audit.forget()
             return
         group, leadership = led
         if self._ready_epoch != leadership.epoch:
@@ -52,6 +60,7 @@ class Duties:
                 self._read_head(group, leadership)
         else:
             self._chronicle.advance(group, leadership, now_ms)
+            self.audit.advance(group, leadership, now_ms)
 
     # -- the first map
 
@@ -65,8 +74,9 @@ class Duties:
             if leadership.epoch != epoch or result is None or result[0] != Code.OK:
                 self._reading_epoch = 0
                 return
-            value = result[10][0]
+            value, *audit = result[10]
             self._chronicle.head = "" if not value else as_bytes(value[1]).decode()
+            self.audit.opened(epoch, audit, now_ms)
 
         def map_read(result: list[Any] | None, now_ms: int) -> None:
             if leadership.epoch != epoch or result is None or result[0] != Code.OK:
@@ -78,7 +88,7 @@ class Duties:
 
         for store in range(group.voters):
             if group.lanes[store].is_up and log.followers[store].covered >= commit:
-                group.ask(store, ["read", *head, [HEAD_KEY], []], head_read)
+                group.ask(store, ["read", *head, [HEAD_KEY, *AUDIT_KEYS], []], head_read)
                 group.ask(store, ["scan", *head, MAP, "", "", 1, 65_536], map_read)
                 return
         self._reading_epoch = 0

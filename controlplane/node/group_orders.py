@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from controlplane.node.audit_notes import group_note
 from controlplane.node.following import SYSTEM
 from controlplane.node.made_groups import MadeGroup
 from controlplane.node_plan import description_of
@@ -57,11 +58,14 @@ class GroupOrders:
         elif not order.begin:
             self._node.requests.answer(number, _told(found, begun=False))
         else:
-            self._write(number, found, now_ms)
+            self._write(number, order, found, now_ms)
 
-    def _write(self, number: int, description: GroupDescription, now_ms: int) -> None:
+    def _write(
+        self, number: int, order: MakeGroup, description: GroupDescription, now_ms: int
+    ) -> None:
         made = MadeGroup(description, is_made=False)
-        write = Write(SYSTEM, (made.put(),), (Compare(made.key, 0),))
+        note = group_note(description, "wanted", order.principal, order.reason)
+        write = Write(SYSTEM, (made.put(),), (Compare(made.key, 0),), notes=(note,))
         opened = self._node.requests.get(number)
         if opened is not None:
             opened.sent = True

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from controlplane.node.audit_notes import group_note
 from controlplane.node.following import SYSTEM
 from controlplane.node_plan import description_of
 from controlplane.requests import Compare, Outcome, Put, Refused, Write
@@ -177,7 +178,9 @@ class MadeGroups:
         if self._written.get(name) == before.revision:
             return
         self._written[name] = before.revision
-        write = Write(SYSTEM, (after.put(),), (Compare(before.key, before.revision),))
+        note = group_note(after.description, "made")
+        compares = (Compare(before.key, before.revision),)
+        write = Write(SYSTEM, (after.put(),), compares, notes=(note,))
 
         def take(outcome: Outcome) -> None:
             if isinstance(outcome, Refused):

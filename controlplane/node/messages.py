@@ -23,6 +23,10 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
             node.duties.reported(sender, message.get("rows"))
         case "opened-ack":
             node.duties.acknowledged(message.get("keys"))
+        case "audit":
+            node.duties.audit_reports.heard(sender, message.get("notes"))
+        case "audit-kept":
+            node.duties.audit_reports.kept(message.get("names"))
         case "stores":
             node.census.heard(message.get("nodes"), now_ms)
             node.sites.heard(message.get("places"), now_ms)

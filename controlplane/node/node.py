@@ -417,7 +417,7 @@ class Node:
             "region": self.plan.region, "ended": leadership.why, "wall_ms": self.wall_ms(),
             "before": self.census.node_name(leadership.before[0]),
             "before_epoch": leadership.before[1],
-        }  # fmt: skip
+        } | self.upkeep.who_ended(leadership.shard, leadership.epoch)  # fmt: skip
         self.duties.opened(record)
 
     def row_changed(self, shard: str, now_ms: int = 0) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from config.document import Kind as DocumentKind
 from config.shard_rules import differing, is_named
+from controlplane.node.audit_notes import resharding_notes
 from controlplane.node.directory import MAP_PREFIX, MapRow
 from controlplane.node.following import SYSTEM
 from controlplane.requests import (
@@ -84,6 +85,7 @@ class ReshardOrders:
                 *(Compare(MAP_PREFIX + row.shard, row.revision) for row in rows),
                 *order.compares,
             ),
+            notes=resharding_notes(None, resharding),
         )
         self._write(number, write, _told(resharding, begun=True), now_ms)
 
@@ -100,7 +102,8 @@ class ReshardOrders:
         else:
             after = found.at(Phase.CANCELLED)
             put = Put(PARTITION, after.key, after.packed())
-            write = Write(SYSTEM, (put,), (Compare(found.key, found.revision),))
+            notes = resharding_notes(found, after, order.principal, order.reason)
+            write = Write(SYSTEM, (put,), (Compare(found.key, found.revision),), notes=notes)
             self._write(number, write, _told(after, begun=True), now_ms)
 
     def _write(self, number: int, write: Write, answer: Resharded, now_ms: int) -> None:

@@ -35,6 +35,7 @@ from controlplane.requests import (
 from regions.codec import Code, as_bytes
 from shards.admission import (
     COMPARE_FAILED,
+    WRITTEN,
     Admission,
     Admit,
     Change,
@@ -149,7 +150,11 @@ class Serving:
         if refusal is not None:
             self._node.requests.answer(number, refusal)
             return
-        self._decide(group, leadership, number, _proposal(write), None)
+        audit = self._node.duties.audit
+        if write.notes and not audit.is_open(leadership.epoch):
+            audit.wait(number, write, leadership.epoch)
+            return
+        self._decide(group, leadership, number, write, None)
 
     def _unfit(
         self, group: Group, leadership: Leadership, write: Write, now_ms: int
@@ -194,16 +199,21 @@ class Serving:
         group: Group,
         leadership: Leadership,
         number: int,
-        proposal: Proposal,
+        write: Write,
         found: Found | None,
     ) -> None:
+        proposal = _proposal(write)
         log = leadership.log
         assert log is not None, "a leading shard has a log"
         desk = self._desk(leadership)
         decision = desk.admission.decide(proposal, log.last.sequence + 1, found)
         if isinstance(decision, Admit):
+            effects = decision.effects
+            if write.notes and decision.outcome[0] == WRITTEN:
+                sequence, epoch = log.last.sequence + 1, leadership.epoch
+                effects += self._node.duties.audit.effects(write.notes, sequence, epoch)
             entry = log.write(
-                decision.effects, proposal.op_id, proposal.digest,
+                effects, proposal.op_id, proposal.digest,
                 decision.outcome if proposal.op_id else False,
             )  # fmt: skip
             self._await(desk, entry.sequence, number, decision.outcome, False)
@@ -217,7 +227,7 @@ class Serving:
             problem = _REFUSALS[decision.reason]
             self._refuse(number, problem, decision.detail, version=decision.version)
         else:
-            self._look_up(group, leadership, number, proposal, decision, 0)
+            self._look_up(group, leadership, number, write, decision, 0)
 
     def _await(
         self, desk: Desk, sequence: int, number: int, outcome: list[Any], replayed: bool
@@ -242,7 +252,7 @@ class Serving:
         self._node.requests.answer(number, answer)
 
     def _look_up(
-        self, group: Group, leadership: Leadership, number: int, proposal: Proposal,
+        self, group: Group, leadership: Leadership, number: int, write: Write,
         lookup: Lookup, attempt: int,
     ) -> None:  # fmt: skip
         desk = self._desk(leadership)
@@ -261,10 +271,10 @@ class Serving:
                 return  # refused meanwhile, because its time was up
             if result is None or result[0] != Code.OK:
                 if attempt < group.stores:
-                    self._look_up(group, leadership, number, proposal, lookup, attempt + 1)
+                    self._look_up(group, leadership, number, write, lookup, attempt + 1)
                 return
             found = _found(lookup, result[4:])
-            self._decide(group, leadership, number, proposal, found)
+            self._decide(group, leadership, number, write, found)
 
         keys = list(lookup.keys)
         if not self.reads.ask_current(group, leadership, keys, list(lookup.ids), attempt, reply):
@@ -357,7 +367,7 @@ def _proposal(write: Write) -> Proposal:
 
 
 def _grows(write: Write) -> bool:
-    return Put in map(type, write.mutations)
+    return Put in map(type, write.mutations) or not write.mutations
 
 
 def _found(lookup: Lookup, payload: list[Any]) -> Found:

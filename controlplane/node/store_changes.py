@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from config.audit import Note, What
 from controlplane.node.inquiries import Inquiries
 from controlplane.node.wishes import (
     lease_refusal,
@@ -346,10 +347,23 @@ class StoreChanges:
             return Refused(Problem.NOT_CHANGED, wish)
         if begin:
             self._begin(group, wish, order.reason or f"{order.principal} wants it")
+            self._record(order, group, wish)
             self._ordered_ms[group.group] = now_ms
             self._next_ms = now_ms
         ttl_ms = group.times.ttl_ms if wish.ttl_ms is None else wish.ttl_ms
         return StoresWanted(order.group, group.version, wish.voters, wish.followers, begin, ttl_ms)
+
+    def _record(self, order: GroupChange, group: Group, wish: Wish) -> None:
+        """Have recorded what is wanted. What comes of it, the group's own description says."""
+        present = description_of(group.plan)
+        if isinstance(order, ChangeLease):
+            what, before, after = What.LEASE, {"ttl_ms": present.ttl_ms}, {"ttl_ms": order.ttl_ms}
+            note = Note(what, order.group, order.principal, order.reason, before, after)
+        else:
+            was = {"version": present.version, "voters": list(present.voters)}
+            wanted = {"voters": list(wish.voters), "followers": list(wish.followers)}
+            note = Note(What.STORES, order.group, order.principal, order.reason, was, wanted)
+        self._node.duties.audit_reports.add(note)
 
     def _wish_for(self, order: GroupChange, group: Group) -> Wish | str:
         if isinstance(order, ChangeStores):
@@ -387,6 +401,10 @@ class StoreChanges:
     def _begin_force(self, group: Group, order: ForceRecover, found: StoresForced) -> None:
         """What was being changed is left: without a majority it comes to nothing."""
         act = Act(found.left, found.emptied, order.principal, order.reason)
+        after = {"left": found.left, "emptied": found.emptied, "silent": found.silent}
+        before = {"version": group.version, "voters": found.voters}
+        note = Note(What.FORCED, group.group, order.principal, order.reason, before, after)
+        self._node.duties.audit_reports.add(note)
         old = write_description(description_of(group.plan))
         self._run(group, Changing.forced(old, act, self, self._number(), self._node.draw))
         detail = {

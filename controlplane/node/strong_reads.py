@@ -157,6 +157,18 @@ class StrongReads:
         group.ask(store, command, reply)
         return True
 
+    def scan_current(
+        self, group: Group, leadership: Leadership, scan: Scan, bytes_max: int, reply: Reply
+    ) -> bool:
+        """The same of a scan."""
+        store = self._current_store(group, leadership, 0)
+        log = leadership.log
+        if store is None or log is None:
+            return False
+        command = _scan(group, scan, str(leadership.epoch), log.commit, bytes_max)
+        group.ask(store, command, reply)
+        return True
+
     def _current_store(self, group: Group, leadership: Leadership, attempt: int) -> int | None:
         log = leadership.log
         if log is None:
@@ -171,10 +183,12 @@ class StrongReads:
         return able[attempt % len(able)]
 
 
-def _scan(group: Group, scan: Scan, epoch: str, commit: int) -> list[Any]:
+def _scan(
+    group: Group, scan: Scan, epoch: str, commit: int, bytes_max: int = SCAN_BYTES_MAX
+) -> list[Any]:
     return [
         "scan", group.group, group.version, scan.shard, epoch, commit,
-        scan.partition, scan.prefix, scan.after, scan.limit, SCAN_BYTES_MAX,
+        scan.partition, scan.prefix, scan.after, scan.limit, bytes_max,
     ]  # fmt: skip
 
 

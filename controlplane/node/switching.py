@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from controlplane.node.audit_notes import resharding_notes
 from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
 from controlplane.node.following import SYSTEM
 from controlplane.requests import Compare, Delete, Outcome, Put, Refused, Write
@@ -130,7 +131,8 @@ class Switching:
 
     def _record(self, before: Resharding, after: Resharding) -> Write:
         put = Put(PARTITION, after.key, after.packed())
-        return Write(SYSTEM, (put,), (Compare(before.key, before.revision),))
+        compares = (Compare(before.key, before.revision),)
+        return Write(SYSTEM, (put,), compares, notes=resharding_notes(before, after))
 
     def _switch(self, resharding: Resharding) -> Write | None:
         """Children's rows, no parents' rows, and the record, at once."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from config.audit import Note, What
 from controlplane.machine import Tell
 from controlplane.node.group import Group
 from controlplane.requests import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 SYSTEM_PRINCIPAL = "system"
+NODE_PREFIX = "node:"  # a node that takes a shard away from one that does not serve
 
 
 @dataclass(slots=True)
@@ -103,7 +105,19 @@ class Transfers:
         )  # fmt: skip
         self._handing[leadership.shard] = handing
         group.shaky.add(leadership.shard)
+        self._note(request, What.TRANSFER, leadership.epoch, self._node.plan.node, target.node)
         self._drained(handing, now_ms)
+
+    def _note(
+        self, order: Transfer | Evict, what: What, epoch: int, holder: str, to: str | None
+    ) -> None:
+        """Have recorded what a person ordered; the rest, leaderships themselves tell."""
+        if order.principal == SYSTEM_PRINCIPAL or order.principal.startswith(NODE_PREFIX):
+            return
+        before = {"epoch": epoch, "node": holder}
+        after = None if to is None else {"node": to}
+        note = Note(what, order.shard, order.principal, order.reason, before, after)
+        self._node.duties.audit_reports.add(note)
 
     def obeys(self, shard: str) -> bool:
         """Whether a revocation of this node's grant is being obeyed."""
@@ -308,6 +322,7 @@ class Transfers:
                 tally.no |= 1 << store
             if yes and tally.yes.bit_count() == group.quorum:
                 self._node.requests.answer(number, done)
+                self._note(request, What.EVICTION, leading.epoch, holder, None)
                 if group.is_mine(leading.holder):
                     self.revoked_of_us(notice, self._node.now_ms)
                 else:

@@ -37,6 +37,7 @@ class Upkeep:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._reasons: dict[str, tuple[int, str, str]] = {}  # for the end of that epoch
+        self._ended_by: dict[str, tuple[int, str, str]] = {}  # before that epoch, if ordered
         self._next_sweep_ms = 0
         self._warned: set[str] = set()
         self._leased: set[str] = set()
@@ -203,6 +204,8 @@ class Upkeep:
         ended_epoch, by, reason = self._reasons.pop(leadership.shard, (0, "", ""))
         if ended_epoch != before:
             by, reason = "", ""  # that end was another node's to tell
+        if by or reason:
+            self._ended_by[leadership.shard] = (leadership.epoch, by, reason)
         record = {
             "shard": leadership.shard,
             "epoch": leadership.epoch,
@@ -222,6 +225,11 @@ class Upkeep:
     def remember_reason(self, shard: str, epoch: int, principal: str, reason: str) -> None:
         """Who ends this epoch of a shard, and why: for its history, if this node takes it over."""
         self._reasons[shard] = (epoch, principal, reason)
+
+    def who_ended(self, shard: str, epoch: int) -> dict[str, str]:
+        """Who ended what came before this epoch, and why, if somebody ordered it; asked once."""
+        opened, by, reason = self._ended_by.pop(shard, (0, "", ""))
+        return {"principal": by, "reason": reason} if opened == epoch else {}
 
 
 def _is_troubled(group: Group, shard: str) -> bool:

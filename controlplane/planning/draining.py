@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from config.audit import SYSTEM_PRINCIPAL
 from controlplane.api.service import Service
 from controlplane.machine import Happened
+from controlplane.node.audit_notes import drain_notes
 from controlplane.node.drains import PARTITION, Drain, DrainState
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
@@ -175,8 +177,9 @@ class Draining:
     async def _write(self, known: Progress, drain: Drain) -> bool:
         """One step, once; False when the drain was changed meanwhile, or nobody can say."""
         put = Put(PARTITION, drain.key, drain.packed())
+        notes = drain_notes(known.drain, drain, SYSTEM_PRINCIPAL)
         outcome = await self._service.submit(
-            Write(SYSTEM, (put,), (Compare(drain.key, known.version),))
+            Write(SYSTEM, (put,), (Compare(drain.key, known.version),), notes=notes)
         )
         if not isinstance(outcome, Written):
             return False

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from config.audit import SYSTEM_PRINCIPAL, Note
 from controlplane.api.service import Service
 from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
 from controlplane.node.following import SYSTEM
@@ -20,6 +21,7 @@ from controlplane.planning.moving import (
     read_legs,
     read_moved,
 )
+from controlplane.planning.order_notes import order_notes, pause_note
 from controlplane.planning.orders import (
     HEAD_KEY,
     KEPT_MAX,
@@ -104,6 +106,7 @@ class OrderBook:
             *put_order(order),
             *await self._forgotten(order),
             compares=(Compare(HEAD_KEY, book.order_version),),
+            notes=order_notes(None, order),
         )
 
     async def _forgotten(self, order: Order) -> list[Delete]:
@@ -125,6 +128,7 @@ class OrderBook:
         """One step of an order, with the row of the map that it changes, and what else it says."""
         rows = [] if row is None else [Put(MAP, MAP_PREFIX + row.shard, row.packed())]
         compares = [Compare(HEAD_KEY, book.order_version)]
+        was = None if row is None else self._service.map_row(row.shard)
         if row is not None:
             compares.append(Compare(MAP_PREFIX + row.shard, version))
         return await self._write(
@@ -132,6 +136,7 @@ class OrderBook:
             *put_order(order),
             *also,
             compares=tuple(compares),
+            notes=order_notes(book.order, order, was, row),
         )
 
     async def legs(self) -> tuple[Leg, ...]:
@@ -163,11 +168,14 @@ class OrderBook:
             after, more = outcome.items[-1][0] if outcome.items else "", outcome.more
         return tuple(found)
 
-    async def pause(self, pause: Pause | None) -> Refused | None:
-        """Hold up all moves until a time, or no longer."""
-        if pause is None:
-            return await self._write(Delete(PARTITION, PAUSE_KEY))
-        return await self._write(Put(PARTITION, PAUSE_KEY, pause.packed()))
+    async def pause(
+        self, pause: Pause | None, principal: str = SYSTEM_PRINCIPAL, reason: str = ""
+    ) -> Refused | None:
+        """Hold up all moves until a time, or no longer: then for `reason`, by `principal`."""
+        change: Put | Delete = Delete(PARTITION, PAUSE_KEY)
+        if pause is not None:
+            change = Put(PARTITION, PAUSE_KEY, pause.packed())
+        return await self._write(change, notes=(pause_note(pause, principal, reason),))
 
     async def _values(self, *keys: str) -> tuple[Value | None, ...]:
         outcome = await self._service.submit(Read(SYSTEM, keys))
@@ -177,9 +185,12 @@ class OrderBook:
         return outcome.values
 
     async def _write(
-        self, *mutations: Put | Delete, compares: tuple[Compare, ...] = ()
+        self,
+        *mutations: Put | Delete,
+        compares: tuple[Compare, ...] = (),
+        notes: tuple[Note, ...] = (),
     ) -> Refused | None:
-        outcome = await self._service.submit(Write(SYSTEM, mutations, compares))
+        outcome = await self._service.submit(Write(SYSTEM, mutations, compares, notes=notes))
         return outcome if isinstance(outcome, Refused) else None
 
 

@@ -33,6 +33,8 @@ LOUD_KINDS = frozenset(
         "group-lost",
         "force-recover",
         "force-recover-refused",
+        "audit-broken",
+        "audit-note-lost",
         "group-forced",
     }
 )

@@ -25,6 +25,7 @@ from controlplane.views import FleetView
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 GIVEN_UP = "move-given-up"
 HOT_PARTITIONS = "hot-partitions"
+AUDIT_CHECKPOINT = "audit-checkpoint"
 STALE_ACCEPTED = "stale-accepted"
 """The event that must never happen: a write of a superseded epoch was taken."""
 
@@ -58,6 +59,11 @@ class NodeMetrics:
             "Shards that stay hot, since no split helps; at the global leader alone.",
             registry=self.registry,
         )
+        self._audited = Gauge(
+            "leadplane_audit_checkpoint",
+            "The number of the last checkpoint of the audit log that this node made as its leader.",
+            registry=self.registry,
+        )
         self._stale = self._counter(
             "stale_operations_accepted", "Writes of a superseded epoch taken. Must stay 0."
         )
@@ -88,6 +94,8 @@ class NodeMetrics:
             self._given_up.labels(event.detail["why"]).inc()
         if event.kind == HOT_PARTITIONS:
             self._hot_partitions.set(event.detail["total"])
+        if event.kind == AUDIT_CHECKPOINT:
+            self._audited.set(event.detail["sequence"])
         if event.kind == STALE_ACCEPTED:
             self._stale.inc()
 

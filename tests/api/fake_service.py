@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
+from config.audit import HEAD_KEY, Stamp, chained, read_head
+from config.audit import PARTITION as AUDIT
 from config.feed import Feed
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, HomeWish
@@ -442,10 +444,21 @@ class FakeService:
                     found.values[key] = (partition, Value(found.sequence, data))
                 case Delete(key=key):
                     found.values.pop(key, None)
+        if write.notes:
+            self._record(found, write)
         written = Written(write.shard, found.epoch, found.sequence)
         if write.op_id:
             found.ids[write.op_id] = (write.digest, written)
         return written
+
+    def _record(self, found: FakeShard, write: Write) -> None:
+        """What the leader of the system shard puts into the entry of a write with notes."""
+        head = found.values.get(HEAD_KEY)
+        stamp = Stamp(self.node, found.epoch, 1_000 * found.sequence)
+        before = read_head(head[1].data if head is not None else None)
+        records, after = chained(before, write.notes, stamp)
+        for key, data in (*((r.key, r.data) for r in records), (HEAD_KEY, after.packed())):
+            found.values[key] = (AUDIT, Value(found.sequence, data))
 
     def _refusal(self, request: Read | Scan) -> Refused | None:
         found = self.fleet_of.shards[request.shard]

@@ -290,7 +290,7 @@ def test_every_refusal_of_the_node_is_tried() -> None:
     of_reshardings = {
         Problem.NOT_RESHARDED, Problem.UNKNOWN_RESHARDING, Problem.UNSPLITTABLE,
     }  # fmt: skip
-    elsewhere = of_groups | of_reshardings | {Problem.UNKNOWN_NODE}
+    elsewhere = of_groups | of_reshardings | {Problem.UNKNOWN_NODE, Problem.NOT_READY}
     assert tried | elsewhere == set(Problem)
 
 

@@ -14,6 +14,18 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from config.audit import (
+    ANCHOR_KEY,
+    HEAD_KEY,
+    PARTITION,
+    RECORDS_PREFIX,
+    Kept,
+    read_anchor,
+    read_head,
+    sequence_of,
+)
+from config.audit_check import Known, check
+from controlplane.node.directory import MAP_PREFIX
 from controlplane.node.following import SYSTEM
 from controlplane.simulator.process import Process
 from controlplane.simulator.stores import SimulatedStore
@@ -202,6 +214,7 @@ def disturbed(
         verdict.faults.append("it is not done in the end")
     verdict.faults += _differences(plain.outcome, stage)
     verdict.faults += _done_twice(change, stage)
+    verdict.faults += _unrecorded(stage)
     if change.empties:
         verdict.faults += _handed_back(stage, tenures)
     verdict.faults += [str(violation) for violation in stage.findings.violations]
@@ -301,6 +314,25 @@ def _done_twice(change: Change, stage: Stage) -> Iterator[str]:
         )
         if closings != 1:
             yield f"{shard} is closed {closings} times"
+
+
+def _unrecorded(stage: Stage) -> Iterator[str]:
+    """Whether the audit log is one chain, and every row that was changed has its record with it."""
+    replay = stage.replay(SYSTEM)
+    ends = {key: replay.value(key, replay.length) for key in (ANCHOR_KEY, HEAD_KEY)}
+    anchor, head = (None if value is None else value.data for value in ends.values())
+    records = []
+    for key in replay.scan(PARTITION, RECORDS_PREFIX, "", replay.length):
+        value = replay.value(key, replay.length)
+        assert value is not None, key
+        records.append(Kept(sequence_of(key), value.data))
+    verdict = check(records, Known(read_anchor(anchor), read_head(head)))
+    if not verdict.valid:
+        yield f"the audit log is not whole: {verdict.problem}"
+    recorded = {*replay.keys[HEAD_KEY].positions}
+    for key, timeline in replay.keys.items():
+        if key.startswith(MAP_PREFIX) and not recorded.issuperset(timeline.positions[1:]):
+            yield f"{key} was changed, and there is no record of it"
 
 
 def _handed_back(stage: Stage, begin: int) -> Iterator[str]:
