@@ -18,6 +18,7 @@ from controlplane.api import (
     shard_orders,
     streams,
 )
+from controlplane.api.audit_routes import AUDIT
 from controlplane.api.document_routes import DOCUMENTS
 from controlplane.api.documents import (
     DryRun,
@@ -431,5 +432,6 @@ ROUTES: Final = (
     *PLACEMENT,
     *DOCUMENTS,
     *FLAGS,
+    *AUDIT,
     *HEALTH,
 )
