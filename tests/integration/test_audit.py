@@ -44,7 +44,7 @@ def test_edits_orders_and_a_failover_are_one_chain_that_is_proven_and_exported(
     order(f"/v1/nodes/{drained}/drain", {}, "it-power")
     order(f"/v1/shards/{shard['shard']}/transfer", {"to_node": others[0], "force": True}, "it-try")
     wait_for(
-        lambda: [r for r in records(fleet.access, after=after) if r["reason"] == "it-try"],
+        lambda: [r for r in records(fleet.access, after=after) if r["reason"] == "it-try"] or None,
         "the transfer is recorded",
     )
     order(f"/v1/nodes/{drained}/undrain", {}, "it-back")
@@ -59,7 +59,7 @@ def test_edits_orders_and_a_failover_are_one_chain_that_is_proven_and_exported(
             lambda: [
                 c for r in records(other, kind="leadership", subject="system", after=after)
                 for c in r["after"]["changes"] if c[0] == "system"
-            ],
+            ] or None,
             "the failover is recorded",
         )  # fmt: skip
     assert changes[-1][4] == leader

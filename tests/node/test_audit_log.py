@@ -189,6 +189,17 @@ def test_a_write_that_comes_before_the_last_record_is_known_waits_for_it() -> No
     assert verdict(rig).valid
 
 
+def test_what_is_committed_is_read_once_an_epoch_since_more_may_be_under_way() -> None:
+    rig = fleet()
+    seat = at_leader(rig)
+    before = log(rig)[1]
+    submit(rig, edit(1))
+    seat.node.duties.audit.opened(seat.led(SYSTEM).epoch, [[0, before.packed()], False], rig.now_ms)
+    submit(rig, edit(2))
+    assert edits(rig) == ["d1", "d2"]
+    assert verdict(rig).valid
+
+
 def test_where_the_last_record_cannot_be_read_nothing_is_changed_and_it_is_told() -> None:
     rig = fleet()
     seat = at_leader(rig)
