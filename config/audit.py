@@ -64,7 +64,10 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is to be recorded of a change; `before` and `after` are JSON, and small (`brief`)."""
+    """What is to be recorded of a change; `before` and `after` are JSON.
+
+    Values that are too long for a record are told by their digest (`brief`).
+    """
 
     what: What
     subject: str
@@ -166,19 +169,22 @@ def checkpoint_note(head: Head) -> Note:
 
 def _follow(head: Head, note: Note, stamp: Stamp) -> tuple[Kept, Head]:
     sequence = head.sequence + 1
+    is_bounded = note.what is What.LEADERSHIP  # by how many come at once
+    before, after = (v if is_bounded else brief(v) for v in (note.before, note.after))
     data = canonical(
         {
             "sequence": sequence, "previous": head.digest, "wall_ms": stamp.wall_ms,
             "epoch": stamp.epoch, "node": stamp.node, "kind": note.what.value,
             "subject": note.subject, "principal": note.principal, "reason": note.reason,
-            "before": note.before, "after": note.after,
+            "before": before, "after": after,
         }
     )  # fmt: skip
     record = Kept(sequence, data)
-    after = replace(
+    follows = replace(
         head, sequence=sequence, digest=record.digest, size_bytes=head.size_bytes + len(data)
     )
-    return record, replace(after, checkpoint=sequence) if note.what is What.CHECKPOINT else after
+    is_checkpoint = note.what is What.CHECKPOINT
+    return record, replace(follows, checkpoint=sequence) if is_checkpoint else follows
 
 
 def brief(value: Any) -> Any:

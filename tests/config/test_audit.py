@@ -217,6 +217,8 @@ def test_keys_sort_as_records_do_and_long_values_are_told_by_their_digest() -> N
     assert [sequence_of(key) for key in keys] == list(range(1, 12))
     assert brief({"a": 1}) == {"a": 1}
     assert brief("x" * 5_000).keys() == {"digest", "size_bytes"}
+    (long,), _ = chained(Head(), [Note(What.PLAN, "order 1", after="x" * 5_000)], STAMP)
+    assert len(long.data) < 1_000
 
 
 @pytest.mark.parametrize(

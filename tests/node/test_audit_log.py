@@ -326,7 +326,7 @@ def test_what_is_too_much_is_trimmed_and_the_rest_is_a_chain_from_its_anchor() -
 def test_records_of_many_bytes_are_trimmed_by_their_bytes() -> None:
     rig = fleet(limits=replace(Limits(), audit_bytes_max=1 << 16))
     for number in range(30):
-        note = Note(What.PLAN, f"order {number}", after={"text": "x" * 4_000})
+        note = Note(What.LEADERSHIP, f"s{number}", after={"text": "x" * 4_000})
         submit(rig, Write(SYSTEM, (), notes=(note,)))
     rig.run(200)
     records, _, anchor = log(rig)

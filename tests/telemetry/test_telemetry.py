@@ -106,6 +106,12 @@ def test_the_event_that_must_never_happen_is_seen() -> None:
     assert samples(metrics)["leadplane_stale_operations_accepted_total",] == 1
 
 
+def test_the_last_checkpoint_of_the_audit_log_is_shown() -> None:
+    metrics = NodeMetrics()
+    metrics.happened(Happened("audit-checkpoint", "system", 3, {"sequence": 501, "digest": "aa"}))
+    assert b"leadplane_audit_checkpoint 501.0" in metrics.text()
+
+
 def test_moves_that_were_given_up_are_counted_by_their_reason() -> None:
     metrics = NodeMetrics()
     for why in ("changed", "changed", "not-finished"):
