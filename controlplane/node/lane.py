@@ -28,6 +28,7 @@ LONGEST_TTL_MS = 60_000  # until a lane knows the leases it carries
 REFRESH_EVERY = 8  # round trips
 ANSWERS_KEPT = 64  # some ten seconds: what a lease follows has to be what the way is now
 COMMANDS_MAX = 200  # in one call: some ten milliseconds of a store's time, if all are elections
+USUAL_MARGIN_MS = 10  # beyond what nine in ten answers take: from then on an answer is late
 
 
 class Lane:
@@ -36,9 +37,9 @@ class Lane:
     __slots__ = (
         "_process", "_samples", "_told_ms", "_told_opseq", "answers", "away_until_ms",
         "generation", "heard_ms",
-        "incarnation", "opseq", "pace", "quarantined", "refusal", "round_trip", "round_trip_ms",
-        "sent_ms",
-        "shortest_ttl_ms", "store", "timeout_ms", "under_way", "waiting", "window",
+        "incarnation", "looked_ms", "opseq", "pace", "quarantined", "refusal", "round_trip",
+        "round_trip_ms", "sent_ms",
+        "shortest_ttl_ms", "store", "timeout_ms", "under_way", "usual_ms", "waiting", "window",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +55,7 @@ class Lane:
         self.sent_ms = 0
         self.heard_ms: int | None = None
         self.away_until_ms = -1  # this process was paused, or late, until then
+        self.looked_ms = 0  # when this process last had heard all that had come
         self.round_trip = RoundTrip(expected_round_trip_ms)
         self.answers = RoundTrip(expected_round_trip_ms, ANSWERS_KEPT)  # none that never came
         self.shortest_ttl_ms = LONGEST_TTL_MS
@@ -74,9 +76,13 @@ class Lane:
     def measured(self, sent_ms: int, round_trip_ms: int, *, is_answered: bool = True) -> None:
         """Take a round trip; what follows from all of them is refreshed now and then.
 
-        One that was under way while this process was away says nothing of the network.
+        One that was under way while this process was away says nothing of the network. Nor does one
+        that is late, unless this process looked for it in vain since it was due: perhaps it was
+        stopped for a moment.
         """
-        if sent_ms <= self.away_until_ms:
+        is_late = round_trip_ms > self.usual_ms + AWAY_MS
+        was_looked_for = self.looked_ms >= sent_ms + self.usual_ms
+        if sent_ms <= self.away_until_ms or (is_late and not was_looked_for):
             return
         self.round_trip.add(round_trip_ms)
         if is_answered:
@@ -87,6 +93,7 @@ class Lane:
 
     def _refresh(self) -> None:
         self.round_trip_ms = int(self.round_trip.p50_ms)
+        self.usual_ms = int(self.answers.p90_ms) + USUAL_MARGIN_MS
         self.timeout_ms = timeouts_for(self.shortest_ttl_ms, self.round_trip.p99_ms).call_ms
         self.window = max(2, min(32, 2 + self.round_trip_ms // 4))
 
@@ -189,7 +196,11 @@ class Lane:
         """When the lane will have been silent too long, with a call under way all that time.
 
         While answers come, one by one, another connection would be no faster.
+        What came while this process was away is heard first.
         """
         if not self.under_way:
             return None
-        return max(self.under_way[0][0], self.heard_ms or 0) + self.timeout_ms
+        return max(
+            max(self.under_way[0][0], self.heard_ms or 0) + self.timeout_ms,
+            self.away_until_ms + AWAY_MS,
+        )

@@ -203,8 +203,7 @@ class Node:
         now_ms = self.now_ms
         for lane in self.lanes.values():
             due_ms = lane.overdue_ms
-            # What came while this process was away is heard before its next turn.
-            if due_ms is not None and due_ms <= now_ms and lane.away_until_ms < now_ms:
+            if due_ms is not None and due_ms <= now_ms:
                 self.out.append(Drop(lane.store, lane.generation, "no answer in time"))
                 lane.overdue()
                 self._disconnected(lane.store, lane.generation)
@@ -248,6 +247,7 @@ class Node:
                 outgoing.compose(now_ms)
         self.digests.ask(now_ms)
         for lane in self.lanes.values():
+            lane.looked_ms = now_ms
             if not lane.waiting:
                 continue
             if not lane.is_up:

@@ -21,7 +21,7 @@ def sleep(rig: Rig, seat: Seat, ms: int) -> None:
     seat.asleep = False
 
 
-@pytest.mark.parametrize("ms", [150, 1_500])
+@pytest.mark.parametrize("ms", [90, 120, 150, 1_500])
 def test_a_pause_of_its_own_is_no_round_trip(ms: int) -> None:
     rig, n1 = led_rig()
     for _ in range(10):
@@ -29,6 +29,17 @@ def test_a_pause_of_its_own_is_no_round_trip(ms: int) -> None:
         rig.run(200)
     assert warnings(n1) == []
     assert max(lane.round_trip.p99_ms for lane in n1.node.lanes.values()) < 10
+
+
+@pytest.mark.parametrize("apart_ms", [10, 40, 100])
+def test_a_process_that_is_stopped_again_and_again_needs_no_longer_lease(apart_ms: int) -> None:
+    rig, n1 = led_rig(ttl_ms=600)
+    for _ in range(60):
+        sleep(rig, n1, 95)
+        rig.run(apart_ms)
+    need_ms = n1.node.lease_needs.need_ms(n1.group)
+    assert need_ms is not None
+    assert need_ms <= rig.ttl_ms
 
 
 def test_stores_that_are_slow_make_a_lease_unsafe() -> None:
@@ -54,3 +65,17 @@ def test_a_lane_is_not_given_up_before_what_came_meanwhile_was_heard() -> None:
     rig.let("n1", *rig.stores)
     rig.run(10)
     assert {store: lane.generation for store, lane in n1.node.lanes.items()} == generations
+
+
+def test_a_store_that_is_gone_when_a_process_wakes_up_is_given_up_all_the_same() -> None:
+    rig, n1 = led_rig()
+    generation = n1.node.lanes["s1"].generation
+    asked = len(n1.wires["s1"].requests)
+    rig.hold("n1", "s1")
+    rig.until(lambda: len(n1.wires["s1"].requests) > asked)
+    n1.asleep = True
+    rig.run(5_000)
+    n1.asleep = False
+    rig.run(200)
+    assert n1.node.away_until_ms < rig.now_ms - 100, "it has been awake since"
+    rig.until(lambda: n1.node.lanes["s1"].generation > generation, ms_max=1_000)
