@@ -5,7 +5,8 @@ compute alike: those of drained places last (controlplane/node/drains), then by 
 placement prefers, in a region the node that it prefers, then by a hash of node and shard, which
 spreads the shards over the nodes of a region. The first in order stands at once when the shard is
 open; each next one a step later, if it is still open, or a step after a better one was last seen to
-take any shard: it has much to do, and will come to this one. A candidate stands only when a
+take any shard: it has much to do, and will come to this one. Who is to lead nothing waits for all
+others that live, and a lease more: it leads what nobody else can. A candidate stands only when a
 majority of stores is expected to grant (shards/election.pre_vote), and after a lost election waits
 a random time that grows with every loss.
 
@@ -42,6 +43,7 @@ STANDING_MAX = 1024  # elections under way at once
 MOST_TELLING = ("handover", "revoked", "carry", "waited", "dead", "mine", "free")
 STUCK_TTLS = 4
 BUSY_TTLS = 4  # one that is taking over shard after shard is waited for so long
+AVOIDED_TTLS = 1  # ... and any other, by a node that is to lead nothing
 
 
 @dataclass(slots=True)
@@ -281,11 +283,20 @@ class StandingDesk:
         if sighted.shard in self.special or sighted.shard in self._group.carried:
             return attempt.backoff_ms  # evicted once, perhaps; but wanted now
         turn_ms = max(attempt.backoff_ms, self._cooling.get(sighted.shard, 0))
-        times, ahead = self._group.times, self._ahead(sighted)
+        times, heirs = self._group.times, self._heirs_if_avoided(sighted)
+        ahead = heirs or self._ahead(sighted)
         took_ms = max((self._took_ms.get(node, 0) for node in ahead), default=0)
         busy_ms = min(took_ms, attempt.open_since_ms + BUSY_TTLS * times.ttl_ms)
         step_ms = times.poll_every_ms + 4 * self._round_trip_ms()
-        return max(turn_ms, max(attempt.open_since_ms, busy_ms) + len(ahead) * step_ms)
+        patience_ms = len(ahead) * step_ms + (AVOIDED_TTLS * times.ttl_ms if heirs else 0)
+        return max(turn_ms, max(attempt.open_since_ms, busy_ms) + patience_ms)
+
+    def _heirs_if_avoided(self, sighted: Sighted) -> list[str]:
+        """Who is to lead a shard rather than this node, which is to lead nothing; else nobody."""
+        plan = self._node.plan
+        if not self._is_avoided(plan.node, plan.region, sighted.shard):
+            return []
+        return self.heirs(sighted)
 
     def _try(self, sighted: Sighted, attempt: Attempt, now_ms: int) -> bool:
         group, shard = self._group, sighted.shard

@@ -97,6 +97,32 @@ def test_when_a_leader_dies_a_drained_node_leads_only_if_nobody_else_can() -> No
     rig.until(lambda: rig.seats["n1"].serves("a"))
 
 
+def test_a_drained_node_waits_for_one_that_has_only_just_come() -> None:
+    rig, _ = led_rig()
+    tell(rig, DRAIN, 1)
+    rig.until(lambda: leader(rig, "a") in ("n2", "n3"))
+    dead = str(leader(rig, "a"))
+    other = "n2" if dead == "n3" else "n3"
+    rig.seats[dead].asleep = True
+    rig.run(300)
+    rig.start(other, NODES, life=2)
+    tell(rig, DRAIN, 1)
+    rig.until(lambda: leader(rig, "a") not in (None, dead))
+    assert leader(rig, "a") == other
+    assert rig.seats["n1"].kinds("a").count("elected") == 1, "only before it was drained"
+
+
+def test_a_drained_node_waits_for_one_that_let_the_shard_go() -> None:
+    rig, _ = led_rig()
+    for name in ("n1", "n3"):
+        tell(rig, replace(DRAIN, name=name), 1)
+    rig.until(lambda: leader(rig, "a") == "n2")
+    rig.run(rig.ttl_ms)
+    rig.seats["n2"].led("a").end("resigned", rig.now_ms)
+    rig.until(lambda: leader(rig, "a") is not None)
+    assert leader(rig, "a") == "n2"
+
+
 def test_a_node_whose_drain_nobody_could_take_over_from_keeps_serving() -> None:
     rig, n1 = led_rig()
     for name in ("n2", "n3"):
