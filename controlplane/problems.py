@@ -63,6 +63,7 @@ KINDS: Final[Mapping[str, ProblemKind]] = _table(
     ProblemKind("no-candidate", 409, "No node there can take over the shard"),
     ProblemKind("not-changed", 409, "The group's stores cannot be changed so, or not now"),
     ProblemKind("group-not-made", 409, "No group can be made of these regions, or not now"),
+    ProblemKind("group-not-dropped", 409, "The group has to stay, or has to for now"),
     ProblemKind("not-resharded", 409, "The shard cannot be moved, split or merged so, or not now"),
     ProblemKind("unsplittable", 409, "All that the shard has is one slot"),
     ProblemKind("document-in-use", 409, "Something needs what the edit would take away"),

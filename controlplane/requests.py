@@ -41,6 +41,7 @@ class Problem(StrEnum):
     UNKNOWN_STORE = "unknown-store"
     NOT_CHANGED = "not-changed"  # a store set cannot be changed so, or not now
     GROUP_NOT_MADE = "group-not-made"  # no group can be made of these regions, or not now
+    GROUP_NOT_DROPPED = "group-not-dropped"  # a group has to stay, or has to for now
     NOT_RESHARDED = "not-resharded"  # a shard cannot be moved, split or merged so, or not now
     UNSPLITTABLE = "unsplittable"  # all that the shard has is one slot
     UNKNOWN_RESHARDING = "unknown-resharding"
@@ -213,6 +214,17 @@ class MakeGroup:
     shard: str = "system"
 
 
+@dataclass(frozen=True, slots=True)
+class DropGroup:
+    """Let a group go that was made, and in which there is no shard (at the leader of `system`)."""
+
+    group: str
+    begin: bool = True
+    principal: str = "operator"
+    reason: str = ""
+    shard: str = "system"
+
+
 class Fate(StrEnum):
     """What became of a write that its leader could not confirm."""
 
@@ -290,6 +302,7 @@ Request: TypeAlias = (
     | Reshard
     | CancelResharding
     | MakeGroup
+    | DropGroup
 )
 
 
@@ -393,6 +406,15 @@ class GroupWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupDropped:
+    """A group that was let go (`begun`: just now), or would be, and why."""
+
+    group: str
+    why: str
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tenures:
     """Answer to History: records as the leaders wrote them, oldest first."""
 
@@ -465,5 +487,6 @@ Outcome: TypeAlias = (
     | Traced
     | Resharded
     | GroupWanted
+    | GroupDropped
     | Refused
 )

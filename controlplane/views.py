@@ -118,6 +118,15 @@ class GroupView:
 
 
 @dataclass(frozen=True, slots=True)
+class ComingGroupView:
+    """A group that was asked for and is not made yet."""
+
+    group: str
+    voters: tuple[str, ...]
+    why: str  # what it waits for, as far as the answering node knows
+
+
+@dataclass(frozen=True, slots=True)
 class ReshardingView:
     """Shards that go over into others, and how far that is."""
 
@@ -151,3 +160,4 @@ class FleetView:
     shards_here: int
     shards_in_use: int = 0  # by clients of this node
     round_trips_ms: tuple[tuple[str, float], ...] = ()  # to other regions, as measured here: p50
+    groups_coming: tuple[ComingGroupView, ...] = ()

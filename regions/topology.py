@@ -21,6 +21,8 @@ from regions.store import StoreAddress
 GLOBAL_GROUP: Final = "global"
 REGION_GROUP_PREFIX: Final = "region/"
 MULTI_GROUP_PREFIX: Final = "multi/"
+MULTI_GROUP_AGAIN: Final = "~"
+"""What follows on it is how often a group of these regions was made: no name is used twice."""
 ZONE_RTT_MS: Final = 1.0
 """Assumed round trip between two zones of a region, where the matrix does not give one."""
 

@@ -15,6 +15,7 @@ from controlplane.api.document_views import DocumentView
 from controlplane.api.service import Check, RegionDocument
 from controlplane.requests import LeaderHint
 from controlplane.views import (
+    ComingGroupView,
     FleetView,
     GroupView,
     NodeView,
@@ -189,6 +190,7 @@ class Status:
     regions: tuple[RegionSummary, ...]
     nodes: tuple[NodeView, ...]
     stores: tuple[StoreView, ...]
+    groups_coming: tuple[ComingGroupView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +305,7 @@ def status_document(fleet: FleetView, regions: Iterable[RegionDocument]) -> Stat
         regions=region_summaries(regions, fleet),
         nodes=fleet.nodes,
         stores=fleet.stores,
+        groups_coming=fleet.groups_coming,
     )
 
 

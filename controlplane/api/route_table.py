@@ -36,7 +36,7 @@ from controlplane.api.documents import (
 from controlplane.api.drain_routes import DRAINS
 from controlplane.api.fenced_routes import FENCED_WRITES
 from controlplane.api.flag_routes import FLAGS
-from controlplane.api.group_making import MAKING
+from controlplane.api.group_making import DROPPING, MAKING
 from controlplane.api.headers import (
     CREATE,
     DOCUMENT_TAG,
@@ -305,6 +305,7 @@ FLEET: Final = (
         "/v1/regions/groups", group_orders.list_groups, "Every group of stores", "fleet", GroupView
     ),
     MAKING,
+    DROPPING,
     document_route(
         "/v1/regions/groups/{group}",
         group_orders.get_group,

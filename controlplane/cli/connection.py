@@ -272,6 +272,7 @@ NEXT_STEPS = {
     "document-in-use": "change first what needs it",
     "drain-refused": "see what is drained with `leadplane placement show`",
     "expectation-failed": "send it without that expectation",
+    "group-not-dropped": "see groups with `leadplane regions groups`, shards with `shards list`",
     "group-not-made": "see stores with `leadplane regions stores`, groups with `regions groups`",
     "header-too-large": "shorten what the request names: key, position, parameters",
     "idempotency-mismatch": "use a new key for another request",

@@ -19,6 +19,7 @@ from controlplane.cli.region_edits import (
 from controlplane.cli.status import REGIONS
 from controlplane.cli.store_sets import (
     change_lease,
+    drop_group,
     force_recover,
     list_groups,
     make_group,
@@ -81,6 +82,7 @@ for command in (
     regions.add_command(command)
 regions.add_command(list_groups)
 regions.add_command(make_group)
+regions.add_command(drop_group)
 regions.add_command(stores)
 regions.add_command(change_lease)
 regions.add_command(force_recover)

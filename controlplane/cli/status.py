@@ -93,6 +93,12 @@ GROUPS = (
     Column("NOTE", note_of, note_style, sparse=True),
 )
 
+COMING = (
+    Column("GROUP BEING MADE", lambda g: g["group"]),
+    Column("VOTERS", lambda g: g["voters"]),
+    Column("WAITS FOR", lambda g: g["why"] or None),
+)
+
 
 def _alone_text(region: Row) -> str | None:
     """What the region could do alone: how many shards go on, are read only, or stop."""
@@ -182,8 +188,10 @@ def draw_status(fleet: Any, wide: bool) -> RenderableType:
         f"Seen from      {', '.join(fleet.get('asked', [fleet['node']]))}\n"
     )
     parts: list[RenderableType] = [Text(sentence, style=f"bold {colour}"), Text(facts)]
+    coming = fleet.get("groups_coming", [])
     for columns, rows in (
         (GROUPS, fleet["groups"]),
+        *([(COMING, coming)] if coming else []),
         (REGIONS, fleet["regions"]),
         (NODES, fleet["nodes"]),
         (STORES, fleet["stores"]),
@@ -223,6 +231,10 @@ def merged(pages: list[dict[str, Any]]) -> dict[str, Any]:
             known = stores.get(store["store"])
             if known is None or (known["state"], store["state"]) == ("down", "up"):
                 stores[store["store"]] = store
+    coming: dict[str, Row] = {}
+    for group in [each for page in pages for each in page.get("groups_coming", [])]:
+        if group["group"] not in coming or group["why"]:
+            coming[group["group"]] = group
     regions = [
         {
             **region,
@@ -236,6 +248,7 @@ def merged(pages: list[dict[str, Any]]) -> dict[str, Any]:
         "asked": [page["node"] for page in pages],
         "spare_stores": max(0, min((g["spare"] for g in groups.values() if g["seen"]), default=0)),
         "groups": list(groups.values()),
+        "groups_coming": list(coming.values()),
         "stores": sorted(stores.values(), key=lambda store: store["store"]),
         "regions": regions,
     }

@@ -1,4 +1,4 @@
-"""`leadplane regions groups`, `stores`, `lease`, `force-recover`: which stores decide together."""
+"""`leadplane regions groups` and what changes groups: which stores decide together."""
 
 from __future__ import annotations
 
@@ -79,7 +79,40 @@ def _wait_for_group(access: FleetAccess, name: str) -> None:
         if any(g["group"] == name for g in access.items("/v1/regions/groups")["items"]):
             return
         time.sleep(LOOK_S)
-    raise CommandFailed(f"{name} is not made after {PATIENCE_S:.0f} s", hint="look again later")
+    raise CommandFailed(
+        f"{name} is not made after {PATIENCE_S:.0f} s", hint="see why with `leadplane status`"
+    )
+
+
+@click.command("drop-group")
+@click.argument("group")
+@format_option
+@click.option("--dry-run", is_flag=True, help="Say whether it would be dropped, and do nothing.")
+@click.option("--reason", help="Kept with the order.")
+def drop_group(group: str, output: str, dry_run: bool, reason: str | None) -> None:
+    """Let GROUP go, which was made or is still being made, and in which there is no shard.
+
+    Its name is not used again: the next group of these regions has a number behind.
+    """
+    dropped = (
+        fleet_access()
+        .send(
+            "POST",
+            f"/v1/regions/groups/{quote(group, safe='')}/drop",
+            query={"reason": reason, "dry_run": True if dry_run else None},
+            headers={"Content-Type": "application/json"},
+            body=b"{}",
+        )
+        .document()
+    )
+    show(lambda: dropped, lambda document, wide: _dropped_told(document, dry_run), output)
+
+
+def _dropped_told(document: Any, dry_run: bool) -> RenderableType:
+    from rich.text import Text
+
+    would = dry_run and not document["begun"]
+    return Text(f"{document['group']} {'would be' if would else 'is'} dropped: {document['why']}.")
 
 
 def _made_told(document: Any, waited: bool) -> RenderableType:

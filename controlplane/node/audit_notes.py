@@ -65,7 +65,7 @@ def _parts(parts: tuple[Part, ...]) -> list[list[Any]]:
 def group_note(
     description: GroupDescription, state: str, principal: str = SYSTEM_PRINCIPAL, reason: str = ""
 ) -> Note:
-    """A group that is to be made, is made, or has another version by now."""
+    """A group that is to be made, is made, has another version by now, or is dropped."""
     now = {
         "state": state, "version": description.version, "ttl_ms": description.ttl_ms,
         "voters": sorted(description.voters), "followers": sorted(description.followers),

@@ -143,6 +143,11 @@ class Directory:
         """Whether there is a map at all."""
         return self.version > 0
 
+    @property
+    def is_of_one_moment(self) -> bool:
+        """Whether the rows are as new as all else that is read of the system shard."""
+        return self.is_known and self._coming is None
+
     def shard_of_slot(self, slot: int) -> str | None:
         """The shard that has this slot, None while none is known."""
         if self._table.map_version != self.version:

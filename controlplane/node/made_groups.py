@@ -1,4 +1,4 @@
-"""Groups that are made while a fleet runs: as kept in the system shard, made and joined.
+"""Groups that are made while a fleet runs: as kept in the system shard, made, joined, and let go.
 
 Theory of operation. A group that nobody named at the start has a record of the system shard, in
 partition `groups`: its first description, with the incarnation of every store. That is written once
@@ -10,7 +10,12 @@ then on it is a group like any other, and what becomes of it (stores, lease, ver
 decide. A record tells later nodes where to begin: when a later version is in use, the global leader
 puts that one there.
 
-A group is never unmade: its name may be in the map for ever.
+A group that is not made may be *dropped*: by an operator, or by the global leader when one of its
+stores can never have it, or has not had it for `DROP_AFTER_MS`. Nobody has joined such a group, and
+making it and dropping it are entries of one log, each on the condition that the other was not
+written: so there was never a shard in it. One that is made is dropped by an operator alone, when no
+shard is in it or on its way there (controlplane/node/group_orders); then every node leaves it. The
+record stays, and the name is never used again: stores may have that group for ever.
 """
 
 from __future__ import annotations
@@ -22,7 +27,8 @@ from controlplane.node.audit_notes import group_note
 from controlplane.node.following import SYSTEM
 from controlplane.node_plan import description_of
 from controlplane.requests import Compare, Outcome, Put, Refused, Write
-from regions.codec import Code, as_bytes, pack, unpack
+from controlplane.views import ComingGroupView
+from regions.codec import ANOTHER_STORE, Code, as_bytes, as_text, pack, unpack
 from regions.codec import Reply as StoreReply
 from regions.membership import (
     FIRST_VERSION,
@@ -39,15 +45,20 @@ if TYPE_CHECKING:
 PARTITION: Final = "groups"
 PREFIX: Final = "{groups}/"
 LOOK_EVERY_MS: Final = 200
+DROP_AFTER_MS: Final = 600_000
 
 
 @dataclass(frozen=True, slots=True)
 class MadeGroup:
-    """One of them, as the system shard has it; `revision` is the position that wrote it."""
+    """One of them, as the system shard has it; `revision` is the position that wrote it.
+
+    `dropped` is why it was let go, "" if it was not.
+    """
 
     description: GroupDescription
     is_made: bool
     revision: int = 0
+    dropped: str = ""
 
     @property
     def key(self) -> str:
@@ -55,16 +66,17 @@ class MadeGroup:
         return PREFIX + self.description.group
 
     def put(self) -> Put:
-        """How it is kept."""
-        value = pack([int(self.is_made), write_description(self.description)])
-        return Put(PARTITION, self.key, value)
+        """How it is kept; nodes that know nothing of dropped ones do not read those."""
+        row = [int(self.is_made), write_description(self.description)]
+        return Put(PARTITION, self.key, pack([*row, self.dropped] if self.dropped else row))
 
 
 def read_made_group(key: str, value: bytes | str, revision: int) -> MadeGroup:
     """From the system shard; raises ValueError when it is none."""
     match unpack(as_bytes(value)):
-        case [int() as is_made, (bytes() | str()) as description]:
-            return MadeGroup(read_description(description), bool(is_made), revision)
+        case [int() as is_made, (bytes() | str()) as text, *dropped] if len(dropped) <= 1:
+            why = as_text(dropped[0]) if dropped else ""
+            return MadeGroup(read_description(text), bool(is_made), revision, why)
     raise ValueError(f"{key} is no group")
 
 
@@ -78,7 +90,9 @@ class MadeGroups:
         self._node = node
         self.known: dict[str, MadeGroup] = {}
         self._installed: set[tuple[str, Member]] = set()  # as answered to this node
+        self._refused: set[tuple[str, Member]] = set()  # ... for good
         self._asked: set[tuple[str, Member]] = set()
+        self._making: dict[str, int] = {}  # since when this node has it made, as global leader
         self._written: dict[str, int] = {}  # by group, of which revision the next was written
         self._next_ms = now_ms
 
@@ -98,7 +112,10 @@ class MadeGroups:
         before = self.known.get(name)
         if before is None or before.revision < version:
             self.known[name] = found
-            self._join(found)
+            if found.dropped:
+                self._leave(found)
+            else:
+                self._join(found)
 
     def deleted(self, key: str, version: int) -> None:
         """No node deletes any."""
@@ -113,14 +130,20 @@ class MadeGroups:
         if now_ms < self._next_ms or not self.known:
             return
         self._next_ms = now_ms + LOOK_EVERY_MS
-        for each in self.known.values():
+        present = [each for each in self.known.values() if not each.dropped]
+        for each in present:
             self._join(each)
         led = self._node.census.leadership(SYSTEM)
         if led is None or not led[1].serves(now_ms):
+            self._making = {}
             return
-        for each in self.known.values():
+        self._making = {
+            each.description.group: self._making.get(each.description.group, now_ms)
+            for each in present if not each.is_made
+        }  # fmt: skip
+        for each in present:
             if not each.is_made:
-                self._make(each)
+                self._make(each, now_ms)
             else:
                 self._keep_up(each)
 
@@ -133,15 +156,29 @@ class MadeGroups:
         if each.is_made and each.description.group not in self._node.groups:
             self._node.succession.join(each.description, self._node.now_ms)
 
-    def _make(self, each: MadeGroup) -> None:
+    def _leave(self, each: MadeGroup) -> None:
+        name = each.description.group
+        self._node.happened("group-dropped", "", 0, {"group": name, "why": each.dropped})
+        self._node.succession.leave(name, self._node.now_ms)
+
+    def _make(self, each: MadeGroup, now_ms: int) -> None:
         description = each.description
-        name, missing = description.group, False
-        for member in members(description.incarnations):
-            if (name, member) not in self._installed:
-                missing = True
-                self._install(description, member)
+        missing = self._missing(description)
+        for member in missing:
+            self._install(description, member)
         if not missing:
             self._write(each, replace(each, is_made=True))
+            return
+        never = [m.store for m in missing if (description.group, m) in self._refused]
+        if never:
+            why = f"{', '.join(never)} is another store by now"
+            self._write(each, replace(each, dropped=why))
+        elif now_ms - self._making[description.group] >= DROP_AFTER_MS:
+            self._write(each, replace(each, dropped=self.why(description.group)))
+
+    def _missing(self, description: GroupDescription) -> list[Member]:
+        wanted = members(description.incarnations)
+        return [m for m in wanted if (description.group, m) not in self._installed]
 
     def _install(self, description: GroupDescription, member: Member) -> None:
         place = (description.group, member)
@@ -151,21 +188,40 @@ class MadeGroups:
 
         def take(reply: StoreReply | None, now_ms: int) -> None:
             self._asked.discard(place)
-            if reply is not None and reply.results and reply.results[0][0] == Code.OK:
+            if reply is None:
+                return
+            code = reply.results[0][0] if reply.results else reply.code
+            if code == Code.OK:
                 self._installed.add(place)
+            elif code in ANOTHER_STORE:
+                self._refused.add(place)
 
         text = write_description(description)
         command = ["install", description.group, FIRST_VERSION, text]
         self._node.bulk.visit(*member, [command], take)
 
+    # -- what people are told
+
     def why(self, group: str) -> str:
-        """What a group waits for that is not made yet; as the global leader knows it."""
+        """What a group waits for that is not made yet. Which stores have it, only the global
+        leader knows; others say which are not up."""
         each = self.known.get(group)
-        if each is None or each.is_made:
+        if each is None or each.is_made or each.dropped:
             return ""
-        wanted = members(each.description.incarnations)
-        missing = [m.store for m in wanted if (group, m) not in self._installed]
-        return f"{group} is not at {', '.join(missing)} yet" if missing else ""
+        missing = self._missing(each.description)
+        if group in self._making:
+            names = [member.store for member in missing]
+            return f"{group} is not at {', '.join(names)} yet" if names else ""
+        down = [member.store for member in missing if not self._node.group_orders.is_up(member)]
+        return f"{', '.join(down)} cannot be told now" if down else ""
+
+    def coming(self) -> tuple[ComingGroupView, ...]:
+        """Groups that are not made yet, by name."""
+        return tuple(
+            ComingGroupView(name, tuple(sorted(each.description.voters)), self.why(name))
+            for name, each in sorted(self.known.items())
+            if not each.is_made and not each.dropped
+        )
 
     def _keep_up(self, each: MadeGroup) -> None:
         """Where later nodes begin is where the group is by now."""
@@ -178,7 +234,8 @@ class MadeGroups:
         if self._written.get(name) == before.revision:
             return
         self._written[name] = before.revision
-        note = group_note(after.description, "made")
+        state = "dropped" if after.dropped else "made"
+        note = group_note(after.description, state, reason=after.dropped)
         compares = (Compare(before.key, before.revision),)
         write = Write(SYSTEM, (after.put(),), compares, notes=(note,))
 

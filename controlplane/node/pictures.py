@@ -183,6 +183,7 @@ class Pictures:
             shards_here=sum(_count_serving(g, now_ms) for g in node.groups.values()),
             shards_in_use=len(node.reports.load),
             round_trips_ms=tuple((r, m.p50_ms) for r, m in node.round_trips.measured().items()),
+            groups_coming=node.made_groups.coming(),
         )
 
     def shard_names(self) -> Set[str]:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from controlplane.machine import Answer, Effect
 from controlplane.requests import (
     CancelResharding,
+    DropGroup,
     MakeGroup,
     Outcome,
     Problem,
@@ -61,7 +62,7 @@ class OpenRequests:
 
     def begin(self, number: int, request: Request, now_ms: int) -> Open:
         """Note a new request."""
-        is_write = isinstance(request, Write | Reshard | CancelResharding | MakeGroup)
+        is_write = isinstance(request, Write | Reshard | CancelResharding | MakeGroup | DropGroup)
         deadline_ms = now_ms + (self.write_timeout_ms if is_write else self.read_timeout_ms)
         found = Open(request, deadline_ms)
         self._open[number] = found

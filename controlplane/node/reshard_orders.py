@@ -70,7 +70,7 @@ class ReshardOrders:
         if not order.begin:
             self._node.requests.answer(number, _told(resharding, begun=False))
             return
-        counter = self._counter()
+        counter = self.counter()
         after = Counter(counter.resharding + 1, counter.shard + len(resharding.children))
         write = Write(
             SYSTEM,
@@ -126,7 +126,8 @@ class ReshardOrders:
 
     # -- what makes sense
 
-    def _counter(self) -> Counter:
+    def counter(self) -> Counter:
+        """The next numbers."""
         known = self._node.reshardings.counter
         if known is not None:
             return known
@@ -168,7 +169,7 @@ class ReshardOrders:
         if isinstance(children, Refused):
             return children
         resharding = Resharding(
-            self._counter().resharding, order.kind, tuple(_part(row) for row in parents), children,
+            self.counter().resharding, order.kind, tuple(_part(row) for row in parents), children,
             Phase.DRAFTING, order.principal, order.reason, self._node.wall_ms(),
         )  # fmt: skip
         return resharding, parents
@@ -207,7 +208,7 @@ class ReshardOrders:
         if not row.first_slot < middle < row.end_slot:
             detail = f"at must be a slot from {row.first_slot + 1} to {row.end_slot - 1}"
             return Refused(Problem.NOT_RESHARDED, detail)
-        number = self._counter().shard
+        number = self.counter().shard
         return (
             replace(_part(row), shard=name_of(number), end_slot=middle),
             replace(_part(row), shard=name_of(number + 1), first_slot=middle),
@@ -223,7 +224,7 @@ class ReshardOrders:
         if part := self._differing(left, right):
             detail = f"{left.shard} and {right.shard} differ in {part}: what would hold for both?"
             return Refused(Problem.NOT_RESHARDED, detail)
-        name = name_of(self._counter().shard)
+        name = name_of(self.counter().shard)
         return (replace(_part(left), shard=name, end_slot=right.end_slot),)
 
     def _differing(self, left: MapRow, right: MapRow) -> str:
@@ -246,7 +247,7 @@ class ReshardOrders:
         wished = [first, *row.regions] if first else row.regions
         kept = [region for region in wished if region in group.regions]
         regions = tuple(dict.fromkeys([*kept, *group.regions]))
-        name = name_of(self._counter().shard)
+        name = name_of(self.counter().shard)
         child = replace(_part(row), shard=name, group=to_group, regions=regions)
         return (replace(child, node=order.to_node),)
 

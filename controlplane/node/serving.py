@@ -20,6 +20,7 @@ from controlplane.node.rerouting import await_map
 from controlplane.node.strong_reads import StrongReads, is_by_quorum
 from controlplane.requests import (
     CancelResharding,
+    DropGroup,
     MakeGroup,
     Outcome,
     Problem,
@@ -117,7 +118,7 @@ class Serving:
             )
         elif isinstance(request, Reshard | CancelResharding):
             self._node.reshardings.orders.take(number, request, now_ms)
-        elif isinstance(request, MakeGroup):
+        elif isinstance(request, MakeGroup | DropGroup):
             self._node.group_orders.take(number, request, now_ms)
         elif isinstance(request, Write):
             self._node.heats.note(leadership.shard, request)
@@ -345,7 +346,10 @@ class Serving:
             return
         self._next_sweep_ms = now_ms + SWEEP_EVERY_MS
         for (name, shard), desk in list(self._desks.items()):
-            group = self._node.groups[name]
+            group = self._node.groups.get(name)
+            if group is None:  # it was let go
+                del self._desks[name, shard]
+                continue
             leadership = group.led.get(shard)
             if leadership is None:
                 continue

@@ -314,6 +314,11 @@ class StoreChanges:
             finished = {"group": name, "version": str(install.new.version)}
             self._node.happened("change-finished", "", 0, finished)
 
+    def left(self, name: str) -> None:
+        """A group is let go: nobody changes it any more."""
+        for kept in (self._running, self._given_up, self._unfinished, self._others):
+            kept.pop(name, None)
+
     # -- what operators want, and see
 
     def view(self, group: str) -> ChangeView | None:

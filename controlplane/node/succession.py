@@ -81,6 +81,18 @@ class Succession:
             detail = {"group": group.group, "version": group.version, "of": forced.of, **acts}
             self._node.happened("group-forced", "", 0, detail)
 
+    def leave(self, name: str, now_ms: int) -> None:
+        """Let a group go that was dropped: no shard is in it, and none ever comes there."""
+        old = self._node.groups.pop(name, None)
+        if old is None:
+            return
+        self._give_up(old, now_ms, stands=False)
+        old.is_over = True
+        self._unwire(old)
+        self._node.changes.left(name)
+        self._node.copies.forget(name)
+        self._node.happened("group-left", "", 0, {"group": name, "version": old.version})
+
     def _planned(self, description: GroupDescription) -> GroupPlan | None:
         here = self._node.plan
         try:

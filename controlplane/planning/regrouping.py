@@ -30,7 +30,7 @@ from controlplane.requests import (
     Reshard,
 )
 from controlplane.views import ReshardingView
-from regions.topology import MULTI_GROUP_PREFIX
+from regions.topology import MULTI_GROUP_AGAIN, MULTI_GROUP_PREFIX
 from shards.resharding import Kind, Phase
 
 NEVER = {
@@ -55,10 +55,11 @@ async def begin(
     service: Service, order: Order, book: Book, move: ShardMove, also: Iterable[Put | Delete]
 ) -> Hindrance | None:
     """Write a resharding down, with the order as it is then; what keeps it from being begun."""
-    if all(group.group != move.to_group for group in service.fleet().groups):
+    to_group = _present(service, move.to_group)
+    if to_group is None:
         return await _make(service, order, move.to_group)
     reshard = Reshard(
-        Kind.MOVE, move.shard, to_group=move.to_group, to_region=move.to_region,
+        Kind.MOVE, move.shard, to_group=to_group, to_region=move.to_region,
         to_node=move.to_node, also=(*put_order(order), *also),
         compares=(Compare(HEAD_KEY, book.order_version),), principal=order.principal,
         reason=f"order {order.number}",
@@ -71,11 +72,23 @@ async def begin(
     return NEVER.get(outcome.problem, Hindrance.IN_FLIGHT)
 
 
+def _present(service: Service, name: str) -> str | None:
+    """The group of this name; or one of its regions that was made again, after it was dropped."""
+    present = sorted(group.group for group in service.fleet().groups)
+    if name in present:
+        return name
+    return next((group for group in present if _stem(group) == _stem(name)), None)
+
+
+def _stem(group: str) -> str:
+    return group.partition(MULTI_GROUP_AGAIN)[0]
+
+
 async def _make(service: Service, order: Order, group: str) -> Hindrance:
     """Have a group made, if it is one that can be."""
     if not group.startswith(MULTI_GROUP_PREFIX):
         return Hindrance.NO_GROUP
-    regions = tuple(group.removeprefix(MULTI_GROUP_PREFIX).split("+"))
+    regions = tuple(_stem(group).removeprefix(MULTI_GROUP_PREFIX).split("+"))
     make = MakeGroup(regions, principal=order.principal, reason=f"order {order.number}")
     outcome = await service.submit(make)
     if isinstance(outcome, Refused) and outcome.retry_after_ms is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from controlplane.requests import (
     CancelResharding,
+    DropGroup,
+    GroupDropped,
     GroupWanted,
     MakeGroup,
     Outcome,
@@ -22,8 +24,10 @@ RESHARDING = ReshardingView(
 )
 
 
-def resharded(order: Reshard | CancelResharding | MakeGroup) -> Outcome:
+def resharded(order: Reshard | CancelResharding | MakeGroup | DropGroup) -> Outcome:
     """What becomes of an order: every one makes sense, but that no other resharding is known."""
+    if isinstance(order, DropGroup):
+        return GroupDropped(order.group, order.reason, order.begin)
     if isinstance(order, MakeGroup):
         return GroupWanted(
             "multi/" + "+".join(order.regions), order.regions, (), 2_000, order.begin

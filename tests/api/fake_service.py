@@ -27,6 +27,7 @@ from controlplane.requests import (
     ChangeLease,
     Consistency,
     Delete,
+    DropGroup,
     Evict,
     Evicted,
     Fate,
@@ -385,7 +386,7 @@ class FakeService:
             case Evict(shard):
                 found = self.fleet_of.shards[shard]
                 return Evicted(shard, found.epoch, str(found.leader))
-            case Reshard() | CancelResharding() | MakeGroup():
+            case Reshard() | CancelResharding() | MakeGroup() | DropGroup():
                 return resharded(request)
             case Trace(shard, sequence):
                 return Traced(shard, Fate.REPLACED, None if sequence else 0)

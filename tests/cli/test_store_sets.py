@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.cli import store_sets
+from controlplane.cli.status import merged
 from tests.cli.stub_fleet import StubFleet, leadplane
 
 GROUP = "region/eu-central-1"
@@ -122,3 +123,33 @@ def test_groups_show_their_version_and_what_is_on(fleet: StubFleet) -> None:
     shown = leadplane("regions", "groups").stdout
     assert "VERSION" in shown
     assert "sealed: 1 of 2 dumps" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "begun", "said"),
+    [
+        ((), True, "multi/ap+eu+us is dropped: operator wants it: a fire.\n"),
+        ((), False, "multi/ap+eu+us is dropped: operator wants it: a fire.\n"),
+        (("--dry-run",), False, "multi/ap+eu+us would be dropped: operator wants it: a fire.\n"),
+    ],
+)
+def test_a_group_is_dropped(
+    fleet: StubFleet, options: tuple[str, ...], begun: bool, said: str
+) -> None:
+    path = "/v1/regions/groups/multi%2Fap%2Beu%2Bus/drop"
+    answer = {"group": "multi/ap+eu+us", "why": "operator wants it: a fire", "begun": begun}
+    fleet.document(path, answer, "POST", 202 if begun else 200)
+    done = leadplane("regions", "drop-group", "multi/ap+eu+us", "--reason", "a fire", *options)
+    assert (done.exit_code, done.stdout) == (0, said)
+    assert fleet.last("POST", path).query["reason"] == "a fire"
+
+
+def test_the_status_names_what_a_group_waits_for_that_is_not_made() -> None:
+    waits = {"group": "multi/ap+eu+us", "voters": ["a", "b", "c"], "why": "it is not at c yet"}
+    pages = [whole_page([waits | {"why": ""}]), whole_page([waits]), whole_page([])]
+    assert merged(pages)["groups_coming"] == [waits]
+
+
+def whole_page(coming: list[dict[str, Any]]) -> dict[str, Any]:
+    lists: dict[str, Any] = {name: [] for name in ("groups", "regions", "nodes", "stores")}
+    return {"node": "n1", **lists, "groups_coming": coming}

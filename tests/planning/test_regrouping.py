@@ -265,6 +265,26 @@ async def test_a_group_of_several_regions_is_made_before_shards_go_there(
     assert [order.to_group for order in reshardings.begun] == [group]
 
 
+async def test_a_group_that_was_made_again_after_it_was_dropped_is_found(
+    leader: FakeService, reshardings: Reshardings
+) -> None:
+    group = "multi/ap+eu+us"
+    await begun(leader, "s1", group=group)
+    again = GroupView(f"{group}~2", ("us-1",), (), 1, 1, 0, 2_000, 0, 0)
+    leader.more_groups = (replace(again, group="multi/ap+eu+sa~2"), again)
+    await mover_of(leader).turn(1.0)
+    assert [order.to_group for order in reshardings.begun] == [f"{group}~2"]
+
+
+async def test_a_group_that_was_dropped_is_made_again_of_the_same_regions(
+    leader: FakeService,
+) -> None:
+    await begun(leader, "s1", group="multi/ap+eu+us~2")
+    await mover_of(leader).turn(1.0)
+    made = [request for request in leader.asked if isinstance(request, MakeGroup)]
+    assert [request.regions for request in made] == [("ap", "eu", "us")]
+
+
 async def test_where_no_group_can_be_made_nothing_is_moved(
     leader: FakeService, reshardings: Reshardings
 ) -> None:
