@@ -7,10 +7,14 @@ the same moment (tests/api/test_placement_plans), drains that leave nothing or c
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from config.builtin import builtin_content
 from config.document import Kind as Document
+from config.document import region_name
+from config.revision import head_key
 from controlplane.api.service import Service
 from controlplane.node.directory import MAP_PREFIX
 from controlplane.node.drains import Drain, DrainState, Scope
@@ -41,8 +45,9 @@ from tests.steps.changes import (
     moves_of,
     reshardings,
     rows,
+    values,
 )
-from tests.steps.stage import AGAIN_MS, TTL_MS, Stage, Work
+from tests.steps.stage import AGAIN_MS, TTL_MS, Stage, Work, node_of
 
 SLOW_MS = 150
 LONG_MS = 240_000
@@ -161,6 +166,29 @@ def test_what_a_document_says_of_the_pace_counts_in_the_middle_of_a_plan() -> No
     at_rest(stage)
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_regions_document_is_edited_in_the_middle_of_a_plan(dies: bool) -> None:
+    stage = Stage(10)
+    moved, target = moves_of(stage)
+    apply(stage)
+    assert stage.until(lambda: moves_made(stage) > 0, LONG_MS)
+    old, name = stage.global_leader(), region_name(target)
+    assert old is not None
+    edit(stage, name, region_content(leaders=1))
+    assert stage.until(lambda: bool(written(stage, name)), LONG_MS)
+    assert not is_over(stage), "it is edited in the middle of the plan"
+    if dies:
+        stage.fleet.crash_node(old.name)
+        stage.world.after(3 * TTL_MS, stage.fleet.start_node, old.name)
+    assert stage.until(lambda: is_applied(stage), LONG_MS)
+    order = last_order(stage.replay(SYSTEM))
+    assert order is not None
+    assert (order.moved, order.skipped) == (len(moved), ()), "what was decided is carried out"
+    assert len(written(stage, name)) == 1
+    assert stage.until(lambda: everybody_has(stage, name, region_content(leaders=1)), LONG_MS)
+    at_rest(stage)
+
+
 @pytest.mark.parametrize("apart_ms", [0, 20, 60, 120, 200, 400])
 def test_a_shard_is_split_while_it_is_handed_over(apart_ms: int) -> None:
     stage = Stage(8)
@@ -192,6 +220,30 @@ def test_a_shard_is_handed_over_while_it_is_split(apart_ms: int) -> None:
     (phases,) = reshardings(stage.replay(SYSTEM)).values()
     assert len(phases) == len(set(phases)) == 4, "each phase comes once"
     at_rest(stage)
+
+
+def region_content(leaders: int) -> dict[str, Any]:
+    """A region that may lead so much, and has got a store that no group knows."""
+    return builtin_content(Document.REGION) | {
+        "latitude": 1.5, "longitude": 2.5, "zones": ["a"], "egress_usd_per_gb": {},
+        "egress_elsewhere_usd_per_gb": 0.09, "capacity": {"leaders": leaders},
+        "stores": [{"id": "spare", "zone": "a", "host": "10.0.0.9", "port": 6379}],
+    }  # fmt: skip
+
+
+def written(stage: Stage, document: str) -> list[bytes | None]:
+    """How a document was written, one time after the other."""
+    found: list[bytes | None] = []
+    for history in values(stage.replay(SYSTEM), head_key(document)).values():
+        found += history
+    return found
+
+
+def everybody_has(stage: Stage, document: str, content: Any) -> bool:
+    """Whether every node has this content in force."""
+    feeds = [node_of(process).feed for process in stage.fleet.processes.values()]
+    revisions = [feed.get(document) for feed in feeds]
+    return all(each is not None and each.content == content for each in revisions)
 
 
 def asked(stage: Stage, shard: str, request: Request) -> list[Outcome]:
