@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from controlplane.bench.numbered_writes import NumberedWrites
-from controlplane.cli.connection import FleetAccess
+from controlplane.cli.connection import FleetAccess, Problem
 from controlplane.embedded import free_ports
 from tests.integration.conftest import DOWN_S_MAX, LEADPLANE, UP_S_MAX
 from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, wait_for
@@ -206,6 +206,28 @@ def test_moves_go_on_when_the_global_leader_is_killed_among_them(fleet: FleetOnT
     assert (done["moved"], done["skipped"]) == (SHARDS, [])
     assert set(groups_of_shards(access).values()) == {"global"}
     assert lost(access, "back", writer) == set()
+
+
+def test_a_group_in_which_nothing_is_any_more_is_dropped_and_every_node_leaves_it(
+    fleet: FleetOnTest,
+) -> None:
+    access, group = fleet.access, "multi/ap+sa+us"
+    assert group in groups_of_node(access)
+    path = f"/v1/regions/groups/{quote(group, safe='')}/drop"
+    wait_for(lambda: send(access, "POST", path, {}), "nothing is left of what was there")
+    nodes = [node["node"] for node in access.items("/v1/nodes")["items"] if node["alive"]]
+    assert nodes
+    wait_for(
+        lambda: not any(group in groups_of_node(fleet.at(node)) for node in nodes),
+        "every node leaves it",
+    )
+    with pytest.raises(Problem, match="was there from the start"):
+        send(access, "POST", "/v1/regions/groups/global/drop", {})
+
+
+def groups_of_node(access: FleetAccess) -> set[str]:
+    """The groups that a node knows."""
+    return {each["group"] for each in access.items("/v1/regions/groups")["items"]}
 
 
 def test_what_shards_survive_is_changed_to_a_zone_and_back_and_no_write_fails(
