@@ -1,8 +1,8 @@
-"""The documents in force: what was edited, over what holds by default.
+"""Documents by name: what was edited, over what holds by default.
 
-Every node keeps one feed, filled from its region's copy of the system shard (a scan, then the
-log), and whoever needs a setting of the fleet asks it. An edit is checked against a feed as well,
-one that was read at the leader.
+Every node keeps one feed of what is in force in its region, filled from its region's copy of the
+system shard (controlplane/node/documents), and whoever needs a setting of the fleet asks it. An
+edit is checked against another feed: the newest revisions, read at the leader.
 """
 
 from __future__ import annotations
@@ -39,6 +39,21 @@ class Feed:
             return False
         self._edited[revision.name] = revision
         return True
+
+    def have(self, name: str, revision: Revision | None, position: int) -> bool:
+        """Have this revision in force, be it older than what was; None: the default, if there is
+        one. Says whether that is news."""
+        self.position = max(self.position, position)
+        if revision is None:
+            return self._edited.pop(name, None) is not None
+        if (known := self._edited.get(name)) is not None and known == revision:
+            return False
+        self._edited[name] = revision
+        return True
+
+    def in_force(self, name: str) -> Revision | None:
+        """What was put in force by somebody, a deletion too; None where the default holds."""
+        return self._edited.get(name)
 
     def forget(self, name: str) -> None:
         """A document that was deleted long ago is not even remembered any more."""

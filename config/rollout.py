@@ -1,0 +1,194 @@
+"""A rollout: how one revision of a document comes to hold, region by region.
+
+Theory of operation. The record of a rollout lies in the system shard, and what each region is to
+run (its *target*) beside it. A step of the rollout is one entry that changes both, on the condition
+that the record is still the one that was read: a global leader that was deposed, or that looked
+too early, changes nothing. Regions read their targets from their own copy of the system shard. So
+the decision is durable before anything follows from it; and what follows can be done twice.
+
+Phases, the first in which a rollout is:
+
+    pending         it waits for another one, of the same document or of one that it names
+    applying        the regions of the present wave take the version
+    baking          all of them have; they are watched for a time
+    gating          the gate is asked whether they are well
+    final-bake      all regions have it; they are watched once more
+    rolling-back    regions that were reached take what they had before
+    stuck           some of them cannot be reached; it goes on as soon as they can
+    succeeded, rolled-back, superseded, rejected, held      it is over
+
+While it is paused nothing begins: the phase stays, and the bake's clock stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from config.gate import FLEET_GATE, Gate, GateLook
+from config.gate_samples import Before
+from config.strategy import Strategy, Waves
+
+
+class Phase(StrEnum):
+    """How far a rollout is."""
+
+    PENDING = "pending"
+    APPLYING = "applying"
+    BAKING = "baking"
+    GATING = "gating"
+    FINAL_BAKE = "final-bake"
+    ROLLING_BACK = "rolling-back"
+    STUCK = "stuck"
+    SUCCEEDED = "succeeded"
+    ROLLED_BACK = "rolled-back"
+    SUPERSEDED = "superseded"
+    REJECTED = "rejected"
+    HELD = "held"
+
+
+OVER: Final = frozenset(
+    {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.REJECTED, Phase.HELD}
+)
+FORWARD: Final = (Phase.APPLYING, Phase.BAKING, Phase.GATING, Phase.FINAL_BAKE)
+
+
+class Reached(StrEnum):
+    """How far one region is."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    APPLIED = "applied"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNREACHABLE = "unreachable"
+    DEFERRED = "deferred"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+
+
+HAS_IT: Final = frozenset(
+    {
+        Reached.SENT, Reached.APPLIED, Reached.HEALTHY, Reached.UNHEALTHY, Reached.UNREACHABLE,
+        Reached.DEFERRED,
+    }
+)  # fmt: skip
+"""Regions that may run the new version, now or when they are back: a rollback reaches them all."""
+
+
+class Why(StrEnum):
+    """Why a rollout is paused."""
+
+    OPERATOR = "operator"
+    APPROVAL = "approval"
+    INCONCLUSIVE = "inconclusive"
+    NO_DATA = "no-data"
+    UNREACHABLE = "unreachable"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionStep:
+    """One region of a rollout; `before` is the version that it goes back to, 0 for none."""
+
+    region: str
+    before: int
+    before_digest: str = ""
+    reached: Reached = Reached.WAITING
+    step: int = 0
+    """The number of the last step that concerned it; it tells a repeated order from a new one."""
+    since_ms: int = 0
+    """Wall clock, when that step was ordered."""
+    why: str = ""
+    inherits: bool = False
+    """It runs what a rollout gave it that this one superseded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why nothing begins; `until_ms` (wall clock) ends it by itself, 0 does not."""
+
+    why: Why
+    by: str = ""
+    detail: str = ""
+    until_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The record of a rollout. `sequence` counts its transitions."""
+
+    id: int
+    document: str
+    version: int
+    digest: str
+    strategy: Strategy
+    waves: Waves
+    regions: tuple[RegionStep, ...]
+    principal: str
+    reason: str = ""
+    began_ms: int = 0
+    phase: Phase = Phase.PENDING
+    wave: int = 0
+    sequence: int = 0
+    steps: int = 0
+    baked_ms: int = 0
+    """Of the present bake, as far as it was written down."""
+    good: int = 0
+    bad: int = 0
+    silent: int = 0
+    """Looks of the gates in this wave: good ones in a row, failed ones, those without answer."""
+    approved: frozenset[int] = field(default_factory=frozenset)
+    pause: Pause | None = None
+    why: str = ""
+    ended_ms: int = 0
+    related: frozenset[str] = field(default_factory=frozenset)
+    """Documents that this one names, and that name it: no rollout of them goes on meanwhile."""
+    gates: tuple[Gate, ...] = (FLEET_GATE,)
+    looks: tuple[GateLook, ...] = ()
+    """What each gate said last, as of this transition."""
+    before: Before | None = None
+    """How the fleet was before the wave that its gates looked at last."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it changes nothing any more."""
+        return self.phase in OVER
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no wave comes after the present one."""
+        return self.wave >= len(self.waves) - 1
+
+    def in_wave(self) -> tuple[RegionStep, ...]:
+        """The regions of the present wave."""
+        now = set(self.waves[self.wave]) if self.waves else set()
+        return tuple(each for each in self.regions if each.region in now)
+
+    def region(self, region: str) -> RegionStep | None:
+        """How far one region is; None if it has no part in it."""
+        return next((each for each in self.regions if each.region == region), None)
+
+    def may_have_other(self) -> tuple[RegionStep, ...]:
+        """Regions that may run something else than they did before all this."""
+        return tuple(
+            each
+            for each in self.regions
+            if each.reached in HAS_IT or (each.inherits and each.reached is Reached.WAITING)
+        )
+
+    def reached(self, *states: Reached) -> tuple[RegionStep, ...]:
+        """The regions that are in one of these states."""
+        return tuple(each for each in self.regions if each.reached in states)
+
+    def next(self, **changes: object) -> Rollout:
+        """The same, one transition further."""
+        changed: Rollout = replace(self, sequence=self.sequence + 1, **changes)  # type: ignore[arg-type]
+        return changed
+
+    def with_regions(self, changed: Iterable[RegionStep]) -> tuple[RegionStep, ...]:
+        """All regions, these as they are given."""
+        by_name = {each.region: each for each in changed}
+        return tuple(by_name.get(each.region, each) for each in self.regions)

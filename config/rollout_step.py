@@ -1,0 +1,278 @@
+"""What a rollout does next: one transition at a time, from its record and from what is seen.
+
+Pure: the global leader asks, writes the answer down as one entry, and asks again. Who comes after
+it finds the record as it was left and is answered the same. What only the process knows, the time
+that went by in a bake, is written down now and then; a successor begins at what was written, so
+that a bake may last longer than it should, never shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from config.gate import Look, Verdict
+from config.rollout import (
+    FORWARD,
+    Pause,
+    Phase,
+    Reached,
+    RegionStep,
+    Rollout,
+    Why,
+)
+from config.strategy import OnFailure, OnUnreachable
+
+CHECKPOINT_MS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What a region says it runs: the version, its digest, and the step that ordered it."""
+
+    version: int
+    digest: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the global leader sees at the moment."""
+
+    wall_ms: int
+    acks: Mapping[str, Ack] = field(default_factory=dict)
+    """By region, of those whose nodes answer."""
+    baked_ms: int = 0
+    """Of the present bake, by the clock of this process on top of what was written."""
+    look: Look | None = None
+    """Of the gate, since the last transition."""
+    is_first: bool = True
+    """Whether no other rollout of this document, or of one that it names, comes before it."""
+    frozen_until_ms: int = 0
+    before: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """Of a rollout that is about to begin: what each region is to run now, version and digest."""
+
+
+def next_step(rollout: Rollout, seen: Seen) -> Rollout | None:
+    """The record after the next transition; None when there is nothing to do but wait."""
+    if rollout.is_over:
+        return None
+    if rollout.pause is not None and rollout.phase in (Phase.PENDING, *FORWARD):
+        return _resumed(rollout, seen)
+    match rollout.phase:
+        case Phase.PENDING:
+            return _begin(rollout, seen) if seen.is_first else None
+        case Phase.APPLYING:
+            return _apply(rollout, seen)
+        case Phase.BAKING | Phase.FINAL_BAKE:
+            return _bake(rollout, seen)
+        case Phase.GATING:
+            return _gate(rollout, seen)
+        case _:
+            return _go_back(rollout, seen)
+
+
+# -- forward
+
+
+def _begin(rollout: Rollout, seen: Seen) -> Rollout | None:
+    """What regions go back to is what they run when it begins, not when it was ordered."""
+    regions = [
+        replace(each, before=seen.before[each.region][0], before_digest=seen.before[each.region][1])
+        for each in rollout.regions
+        if not each.inherits and each.region in seen.before
+    ]
+    found = replace(rollout, regions=rollout.with_regions(regions))
+    if not rollout.waves:
+        return found.next(phase=Phase.SUCCEEDED)
+    return _begin_wave(found, 0, seen)
+
+
+def _begin_wave(rollout: Rollout, wave: int, seen: Seen) -> Rollout:
+    """Enter a wave; its regions are sent the version one transition later."""
+    found = rollout.next(phase=Phase.APPLYING, wave=wave, baked_ms=0, good=0, bad=0, silent=0)
+    if wave in rollout.strategy.approvals and wave not in rollout.approved:
+        return replace(found, pause=Pause(Why.APPROVAL, detail=f"wave {wave + 1}"))
+    if seen.frozen_until_ms > seen.wall_ms:
+        return replace(found, pause=Pause(Why.FROZEN, until_ms=seen.frozen_until_ms))
+    return found
+
+
+def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
+    """All that can be said of the wave's regions at once: who has it, who is late, who is sent."""
+    waits = (Reached.SENT, Reached.UNREACHABLE)
+    arrived = [
+        replace(each, reached=Reached.APPLIED, why="")
+        for each in rollout.in_wave()
+        if each.reached in waits and _has(rollout, each, seen)
+    ]
+    if arrived:
+        return rollout.next(regions=rollout.with_regions(arrived))
+    for each in rollout.in_wave():
+        late = seen.wall_ms - each.since_ms > rollout.strategy.step_deadline_ms
+        if each.reached is Reached.SENT and late:
+            return _unreachable(rollout, each)
+    under_way = sum(each.reached is Reached.SENT for each in rollout.in_wave())
+    room = (rollout.strategy.parallel_max or len(rollout.regions)) - under_way
+    waiting = [each for each in rollout.in_wave() if each.reached is Reached.WAITING]
+    if waiting and room > 0:
+        return _sent(rollout, waiting[:room], Reached.SENT, seen)
+    if under_way == 0 and not waiting:
+        return rollout.next(phase=Phase.BAKING, baked_ms=0)
+    return None
+
+
+def _unreachable(rollout: Rollout, late: RegionStep) -> Rollout:
+    """A region did not answer in time: it is left for later, or everything waits for it."""
+    left = len(rollout.reached(Reached.DEFERRED))
+    strategy = rollout.strategy
+    if strategy.on_unreachable is OnUnreachable.DEFER and left < strategy.unavailable_max:
+        return _changed(rollout, late, Reached.DEFERRED, "it did not answer in time")
+    found = _changed(rollout, late, Reached.UNREACHABLE, "it did not answer in time")
+    return replace(found, pause=Pause(Why.UNREACHABLE, detail=late.region))
+
+
+def _bake(rollout: Rollout, seen: Seen) -> Rollout | None:
+    is_final = rollout.phase is Phase.FINAL_BAKE
+    strategy = rollout.strategy
+    wanted_ms = strategy.final_bake_ms if is_final else strategy.bake_ms
+    baked_ms = max(rollout.baked_ms, seen.baked_ms)
+    if seen.look is not None and seen.look.verdict is Verdict.FAIL:
+        return _failed_look(rollout, seen)
+    if baked_ms >= wanted_ms:
+        return rollout.next(phase=Phase.GATING, baked_ms=baked_ms, good=0)
+    if baked_ms - rollout.baked_ms >= CHECKPOINT_MS:
+        return rollout.next(baked_ms=baked_ms)
+    return None
+
+
+def _gate(rollout: Rollout, seen: Seen) -> Rollout | None:
+    look, strategy = seen.look, rollout.strategy
+    if look is None:
+        return None
+    match look.verdict:
+        case Verdict.FAIL:
+            return _failed_look(rollout, seen)
+        case Verdict.NO_DATA if rollout.silent + 1 > strategy.error_limit:
+            return rollout.next(silent=0, pause=Pause(Why.NO_DATA, detail=look.detail))
+        case Verdict.NO_DATA:
+            return rollout.next(silent=rollout.silent + 1, good=0)
+        case Verdict.INCONCLUSIVE:
+            return rollout.next(good=0, pause=Pause(Why.INCONCLUSIVE, detail=look.detail))
+    if rollout.good + 1 < strategy.successes:
+        return rollout.next(good=rollout.good + 1)
+    return _passed(rollout, seen)
+
+
+def _failed_look(rollout: Rollout, seen: Seen) -> Rollout:
+    assert seen.look is not None
+    if rollout.bad + 1 <= rollout.strategy.failure_limit:
+        return rollout.next(bad=rollout.bad + 1, good=0)
+    return failed(rollout, seen.look.detail)
+
+
+def _passed(rollout: Rollout, seen: Seen) -> Rollout:
+    """The wave is well: the next one, the final bake, or the end."""
+    well = [
+        replace(each, reached=Reached.HEALTHY)
+        for each in rollout.in_wave()
+        if each.reached is Reached.APPLIED
+    ]
+    found = replace(rollout, regions=rollout.with_regions(well))
+    if not rollout.is_last:
+        return _begin_wave(found, rollout.wave + 1, seen)
+    if rollout.strategy.final_bake_ms and not _had_final_bake(rollout):
+        return found.next(phase=Phase.FINAL_BAKE, baked_ms=0, good=0, bad=0, silent=0)
+    return found.next(phase=Phase.SUCCEEDED)
+
+
+def _had_final_bake(rollout: Rollout) -> bool:
+    """Whether the gate that was passed was the one after the final bake: all were well before."""
+    return all(each.reached is not Reached.APPLIED for each in rollout.in_wave())
+
+
+# -- back
+
+
+def failed(rollout: Rollout, why: str) -> Rollout:
+    """The gate failed: what the strategy says of it."""
+    bad = [
+        replace(each, reached=Reached.UNHEALTHY, why=why)
+        for each in rollout.in_wave()
+        if each.reached is Reached.APPLIED
+    ]
+    found = replace(rollout, regions=rollout.with_regions(bad), why=why)
+    if rollout.strategy.on_failure is OnFailure.HOLD:
+        return found.next(phase=Phase.HELD)
+    return found.next(phase=Phase.ROLLING_BACK, pause=None)
+
+
+def _go_back(rollout: Rollout, seen: Seen) -> Rollout | None:
+    back = [
+        replace(each, reached=Reached.REVERTED)
+        for each in rollout.reached(Reached.REVERTING)
+        if _is_back(each, seen)
+    ]
+    if back:
+        return rollout.next(regions=rollout.with_regions(back))
+    reached = [each for each in rollout.may_have_other() if _goes_back(rollout, each)]
+    if reached:
+        return _sent(rollout, reached, Reached.REVERTING, seen)
+    if not rollout.reached(Reached.REVERTING):
+        return rollout.next(phase=Phase.ROLLED_BACK)
+    late = [
+        each.region
+        for each in rollout.reached(Reached.REVERTING)
+        if seen.wall_ms - each.since_ms > rollout.strategy.step_deadline_ms
+    ]
+    if late and rollout.phase is Phase.ROLLING_BACK:
+        return rollout.next(phase=Phase.STUCK, why=f"{rollout.why}; waits for {', '.join(late)}")
+    return None
+
+
+def _goes_back(rollout: Rollout, each: RegionStep) -> bool:
+    is_all = rollout.strategy.on_failure is not OnFailure.ROLLBACK_LATER
+    return is_all or each.reached is not Reached.HEALTHY
+
+
+# -- one region
+
+
+def _has(rollout: Rollout, each: RegionStep, seen: Seen) -> bool:
+    ack = seen.acks.get(each.region)
+    wanted = (rollout.version, rollout.digest)
+    return ack is not None and ack.step == each.step and (ack.version, ack.digest) == wanted
+
+
+def _is_back(each: RegionStep, seen: Seen) -> bool:
+    ack = seen.acks.get(each.region)
+    wanted = (each.before, each.before_digest)
+    return ack is not None and ack.step == each.step and (ack.version, ack.digest) == wanted
+
+
+def _changed(rollout: Rollout, each: RegionStep, reached: Reached, why: str = "") -> Rollout:
+    after = replace(each, reached=reached, why=why)
+    return rollout.next(regions=rollout.with_regions([after]))
+
+
+def _sent(rollout: Rollout, regions: Iterable[RegionStep], reached: Reached, seen: Seen) -> Rollout:
+    """Order something of regions: one step, however many they are."""
+    step = rollout.steps + 1
+    after = [
+        replace(each, reached=reached, step=step, since_ms=seen.wall_ms, why="") for each in regions
+    ]
+    return rollout.next(regions=rollout.with_regions(after), steps=step)
+
+
+def _resumed(rollout: Rollout, seen: Seen) -> Rollout | None:
+    """A pause that ends by itself: the freeze is over, or the region answers after all."""
+    pause = rollout.pause
+    assert pause is not None
+    if pause.until_ms and seen.wall_ms >= pause.until_ms:
+        return rollout.next(pause=None)
+    if pause.why is Why.UNREACHABLE:
+        for each in rollout.reached(Reached.UNREACHABLE):
+            if _has(rollout, each, seen):
+                return replace(_changed(rollout, each, Reached.APPLIED), pause=None)
+    return None
