@@ -14,6 +14,7 @@ from typing import Self
 from aiohttp import (
     ClientConnectorError,
     ClientError,
+    ClientResponse,
     ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
@@ -87,11 +88,13 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         timeout_ms: int,
+        bytes_max: int | None = None,
     ) -> PeerReply:
         """Send one request and read the whole answer; redirects are answers too.
 
         `url` is taken as it is: path and query must be encoded already. Raises PeerUnreachable, or
-        PeerLost when `timeout_ms` is over or the connection breaks.
+        PeerLost when `timeout_ms` is over, the connection breaks, or the answer is larger than
+        `bytes_max`.
         """
         timeout = ClientTimeout(total=timeout_ms / 1000, sock_connect=self._connect_s)
         try:
@@ -103,7 +106,7 @@ class HttpClient:
                 timeout=timeout,
                 allow_redirects=False,
             ) as answer:
-                content = await answer.read()
+                content = await _content(answer, bytes_max)
                 return PeerReply(answer.status, answer.headers, content)
         except (ClientConnectorError, ConnectionTimeoutError, ValueError) as failure:
             # The last is raised for what is no URL, and for a host that can be no name.
@@ -118,6 +121,18 @@ class HttpClient:
         address, slash, path = rest.partition("/")
         way = self._dial.get(address)
         return url if way is None else f"{scheme}://{way}{slash}{path}"
+
+
+async def _content(answer: ClientResponse, bytes_max: int | None) -> bytes:
+    """The whole body. Raises ClientError when it is larger than it may be."""
+    if bytes_max is None:
+        return await answer.read()
+    content = bytearray()
+    async for piece in answer.content.iter_any():
+        content += piece
+        if len(content) > bytes_max:
+            raise ClientError(f"the answer is larger than {bytes_max} bytes")
+    return bytes(content)
 
 
 def _origin(url: str) -> str:

@@ -57,6 +57,7 @@ class NodeView:
     drained: bool = False  # it is to lead nothing
     suspect: bool = False  # it was silent a short while ago: it is handed nothing
     process: str = ""  # another one has started anew since; "": not known here
+    left: str = ""  # its last process that said it was going
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,21 +23,23 @@ from config.feed import Feed
 from config.revision import Revision
 from config.secrets import secret_in
 from config.store_places import contradicted, moved
+from config.strategy import Strategy
 from controlplane.api.body import Name, parse_model, read_body
 from controlplane.api.document_conditions import Conditions, Wish, check, conditions_of, is_done
 from controlplane.api.document_facts import fleet_facts, known_stores
 from controlplane.api.document_pages import name_in_path
 from controlplane.api.document_store import Asking, Known, read_known, write_revision
 from controlplane.api.document_views import (
-    FLEET_WIDE,
+    BY_ROLLOUT,
     NO_EFFECT,
     EditedDocument,
     revision_record,
 )
 from controlplane.api.edge import Edge
 from controlplane.api.order_read import PRINCIPAL
-from controlplane.api.parameters import ORDER_PARAMETERS, reason_in
+from controlplane.api.parameters import EDIT_PARAMETERS, reason_in
 from controlplane.api.responses import json_response
+from controlplane.api.rollout_of_edit import rolled_out, strategy_in
 from controlplane.problems import InputError, RequestRefused, invalid
 from regions.findings import Finding
 
@@ -97,11 +99,14 @@ async def edit_document(
     body: bytes,
     wish: Wish,
     conditions: Conditions | None = None,
+    how: Strategy | None = None,
 ) -> web.StreamResponse:
     """Make one edit, or only say what it would come to (`dry_run`). Without `conditions` the
-    request's headers say on which version it is meant."""
-    found = ORDER_PARAMETERS.parse(request.rel_url.raw_query_string)
+    request's headers say on which version it is meant; without `how`, its query says how the
+    revision is rolled out, if it is."""
+    found = EDIT_PARAMETERS.parse(request.rel_url.raw_query_string)
     reason, dry_run = _reason_in(found), found.get("dry_run", False)
+    how = strategy_in(found) or how
     conditions = conditions or conditions_of(request)
     asking = Asking(edge, request, body)
     for _ in range(ATTEMPTS_MAX):
@@ -118,10 +123,12 @@ async def edit_document(
             raise await _refused(revision, wish, edge, known.feed)
         before = known.feed.latest(wish.name)
         if before is not None and (done or _is_same(revision, before)):
-            return _answer(before, known.feed, None, changed=False, dry_run=dry_run)
+            number = await rolled_out(edge, before, how, reason, dry_run=dry_run)
+            return _answer(before, known.feed, None, number, changed=False, dry_run=dry_run)
         radius = await _held_against_fleet(edge, revision, known.feed, wish)
+        await rolled_out(edge, revision, how, reason, dry_run=True)
         if dry_run:
-            return _answer(revision, known.feed, radius, changed=True, dry_run=True)
+            return _answer(revision, known.feed, radius, None, changed=True, dry_run=True)
         try:
             gone = None if has_room(wish.name, known.feed) else longest_gone(known.feed)
             written = await write_revision(asking, revision, known, gone)
@@ -131,7 +138,8 @@ async def edit_document(
             continue
         if isinstance(written, web.Response):
             return written
-        return _answer(revision, known.feed, radius, changed=True, dry_run=False)
+        number = await rolled_out(edge, revision, how, reason, dry_run=False)
+        return _answer(revision, known.feed, radius, number, changed=True, dry_run=False)
     raise RequestRefused("overloaded", "other edits came first, again and again")
 
 
@@ -193,14 +201,21 @@ def _input_error(finding: Finding, pointer: str) -> InputError:
 
 
 def _answer(
-    revision: Revision, feed: Feed, radius: BlastRadius | None, *, changed: bool, dry_run: bool
+    revision: Revision,
+    feed: Feed,
+    radius: BlastRadius | None,
+    rollout: int | None,
+    *,
+    changed: bool,
+    dry_run: bool,
 ) -> web.Response:
     before = feed.get(revision.name)
     document = EditedDocument(
         document=revision_record(revision),
         changed=changed,
         dry_run=dry_run,
-        effect=NO_EFFECT if dry_run else FLEET_WIDE,
+        effect=NO_EFFECT if rollout is None else BY_ROLLOUT,
+        rollout=rollout,
         diff=diff_revisions(before, revision) if changed else (),
         blast_radius=radius,
     )

@@ -1,4 +1,4 @@
-"""Reading documents: all of them, one, its versions, how two differ, and what a region runs.
+"""Reading documents: all of them, one, its versions, and how two differ.
 
 Documents are read at the leader of the system shard, or, with `consistency=any`, from the copy of
 the answering node's region, which is there when no leader is.
@@ -16,7 +16,6 @@ from config.document import name_complaint
 from config.revision import Revision
 from controlplane.api.document_store import (
     Asking,
-    read_held,
     read_known,
     read_latest,
     read_version,
@@ -24,7 +23,6 @@ from controlplane.api.document_store import (
 )
 from controlplane.api.document_views import (
     DocumentDiff,
-    EffectiveDocument,
     document_view,
     revision_record,
 )
@@ -47,9 +45,6 @@ DIFF_PARAMETERS: Final = Parameters(
     Parameter("from", "The older version; the one before `to` if not given.", Kind.INTEGER),
     Parameter("to", "The newer version; the one in force if not given.", Kind.INTEGER),
     CONSISTENCY,
-)
-EFFECTIVE_PARAMETERS: Final = Parameters(
-    Parameter("region", "A node of this region answers; the answering node's if not given."),
 )
 
 
@@ -125,37 +120,6 @@ async def get_diff(edge: Edge, request: web.Request) -> web.StreamResponse:
         return older
     changes = diff_revisions(older, newer)
     return json_response(DocumentDiff(name, older.version, newer.version, changes))
-
-
-async def get_effective(edge: Edge, request: web.Request) -> web.StreamResponse:
-    """GET /v1/config/{name}/effective: what a region's nodes run now."""
-    found = EFFECTIVE_PARAMETERS.parse(request.rel_url.raw_query_string)
-    name = name_in_path(request)
-    region = found.get("region", edge.here.region)
-    if region != edge.here.region:
-        nodes = [node for node in edge.service.fleet().nodes if node.region == region]
-        if not nodes:
-            raise RequestRefused("unknown-region", "no node stands in a region of this name")
-        return await edge.pass_on(request, [node for node in nodes if node.alive], b"")
-    feed = edge.service.documents()
-    applied = feed.latest(name)
-    held, staleness_ms = await read_held(Asking(edge, request), name)
-    newest = held or applied
-    if newest is None:
-        raise RequestRefused("unknown-document", f"no document is called {name}")
-    behind = held is not None and (applied is None or applied.version < held.version)
-    return json_response(
-        EffectiveDocument(
-            name=name,
-            region=edge.here.region,
-            node=edge.here.node,
-            applied=revision_record(applied) if applied is not None else None,
-            content=applied.content if applied is not None else None,
-            held=revision_record(newest),
-            drift="behind" if behind else "none",
-            staleness_ms=staleness_ms,
-        )
-    )
 
 
 def name_in_path(request: web.Request) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from controlplane.api import document_edits, document_pages, pins, region_edits
+from controlplane.api import document_edits, document_pages, effective, pins, region_edits
 from controlplane.api.document_views import (
     DocumentDiff,
     DocumentView,
@@ -22,7 +22,7 @@ from controlplane.api.headers import (
     NEW_DOCUMENT,
     PASSED_ON,
 )
-from controlplane.api.parameters import ORDER_PARAMETERS, Parameters
+from controlplane.api.parameters import EDIT_PARAMETERS, Parameters
 from controlplane.api.route import Answer, Endpoint, Header, Needs
 
 READ: Final = (
@@ -32,7 +32,8 @@ READ: Final = (
 EDITED: Final = (
     *READ, "unknown-document", "document-in-use", "document-changed", "built-in",
     "precondition-required", "too-large", "request-timeout", "unsupported-media-type",
-    "quota-exceeded", "store-full", "transferring", "unknown-outcome",
+    "quota-exceeded", "store-full", "transferring", "unknown-outcome", "rollout-unfinished",
+    "rollout-refused",
 )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def _edit(
         answers = answers[:1]
     return Endpoint(
         method, path, handler, summary, "documents", Needs.OPERATOR, answers, EDITED,
-        ORDER_PARAMETERS, headers, body,
+        EDIT_PARAMETERS, headers, body,
     )  # fmt: skip
 
 
@@ -131,14 +132,17 @@ DOCUMENTS: Final = (
     Endpoint(
         "GET",
         "/v1/config/{name}/effective",
-        document_pages.get_effective,
-        "What a node of a region runs now, and whether it is behind",
+        effective.get_effective,
+        "What a node of a region runs now, and whether it is behind; or wait for another",
         "documents",
         Needs.READER,
-        (Answer(200, "What the answering node runs.", EffectiveDocument),),
+        (
+            Answer(200, "What the answering node runs.", EffectiveDocument, headers=DOCUMENT_TAG),
+            Answer(304, "It is still the same.", headers=DOCUMENT_TAG),
+        ),
         ("invalid", "unknown-document", "unknown-region", "no-member"),
-        document_pages.EFFECTIVE_PARAMETERS,
-        PASSED_ON,
+        effective.EFFECTIVE_PARAMETERS,
+        (IF_NONE_MATCH, *PASSED_ON),
     ),
     _edit(
         "PUT",
@@ -164,7 +168,7 @@ DOCUMENTS: Final = (
         Needs.OPERATOR,
         (Answer(200, "Changed; or what would be.", EditedDocument),),
         (*EDITED, "unknown-node", "no-candidate"),
-        ORDER_PARAMETERS,
+        EDIT_PARAMETERS,
         PASSED_ON,
         pins.PinOrder,
     ),

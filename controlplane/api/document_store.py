@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from config.audit import Note, What
+from config.effect import Target, read_target, target_key
 from config.feed import Feed
 from config.revision import (
     EDITION_KEY,
@@ -101,18 +102,34 @@ async def read_version(asking: Asking, name: str, version: int) -> Revision | we
     return _revision(found[0])
 
 
-async def read_held(asking: Asking, name: str) -> tuple[Revision | None, int | None]:
-    """What this region's copy holds, and how far it is behind at most (None: without a bound).
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a region's copy says of a document: the newest revision, and what is to be run there.
+
+    `staleness_ms`: how far the copy is behind at most; None is without a bound.
+    """
+
+    newest: Revision | None = None
+    target: Target | None = None
+    staleness_ms: int | None = None
+
+
+async def read_held(asking: Asking, name: str) -> Held:
+    """What this region's copy holds.
 
     Must be asked with consistency `any`, which no other node is asked for when this one can answer.
     """
-    question = Read(SYSTEM, (head_key(name),), Consistency.ANY)
-    outcome = await asking.edge.service.submit(question)
+    keys = (head_key(name), target_key(name, asking.edge.here.region), target_key(name))
+    outcome = await asking.edge.service.submit(Read(SYSTEM, keys, Consistency.ANY))
     if not isinstance(outcome, Found):
-        return None, None
-    value = outcome.values[0]
-    held = _revision(value.data) if value is not None else None
-    return held, outcome.provenance.staleness_ms
+        return Held()
+    head, own, all_others = outcome.values
+    target = own or all_others
+    return Held(
+        None if head is None else _revision(head.data),
+        None if target is None else read_target(target.data),
+        outcome.provenance.staleness_ms,
+    )
 
 
 async def write_revision(

@@ -10,9 +10,10 @@ from config.diff import Change
 from config.document import kind_of
 from config.revision import Revision
 
-FLEET_WIDE: Final = "fleet-wide"
-"""Every node takes a revision up as soon as its region's copy of the system shard shows it."""
+BY_ROLLOUT: Final = "rollout"
+"""Regions take the revision up one wave after the other."""
 NO_EFFECT: Final = "none"
+"""It is there, and a rollout can bring it into force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class DocumentView:
 
 @dataclass(frozen=True, slots=True)
 class EditedDocument:
-    """What an edit came to. `effect` says where the revision is in force: `fleet-wide`, or `none`.
+    """What an edit came to. `effect` says how the revision comes into force: by a `rollout`, whose
+    number stands there, or not yet (`none`).
 
     `blast_radius` is of regions and constraints alone.
     """
@@ -65,6 +67,7 @@ class EditedDocument:
     changed: bool
     dry_run: bool
     effect: str
+    rollout: int | None
     diff: tuple[Change, ...]
     blast_radius: BlastRadius | None
 
@@ -80,11 +83,21 @@ class DocumentDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectiveDocument:
-    """What a node of a region runs, and what its region's copy of the system shard holds.
+class TargetRecord:
+    """What a region is to run, and which rollout ordered it; version 0 is the default."""
 
-    `drift` is `none`, or `behind`: the copy holds a revision that the node has not taken up. The
-    copy itself is at most `staleness_ms` behind the fleet; `null` is without a bound.
+    version: int
+    digest: str
+    rollout: int
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveDocument:
+    """What a node of a region runs, and what its region's copy of the system shard says it should.
+
+    `drift` is `none`, or `behind`: the node runs something else than its region is to run. `newest`
+    is the last revision that was made; one that was not rolled out is in force nowhere. The copy
+    itself is at most `staleness_ms` behind the fleet; `null` is without a bound.
     """
 
     name: str
@@ -92,7 +105,8 @@ class EffectiveDocument:
     node: str
     applied: RevisionRecord | None
     content: Any
-    held: RevisionRecord | None
+    target: TargetRecord | None
+    newest: RevisionRecord | None
     drift: str
     staleness_ms: int | None
 

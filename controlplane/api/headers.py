@@ -50,6 +50,7 @@ VERSION: Final = (
 )
 REPLAYED: Final = Header("Idempotency-Replayed", "true: an earlier attempt had done it.")
 LOCATION: Final = (Header("Location", "The same request at the leader.", required=True),)
+NEW_PLACE: Final = Header("Location", "Where what was begun can be looked at.")
 TAGGED: Final = (Header("ETag", "Map version, leadership revision and process.", required=True),)
 MATCH_DOCUMENT: Final = Header(
     "If-Match",

@@ -17,6 +17,7 @@ JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{model}"
 PATH_PARAMETERS: Final = {
     "resharding": "The number of a resharding.",
+    "rollout": "The number of a rollout.",
     "key": "The key, percent-encoded; a part in braces is hashed alone.",
     "shard": "The name of a shard.",
     "role": "`leader` or `follower`.",

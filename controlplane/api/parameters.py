@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from config.strategy import BAKE_MS_MAX, StrategyName
 from controlplane.problems import InputError, invalid
 
 LIST_ITEMS_MAX: Final = 1_000
@@ -164,8 +165,20 @@ FROM: Final = Parameter(
     "Go on behind this revision, as Last-Event-ID does; 0 begins with the oldest that is kept.",
     Kind.INTEGER,
 )
+ROLLOUT: Final = Parameter(
+    "rollout",
+    "Begin a rollout of what the edit makes, by this strategy; without it, it has no effect yet.",
+    choices=tuple(each.value for each in StrategyName),
+)
+BAKE_MS: Final = Parameter(
+    "bake_ms", "How long each wave of that rollout is watched.", Kind.INTEGER, most=BAKE_MS_MAX
+)
+FINAL_BAKE_MS: Final = Parameter(
+    "final_bake_ms", "How long all regions are watched at its end.", Kind.INTEGER, most=BAKE_MS_MAX
+)
 LIST_PARAMETERS: Final = Parameters(LIMIT, CONTINUE)
 ORDER_PARAMETERS: Final = Parameters(REASON, DRY_RUN)
+EDIT_PARAMETERS: Final = Parameters(REASON, DRY_RUN, ROLLOUT, BAKE_MS, FINAL_BAKE_MS)
 
 
 def reason_in(found: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from config.document import Kind
 from config.revision import Revision
 from config.shard_rules import pin_of
+from config.strategy import DEFAULTS, StrategyName
 from controlplane.api.body import Name, parse_model, read_body
 from controlplane.api.document_conditions import Conditions, Wish
 from controlplane.api.document_edits import edit_document
@@ -23,6 +25,8 @@ from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.views import ShardView
 
 ANY_VERSION = Conditions("*", creates=False)
+AT_ONCE = replace(DEFAULTS[StrategyName.ALL_AT_ONCE], final_bake_ms=0)
+"""A pin says where one shard is led: all nodes have to know it at the same time."""
 
 
 class PinOrder(BaseModel):
@@ -48,7 +52,7 @@ async def pin_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
         return content | {"pins": _pinned(service, content, view.shard, order)}, ""
 
     wish = Wish(Kind.CONSTRAINTS.value, edited)
-    return await edit_document(edge, request, body, wish, ANY_VERSION)
+    return await edit_document(edge, request, body, wish, ANY_VERSION, AT_ONCE)
 
 
 def _check(edge: Edge, view: ShardView, order: PinOrder) -> None:

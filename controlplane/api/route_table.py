@@ -55,6 +55,7 @@ from controlplane.api.kv_request import READ_PARAMETERS, SCAN_PARAMETERS, WRITE_
 from controlplane.api.parameters import LIST_PARAMETERS, ORDER_PARAMETERS
 from controlplane.api.placement_routes import PLACEMENT
 from controlplane.api.reshard_routes import RESHARDINGS
+from controlplane.api.rollout_routes import ROLLOUTS
 from controlplane.api.route import Answer, Endpoint, Needs, Raw, document_route, page_route
 from controlplane.requests import Evicted, LeaderHint, StoresForced, StoresWanted, Transferred
 from controlplane.views import GroupView, NodeView
@@ -432,6 +433,7 @@ ROUTES: Final = (
     *DRAINS,
     *PLACEMENT,
     *DOCUMENTS,
+    *ROLLOUTS,
     *FLAGS,
     *AUDIT,
     *HEALTH,

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from config.effect import Target
 from config.feed import Feed
+from config.rollout import Rollout
+from config.rollout_step import Ack
 from controlplane.machine import Happened, HomeWish
 from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
@@ -185,6 +188,18 @@ class Service(Protocol):
 
     def led_by(self, nodes: Set[str]) -> Set[str]:
         """Shards that any of these nodes leads, as far as is known here; costs little."""
+        ...
+
+    def rollouts(self) -> tuple[tuple[Rollout, int], ...]:
+        """Every rollout that is remembered, with the version of its record, by number."""
+        ...
+
+    def acks(self, document: str, rollout: int) -> Mapping[str, Ack]:
+        """By node, what it said to this one, as the global leader, that it runs in a rollout."""
+        ...
+
+    def target(self, document: str) -> Target | None:
+        """What this region is to run of a document; None where nobody ever said it."""
         ...
 
     def drains(self) -> tuple[tuple[Drain, int], ...]:

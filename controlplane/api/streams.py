@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from controlplane.api.edge import REQUEST_ID, Edge
-from controlplane.api.journal import Journal
 from controlplane.api.parameters import FROM, NO_PARAMETERS, Parameters
 from controlplane.api.reply import SERVER
 from controlplane.api.responses import (
@@ -28,6 +27,8 @@ from controlplane.problems import InputError, RequestRefused, invalid
 
 EVENT_STREAM: Final = "text/event-stream"
 HEARTBEAT: Final = b": alive\n\n"
+RETRY: Final = b"retry: 1000\n\n"
+"""When a client that was cut off is to come back, in milliseconds."""
 STREAM_PARAMETERS: Final = Parameters(FROM)
 
 _REVISION: Final = re.compile(r"[0-9]{1,16}")
@@ -48,29 +49,29 @@ async def routes(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 async def _watch_routes(edge: Edge, request: web.Request) -> web.StreamResponse:
     feed = edge.table_feed
-    since = _since(request)
+    since = since_in(request)
     feed.table()
-    first = b"retry: 1000\n\n"
+    first = RETRY
     if since is None:
         since = feed.journal.newest
         first += feed.snapshot()
-    return await _stream(edge, request, feed.journal, since, first, feed.settle)
+    return await stream(edge, request, feed.journal, since, first, feed.settle)
 
 
 async def events(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /v1/events: life-cycle events as they happen."""
     journal = edge.event_feed.journal
-    since = _since(request)
+    since = since_in(request)
     if since is None:
         since = journal.newest
-    return await _stream(edge, request, journal, since, b"retry: 1000\n\n", _nothing)
+    return await stream(edge, request, journal, since, RETRY, settled)
 
 
-async def _nothing() -> None:
-    """What an event stream must do before it looks into its journal."""
+async def settled() -> None:
+    """What a stream must do before it looks into a journal that is always up to date."""
 
 
-def _since(request: web.Request) -> int | None:
+def since_in(request: web.Request) -> int | None:
     """Behind which revision to go on; None at the beginning. Raises RequestRefused."""
     asked: int | None = STREAM_PARAMETERS.parse(request.rel_url.raw_query_string).get("from")
     if asked is not None:
@@ -83,14 +84,29 @@ def _since(request: web.Request) -> int | None:
     return int(last)
 
 
-async def _stream(
+class Told(Protocol):
+    """Where a stream gets its events from; see Journal."""
+
+    @property
+    def oldest(self) -> int: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    def after(self, revision: int) -> list[bytes]: ...
+
+    async def changed(self) -> None: ...
+
+
+async def stream(
     edge: Edge,
     request: web.Request,
-    journal: Journal,
+    journal: Told,
     since: int,
     first: bytes,
     settle: Callable[[], Awaitable[None]],
 ) -> web.StreamResponse:
+    """Send `first`, all that is behind `since`, and what comes. Raises RequestRefused."""
     cursor = since or journal.oldest - 1
     journal.after(cursor)
     if edge.streams >= edge.settings.streams_max:
@@ -129,7 +145,7 @@ async def _stream(
 
 async def _follow(
     write: Callable[[bytes], Awaitable[None]],
-    journal: Journal,
+    journal: Told,
     cursor: int,
     settle: Callable[[], Awaitable[None]],
     heartbeat_s: float,

@@ -14,6 +14,7 @@ from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from controlplane.node_plan import PeerPlan
 from controlplane.requests import LeaderHint
+from shards.grant import process_of
 from shards.leadership import Leadership
 
 if TYPE_CHECKING:
@@ -159,6 +160,17 @@ class Census:
                     return sightings[sid].node
         return sid
 
+    def region_of(self, sid: str) -> str:
+        """The region of a session's node; "" when nothing is known of that any more."""
+        for group in self._node.groups.values():
+            for sightings in group.watch.sightings:
+                if sid in sightings:
+                    return sightings[sid].region
+        plan, node = self._node.plan, process_of(sid).rpartition(".")[0]
+        if node == plan.node:
+            return plan.region
+        return next((peer.region for peer in self._peers if peer.node == node), "")
+
     def nodes_of(self, group: Group) -> set[str]:
         """Nodes configured to stand in a group: those of its voters' regions."""
         regions = {store.region for store in group.plan.voters}
@@ -169,6 +181,10 @@ class Census:
         """Whether a node is being stopped, or was; `process` is its present one, if there is."""
         left = self._leaving.get(node)
         return left is not None and process in (None, left)
+
+    def left(self, node: str) -> str:
+        """The last process of a node that said it was going; "" if none did."""
+        return self._leaving.get(node, "")
 
     def is_draining(self, process: str) -> bool:
         """Whether a process said that it is going; its node's next process is another one."""

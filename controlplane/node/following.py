@@ -7,7 +7,8 @@ and changes nothing. Only when the log was read up to where the last scan ended 
 told that of one moment. When the log has been trimmed beyond what was read, it is all scanned
 again. So what readers know goes on when the global leader, or the rest of the world, is gone.
 
-While a resharding is on, the log is looked at more often: clients wait for the map.
+While a resharding is on, the log is looked at more often: clients wait for the map. So it is for a
+while after documents came into force: the next regions, or the way back, will follow.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class SystemFollower:
         """Read on, if it is time; says whether it was."""
         if now_ms < self.deadline_ms:
             return False
-        hurried = self._node.reshardings.is_anything_on
+        hurried = self._node.reshardings.is_anything_on or self._node.documents.is_hurried(now_ms)
         self.deadline_ms = now_ms + (HURRIED_EVERY_MS if hurried else FOLLOW_EVERY_MS)
         if not self._busy:
             self._read_on()
@@ -140,7 +141,9 @@ class SystemFollower:
             self._applied = sequence
             self._apply(sequence, blob)
         self._reached()
-        if records and self._applied < committed:
+        if self._applied >= committed:
+            self._node.documents.settle()
+        elif records:
             self.deadline_ms = now_ms
 
     def _reached(self) -> None:

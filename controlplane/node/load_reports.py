@@ -3,9 +3,10 @@
 Theory of operation. A node looks at what came in at it every `REPORT_EVERY_MS`, in pieces of
 `ROWS_MAX` shards, so that no turn is long, and tells the global leader: of each shard that has
 changed materially, or was not spoken of for `REPEAT_AFTER_MS`, its rates; and once per look the
-round trips it measured. When another node leads, or the same one anew, everything is said once
-more. So nothing needs to be acknowledged: what is lost is repeated, and a new global leader knows
-all there is after one look of every node. `behind` says how much of it is still to come.
+round trips it measured, and how it is itself (controlplane/node/health). When another node leads,
+or the same one anew, everything is said once more. So nothing needs to be acknowledged: what is
+lost is repeated, and a new global leader knows all there is after one look of every node. `behind`
+says how much of it is still to come.
 
 The global leader keeps what it is told in memory (shards/load_table, regions/latency_matrix), in no
 log: it is gone with its leadership. Another one drops what it is told.
@@ -14,11 +15,13 @@ log: it is gone with its leadership. Another one drops what it is told.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from config.gate_history import Histories
 from controlplane.machine import Tell
 from controlplane.node.following import SYSTEM
+from controlplane.node.health import take_health
 from regions.latency_matrix import LatencyMatrix, Measured
 from shards.load import NOTHING, Rates, RouterLoad
 from shards.load_table import LoadTable
@@ -44,6 +47,7 @@ class Gathered:
     now_ms: int
     load: LoadTable
     latency: LatencyMatrix
+    health: Histories = field(default_factory=Histories)
 
 
 @dataclass(slots=True)
@@ -77,6 +81,7 @@ class LoadReports:
             return
         if self._look is None:
             self._drop_gathered(now_ms)
+            self._node.health.look(now_ms)
         leader = self._node.census.global_leader()
         if leader is None:
             self._next_ms = now_ms + REPORT_EVERY_MS
@@ -105,6 +110,8 @@ class LoadReports:
             "kind": "load", "region": self._node.plan.region, "behind": behind, "rows": rows,
             "trips": trips[:REGIONS_MAX],
         }  # fmt: skip
+        if not behind:
+            message["health"] = self._node.health.told(self._listener, now_ms)
         if leader == self._node.plan.node:
             self.heard(leader, message, now_ms)
         elif rows or not behind:
@@ -132,10 +139,10 @@ class LoadReports:
 
     def as_of(self, now_ms: int) -> Gathered | None:
         """What was gathered, if this node is the one to ask; at first that is nothing."""
-        found = self._gathering(now_ms)
+        found = self.gathering(now_ms)
         return None if found is None else replace(found, now_ms=now_ms)
 
-    def _gathering(self, now_ms: int) -> Gathered | None:
+    def gathering(self, now_ms: int) -> Gathered | None:
         """What this leadership of the system shard gathers; None where it is not led."""
         led = self._node.census.leadership(SYSTEM)
         if led is None or not led[1].serves(now_ms):
@@ -155,11 +162,12 @@ class LoadReports:
             return
         self.gathered.load.forget_silent(now_ms)
         self.gathered.latency.forget_old(now_ms)
+        self.gathered.health.forget_old(now_ms)
 
     def heard(self, sender: str, message: dict[str, Any], now_ms: int) -> None:
         """A node reports; what has not the shape of a report is ignored, and so is everything where
         the system shard is not led."""
-        gathered = self._gathering(now_ms)
+        gathered = self.gathering(now_ms)
         if gathered is None:
             return
         match message:
@@ -169,6 +177,7 @@ class LoadReports:
             }:  # fmt: skip
                 gathered.load.take(sender, region, _read_rows(rows), behind, now_ms)
                 gathered.latency.take(sender, region, _read_trips(trips), now_ms)
+                take_health(gathered.health, sender, message, now_ms)
 
 
 def _read_rows(rows: list[Any]) -> list[tuple[str, Rates]]:

@@ -52,5 +52,9 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
             node.reshardings.parents.child_is_ripe(message, now_ms)
         case "load":
             node.reports.heard(sender, message, now_ms)
+        case "health":
+            node.health.heard(sender, message, now_ms)
+        case "in-force":
+            node.documents.heard(sender, message, now_ms)
         case "heat":
             node.heats.heard(sender, message, now_ms)

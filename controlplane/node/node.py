@@ -45,6 +45,7 @@ from controlplane.node.following import SystemFollower
 from controlplane.node.group import Group
 from controlplane.node.group_orders import GroupOrders
 from controlplane.node.headroom import StoreRooms
+from controlplane.node.health import Health
 from controlplane.node.hearsay import Hearsay
 from controlplane.node.heats import Heats
 from controlplane.node.homecoming import Homecoming
@@ -64,6 +65,7 @@ from controlplane.node.rebalance import Rebalance
 from controlplane.node.requests_open import OpenRequests
 from controlplane.node.rerouting import rerouted
 from controlplane.node.reshardings import Reshardings
+from controlplane.node.rollouts import Rollouts
 from controlplane.node.round_trips import RoundTrips
 from controlplane.node.serving import Serving
 from controlplane.node.sites import Sites
@@ -116,7 +118,10 @@ class Node:
         self.lanes: dict[str, Lane] = {}
         limits = plan.limits
         self.demand = Demand()
-        self.requests = OpenRequests(self.out, limits.write_timeout_ms, limits.read_timeout_ms)
+        self.health = Health(self, now_ms)
+        self.requests = OpenRequests(
+            self.out, limits.write_timeout_ms, limits.read_timeout_ms, self.health.answered
+        )
         self.headroom = StoreRooms(self)
         self.upkeep = Upkeep(self)
         self.copies = Copies(self)
@@ -153,9 +158,13 @@ class Node:
         self.group_orders = GroupOrders(self)
         self.reshardings = Reshardings(self)
         self.directory = Directory(self)
-        documents = Documents(self)
-        self.feed = documents.feed
-        readers = (self.made_groups, self.reshardings, self.directory, documents, self.drains)
+        self.documents = Documents(self)
+        self.feed = self.documents.feed
+        self.rollouts = Rollouts(self)
+        readers = (
+            self.made_groups, self.reshardings, self.directory, self.documents, self.rollouts,
+            self.drains,
+        )  # fmt: skip
         self.following = SystemFollower(self, readers)
 
     @property
@@ -227,7 +236,9 @@ class Node:
         self.hearsay.advance(now_ms)
         self.round_trips.advance(now_ms)
         self.reports.advance(now_ms)
+        self.health.advance(now_ms)
         self.heats.advance(now_ms)
+        self.documents.advance(now_ms)
         self.lease_needs.advance(now_ms)
         self.serving.sweep(now_ms)
         self.demand.advance(now_ms)
@@ -274,7 +285,8 @@ class Node:
             self.hearsay.deadline_ms, self.changes.deadline_ms, self.sites.deadline_ms,
             self.reshardings.deadline_ms, self.nearby.deadline_ms, self.requests.deadline_ms,
             self.round_trips.deadline_ms, self.reports.deadline_ms, self.lease_needs.deadline_ms,
-            self.heats.deadline_ms, self.made_groups.deadline_ms,
+            self.heats.deadline_ms, self.made_groups.deadline_ms, self.documents.deadline_ms,
+            self.health.deadline_ms,
         ]  # fmt: skip
         for name, group in self.groups.items():
             times += (group.deadline_ms, group.lazy_ms, self.standing[name].deadline_ms)
@@ -410,6 +422,7 @@ class Node:
         """An epoch was opened by this node."""
         self.standing[group.group].won(leadership.shard)
         self.row_changed(leadership.shard)
+        self.health.elected(leadership.why, leadership.before[0])
         detail = {"why": leadership.why, "group": group.group}
         self.happened("elected", leadership.shard, leadership.epoch, detail)
         record = {

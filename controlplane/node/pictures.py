@@ -291,6 +291,7 @@ class Pictures:
                 drains.site(name, region).zone, name in going,
                 drains.avoids(name, region), trust.is_suspect(name, now_ms),
                 node.plan.process if name == node.plan.node else processes.get(name, ""),
+                node.census.left(name),
             )
             for name, (region, url) in sorted(place.items())
         ]  # fmt: skip

@@ -25,6 +25,7 @@ from controlplane.requests import (
 )  # fmt: skip
 
 TakeOutcome: TypeAlias = Callable[[Outcome], None]
+NoteAnswer: TypeAlias = Callable[[Request, Outcome, int], None]
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Open:
 
     request: Request
     deadline_ms: int
+    began_ms: int = 0
     sent: bool = False
     waiting_for: Problem = Problem.NO_QUORUM
     take: TakeOutcome | None = None
@@ -45,11 +47,20 @@ class OpenRequests:
     """All of a node's unanswered requests; deadlines come in the order of arrival, per kind."""
 
     __slots__ = (
-        "_effects", "_open", "_own", "_reads", "_writes", "read_timeout_ms", "write_timeout_ms",
+        "_effects", "_note", "_open", "_own", "_reads", "_writes", "read_timeout_ms",
+        "write_timeout_ms",
     )  # fmt: skip
 
-    def __init__(self, effects: list[Effect], write_timeout_ms: int, read_timeout_ms: int) -> None:
+    def __init__(
+        self,
+        effects: list[Effect],
+        write_timeout_ms: int,
+        read_timeout_ms: int,
+        note: NoteAnswer = lambda request, outcome, began_ms: None,
+    ) -> None:
+        """`note` hears of every answer that goes outside."""
         self._effects = effects
+        self._note = note
         self._open: dict[int, Open] = {}
         self._own = 0  # what this node asks of itself is numbered downwards
         self._writes: deque[tuple[int, int]] = deque()
@@ -64,7 +75,7 @@ class OpenRequests:
         """Note a new request."""
         is_write = isinstance(request, Write | Reshard | CancelResharding | MakeGroup | DropGroup)
         deadline_ms = now_ms + (self.write_timeout_ms if is_write else self.read_timeout_ms)
-        found = Open(request, deadline_ms)
+        found = Open(request, deadline_ms, now_ms)
         self._open[number] = found
         (self._writes if is_write else self._reads).append((deadline_ms, number))
         return found
@@ -87,6 +98,7 @@ class OpenRequests:
         if found.take is not None:
             found.take(outcome)
         else:
+            self._note(found.request, outcome, found.began_ms)
             self._effects.append(Answer(number, outcome))
 
     def expire(self, now_ms: int) -> None:

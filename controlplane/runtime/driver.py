@@ -37,12 +37,14 @@ from controlplane.machine import (
 )
 from controlplane.node.canary import Canary
 from controlplane.node.directory import Directory
+from controlplane.node.documents import Documents
 from controlplane.node.drains import Drains
 from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.heats import Heats
 from controlplane.node.homecoming import Homecoming
 from controlplane.node.load_reports import Gathered
 from controlplane.node.reshardings import Reshardings
+from controlplane.node.rollouts import Rollouts
 from controlplane.node_plan import Place
 from controlplane.requests import (
     ForceRecover,
@@ -75,6 +77,12 @@ class NodeMachine(Protocol):
     def fenced_writes(self) -> FencedWrites: ...
     @property
     def drains(self) -> Drains: ...
+
+    @property
+    def documents(self) -> Documents: ...
+
+    @property
+    def rollouts(self) -> Rollouts: ...
     @property
     def heats(self) -> Heats: ...
     @property

@@ -3,7 +3,7 @@
 A node that starts has no copy to follow yet, and perhaps it knows none of the stores that its
 region's copy lies in. So whoever answers is asked: also a store that has left the group, or is
 sealed, since an address that it knows is worth a try, whatever has become of it since. Of several
-answers the greatest version of a document counts, as everywhere.
+versions that are in force in some region, here or there, the greatest counts.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from config.document import region_of
-from config.revision import PARTITION, Revision, head_key, read_revision
+from config.document import REGION_PREFIX, region_of
+from config.effect import LIVE_PREFIX, PARTITION
+from config.revision import Revision, read_revision
 from config.store_places import stores_placed
 from controlplane.node.following import SYSTEM
 from controlplane.node_plan import Place
@@ -23,7 +24,7 @@ from regions.topology import GLOBAL_GROUP
 from shards.scripts.snapshots import read_kv
 
 PAGE_BYTES: Final = 256 * 1024
-PREFIX: Final = f"{PARTITION}\0{head_key('region.')}"
+PREFIX: Final = f"{PARTITION}\0{LIVE_PREFIX}{REGION_PREFIX}"
 RECORDS_AT, MORE_AT = 5, 6  # [code, version, state, description, applied, records, more]
 
 

@@ -30,6 +30,9 @@ from controlplane.node import Node
 from controlplane.node_plan import NodePlan
 from controlplane.planning.mover import Mover
 from controlplane.planning.planner import Planner
+from controlplane.rollouts.asking import OutsideAsker
+from controlplane.rollouts.gates import GateKeeper
+from controlplane.rollouts.leading import RolloutLeader
 from controlplane.runtime.clock import boottime_ms
 from controlplane.runtime.driver import Driver
 from controlplane.runtime.membership import learn_fleet
@@ -111,9 +114,11 @@ class _NodeProcess:
             )
             incarnations = {lane.store: lane.incarnation for lane in self._node.lanes.values()}
             self._wiring.open(self._plan.places, incarnations, self._driver.post, tasks)
+            gates = GateKeeper(self._service, OutsideAsker(client))
             running = [
                 tasks.create_task(self._driver.run()),
                 tasks.create_task(Mover(self._service, self._planner).run()),
+                tasks.create_task(RolloutLeader(self._service, gates).run()),
                 tasks.create_task(self._planner.forecaster.run()),
                 tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
             ]

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from config.effect import Target
 from config.feed import Feed
+from config.rollout import Rollout
+from config.rollout_step import Ack
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, HomeWish, Judged, Told
 from controlplane.node.directory import MapRow
@@ -206,6 +209,18 @@ class NodeService:
     def led_by(self, nodes: Set[str]) -> Set[str]:
         """Shards that any of these nodes leads."""
         return self._node.led_by(nodes, self._driver.clock())
+
+    def rollouts(self) -> tuple[tuple[Rollout, int], ...]:
+        """Every rollout, as this region's copy of the system shard has it."""
+        return self._node.rollouts.known()
+
+    def acks(self, document: str, rollout: int) -> Mapping[str, Ack]:
+        """By node, what it said to this one that it runs in a rollout."""
+        return self._node.documents.acks(document, rollout)
+
+    def target(self, document: str) -> Target | None:
+        """What this region is to run of a document."""
+        return self._node.documents.target(document)
 
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         """Every drain, as this region's copy of the system shard has it."""

@@ -1,9 +1,10 @@
-"""The mover of every simulated node: the very loop of a real process, in virtual time.
+"""The mover of every simulated node, and its rollouts: real loops, in virtual time.
 
-Theory of operation. What moves leaders on purpose (controlplane/planning/mover) is written as
-coroutines that wait for answers of their own node, and for nothing else. So no event loop is
-needed: a turn is sent on whenever the node has answered it. It stands still while its process is
-paused, and ends with it, wherever it was.
+Theory of operation. What moves leaders on purpose (controlplane/planning/mover), and what rolls
+documents out (controlplane/rollouts/leading), is written as coroutines that wait for answers of
+their own node, and for nothing else. So no event loop is needed: a turn is sent on whenever the
+node has answered it. It stands still while its process is paused, and ends with it, wherever it
+was.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from collections.abc import (
 )
 from typing import Any, Protocol, TypeAlias, cast
 
+from config.effect import Target
 from config.feed import Feed
+from config.rollout import Rollout
+from config.rollout_step import Ack
 from controlplane.api.service import Service
 from controlplane.machine import Happened, HomeWish, Judged
 from controlplane.node import Node
@@ -31,6 +35,8 @@ from controlplane.planning.mover import EVERY_S, Mover
 from controlplane.planning.planner import Planner
 from controlplane.problems import RequestRefused
 from controlplane.requests import Outcome, Request
+from controlplane.rollouts.gates import GateKeeper
+from controlplane.rollouts.leading import RolloutLeader
 from controlplane.simulator.process import Process
 from controlplane.simulator.world import World
 from controlplane.views import FleetView, ReshardingView, ShardView
@@ -109,6 +115,18 @@ class SimulatedService:
         """Shards that any of these nodes leads."""
         return self._node.led_by(nodes, self._now_ms)
 
+    def rollouts(self) -> tuple[tuple[Rollout, int], ...]:
+        """Every rollout, as this region's copy of the system shard has it."""
+        return self._node.rollouts.known()
+
+    def acks(self, document: str, rollout: int) -> Mapping[str, Ack]:
+        """By node, what it said to this one that it runs in a rollout."""
+        return self._node.documents.acks(document, rollout)
+
+    def target(self, document: str) -> Target | None:
+        """What this region is to run of a document."""
+        return self._node.documents.target(document)
+
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         """Every drain that this node knows of."""
         return self._node.drains.known()
@@ -185,14 +203,16 @@ class Errand:
         self._world.after(0, self._go_on, outcome)
 
 
-class MoverLoop:
-    """The loop of one process."""
+class Loop:
+    """One loop of one process, turn after turn."""
 
-    def __init__(self, fleet: Surroundings, process: Process) -> None:
-        service = service_of(fleet, process)
+    def __init__(
+        self, fleet: Surroundings, process: Process, turn: Callable[[float], Work]
+    ) -> None:
+        """`turn` is given the seconds that have passed since the last one."""
         self._world = fleet.world
         self._process = process
-        self._mover = Mover(service, Planner(service), lambda: self._world.now_ms / 1_000)
+        self._turn = turn
         self._at_ms = process.clock.now_ms()
         self._is_busy = False
         self._world.after(EVERY_MS, self._tick)
@@ -206,16 +226,22 @@ class MoverLoop:
             return
         passed_ms, self._at_ms = process.clock.now_ms() - self._at_ms, process.clock.now_ms()
         self._is_busy = True
-        Errand(self._world, process, self._mover.turn(passed_ms / 1_000), self._ended)
+        Errand(self._world, process, self._turn(passed_ms / 1_000), self._ended)
 
     def _ended(self, _: object) -> None:
         self._is_busy = False
 
 
 def run_movers(fleet: Surroundings) -> None:
-    """Let every process that starts from now on have its mover."""
+    """Let every process that starts from now on have its mover, and go on with rollouts."""
 
     def begin(process: Process) -> None:
-        MoverLoop(fleet, process)
+        service = service_of(fleet, process)
+
+        def wall_s() -> float:
+            return fleet.world.now_ms / 1_000
+
+        Loop(fleet, process, Mover(service, Planner(service), wall_s).turn)
+        Loop(fleet, process, RolloutLeader(service, GateKeeper(service), wall_s).turn)
 
     fleet.on_started = begin

@@ -14,11 +14,11 @@ from typing import Any
 from config.audit import HEAD_KEY, Stamp, chained, read_head
 from config.audit import PARTITION as AUDIT
 from config.feed import Feed
+from config.rollout_step import Ack
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
 from controlplane.machine import Happened, HomeWish
 from controlplane.node.directory import MAP_PREFIX, MapRow
-from controlplane.node.drains import PREFIX as DRAINS_PREFIX
-from controlplane.node.drains import Drain, Site, drained_nodes, read_drain
+from controlplane.node.drains import Site, drained_nodes
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
 from controlplane.node_plan import Limits, Place
@@ -75,6 +75,7 @@ from shards.keyspace import SLOTS
 from shards.load import RouterLoad, ShardLoad
 from shards.load_table import LoadTable
 from shards.routing import SlotRange
+from tests.api.fake_records import FakeRecords
 from tests.api.fake_regions import region_revision
 from tests.api.fake_reshardings import RESHARDING, resharded
 from tests.api.fake_shard import FakeShard
@@ -110,7 +111,7 @@ class FakeFleet:
             service.catch_up()
 
 
-class FakeService:
+class FakeService(FakeRecords):
     """One node. `answer`, when set, decides what a request is answered, before anything else."""
 
     def __init__(self, fleet: FakeFleet, node: str, region: str) -> None:
@@ -152,6 +153,7 @@ class FakeService:
         self.suspect = False
         self.known: dict[str, tuple[int, str | None]] = {}
         self.feed = Feed(region_revision(name) for name in REGIONS)
+        self.said: dict[tuple[str, int, str], Ack] = {}
         self.where = {
             f"{name}-1": Place(name, "a", StoreAddress("127.0.0.1", 6_001 + at))
             for at, name in enumerate(REGIONS)
@@ -283,14 +285,6 @@ class FakeService:
 
     def led_by(self, nodes: Set[str]) -> set[str]:
         return {shard for shard, (_, leader) in self.known.items() if leader in nodes}
-
-    def drains(self) -> tuple[tuple[Drain, int], ...]:
-        kept = self.fleet_of.shards["system"].values
-        return tuple(
-            (read_drain(key, value.data), value.version)
-            for key, (_, value) in sorted(kept.items())
-            if key.startswith(DRAINS_PREFIX)
-        )
 
     def slot_ranges(self) -> list[SlotRange]:
         found = [self.fleet_of.shards[shard] for shard in self.known]

@@ -6,9 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from config.document import CONTENT_BYTES_MAX
+from config.effect import PARTITION as EFFECT
+from config.effect import Target, target_key
 from config.revision import read_revision
 from controlplane.http_client import PeerReply
 from controlplane.node_plan import Place
+from controlplane.requests import Put, Write
 from regions.store import StoreAddress
 from tests.api.listening import Fleet, Node, document, kind
 from tests.api.raw_peer import say
@@ -29,7 +32,7 @@ def errors(reply: PeerReply) -> list[tuple[str, str]]:
 async def test_a_document_is_created_read_changed_and_its_versions_are_kept(node: Node) -> None:
     created = await put(node, "flags", {"blue": True}, query="?reason=begin")
     assert created.status == 201
-    assert document(created)["effect"] == "fleet-wide"
+    assert document(created)["effect"] == "none"
     read = await node.get("/v1/config/flags")
     assert document(read)["content"] == {"blue": True}
     assert read.headers["ETag"] == created.headers["ETag"]
@@ -164,14 +167,21 @@ async def test_a_region_says_what_it_runs_and_whether_it_is_behind(fleet: Fleet)
     leader, other = await fleet.node("n1", "eu"), await fleet.node("n2", "us")
     fleet.fake.lead("n1")
     await put(leader, "flags", {"n": 1})
+    made = document(await leader.get("/v1/config/flags/effective?region=us"))
+    assert (made["node"], made["applied"], made["target"]) == ("n2", None, None)
+    assert (made["newest"]["version"], made["drift"], made["staleness_ms"]) == (1, "none", 40)
+    kept = fleet.fake.shards["system"].values
+    revision = read_revision(kept["{config}/head/flags"][1].data)
+    ordered = Target(1, revision.digest, 7, 1, 1).packed()
+    write = Write("system", (Put(EFFECT, target_key("flags", "us"), ordered),))
+    await leader.service.submit(write)
     behind = document(await leader.get("/v1/config/flags/effective?region=us"))
-    assert (behind["node"], behind["applied"], behind["drift"]) == ("n2", None, "behind")
-    assert (behind["held"]["version"], behind["staleness_ms"]) == (1, 40)
-    held = fleet.fake.shards["system"].values["{config}/head/flags"][1].data
-    other.service.feed.apply(read_revision(held))
+    assert (behind["target"]["version"], behind["target"]["rollout"]) == (1, 7)
+    assert (behind["applied"], behind["drift"]) == (None, "behind")
+    other.service.feed.apply(revision)
     even = document(await leader.get("/v1/config/flags/effective?region=us"))
     assert (even["drift"], even["content"]) == ("none", {"n": 1})
-    assert even["applied"] == even["held"]
+    assert even["applied"]["digest"] == even["target"]["digest"]
 
 
 async def test_documents_are_read_nearby_when_nobody_leads(fleet: Fleet) -> None:
@@ -245,7 +255,7 @@ async def test_regions_come_and_go_and_the_last_one_stays(node: Node) -> None:
     created = await node.send("PUT", "/v1/regions/sa", content, If_None_Match="*")
     assert created.status == 201
     gone = await node.send("DELETE", "/v1/regions/sa", If_Match=created.headers["ETag"])
-    assert (gone.status, document(gone)["effect"]) == (200, "fleet-wide")
+    assert (gone.status, document(gone)["effect"]) == (200, "none")
     assert kind(await node.get("/v1/config/region.sa")) == "unknown-document"
     taken = await node.send("PUT", "/v1/regions/groups", content, If_None_Match="*")
     assert kind(taken) == "invalid"

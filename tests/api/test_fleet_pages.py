@@ -142,6 +142,7 @@ async def test_nodes_and_regions(pair: Pair) -> None:
         "drained": False,
         "suspect": False,
         "process": "",
+        "left": "",
     }
     assert document(await follower.get("/v1/nodes/n2")) == nodes[1]
     regions = document(await follower.get("/v1/regions"))["items"]
@@ -183,6 +184,7 @@ async def test_the_fleet_on_one_page(pair: Pair) -> None:
         "node": "n2",
         "region": "us",
         "global_leader": {"node": "n1", "region": "eu", "url": leader.url, "epoch": 2},
+        "groups_coming": [],
         "map_version": 1,
         "leadership_revision": follower.service.leadership_revision,
         "shards_total": 5,
@@ -220,4 +222,5 @@ def test_views_are_answered_with_all_they_hold() -> None:
         "drained",
         "suspect",
         "process",
+        "left",
     ]

@@ -286,6 +286,7 @@ def test_every_refusal_of_the_node_is_tried() -> None:
     tried = {problem for problem, *_ in REFUSALS}
     of_groups = {
         Problem.UNKNOWN_GROUP, Problem.UNKNOWN_STORE, Problem.NOT_CHANGED, Problem.GROUP_NOT_MADE,
+        Problem.GROUP_NOT_DROPPED,
     }  # fmt: skip
     of_reshardings = {
         Problem.NOT_RESHARDED, Problem.UNKNOWN_RESHARDING, Problem.UNSPLITTABLE,

@@ -23,6 +23,82 @@ from tests.api.test_placement_plans import ready
 DOCUMENT = openapi_document(ROUTES, "http://127.0.0.1:7101")
 
 
+PATHS = (
+    "/internal/v1/peer",
+    "/livez",
+    "/metrics",
+    "/ofrep/v1/evaluate/flags",
+    "/ofrep/v1/evaluate/flags/{flag}",
+    "/openapi.json",
+    "/readyz",
+    "/v1/audit",
+    "/v1/audit/verify",
+    "/v1/config",
+    "/v1/config/{name}",
+    "/v1/config/{name}/diff",
+    "/v1/config/{name}/effective",
+    "/v1/config/{name}/versions",
+    "/v1/config/{name}/versions/{version}",
+    "/v1/events",
+    "/v1/flags",
+    "/v1/kv",
+    "/v1/kv/{key}",
+    "/v1/leader",
+    "/v1/nodes",
+    "/v1/nodes/{node}",
+    "/v1/nodes/{node}/drain",
+    "/v1/nodes/{node}/fenced-writes",
+    "/v1/nodes/{node}/fenced-writes/{number}",
+    "/v1/nodes/{node}/stoppable",
+    "/v1/nodes/{node}/undrain",
+    "/v1/placement",
+    "/v1/placement/apply",
+    "/v1/placement/history",
+    "/v1/placement/latency",
+    "/v1/placement/load",
+    "/v1/placement/pause",
+    "/v1/placement/picture",
+    "/v1/placement/plan",
+    "/v1/placement/resume",
+    "/v1/regions",
+    "/v1/regions/groups",
+    "/v1/regions/groups/{group}",
+    "/v1/regions/groups/{group}/changes",
+    "/v1/regions/groups/{group}/drop",
+    "/v1/regions/groups/{group}/force-recover",
+    "/v1/regions/groups/{group}/lease",
+    "/v1/regions/{region}",
+    "/v1/regions/{region}/drain",
+    "/v1/regions/{region}/undrain",
+    "/v1/reshardings",
+    "/v1/reshardings/{resharding}",
+    "/v1/reshardings/{resharding}/cancel",
+    "/v1/rollouts",
+    "/v1/rollouts/{rollout}",
+    "/v1/rollouts/{rollout}/abort",
+    "/v1/rollouts/{rollout}/events",
+    "/v1/rollouts/{rollout}/pause",
+    "/v1/rollouts/{rollout}/promote",
+    "/v1/rollouts/{rollout}/resume",
+    "/v1/rollouts/{rollout}/rollback",
+    "/v1/route",
+    "/v1/routes",
+    "/v1/shards",
+    "/v1/shards/{shard}",
+    "/v1/shards/{shard}/evict",
+    "/v1/shards/{shard}/explain",
+    "/v1/shards/{shard}/history",
+    "/v1/shards/{shard}/merge",
+    "/v1/shards/{shard}/move",
+    "/v1/shards/{shard}/pin",
+    "/v1/shards/{shard}/preempt",
+    "/v1/shards/{shard}/role/{role}",
+    "/v1/shards/{shard}/split",
+    "/v1/shards/{shard}/transfer",
+    "/v1/status",
+)
+
+
 def test_the_document_is_valid() -> None:
     validate(DOCUMENT)
     assert DOCUMENT["openapi"] == "3.1.0"
@@ -52,72 +128,7 @@ def _unpatterned(path: str) -> str:
 
 
 def test_only_what_was_fixed_is_there() -> None:
-    assert sorted(DOCUMENT["paths"]) == [
-        "/internal/v1/peer",
-        "/livez",
-        "/metrics",
-        "/ofrep/v1/evaluate/flags",
-        "/ofrep/v1/evaluate/flags/{flag}",
-        "/openapi.json",
-        "/readyz",
-        "/v1/audit",
-        "/v1/audit/verify",
-        "/v1/config",
-        "/v1/config/{name}",
-        "/v1/config/{name}/diff",
-        "/v1/config/{name}/effective",
-        "/v1/config/{name}/versions",
-        "/v1/config/{name}/versions/{version}",
-        "/v1/events",
-        "/v1/flags",
-        "/v1/kv",
-        "/v1/kv/{key}",
-        "/v1/leader",
-        "/v1/nodes",
-        "/v1/nodes/{node}",
-        "/v1/nodes/{node}/drain",
-        "/v1/nodes/{node}/fenced-writes",
-        "/v1/nodes/{node}/fenced-writes/{number}",
-        "/v1/nodes/{node}/stoppable",
-        "/v1/nodes/{node}/undrain",
-        "/v1/placement",
-        "/v1/placement/apply",
-        "/v1/placement/history",
-        "/v1/placement/latency",
-        "/v1/placement/load",
-        "/v1/placement/pause",
-        "/v1/placement/picture",
-        "/v1/placement/plan",
-        "/v1/placement/resume",
-        "/v1/regions",
-        "/v1/regions/groups",
-        "/v1/regions/groups/{group}",
-        "/v1/regions/groups/{group}/changes",
-        "/v1/regions/groups/{group}/drop",
-        "/v1/regions/groups/{group}/force-recover",
-        "/v1/regions/groups/{group}/lease",
-        "/v1/regions/{region}",
-        "/v1/regions/{region}/drain",
-        "/v1/regions/{region}/undrain",
-        "/v1/reshardings",
-        "/v1/reshardings/{resharding}",
-        "/v1/reshardings/{resharding}/cancel",
-        "/v1/route",
-        "/v1/routes",
-        "/v1/shards",
-        "/v1/shards/{shard}",
-        "/v1/shards/{shard}/evict",
-        "/v1/shards/{shard}/explain",
-        "/v1/shards/{shard}/history",
-        "/v1/shards/{shard}/merge",
-        "/v1/shards/{shard}/move",
-        "/v1/shards/{shard}/pin",
-        "/v1/shards/{shard}/preempt",
-        "/v1/shards/{shard}/role/{role}",
-        "/v1/shards/{shard}/split",
-        "/v1/shards/{shard}/transfer",
-        "/v1/status",
-    ]
+    assert tuple(sorted(DOCUMENT["paths"])) == PATHS
 
 
 def operation(method: str, path: str) -> dict[str, Any]:
@@ -209,6 +220,15 @@ GOOD: tuple[tuple[str, str, str, int], ...] = (
     ("GET", "/v1/config/{name}/diff", "/v1/config/placement/diff", 200),
     ("GET", "/v1/config/{name}/effective", "/v1/config/placement/effective", 200),
     ("GET", "/v1/config/{name}/effective", "/v1/config/placement/effective?region=mars", 404),
+    ("GET", "/v1/rollouts", "/v1/rollouts", 200),
+    ("GET", "/v1/rollouts/{rollout}", "/v1/rollouts/1", 404),
+    ("GET", "/v1/rollouts/{rollout}/events", "/v1/rollouts/1/events", 404),
+    ("POST", "/v1/rollouts", "/v1/rollouts", 400),
+    ("POST", "/v1/rollouts/{rollout}/pause", "/v1/rollouts/1/pause", 404),
+    ("POST", "/v1/rollouts/{rollout}/resume", "/v1/rollouts/1/resume", 404),
+    ("POST", "/v1/rollouts/{rollout}/promote", "/v1/rollouts/1/promote", 404),
+    ("POST", "/v1/rollouts/{rollout}/abort", "/v1/rollouts/1/abort", 404),
+    ("POST", "/v1/rollouts/{rollout}/rollback", "/v1/rollouts/1/rollback", 404),
     ("GET", "/v1/flags", "/v1/flags", 200),
     ("POST", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags", 200),
     ("POST", "/ofrep/v1/evaluate/flags/{flag}", "/ofrep/v1/evaluate/flags/none", 404),
@@ -262,6 +282,17 @@ async def test_edits_of_documents_are_as_described(node: Node) -> None:
     assert_described("DELETE", "/v1/config/{name}", gone)
     assert_described("PATCH", "/v1/regions/{region}", patched)
     assert_described("DELETE", "/v1/regions/{region}", refused)
+
+
+async def test_rollouts_are_as_described(node: Node) -> None:
+    await node.send("PUT", "/v1/config/flags", {"content": {"a": 1}}, If_None_Match="*")
+    begun = await node.send("POST", "/v1/rollouts", {"document": "flags"})
+    assert_described("POST", "/v1/rollouts", begun)
+    assert_described("GET", "/v1/rollouts/{rollout}", await node.get("/v1/rollouts/1"))
+    for order, status in (("pause", 200), ("resume", 200), ("promote", 409), ("abort", 200)):
+        done = await node.send("POST", f"/v1/rollouts/1/{order}", {})
+        assert done.status == status
+        assert_described("POST", f"/v1/rollouts/{{rollout}}/{order}", done)
 
 
 async def test_a_transfer_and_a_message_are_as_described(pair: tuple[Node, Node]) -> None:

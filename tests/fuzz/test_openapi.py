@@ -54,6 +54,7 @@ KNOWN = {
     "version": "1",
     "resharding": "1",
     "number": "1",
+    "rollout": "1",
 }
 SURELY = {"/v1/kv": "?partition=a", "/v1/route": "?key=a"}
 """What has to be said besides the path."""
@@ -71,13 +72,32 @@ ALWAYS_THE_SAME = frozenset(
 """These take no input, so there is one request to each."""
 NEEDS_A_PLAN = "POST /v1/placement/apply"
 """Which plan there is depends on who leads by then."""
-EVENTS = "GET /v1/events"
-"""This one is always a stream, of which the server serves none."""
+EVENTS = ("GET /v1/events", "GET /v1/rollouts/{rollout}/events")
+"""These are always streams, of which the server serves none."""
+PROMOTION = "POST /v1/rollouts/{rollout}/promote"
+"""Nothing bakes where nobody goes on with rollouts."""
 
 REQUESTS = int(os.environ.get("LEADPLANE_FUZZ_REQUESTS", "3000"))
 SHARE = -(-REQUESTS // (len(OPERATIONS) - len(ALWAYS_THE_SAME)))
 NO_DEFECTS = frozenset({"/problems/wrong-role", "/problems/too-many-streams"})
 """What a node in the best of states says with a status of 5xx, and rightly."""
+
+
+def rollouts(session: requests.Session, url: str, operation: Any) -> list[int]:
+    """Have one rollout that is not over; of an order about it, give one that is surely good."""
+    if "/rollouts" not in operation.path:
+        return []
+    for each in session.get(f"{url}/v1/rollouts?limit=1000", timeout=10).json()["items"]:
+        if not each["over"]:
+            session.post(f"{url}/v1/rollouts/{each['rollout']}/abort", json={}, timeout=10)
+    begun = session.post(f"{url}/v1/rollouts", json={"document": "flags"}, timeout=10)
+    if operation.method != "post" or not operation.path.startswith("/v1/rollouts/"):
+        return [begun.status_code]
+    path = f"{url}/v1/rollouts/{begun.json()['rollout']}"
+    if operation.path.endswith("/resume"):
+        session.post(f"{path}/pause", json={}, timeout=10)
+    order = operation.path.rpartition("/")[2]
+    return [session.post(f"{path}/{order}", json={}, timeout=10).status_code]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +150,7 @@ def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) 
         session.put(f"{node.url}/v1/kv/{KNOWN['key']}", data=b"v", timeout=10)
         statuses += edits(session, node.url, operation)
         statuses += drained(session, node.url, operation)
+        statuses += rollouts(session, node.url, operation)
         if operation.method in ("get", "head"):  # surely good, where the path says it all
             for role in ("leader", "follower"):  # which it is, depends on what was done before
                 path = operation.path.format(**(KNOWN | {"role": role}))
@@ -149,5 +170,5 @@ def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) 
         send()
     assert len(statuses) >= (1 if label in ALWAYS_THE_SAME else SHARE)
     assert 500 not in statuses
-    is_refused = label in (EVENTS, NEEDS_A_PLAN)
+    is_refused = label in (*EVENTS, NEEDS_A_PLAN, PROMOTION)
     assert is_refused or min(statuses) < 400, "no request was good enough to be served"

@@ -20,6 +20,8 @@ LOOK_S = 0.05
 SHARDS = 13
 """Those of clients and the system shard."""
 WRITE_PAUSE_S = 0.01
+AT_ONCE = "rollout=all-at-once&final_bake_ms=0"
+"""Has an edit in force everywhere as soon as can be."""
 
 Found = TypeVar("Found")
 

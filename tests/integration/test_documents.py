@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controlplane.cli.connection import FleetAccess, Problem
-from tests.integration.fleet_on_test import FleetOnTest, asleep, wait_for
+from tests.integration.fleet_on_test import AT_ONCE, FleetOnTest, asleep, wait_for
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("fleet")]
 
@@ -20,7 +20,7 @@ def put(access: FleetAccess, content: Any, headers: dict[str, str], path: str = 
     """Edit a document, and give its new ETag. Raises Problem."""
     body = json.dumps({"content": content}).encode()
     sent = {"Content-Type": "application/json", **headers}
-    return access.send("PUT", path, None, sent, body).headers["etag"]
+    return access.send("PUT", f"{path}?{AT_ONCE}", None, sent, body).headers["etag"]
 
 
 def effective(fleet: FleetOnTest, path: str) -> dict[str, tuple[int | None, str]]:

@@ -15,7 +15,7 @@ from openfeature.flag_evaluation import Reason
 from controlplane.cli.connection import Problem
 from controlplane.flags.following import Follower, LocalCopy, News, Source, Told
 from controlplane.flags.provider import LeadplaneProvider
-from tests.integration.fleet_on_test import FleetOnTest, asleep, wait_for
+from tests.integration.fleet_on_test import AT_ONCE, FleetOnTest, asleep, wait_for
 from tests.integration.test_documents import put
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("fleet")]
@@ -46,7 +46,7 @@ def tag(fleet: FleetOnTest) -> Iterator[str]:
     """The document is there, and gone afterwards; gives its ETag."""
     region = fleet.state()["nodes"][0]["region"]
     yield put(fleet.access, content(region, 0), {"If-None-Match": "*"}, PATH)
-    fleet.access.send("DELETE", PATH, None, {"If-Match": "*"})
+    fleet.access.send("DELETE", f"{PATH}?{AT_ONCE}", None, {"If-Match": "*"})
 
 
 def nodes_of(fleet: FleetOnTest, region: str) -> list[dict[str, Any]]:

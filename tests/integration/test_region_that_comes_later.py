@@ -22,6 +22,7 @@ from tests.servers import RIGHT_SETTINGS, free_port, running
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
 
+AT_ONCE = ("--rollout", "all-at-once", "--final-bake", "0s")
 REGION, STORE, NODE = "sa-east-1", "sa-east-1-s1", "sa-east-1-n1"
 ZONE = "sa-east-1a"
 GLOBAL = "global"
@@ -66,11 +67,11 @@ def node_of(topology: dict[str, Any], directory: Path) -> Iterator[FleetAccess]:
 @contextmanager
 def region_of(fleet: FleetOnTest, store_port: int) -> Iterator[None]:
     """The region's document, with its store, as long as the block lasts."""
-    command(fleet, "regions", "create", REGION)
+    command(fleet, "regions", "create", REGION, *AT_ONCE)
     at = {"id": STORE, "zone": ZONE, "host": "127.0.0.1", "port": store_port}
-    command(fleet, "regions", "patch", REGION, f"stores={json.dumps([at])}")
+    command(fleet, "regions", "patch", REGION, f"stores={json.dumps([at])}", *AT_ONCE)
     yield
-    command(fleet, "regions", "delete", REGION)
+    command(fleet, "regions", "delete", REGION, *AT_ONCE)
 
 
 def is_listed(fleet: FleetOnTest, node: str) -> bool:

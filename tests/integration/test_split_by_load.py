@@ -17,7 +17,7 @@ from controlplane.bench.numbered_writes import NumberedWrites
 from controlplane.cli.connection import FleetAccess
 from shards.key_in_slot import key_in_slot
 from tests.integration.conftest import DOWN_S_MAX, LEADPLANE, UP_S_MAX
-from tests.integration.fleet_on_test import FleetOnTest, wait_for
+from tests.integration.fleet_on_test import AT_ONCE, FleetOnTest, wait_for
 from tests.integration.test_resharding import shards
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("split-by-load")]
@@ -59,7 +59,9 @@ def want_splits(access: FleetAccess) -> None:
     before = access.send("GET", path)
     content = before.document()["content"] | {"split_by_load": POLICY}
     headers = {"Content-Type": "application/json", "If-Match": before.headers["etag"]}
-    access.send("PUT", path, None, headers, json.dumps({"content": content}).encode())
+    access.send(
+        "PUT", f"{path}?{AT_ONCE}", None, headers, json.dumps({"content": content}).encode()
+    )
 
 
 def by_load(access: FleetAccess, kind: str) -> list[dict[str, Any]]:

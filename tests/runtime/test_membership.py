@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from config.document import canonical
-from config.revision import PARTITION, Revision, head_key
+from config.effect import PARTITION, live_key, target_key
+from config.revision import Revision
 from controlplane.errors import StoresNotReady
 from controlplane.node.following import SYSTEM
 from controlplane.node_plan import Place
@@ -142,8 +143,8 @@ def document(stores: dict[str, TwinStore], store: str, version: int, *listed: st
     shards = stores[store].model.state.groups[GLOBAL_GROUP].shards
     shard = shards.setdefault(SYSTEM, Shard())
     for key, value in (
-        (head_key("placement"), b"?"), (head_key("region.eu-central-1"), record),
-        (head_key("schema.x"), b"?"), ("{other}/k", b"?"),
+        (live_key("placement", 1), b"?"), (live_key("region.eu-central-1", 1), record),
+        (live_key("schema.x", 1), b"?"), (target_key("region.eu-central-1"), b"?"),
     ):  # fmt: skip
         shard.data.put(PARTITION, key, value, 1)
 

@@ -11,10 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from config.check import Edit, decide
 from config.document import Kind as Document
-from config.revision import EDITION_KEY, Revision, head_key, read_revision, version_key
-from config.revision import PARTITION as CONFIG
+from config.revision import head_key
 from controlplane.api.service import Service
 from controlplane.node.directory import MAP_PREFIX, MapRow
 from controlplane.node.drains import PREFIX as DRAINS
@@ -27,20 +25,17 @@ from controlplane.planning.orders import HEAD_KEY, Order, OrderState, ShardMove,
 from controlplane.problems import RequestRefused
 from controlplane.requests import (
     ChangeStores,
-    Compare,
     Found,
-    Put,
     Read,
     Reshard,
     Resharded,
     StoreAction,
-    Write,
-    Written,
 )
 from controlplane.simulator.checkers.replay import Replay
 from controlplane.simulator.process import Process
 from shards.resharding import COUNTER_KEY, Kind, read_resharding
 from shards.resharding import PREFIX as RESHARDS
+from tests.steps import documents
 from tests.steps.stage import Stage, node_of
 
 STORE_STEPS = frozenset(
@@ -143,6 +138,7 @@ def outcome(stage: Stage) -> Mapping[str, Any]:
         "order": order and (order.number, order.state, order.next, order.moved, order.skipped),
         "on their way": legs(replay),
         "reshardings": reshardings(replay),
+        "rollouts": documents.rolled_out(replay),
         "documents": {key: len(history) for key, history in config.items()},
         "voters": voters(stage),
         "whole": all(stage.fleet.sets.is_whole(group) for group in voters(stage)),
@@ -355,33 +351,8 @@ def pin(stage: Stage) -> None:
     assert leader is not None, "a warm fleet has a global leader"
     place = bystander(stage)
     shard = next(s for s, n in sorted(stage.leaders().items()) if n != place and s != SYSTEM)
-    edit(stage, Document.CONSTRAINTS.value, {"pins": [{"shard": shard, "node": place}]})
-
-
-def edit(stage: Stage, name: str, content: Any) -> None:
-    """Give a document this content, once."""
-
-    async def work(service: Service) -> bool:
-        outcome = await service.submit(Read(SYSTEM, (head_key(name), EDITION_KEY)))
-        if not isinstance(outcome, Found):
-            return False
-        head, edition = outcome.values
-        feed = service.documents()
-        if head is not None:
-            feed = feed.with_one(read_revision(head.data))
-        now = feed.get(name)
-        if now is not None and now.content == content:
-            return True
-        number = 1 if edition is None else int(edition.data) + 1
-        revision = decide(Edit(name, content, "", "ada", "", stage.world.now_ms), feed, number)
-        assert isinstance(revision, Revision), revision
-        keys = (head_key(name), version_key(name, revision.version))
-        puts = [Put(CONFIG, key, revision.packed()) for key in keys]
-        puts.append(Put(CONFIG, EDITION_KEY, str(number).encode()))
-        compare = Compare(EDITION_KEY, 0 if edition is None else edition.version)
-        return isinstance(await service.submit(Write(SYSTEM, tuple(puts), (compare,))), Written)
-
-    stage.order(work)
+    content = {"pins": [{"shard": shard, "node": place}]}
+    documents.roll_out(stage, Document.CONSTRAINTS.value, content, documents.AT_ONCE)
 
 
 def is_pinned(stage: Stage) -> bool:
@@ -438,6 +409,8 @@ CHANGES = (
         closes=("global-1",),
     ),
     Change("pin", pin, is_pinned),
+    Change("rollout", documents.begin, documents.is_everywhere),
+    Change("rollback", documents.begin_and_abort, documents.is_nowhere),
     _stores(StoreAction.ADD, "s4", "", ("s1", "s2", "s3", "s4")),
     _stores(StoreAction.REMOVE, "s2", "", ("s1", "s3", "s4")),
     _stores(StoreAction.REPLACE, "s3", "s5", ("s1", "s2", "s5")),

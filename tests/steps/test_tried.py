@@ -32,11 +32,11 @@ from controlplane.requests import (
     Transferred,
 )
 from shards.resharding import Kind
+from tests.steps import documents
 from tests.steps.changes import (
     apply,
     drain,
     drains,
-    edit,
     is_applied,
     is_drained,
     is_resharded,
@@ -135,7 +135,7 @@ def test_a_plan_whose_target_is_dead_in_its_middle_is_passed_over_and_taken_back
 
 
 def test_a_plan_whose_target_is_slow_in_its_middle_gets_there() -> None:
-    stage = Stage(6)
+    stage = Stage(7)
     moved, target = moves_of(stage)
     apply(stage)
     assert stage.until(lambda: moves_made(stage) > 0, LONG_MS)
@@ -156,12 +156,13 @@ def test_what_a_document_says_of_the_pace_counts_in_the_middle_of_a_plan() -> No
     moved, _ = moves_of(stage)
     assert len(moved) > 1
     slow = builtin_content(Document.PLACEMENT) | {"move_rate": {"leaders_per_minute_max": 1}}
-    edit(stage, Document.PLACEMENT.value, slow)
+    documents.roll_out(stage, Document.PLACEMENT.value, slow, documents.AT_ONCE)
     stage.run(AGAIN_MS)
     apply(stage)
     stage.run(LONG_MS // 8)
     assert moves_made(stage) < len(moved)
-    edit(stage, Document.PLACEMENT.value, builtin_content(Document.PLACEMENT))
+    usual = builtin_content(Document.PLACEMENT)
+    documents.roll_out(stage, Document.PLACEMENT.value, usual, documents.AT_ONCE)
     assert stage.until(lambda: is_applied(stage), LONG_MS // 4)
     at_rest(stage)
 
@@ -174,7 +175,7 @@ def test_a_regions_document_is_edited_in_the_middle_of_a_plan(dies: bool) -> Non
     assert stage.until(lambda: moves_made(stage) > 0, LONG_MS)
     old, name = stage.global_leader(), region_name(target)
     assert old is not None
-    edit(stage, name, region_content(leaders=1))
+    documents.roll_out(stage, name, region_content(leaders=1), documents.AT_ONCE)
     assert stage.until(lambda: bool(written(stage, name)), LONG_MS)
     assert not is_over(stage), "it is edited in the middle of the plan"
     if dies:

@@ -1,0 +1,178 @@
+"""Beginning a rollout: what it is to do, region by region, held against what goes on already.
+
+Everything is decided before anything is written, so that a preview is what would be begun.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from config.document import Kind, kind_of
+from config.feed import Feed
+from config.gate import FLEET_GATE, Gate
+from config.references import named_by, references_of
+from config.revision import Revision
+from config.rollout import Phase, RegionStep, Rollout
+from config.rollout_orders import Order, Unfit, ordered
+from config.strategy import RegionFacts, Strategy, StrategyName, waves_of
+from controlplane.api.service import Service
+from controlplane.node.following import SYSTEM
+from controlplane.node.load_reports import Gathered
+from controlplane.problems import RequestRefused
+from controlplane.rollouts.book import InForce, RolloutBook, Shelf, ended
+from controlplane.rollouts.leading import are_related
+
+DISRUPTIVE: Final = frozenset({Kind.TIMEOUTS})
+"""Kinds that change how nodes themselves work: they go to one region at a time."""
+ATTEMPTS_MAX: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants rolled out, and how; `queue` and `supersede` say what is to become of it,
+    or of the other one, when a rollout of the document, or of a related one, goes on."""
+
+    strategy: Strategy
+    principal: str
+    reason: str
+    wall_ms: int
+    gates: tuple[Gate, ...] = (FLEET_GATE,)
+    queue: bool = False
+    supersede: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A rollout that can be begun: its first record, and the one that it takes the place of."""
+
+    rollout: Rollout
+    replaced: Rollout | None
+    shelf: Shelf
+
+
+class Beginnings:
+    """Begins rollouts, at the global leader."""
+
+    def __init__(self, service: Service, gathered: Gathered) -> None:
+        self._service = service
+        self._gathered = gathered
+        self.book = RolloutBook(service)
+
+    async def begin(self, revision: Revision, wish: Wish) -> Rollout:
+        """Write it down. Raises RequestRefused."""
+        for _ in range(ATTEMPTS_MAX):
+            found = await self.plan(revision, wish)
+            if await self.book.begin(found.rollout, revision, found.shelf, found.replaced):
+                return found.rollout
+        raise RequestRefused("overloaded", "other rollouts were begun first, again and again")
+
+    async def plan(self, revision: Revision, wish: Wish) -> Beginning:
+        """What would be written down. Raises RequestRefused."""
+        if wish.strategy.name is StrategyName.EMERGENCY:
+            detail = "an emergency needs a second person who approves, and nobody is known here"
+            raise RequestRefused("rollout-refused", f"{detail}; use all-at-once and watch it")
+        shelf = await self.book.shelf()
+        in_force = await self.book.in_force(revision.name)
+        rollout = self._first_record(revision, wish, in_force, shelf.count + 1)
+        holders = [each for each in shelf.unfinished() if are_related(rollout, each)]
+        replaced = None
+        if holders and wish.supersede:
+            rollout, replaced = _superseding(rollout, holders, wish)
+        elif holders and not wish.queue:
+            raise _unfinished(rollout, holders[0])
+        elif not holders and _is_everywhere(rollout, in_force):
+            detail = f"version {revision.version} of {revision.name} is in force everywhere"
+            raise RequestRefused("rollout-refused", detail)
+        return Beginning(rollout, replaced, shelf)
+
+    def _first_record(
+        self, revision: Revision, wish: Wish, in_force: InForce, number: int
+    ) -> Rollout:
+        facts = self._region_facts()
+        regions = []
+        for each in facts:
+            before = in_force.target(each.region)
+            regions.append(RegionStep(each.region, before.version, before.digest))
+        disruptive = kind_of(revision.name) in DISRUPTIVE
+        return Rollout(
+            id=number,
+            document=revision.name,
+            version=revision.version,
+            digest=revision.digest if revision.version else "",
+            strategy=wish.strategy,
+            waves=waves_of(wish.strategy, facts, disruptive=disruptive),
+            regions=tuple(regions),
+            principal=wish.principal,
+            reason=wish.reason,
+            began_ms=wish.wall_ms,
+            related=_related(revision, self._service.documents()),
+            gates=wish.gates,
+        )
+
+    def _region_facts(self) -> list[RegionFacts]:
+        """Every region in which a node is known, with what comes in there."""
+        fleet = self._service.fleet()
+        asked: dict[str, float] = {}
+        for shard in self._gathered.load.shards():
+            for region, rates in self._gathered.load.of(shard).items():
+                asked[region] = asked.get(region, 0.0) + rates.requests
+        voters = {
+            voter for g in fleet.groups if g.group == self._system_group() for voter in g.voters
+        }
+        stores = Counter(store.region for store in fleet.stores if store.store in voters)
+        names = sorted({node.region for node in fleet.nodes})
+        return [RegionFacts(name, asked.get(name, 0.0), stores[name]) for name in names]
+
+    def _system_group(self) -> str:
+        view = self._service.shard_view(SYSTEM)
+        return view.group if view is not None else ""
+
+
+def _superseding(rollout: Rollout, holders: list[Rollout], wish: Wish) -> tuple[Rollout, Rollout]:
+    """The rollout as one that takes over from another, of the same document."""
+    holder = holders[0]
+    if len(holders) > 1 or holder.document != rollout.document:
+        raise _unfinished(rollout, next(h for h in holders if h.document != rollout.document))
+    over = ordered(holder, Order.SUPERSEDE, wish.principal, f"rollout {rollout.id}")
+    if isinstance(over, Unfit):
+        raise RequestRefused("rollout-refused", f"{over.why}; {over.hint}")
+    known: Mapping[str, RegionStep] = {each.region: each for each in holder.regions}
+    reached = {each.region for each in holder.may_have_other()}
+    regions = tuple(
+        each
+        if each.region not in known
+        else replace(
+            each,
+            before=known[each.region].before,
+            before_digest=known[each.region].before_digest,
+            inherits=each.region in reached,
+        )
+        for each in rollout.regions
+    )
+    return replace(rollout, regions=regions), ended(over, wish.wall_ms)
+
+
+def _related(revision: Revision, feed: Feed) -> frozenset[str]:
+    """Documents that it names, and that name it; regions name each other, and count for nothing."""
+    names = {each.names for each in references_of(revision, feed)}
+    names |= {each.document for each in named_by(revision.name, feed)}
+    return frozenset(name for name in names if kind_of(name) is not Kind.REGION)
+
+
+def _is_everywhere(rollout: Rollout, in_force: InForce) -> bool:
+    wanted = (rollout.version, rollout.digest)
+    found = [in_force.target(each.region) for each in rollout.regions]
+    return all((target.version, target.digest) == wanted for target in found)
+
+
+def _unfinished(rollout: Rollout, holder: Rollout) -> RequestRefused:
+    what = "it" if holder.document == rollout.document else f"the related {holder.document}"
+    state = "paused" if holder.pause is not None else holder.phase.value
+    detail = f"{rollout.document} waits: rollout {holder.id} of {what} is {state}"
+    hint = "let it queue, or wait, or abort that one"
+    if holder.document == rollout.document and holder.phase is not Phase.ROLLING_BACK:
+        hint = "let it queue, or supersede that one"
+    return RequestRefused("rollout-unfinished", f"{detail}; {hint}", more={"rollout": holder.id})

@@ -1,0 +1,236 @@
+"""Asks the gates of rollouts, at the global leader.
+
+Theory of operation. A look asks all gates of a rollout; it is taken every `INTERVAL_MS` while a
+wave is watched, and at once when its bake is over. While the fleet's own gate waits, for a leader
+or for a node to say something of itself, nobody else is asked either, and there is no look.
+
+How the fleet was before a wave is found when the wave is looked at first, in what nodes told of the
+time before its regions were sent anything (config/gate_history), and is kept with the rollout: who
+leads next holds the wave against the same. Of the wall clock only the age of that moment is taken,
+so a step of it since then moves the line between before and after, and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from config.gate import (
+    INTERVAL_MS,
+    Gate,
+    GateKind,
+    GateLook,
+    Look,
+    Verdict,
+    kept_look,
+    together,
+    without_data,
+)
+from config.gate_fleet import REPORTS_MS, FleetSeen, fleet_look
+from config.gate_history import KEPT_MS
+from config.gate_samples import Before, RegionBefore, Totals
+from config.rollout import HAS_IT, Phase, Reached, Rollout
+from controlplane.api.service import Service
+from controlplane.node.load_reports import REPORT_EVERY_MS, Gathered
+from controlplane.views import FleetView
+
+WAIT_MS: Final = 500
+"""Between looks of a gate that waits."""
+ALIVE_MS: Final = REPORT_EVERY_MS + REPORT_EVERY_MS // 2
+"""A node that told a sample no longer than that before a wave was alive before it."""
+
+
+class Asker(Protocol):
+    """Who asks something outside of the fleet."""
+
+    async def ask(self, gates: Sequence[Gate], regions: Collection[str]) -> list[Look]:
+        """The verdicts of gates on these regions, all of them asked at the same time."""
+        ...
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What this process knows of the wave of one rollout that it watches."""
+
+    before: Before
+    began_ms: int
+    """On the node's clock."""
+    place: tuple[int, Phase]
+    next_ms: int
+    leaderless_ms: int | None = None
+    """Since when more shards than before have no leader."""
+    looks: tuple[GateLook, ...] = ()
+
+
+class GateKeeper:
+    """The gates of one node's loop."""
+
+    def __init__(
+        self,
+        service: Service,
+        asker: Asker | None = None,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._service = service
+        self._asker = asker
+        self._wall_s = wall_s
+        self._watched: dict[int, _Watch] = {}
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Only these rollouts go on."""
+        self._watched = {
+            number: watch for number, watch in self._watched.items() if number in numbers
+        }
+
+    def noted(self, rollout: Rollout) -> Rollout:
+        """The record with what is known here of its gates: what each said last, and how the fleet
+        was before the wave."""
+        watch = self._watched.get(rollout.id)
+        if watch is None:
+            return rollout
+        return replace(rollout, looks=watch.looks, before=watch.before)
+
+    async def look(self, rollout: Rollout, now_ms: int) -> Look | None:
+        """One look, if it is time for one."""
+        gathered = self._service.gathered()
+        if gathered is None:
+            return None
+        watch, place = self._watched.get(rollout.id), (rollout.wave, rollout.phase)
+        if watch is None or watch.place[0] != rollout.wave:
+            watch = self._watched[rollout.id] = self._begun(rollout, gathered, now_ms)
+        if rollout.phase is Phase.GATING and watch.place != place:
+            watch.next_ms = now_ms
+        watch.place = place
+        if now_ms < watch.next_ms:
+            return None
+        seen = _seen(rollout, watch, gathered, self._service.fleet())
+        own = {
+            gate.name: fleet_look(gate, watch.before, seen)
+            for gate in rollout.gates
+            if gate.kind is GateKind.FLEET
+        }
+        if _is_to_wait(rollout.gates, own):
+            watch.next_ms = now_ms + WAIT_MS
+            return None
+        watch.next_ms = now_ms + INTERVAL_MS
+        found = await self._all_of(rollout.gates, own, seen.wave)
+        wall_ms, window_ms = int(self._wall_s() * 1_000), seen.watched_ms
+        watch.looks = tuple(kept_look(gate, look, wall_ms, window_ms) for gate, look in found)
+        return together(found)
+
+    async def _all_of(
+        self, gates: Iterable[Gate], own: dict[str, Look | None], wave: Collection[str]
+    ) -> list[tuple[Gate, Look]]:
+        """What every gate says, in their order; a gate that only reports may still wait."""
+        outside = [gate for gate in gates if gate.kind is not GateKind.FLEET]
+        if not outside:
+            answers = []
+        elif self._asker is None:
+            answers = [without_data(gate, f"{gate.name}: nobody asks here") for gate in outside]
+        else:
+            answers = await self._asker.ask(outside, wave)
+        said = iter(answers)
+        return [
+            (gate, _or_waiting(gate, own[gate.name]) if gate.kind is GateKind.FLEET else next(said))
+            for gate in gates
+        ]
+
+    def _begun(self, rollout: Rollout, gathered: Gathered, now_ms: int) -> _Watch:
+        """A wave is looked at first, by this process."""
+        sent_ms = [each.since_ms for each in rollout.in_wave() if each.step]
+        wall_ms = int(self._wall_s() * 1_000)
+        began_ms = gathered.now_ms - max(0, wall_ms - min(sent_ms, default=wall_ms))
+        before = rollout.before
+        if before is None or before.wave != rollout.wave:
+            before = _before(rollout, gathered, self._service.fleet(), began_ms)
+        place, is_due = (rollout.wave, rollout.phase), rollout.phase is Phase.GATING
+        next_ms = now_ms if is_due else now_ms + INTERVAL_MS
+        return _Watch(before, began_ms, place, next_ms, looks=rollout.looks)
+
+
+def _is_to_wait(gates: Iterable[Gate], own: dict[str, Look | None]) -> bool:
+    """Whether a gate that counts waits, and none fails anyhow."""
+    looks = [own[gate.name] for gate in gates if gate.name in own and not gate.dry_run]
+    fails = any(look is not None and look.verdict is Verdict.FAIL for look in looks)
+    return None in looks and not fails
+
+
+def _or_waiting(gate: Gate, look: Look | None) -> Look:
+    return look or Look(Verdict.INCONCLUSIVE, f"{gate.name}: it waits")
+
+
+def _before(rollout: Rollout, gathered: Gathered, fleet: FleetView, began_ms: int) -> Before:
+    """How the fleet was before a wave; regions of earlier waves are kept as they were then."""
+    reached = {region for wave in rollout.waves[: rollout.wave] for region in wave}
+    known = rollout.before.regions if rollout.before is not None else ()
+    kept = {each.region: each for each in known if each.region in reached}
+    totals = gathered.health.totals(began_ms - KEPT_MS, began_ms)
+    alive = gathered.health.heard(began_ms - ALIVE_MS, began_ms)
+    for node in fleet.nodes:
+        if node.alive:
+            alive.setdefault(node.region, {}).setdefault(node.node, node.process)
+    regions = [
+        kept.get(each.region)
+        or RegionBefore(
+            each.region,
+            tuple(sorted(alive.get(each.region, {}).items())),
+            totals.get(each.region, Totals()),
+        )
+        for each in rollout.regions
+    ]
+    return Before(rollout.wave, fleet.shards_total - fleet.shards_led, tuple(regions))
+
+
+def _seen(rollout: Rollout, watch: _Watch, gathered: Gathered, fleet: FleetView) -> FleetSeen:
+    """The fleet now, beside how it was before the wave."""
+    wave = _watched_regions(rollout)
+    control = {each.region for each in rollout.reached(Reached.WAITING) if not each.inherits}
+    now_ms, leaderless = gathered.now_ms, fleet.shards_total - fleet.shards_led
+    if leaderless <= watch.before.leaderless:
+        watch.leaderless_ms = None
+    elif watch.leaderless_ms is None:
+        watch.leaderless_ms = now_ms
+    heard_ms = max(watch.began_ms, now_ms - REPORTS_MS)
+    unheard = [
+        node.node
+        for node in fleet.nodes
+        if node.alive
+        and node.region in wave
+        and (gathered.health.newest_ms(node.node) or 0) <= heard_ms
+    ]
+    return FleetSeen(
+        wave=wave,
+        control=frozenset(control - wave),
+        alive={node.node: node.process for node in fleet.nodes if node.alive},
+        left=frozenset(node.left for node in fleet.nodes if node.left),
+        leaderless=leaderless,
+        leaderless_ms=0 if watch.leaderless_ms is None else now_ms - watch.leaderless_ms,
+        totals=gathered.health.totals(watch.began_ms, now_ms),
+        unheard=sorted(unheard),
+        watched_ms=now_ms - watch.began_ms,
+        is_baked=_baked_ms(rollout) > 0,
+    )
+
+
+def _is_final(rollout: Rollout) -> bool:
+    """Whether it is the final bake that is watched, or has been: all regions were well before."""
+    in_wave = rollout.in_wave()
+    is_after = rollout.phase is Phase.GATING and rollout.is_last
+    is_well = all(each.reached is not Reached.APPLIED for each in in_wave)
+    return rollout.phase is Phase.FINAL_BAKE or (is_after and is_well)
+
+
+def _watched_regions(rollout: Rollout) -> frozenset[str]:
+    """The regions that are looked at: those of the wave that have the version; at last, all."""
+    steps = rollout.regions if _is_final(rollout) else rollout.in_wave()
+    away = (Reached.UNREACHABLE, Reached.DEFERRED)
+    return frozenset(
+        each.region for each in steps if each.reached in HAS_IT and each.reached not in away
+    )
+
+
+def _baked_ms(rollout: Rollout) -> int:
+    strategy = rollout.strategy
+    return strategy.final_bake_ms if _is_final(rollout) else strategy.bake_ms

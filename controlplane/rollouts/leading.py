@@ -1,0 +1,224 @@
+"""Goes on with rollouts, at the global leader: one transition after the other, each written first.
+
+Theory of operation. It runs at every node and acts at the global leader alone. What a rollout does
+next is decided from its record and from what is seen (config/rollout_step); the decision is one
+entry of the system shard, with the targets that follow from it, on the condition that the record is
+what was read. Regions read their targets at their own copies. So a successor begins where the
+record is, and what was decided twice counts once.
+
+What only this process knows are the clock of a bake and the looks at gates; both begin anew with
+it, so that a bake can only become longer, and no look is counted twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from config.gate import Look
+from config.rollout import Phase, Rollout
+from config.rollout_step import Ack, Seen, next_step
+from controlplane.api.service import Service
+from controlplane.problems import RequestRefused
+from controlplane.requests import Problem, Refused
+from controlplane.rollouts.book import RolloutBook, ended
+from controlplane.views import FleetView
+
+EVERY_S: Final = 0.25
+HURRIED_S: Final = 0.05
+"""Between looks while regions are waited for."""
+STEPS_AT_ONCE: Final = 100
+WATCHED: Final = (Phase.BAKING, Phase.GATING, Phase.FINAL_BAKE)
+LOGGER: Final = logging.getLogger(__name__)
+
+
+class Gates(Protocol):
+    """Who asks the gates of a rollout."""
+
+    async def look(self, rollout: Rollout, now_ms: int) -> Look | None:
+        """One look, if it is time for one."""
+        ...
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Only these rollouts go on."""
+        ...
+
+    def noted(self, rollout: Rollout) -> Rollout:
+        """The record with what is known of its gates."""
+        ...
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What this process knows of one rollout beside its record."""
+
+    rollout: Rollout
+    version: int
+    bake_ms: int = 0  # when the present bake began, by this clock; less what was written
+    look: Look | None = None
+    before: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+
+class RolloutLeader:
+    """The loop of one node."""
+
+    def __init__(
+        self, service: Service, gates: Gates, wall_s: Callable[[], float] = time.time
+    ) -> None:
+        self._service = service
+        self._gates = gates
+        self._wall_s = wall_s
+        self._book = RolloutBook(service)
+        self._known: dict[int, _Progress] = {}
+        self._epoch: int | None = None
+        self._now_ms = 0  # time that has passed in turns
+
+    async def run(self) -> None:
+        """Look now and then, until cancelled."""
+        loop = asyncio.get_running_loop()
+        at_s = loop.time()
+        while True:
+            await asyncio.sleep(HURRIED_S if self.is_hurried else EVERY_S)
+            passed_s, at_s = loop.time() - at_s, loop.time()
+            try:
+                await self.turn(passed_s)
+            except RequestRefused as refused:
+                LOGGER.info("rollouts wait: %s", refused.detail)
+            except ValueError as complaint:
+                LOGGER.warning("rollouts wait for a node of a newer release: %s", complaint)
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether a rollout waits for regions."""
+        return any(
+            each.rollout.phase in (Phase.PENDING, Phase.APPLYING, Phase.ROLLING_BACK)
+            for each in self._known.values()
+        )
+
+    async def turn(self, passed_s: float) -> None:
+        """Make what transitions are due after so much time. Raises RequestRefused, ValueError."""
+        self._now_ms += round(passed_s * 1_000)
+        gathered = self._service.gathered()
+        if gathered is None:
+            self._known.clear()
+            self._epoch = None
+            return
+        if self._epoch != gathered.epoch:
+            self._known.clear()
+            self._epoch = gathered.epoch
+        self._learn()
+        self._gates.forget(self._known)
+        for known in [self._known[number] for number in sorted(self._known)]:
+            await self._go_on(known, gathered.epoch)
+        over = [number for number, known in self._known.items() if known.rollout.is_over]
+        for number in over:
+            del self._known[number]
+
+    def _learn(self) -> None:
+        """What others wrote: new rollouts, and orders of people."""
+        for rollout, version in self._service.rollouts():
+            known = self._known.get(rollout.id)
+            if known is None and not rollout.is_over:
+                self._known[rollout.id] = self._took(_Progress(rollout, version))
+            elif known is not None and version > known.version:
+                known.rollout, known.version = rollout, version
+                self._took(known)
+
+    def _took(self, known: _Progress) -> _Progress:
+        """A record is another one: bakes count from what it says."""
+        known.bake_ms = self._now_ms - known.rollout.baked_ms
+        known.look = None
+        return known
+
+    async def _go_on(self, known: _Progress, epoch: int) -> None:
+        """Make transitions as long as there are some to make."""
+        if known.rollout.pause is not None:
+            known.bake_ms = self._now_ms - known.rollout.baked_ms  # the clock stands still
+        elif known.rollout.phase in WATCHED:
+            known.look = await self._gates.look(known.rollout, self._now_ms)
+        if known.rollout.phase is Phase.PENDING and self._is_first(known.rollout):
+            known.before = await self._before_of(known.rollout)
+        for _ in range(STEPS_AT_ONCE):
+            fleet = self._service.fleet()
+            after = next_step(known.rollout, self._seen(known, fleet))
+            if after is None or not await self._write(known, after, epoch):
+                return
+
+    async def _write(self, known: _Progress, after: Rollout, epoch: int) -> bool:
+        """One transition, once; False when the record was changed meanwhile, or nobody can say."""
+        before, is_other = known.rollout, after.phase is not known.rollout.phase
+        after = ended(self._gates.noted(after), self._wall_ms)
+        outcome = await self._book.step(before, after, known.version, epoch)
+        if isinstance(outcome, Refused):
+            if outcome.problem is Problem.PRECONDITION_FAILED:
+                await self._read_anew(known)
+            return False
+        bake_ms = known.bake_ms
+        known.rollout, known.version = after, outcome.position
+        self._took(known)
+        if not is_other:
+            known.bake_ms = bake_ms
+        return True
+
+    async def _read_anew(self, known: _Progress) -> None:
+        """Somebody else wrote: what counts is at the leader, not in this region's copy."""
+        found = await self._book.rollout(known.rollout.id)
+        if found is not None:
+            known.rollout, known.version = found
+            self._took(known)
+
+    def _seen(self, known: _Progress, fleet: FleetView) -> Seen:
+        rollout = known.rollout
+        return Seen(
+            wall_ms=self._wall_ms,
+            acks=self._acks(rollout, fleet),
+            baked_ms=self._now_ms - known.bake_ms,
+            look=known.look,
+            is_first=self._is_first(rollout),
+            before=known.before,
+        )
+
+    def _acks(self, rollout: Rollout, fleet: FleetView) -> dict[str, Ack]:
+        """By region, what all of its living nodes run; of one with none alive, or in which they
+        differ, nothing is known."""
+        said = self._service.acks(rollout.document, rollout.id)
+        by_region: dict[str, set[Ack | None]] = {}
+        for node in fleet.nodes:
+            if node.alive:
+                by_region.setdefault(node.region, set()).add(said.get(node.node))
+        return {
+            region: ack
+            for region, acks in by_region.items()
+            if len(acks) == 1 and (ack := next(iter(acks))) is not None
+        }
+
+    async def _before_of(self, rollout: Rollout) -> dict[str, tuple[int, str]]:
+        """What its regions are to run at present."""
+        now = await self._book.in_force(rollout.document)
+        targets = {each.region: now.target(each.region) for each in rollout.regions}
+        return {region: (at.version, at.digest) for region, at in targets.items()}
+
+    def _is_first(self, rollout: Rollout) -> bool:
+        """Whether none goes on that was there before, of this document or of a related one."""
+        return not any(are_related(rollout, other.rollout) for other in self._before(rollout))
+
+    def _before(self, rollout: Rollout) -> list[_Progress]:
+        return [
+            other
+            for number, other in self._known.items()
+            if number < rollout.id and not other.rollout.is_over
+        ]
+
+    @property
+    def _wall_ms(self) -> int:
+        return int(self._wall_s() * 1_000)
+
+
+def are_related(one: Rollout, other: Rollout) -> bool:
+    """Whether two rollouts must not go on at the same time."""
+    names = (one.document, *one.related)
+    return other.document in names or one.document in other.related
