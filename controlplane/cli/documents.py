@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import click
 
+from controlplane.cli.config_follow import follow
 from controlplane.cli.connection import access_at, fleet_access
-from controlplane.cli.document_edits import CHANGES, delete_document, put_document, yaml_text
+from controlplane.cli.document_apply import apply_document, roll_document_back
+from controlplane.cli.document_editor import edit_document
+from controlplane.cli.document_edits import (
+    CHANGES,
+    delete_document,
+    document_path,
+    put_document,
+)
+from controlplane.cli.document_sync import sync_documents
+from controlplane.cli.document_text import yaml_text
 from controlplane.cli.output import (
     Column,
     Row,
@@ -21,6 +30,7 @@ from controlplane.cli.output import (
     show,
     table,
 )
+from controlplane.cli.sync_plan import effective_in
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -57,18 +67,29 @@ VERSIONS = (
 )
 
 
-def _version(record: Any) -> Any:
+def _version(row: Row, which: str) -> Any:
+    record = row.get(which)
     return record["version"] if record else None
+
+
+def _drift(row: Row) -> str:
+    return f"not known: {row['problem']}" if "problem" in row else str(row["drift"])
+
+
+def _drift_style(row: Row) -> str:
+    return "" if row.get("drift") == "none" else "yellow"
 
 
 EFFECTIVE = (
     Column("REGION", lambda e: e["region"]),
-    Column("NODE", lambda e: e["node"]),
-    Column("RUNS", lambda e: _version(e["applied"]), right=True),
-    Column("COPY HOLDS", lambda e: _version(e["held"]), right=True),
-    Column("DRIFT", lambda e: e["drift"], lambda e: "" if e["drift"] == "none" else "yellow"),
-    Column("COPY IS BEHIND", lambda e: ms_text(e["staleness_ms"]), right=True),
-    Column("DIGEST", lambda e: (e["applied"] or e["held"])["digest"][:DIGEST_SHOWN]),
+    Column("NODE", lambda e: e.get("node")),
+    Column("RUNS", lambda e: _version(e, "applied"), right=True),
+    Column("IS TO RUN", lambda e: _version(e, "target"), right=True),
+    Column("NEWEST", lambda e: _version(e, "newest"), right=True),
+    Column("DRIFT", _drift, _drift_style),
+    Column("BY ROLLOUT", lambda e: (e.get("target") or {}).get("rollout"), right=True),
+    Column("COPY IS BEHIND", lambda e: ms_text(e.get("staleness_ms")), right=True),
+    Column("DIGEST", lambda e: (e.get("applied") or {"digest": ""})["digest"][:DIGEST_SHOWN]),
 )
 
 
@@ -165,22 +186,22 @@ def show_diff(name: str, older: int | None, newer: int | None, output: str) -> N
 @click.option("--region", "only", help="Only this region.")
 @output_options
 def effective(name: str, only: str | None, output: str, watch: bool) -> None:
-    """Show which version each region runs, and whether it is behind."""
+    """Show which version each region runs, which one it is to run, and which is the newest.
+
+    The newest is in force where a rollout brought it; a region that is cut off is told as that.
+    """
     access = fleet_access()
 
     def fetch() -> dict[str, Any]:
         nodes = access.items("/v1/nodes")["items"]
         regions = [only] if only else sorted({node["region"] for node in nodes})
-        path = f"{document_path(name)}/effective"
-        return {"items": [access.get(path, region=region) for region in regions]}
+        return {"items": [effective_in(access, name, region) for region in regions]}
 
     show(fetch, lambda document, wide: table(EFFECTIVE, document["items"], wide), output, watch)
 
 
-def document_path(name: str) -> str:
-    """Where a document is served."""
-    return f"/v1/config/{quote(name, safe='')}"
-
-
-config.add_command(put_document)
-config.add_command(delete_document)
+for command in (
+    apply_document, edit_document, put_document, delete_document, roll_document_back,
+    sync_documents, follow,
+):  # fmt: skip
+    config.add_command(command)

@@ -143,13 +143,14 @@ def _watch_in_place(
             time.sleep(WATCH_SECONDS)
 
 
-def console(unbounded: bool = False) -> Console:
+def console(unbounded: bool = False, to_stderr: bool = False) -> Console:
     """A console that never guesses: no emoji, no highlighting, nothing cut short in a pipe."""
     from rich.console import Console
 
-    fits = not unbounded and (sys.stdout.isatty() or "COLUMNS" in os.environ)
+    stream = sys.stderr if to_stderr else sys.stdout
+    fits = not unbounded and (stream.isatty() or "COLUMNS" in os.environ)
     width = None if fits else UNBOUNDED_COLUMNS
-    return Console(file=sys.stdout, width=width, highlight=False, emoji=False, markup=False)
+    return Console(file=stream, width=width, highlight=False, emoji=False, markup=False)
 
 
 def table(columns: Sequence[Column], rows: Iterable[Row], wide: bool) -> Table:

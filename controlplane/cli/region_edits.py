@@ -10,14 +10,16 @@ import click
 
 from controlplane.cli.connection import CommandFailed, fleet_access
 from controlplane.cli.document_edits import (
+    Wish,
     condition_options,
     conditions,
     draw_edit,
+    dry_run_option,
     edit,
     edit_options,
     present_etag,
-    read_text,
 )
+from controlplane.cli.document_text import Source, read_text
 from controlplane.cli.output import show
 
 ZONES = 3
@@ -26,16 +28,15 @@ ZONES = 3
 @click.command("create")
 @click.argument("region")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, allow_dash=True))
+@dry_run_option
 @edit_options
-def create_region(
-    region: str, file: str | None, reason: str | None, dry_run: bool, output: str
-) -> None:
+def create_region(region: str, file: str | None, wish: Wish, output: str) -> None:
     """Create REGION as FILE describes it, or, without a FILE, by its published figures."""
     text = read_text(file) if file else None
     content = text.content if text else _published(region)
-    source = (text, "#") if text else None
+    source = Source("#", text) if text else None
     new = {"If-None-Match": "*"}
-    document = edit("PUT", f"/v1/regions/{region}", content, new, reason, dry_run, source)
+    document = edit("PUT", f"/v1/regions/{region}", content, new, wish, source)
     show(lambda: document, draw_edit, output)
 
 
@@ -43,10 +44,11 @@ def create_region(
 @click.argument("region")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @condition_options
+@dry_run_option
 @edit_options
 def put_region(
     region: str, file: str, create: bool, if_match: str | None, force: bool,
-    reason: str | None, dry_run: bool, output: str,
+    wish: Wish, output: str,
 ) -> None:  # fmt: skip
     """Describe REGION anew, as FILE does; - is standard input.
 
@@ -55,7 +57,7 @@ def put_region(
     text = read_text(file)
     headers = conditions(f"region.{region}", text.etag, create, if_match, force)
     path = f"/v1/regions/{region}"
-    document = edit("PUT", path, text.content, headers, reason, dry_run, (text, "#"))
+    document = edit("PUT", path, text.content, headers, wish, Source("#", text))
     show(lambda: document, draw_edit, output)
 
 
@@ -63,10 +65,11 @@ def put_region(
 @click.argument("region")
 @click.argument("changes", metavar="FIELD=VALUE...", nargs=-1, required=True)
 @click.option("--if-match", metavar="ETAG", help="Only if it is this version.")
+@dry_run_option
 @edit_options
 def patch_region(
     region: str, changes: tuple[str, ...], if_match: str | None,
-    reason: str | None, dry_run: bool, output: str,
+    wish: Wish, output: str,
 ) -> None:  # fmt: skip
     """Change some fields of REGION as it is now; a VALUE is JSON or text, none takes it away.
 
@@ -74,20 +77,19 @@ def patch_region(
     """
     patch = _patch_of(changes)
     headers = {"If-Match": if_match or present_etag(fleet_access(), f"region.{region}")}
-    document = edit("PATCH", f"/v1/regions/{region}", patch, headers, reason, dry_run)
+    document = edit("PATCH", f"/v1/regions/{region}", patch, headers, wish)
     show(lambda: document, draw_edit, output)
 
 
 @click.command("delete")
 @click.argument("region")
 @click.option("--if-match", metavar="ETAG", help="Only if it is this version.")
+@dry_run_option
 @edit_options
-def delete_region(
-    region: str, if_match: str | None, reason: str | None, dry_run: bool, output: str
-) -> None:
+def delete_region(region: str, if_match: str | None, wish: Wish, output: str) -> None:
     """Take REGION away, if nothing stands in it that is needed."""
     headers = {"If-Match": if_match or present_etag(fleet_access(), f"region.{region}")}
-    document = edit("DELETE", f"/v1/regions/{region}", None, headers, reason, dry_run)
+    document = edit("DELETE", f"/v1/regions/{region}", None, headers, wish)
     show(lambda: document, draw_edit, output)
 
 

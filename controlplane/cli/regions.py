@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import access_at, fleet_access
-from controlplane.cli.document_edits import yaml_text
+from controlplane.cli.document_text import yaml_text
 from controlplane.cli.drains import drain_region, undrain_region
 from controlplane.cli.output import format_option, list_unless_more, output_options, show, table
 from controlplane.cli.region_edits import (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -36,11 +37,21 @@ class StubFleet:
     url: str = ""
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    later: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
 
     def document(self, path: str, document: object, method: str = "GET", status: int = 200) -> None:
         """Answer a JSON document."""
         kind = "application/problem+json" if status >= 400 else "application/json"
         self.answers[method, path] = (status, {"Content-Type": kind}, orjson.dumps(document))
+
+    def one_after_the_other(self, path: str, *documents: dict[str, Any]) -> None:
+        """Answer each request with the next document, or problem; the last one stays."""
+        found = []
+        for each in documents:
+            is_problem = str(each.get("type", "")).startswith("/problems/")
+            self.document(path, each, status=each["status"] if is_problem else 200)
+            found.append(self.answers["GET", path])
+        self.later["GET", path] = found
 
     def raw(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
         """Answer bytes with headers."""
@@ -70,6 +81,10 @@ def _handler(stub: StubFleet) -> type[BaseHTTPRequestHandler]:
             stub.asked.append(Asked(self.command, parts.path, query, headers, body))
             page = query.get("continue", "").removeprefix("page")
             path = f"{parts.path}#{page}" if page else parts.path
+            if len(waiting := stub.later.get((self.command, path), [])) > 1:
+                stub.answers[self.command, path] = waiting.pop(0)
+            elif waiting:
+                stub.answers[self.command, path] = waiting[0]
             status, more, answer = stub.answers.get(
                 (self.command, path), (599, {}, b"the stub knows no answer")
             )

@@ -22,7 +22,7 @@ VIEW = {**RECORD, "content": CONTENT}
 CHANGE = {"path": "/share", "change": "changed", "before": 0.5, "after": 1}
 EDITED: dict[str, Any] = {
     "document": {**RECORD, "version": 4, "etag": '"4-aa"'}, "changed": True, "dry_run": False,
-    "effect": "fleet-wide", "diff": [CHANGE], "blast_radius": None,
+    "effect": "none", "rollout": None, "diff": [CHANGE], "blast_radius": None,
 }  # fmt: skip
 
 
@@ -52,8 +52,11 @@ def test_a_document_is_edited_as_a_file_that_knows_its_version(
     asked = fleet.last("PUT", "/v1/config/flags")
     assert json.loads(asked.body) == {"content": {"blue": True, "share": 1}}
     assert (asked.headers["if-match"], asked.query) == (ETAG, {"reason": "more"})
-    assert done.stdout.splitlines()[0] == ('flags is version 4 now, in force fleet-wide: "4-aa"')
-    assert done.stdout.splitlines()[3].split() == ["/share", "changed", "0.5", "1"]
+    assert done.stdout.splitlines()[:2] == [
+        'flags is version 4 now: "4-aa"',
+        "It is in force nowhere yet. Roll it out: leadplane rollouts start flags --version 4",
+    ]
+    assert done.stdout.splitlines()[4].split() == ["/share", "changed", "0.5", "1"]
 
 
 @pytest.mark.parametrize(
@@ -129,16 +132,68 @@ def test_each_region_says_what_it_runs(fleet: StubFleet) -> None:
         "/v1/config/flags/effective",
         {
             "name": "flags", "region": "r", "node": "n", "applied": None, "content": None,
-            "held": RECORD, "drift": "behind", "staleness_ms": 212,
+            "target": {"version": 2, "digest": "aa", "rollout": 7}, "newest": RECORD,
+            "drift": "behind", "staleness_ms": 212,
         },
     )  # fmt: skip
     done = leadplane("config", "effective", "flags")
     assert done.exit_code == 0, done.stderr
-    assert [line.split()[:5] for line in done.stdout.splitlines()[1:]] == [
-        ["r", "n", "-", "3", "behind"]
+    assert [line.split()[:7] for line in done.stdout.splitlines()[1:]] == [
+        ["r", "n", "-", "2", "3", "behind", "7"]
     ] * 3
     asked = [a.query["region"] for a in fleet.asked if a.path == "/v1/config/flags/effective"]
     assert asked == ["ap-southeast-1", "eu-central-1", "us-east-1"]
+
+
+def test_a_region_that_is_cut_off_is_told_beside_the_others(fleet: StubFleet) -> None:
+    problem = {"type": "/problems/no-member", "title": "x", "retry_after_ms": 500}
+    fleet.document("/v1/config/flags/effective", problem, status=503)
+    done = leadplane("config", "effective", "flags", "--region", "us-east-1")
+    assert done.exit_code == 0, done.stderr
+    assert "not known: no-member" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "query"),
+    [
+        (("--rollout", "linear"), {"rollout": "linear"}),
+        (
+            ("--rollout", "canary", "--bake", "1h30m", "--final-bake", "0"),
+            {"rollout": "canary", "bake_ms": "5400000", "final_bake_ms": "0"},
+        ),
+    ],
+)
+@pytest.mark.parametrize("words", ["config put flags -", "config delete flags", "regions put eu -"])
+def test_every_edit_can_begin_its_rollout_and_names_it(
+    fleet: StubFleet, words: str, options: tuple[str, ...], query: dict[str, str]
+) -> None:
+    begun = {**EDITED, "effect": "rollout", "rollout": 7}
+    fleet.document("/v1/config/flags", begun, "PUT")
+    fleet.document("/v1/config/flags", begun, "DELETE")
+    fleet.document("/v1/config/flags", VIEW)
+    fleet.document("/v1/regions/eu", begun, "PUT")
+    force = ("--force",) if " put " in words else ()
+    done = leadplane(*words.split(), *force, *options, stdin=b"a: 1\n")
+    assert done.exit_code == 0, done.stderr
+    assert fleet.asked[-1].query == query
+    follow = "Rollout 7 brings it into force: leadplane rollouts get 7 --watch"
+    assert done.stdout.splitlines()[1] == follow
+
+
+def test_a_bake_without_a_rollout_and_what_is_no_duration_are_not_sent(fleet: StubFleet) -> None:
+    alone = leadplane("config", "put", "flags", "-", "--force", "--bake", "1m", stdin=b"a: 1\n")
+    assert (alone.exit_code, "say --rollout too" in alone.stderr) == (2, True)
+    wrong = leadplane("config", "put", "flags", "-", "--rollout", "canary", "--bake", "soon")
+    assert (wrong.exit_code, "90s, 10m or 1h30m" in wrong.stderr) == (2, True)
+    assert fleet.asked == []
+
+
+def test_a_pin_names_the_rollout_that_it_began(fleet: StubFleet) -> None:
+    begun = {**EDITED, "effect": "rollout", "rollout": 9}
+    fleet.document("/v1/shards/s00/pin", begun, "POST")
+    done = leadplane("shards", "pin", "s00", "eu-central-1-n1")
+    assert done.exit_code == 0, done.stderr
+    assert "Rollout 9 brings it into force" in done.stdout
 
 
 def test_a_region_is_patched_by_fields_and_its_blast_radius_is_told(fleet: StubFleet) -> None:
