@@ -39,7 +39,12 @@ from controlplane.api.edge import Edge
 from controlplane.api.order_read import PRINCIPAL
 from controlplane.api.parameters import EDIT_PARAMETERS, reason_in
 from controlplane.api.responses import json_response
-from controlplane.api.rollout_of_edit import rolled_out, strategy_in
+from controlplane.api.rollout_of_edit import (
+    check_rollout,
+    rolled_out,
+    rolled_out_again,
+    strategy_in,
+)
 from controlplane.problems import InputError, RequestRefused, invalid
 from regions.findings import Finding
 
@@ -123,10 +128,10 @@ async def edit_document(
             raise await _refused(revision, wish, edge, known.feed)
         before = known.feed.latest(wish.name)
         if before is not None and (done or _is_same(revision, before)):
-            number = await rolled_out(edge, before, how, reason, dry_run=dry_run)
+            number = await rolled_out_again(edge, before, how, reason, dry_run=dry_run)
             return _answer(before, known.feed, None, number, changed=False, dry_run=dry_run)
         radius = await _held_against_fleet(edge, revision, known.feed, wish)
-        await rolled_out(edge, revision, how, reason, dry_run=True)
+        await check_rollout(edge, revision, how, reason)
         if dry_run:
             return _answer(revision, known.feed, radius, None, changed=True, dry_run=True)
         try:
@@ -138,7 +143,7 @@ async def edit_document(
             continue
         if isinstance(written, web.Response):
             return written
-        number = await rolled_out(edge, revision, how, reason, dry_run=False)
+        number = await rolled_out(edge, revision, how, reason)
         return _answer(revision, known.feed, radius, number, changed=True, dry_run=False)
     raise RequestRefused("overloaded", "other edits came first, again and again")
 

@@ -30,21 +30,51 @@ def strategy_in(found: Mapping[str, Any]) -> Strategy | None:
     return strategy_of({"name": found["rollout"], **bakes})
 
 
-async def rolled_out(
-    edge: Edge, revision: Revision, how: Strategy | None, reason: str, *, dry_run: bool
-) -> int | None:
-    """The number of the rollout that was begun, or None; `dry_run`: only whether it could be.
+async def check_rollout(edge: Edge, revision: Revision, how: Strategy | None, reason: str) -> None:
+    """Refuse what could not be rolled out so. Raises RequestRefused."""
+    if how is not None:
+        await _beginnings(edge).plan(revision, _wish(how, reason))
 
-    Must be asked where the system shard is led. Raises RequestRefused.
+
+async def rolled_out(
+    edge: Edge, revision: Revision, how: Strategy | None, reason: str
+) -> int | None:
+    """The number of the rollout that was begun of a revision that was just made, or None.
+
+    Raises RequestRefused, and says that the revision is there all the same.
     """
     if how is None:
         return None
+    try:
+        return (await _beginnings(edge).begin(revision, _wish(how, reason))).id
+    except RequestRefused as refused:
+        made = f"version {revision.version} was made, and has no effect yet"
+        refused.detail = f"{made}: {refused.detail}"
+        raise
+
+
+async def rolled_out_again(
+    edge: Edge, revision: Revision, how: Strategy | None, reason: str, *, dry_run: bool
+) -> int | None:
+    """The same of a revision that was there before: the rollout of it that goes on, if one does,
+    and None if it is in force everywhere. Raises RequestRefused."""
+    if how is None:
+        return None
+    beginnings = _beginnings(edge)
+    if (known := await beginnings.going_on(revision)) is not None:
+        return known.id
+    if dry_run or await beginnings.is_everywhere(revision):
+        return None
+    return (await beginnings.begin(revision, _wish(how, reason))).id
+
+
+def _beginnings(edge: Edge) -> Beginnings:
+    """Only where the system shard is led. Raises RequestRefused."""
     gathered = edge.service.gathered()
     if gathered is None:
         raise RequestRefused("no-leader", "the system shard is led elsewhere by now; ask again")
-    beginnings = Beginnings(edge.service, gathered)
-    wish = Wish(how, PRINCIPAL, reason, int(time.time() * 1_000), queue=True)
-    if dry_run:
-        await beginnings.plan(revision, wish)
-        return None
-    return (await beginnings.begin(revision, wish)).id
+    return Beginnings(edge.service, gathered)
+
+
+def _wish(how: Strategy, reason: str) -> Wish:
+    return Wish(how, PRINCIPAL, reason, int(time.time() * 1_000), queue=True)

@@ -15,7 +15,7 @@ from config.feed import Feed
 from config.gate import FLEET_GATE, Gate
 from config.references import named_by, references_of
 from config.revision import Revision
-from config.rollout import Phase, RegionStep, Rollout
+from config.rollout import FORWARD, Phase, RegionStep, Rollout
 from config.rollout_orders import Order, Unfit, ordered
 from config.strategy import RegionFacts, Strategy, StrategyName, waves_of
 from controlplane.api.service import Service
@@ -87,6 +87,23 @@ class Beginnings:
             detail = f"version {revision.version} of {revision.name} is in force everywhere"
             raise RequestRefused("rollout-refused", detail)
         return Beginning(rollout, replaced, shelf)
+
+    async def going_on(self, revision: Revision) -> Rollout | None:
+        """An unfinished rollout of this very version that does not go back. Raises
+        RequestRefused."""
+        wanted = (revision.name, revision.version)
+        for each in (await self.book.shelf()).unfinished():
+            is_forward = each.phase is Phase.PENDING or each.phase in FORWARD
+            if is_forward and (each.document, each.version) == wanted:
+                return each
+        return None
+
+    async def is_everywhere(self, revision: Revision) -> bool:
+        """Whether every region is to run this version. Raises RequestRefused."""
+        in_force = await self.book.in_force(revision.name)
+        wanted = (revision.version, revision.digest if revision.version else "")
+        found = [in_force.target(each.region) for each in self._region_facts()]
+        return all((target.version, target.digest) == wanted for target in found)
 
     def _first_record(
         self, revision: Revision, wish: Wish, in_force: InForce, number: int

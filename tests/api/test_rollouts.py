@@ -97,6 +97,17 @@ async def test_an_edit_can_begin_its_rollout_itself_and_else_has_no_effect(leade
     assert document(await leader.get("/v1/config/flags"))["version"] == 3
 
 
+async def test_an_edit_that_is_repeated_begins_no_second_rollout(leader: Node) -> None:
+    path, body = "/v1/config/flags?rollout=all-at-once&final_bake_ms=0", {"content": {"n": 3}}
+    first = document(await leader.send("PUT", path, body, If_Match="*"))
+    again = document(await leader.send("PUT", path, body, If_Match="*"))
+    assert (first["changed"], again["changed"]) == (True, False)
+    assert first["rollout"] == again["rollout"] == 1
+    await leader.send("POST", "/v1/rollouts/1/abort", {})
+    anew = document(await leader.send("PUT", path, body, If_Match="*"))
+    assert (anew["changed"], anew["rollout"]) == (False, 2), "it is in force nowhere"
+
+
 async def test_what_would_refuse_the_rollout_refuses_the_edit(leader: Node) -> None:
     path = "/v1/config/flags?rollout=emergency"
     refused = await leader.send("PUT", path, {"content": {"n": 3}}, If_Match="*")
