@@ -36,6 +36,12 @@ class Look:
     verdict: Verdict
     detail: str = ""
 
+    def __post_init__(self) -> None:
+        """Whatever was answered, the detail is text that can be kept, and not long."""
+        told = self.detail.encode("utf-8", "replace").decode()
+        short = told if len(told) <= DETAIL_MAX else told[: DETAIL_MAX - 3] + "..."
+        object.__setattr__(self, "detail", short)
+
 
 @dataclass(frozen=True, slots=True)
 class GateLook:
@@ -164,11 +170,8 @@ def together(looks: Iterable[tuple[Gate, Look]]) -> Look:
 
 
 def kept_look(gate: Gate, look: Look, wall_ms: int, window_ms: int) -> GateLook:
-    """What a gate said, short enough to be kept."""
-    detail = (
-        look.detail if len(look.detail) <= DETAIL_MAX else look.detail[: DETAIL_MAX - 3] + "..."
-    )
-    return GateLook(gate.name, look.verdict, detail, wall_ms, window_ms, gate.dry_run)
+    """What a gate said, as it is kept."""
+    return GateLook(gate.name, look.verdict, look.detail, wall_ms, window_ms, gate.dry_run)
 
 
 def look_of(content: Mapping[str, Any]) -> GateLook:

@@ -143,6 +143,10 @@ class Rollout:
     approved: frozenset[int] = field(default_factory=frozenset)
     pause: Pause | None = None
     why: str = ""
+    is_final: bool = False
+    """The final bake has begun: all waves passed."""
+    back_all: bool = False
+    """What goes back is every region, whatever the strategy says of those that were well."""
     ended_ms: int = 0
     related: frozenset[str] = field(default_factory=frozenset)
     """Documents that this one names, and that name it: no rollout of them goes on meanwhile."""

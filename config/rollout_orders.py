@@ -57,7 +57,7 @@ def _aborted(rollout: Rollout, principal: str, reason: str) -> Rollout | Unfit:
         return rollout.next(phase=Phase.ROLLED_BACK, why=why, pause=None)
     if rollout.phase is Phase.ROLLING_BACK:
         return Unfit(f"rollout {rollout.id} goes back already", "wait for it")
-    return rollout.next(phase=Phase.ROLLING_BACK, why=why, pause=None)
+    return rollout.next(phase=Phase.ROLLING_BACK, why=why, pause=None, back_all=True)
 
 
 def _paused(rollout: Rollout, principal: str, reason: str, until_ms: int) -> Rollout | Unfit:
@@ -83,7 +83,7 @@ def _promoted(rollout: Rollout) -> Rollout | Unfit:
     if rollout.phase not in (Phase.BAKING, Phase.GATING, Phase.FINAL_BAKE):
         hint = "promotion skips a bake; abort or wait"
         return Unfit(f"rollout {rollout.id} is {rollout.phase}", hint)
-    if rollout.phase is Phase.FINAL_BAKE:
+    if rollout.is_final:
         return rollout.next(phase=Phase.SUCCEEDED, pause=None)
     well = [
         replace(each, reached=Reached.HEALTHY)
@@ -92,9 +92,11 @@ def _promoted(rollout: Rollout) -> Rollout | Unfit:
     ]
     regions = rollout.with_regions(well)
     if rollout.is_last:
-        is_done = not rollout.strategy.final_bake_ms or not well
-        phase = Phase.SUCCEEDED if is_done else Phase.FINAL_BAKE
-        return rollout.next(phase=phase, regions=regions, pause=None, baked_ms=0, good=0)
+        if not rollout.strategy.final_bake_ms:
+            return rollout.next(phase=Phase.SUCCEEDED, regions=regions, pause=None)
+        return rollout.next(
+            phase=Phase.FINAL_BAKE, regions=regions, pause=None, is_final=True, baked_ms=0, good=0
+        )
     return rollout.next(
         phase=Phase.APPLYING, wave=rollout.wave + 1, regions=regions, pause=None,
         baked_ms=0, good=0, bad=0, silent=0, approved=rollout.approved | {rollout.wave + 1},

@@ -50,6 +50,8 @@ class Seen:
     is_first: bool = True
     """Whether no other rollout of this document, or of one that it names, comes before it."""
     frozen_until_ms: int = 0
+    waited_ms: Mapping[str, int] = field(default_factory=dict)
+    """By region, for how long this process knows its present step."""
     before: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     """Of a rollout that is about to begin: what each region is to run now, version and digest."""
 
@@ -92,7 +94,7 @@ def _begin(rollout: Rollout, seen: Seen) -> Rollout | None:
 def _begin_wave(rollout: Rollout, wave: int, seen: Seen) -> Rollout:
     """Enter a wave; its regions are sent the version one transition later."""
     found = rollout.next(phase=Phase.APPLYING, wave=wave, baked_ms=0, good=0, bad=0, silent=0)
-    if wave in rollout.strategy.approvals and wave not in rollout.approved:
+    if _needs_approval(found):
         return replace(found, pause=Pause(Why.APPROVAL, detail=f"wave {wave + 1}"))
     if seen.frozen_until_ms > seen.wall_ms:
         return replace(found, pause=Pause(Why.FROZEN, until_ms=seen.frozen_until_ms))
@@ -100,7 +102,13 @@ def _begin_wave(rollout: Rollout, wave: int, seen: Seen) -> Rollout:
 
 
 def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
-    """All that can be said of the wave's regions at once: who has it, who is late, who is sent."""
+    """All that can be said of the wave's regions at once: who has it, who is late, who is sent.
+
+    What keeps a wave from beginning, or from ending, is looked at here every time: a pause of
+    another kind may have come between.
+    """
+    if _needs_approval(rollout):
+        return rollout.next(pause=Pause(Why.APPROVAL, detail=f"wave {rollout.wave + 1}"))
     waits = (Reached.SENT, Reached.UNREACHABLE)
     arrived = [
         replace(each, reached=Reached.APPLIED, why="")
@@ -110,9 +118,10 @@ def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
     if arrived:
         return rollout.next(regions=rollout.with_regions(arrived))
     for each in rollout.in_wave():
-        late = seen.wall_ms - each.since_ms > rollout.strategy.step_deadline_ms
-        if each.reached is Reached.SENT and late:
+        if each.reached is Reached.SENT and _is_late(rollout, each, seen):
             return _unreachable(rollout, each)
+    if lost := [each.region for each in rollout.in_wave() if each.reached is Reached.UNREACHABLE]:
+        return rollout.next(pause=Pause(Why.UNREACHABLE, detail=", ".join(lost)))
     under_way = sum(each.reached is Reached.SENT for each in rollout.in_wave())
     room = (rollout.strategy.parallel_max or len(rollout.regions)) - under_way
     waiting = [each for each in rollout.in_wave() if each.reached is Reached.WAITING]
@@ -121,6 +130,17 @@ def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
     if under_way == 0 and not waiting:
         return rollout.next(phase=Phase.BAKING, baked_ms=0)
     return None
+
+
+def _needs_approval(rollout: Rollout) -> bool:
+    """Whether nobody has said yet that the wave may begin, and it has not."""
+    is_asked = rollout.wave in rollout.strategy.approvals and rollout.wave not in rollout.approved
+    return is_asked and all(each.reached is Reached.WAITING for each in rollout.in_wave())
+
+
+def _is_late(rollout: Rollout, each: RegionStep, seen: Seen) -> bool:
+    """Whether a region was given its step long ago, by the clock of this process."""
+    return seen.waited_ms.get(each.region, 0) > rollout.strategy.step_deadline_ms
 
 
 def _unreachable(rollout: Rollout, late: RegionStep) -> Rollout:
@@ -182,14 +202,11 @@ def _passed(rollout: Rollout, seen: Seen) -> Rollout:
     found = replace(rollout, regions=rollout.with_regions(well))
     if not rollout.is_last:
         return _begin_wave(found, rollout.wave + 1, seen)
-    if rollout.strategy.final_bake_ms and not _had_final_bake(rollout):
-        return found.next(phase=Phase.FINAL_BAKE, baked_ms=0, good=0, bad=0, silent=0)
+    if rollout.strategy.final_bake_ms and not rollout.is_final:
+        return found.next(
+            phase=Phase.FINAL_BAKE, is_final=True, baked_ms=0, good=0, bad=0, silent=0
+        )
     return found.next(phase=Phase.SUCCEEDED)
-
-
-def _had_final_bake(rollout: Rollout) -> bool:
-    """Whether the gate that was passed was the one after the final bake: all were well before."""
-    return all(each.reached is not Reached.APPLIED for each in rollout.in_wave())
 
 
 # -- back
@@ -205,7 +222,7 @@ def failed(rollout: Rollout, why: str) -> Rollout:
     found = replace(rollout, regions=rollout.with_regions(bad), why=why)
     if rollout.strategy.on_failure is OnFailure.HOLD:
         return found.next(phase=Phase.HELD)
-    return found.next(phase=Phase.ROLLING_BACK, pause=None)
+    return found.next(phase=Phase.ROLLING_BACK, pause=None, back_all=rollout.is_final)
 
 
 def _go_back(rollout: Rollout, seen: Seen) -> Rollout | None:
@@ -222,9 +239,7 @@ def _go_back(rollout: Rollout, seen: Seen) -> Rollout | None:
     if not rollout.reached(Reached.REVERTING):
         return rollout.next(phase=Phase.ROLLED_BACK)
     late = [
-        each.region
-        for each in rollout.reached(Reached.REVERTING)
-        if seen.wall_ms - each.since_ms > rollout.strategy.step_deadline_ms
+        each.region for each in rollout.reached(Reached.REVERTING) if _is_late(rollout, each, seen)
     ]
     if late and rollout.phase is Phase.ROLLING_BACK:
         return rollout.next(phase=Phase.STUCK, why=f"{rollout.why}; waits for {', '.join(late)}")
@@ -233,7 +248,7 @@ def _go_back(rollout: Rollout, seen: Seen) -> Rollout | None:
 
 def _goes_back(rollout: Rollout, each: RegionStep) -> bool:
     is_all = rollout.strategy.on_failure is not OnFailure.ROLLBACK_LATER
-    return is_all or each.reached is not Reached.HEALTHY
+    return rollout.back_all or is_all or each.reached is not Reached.HEALTHY
 
 
 # -- one region

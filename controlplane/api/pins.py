@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from config.document import Kind
 from config.revision import Revision
 from config.shard_rules import pin_of
-from config.strategy import DEFAULTS, StrategyName
+from config.strategy import DEFAULTS, OnUnreachable, StrategyName
 from controlplane.api.body import Name, parse_model, read_body
 from controlplane.api.document_conditions import Conditions, Wish
 from controlplane.api.document_edits import edit_document
@@ -25,8 +25,15 @@ from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.views import ShardView
 
 ANY_VERSION = Conditions("*", creates=False)
-AT_ONCE = replace(DEFAULTS[StrategyName.ALL_AT_ONCE], final_bake_ms=0)
-"""A pin says where one shard is led: all nodes have to know it at the same time."""
+AT_ONCE = replace(
+    DEFAULTS[StrategyName.ALL_AT_ONCE],
+    final_bake_ms=0,
+    step_deadline_ms=5_000,
+    on_unreachable=OnUnreachable.DEFER,
+    unavailable_max=100,
+)
+"""A pin says where one shard is led: all nodes have to know it at the same time, and a region that
+is gone must not keep the next pin waiting."""
 
 
 class PinOrder(BaseModel):

@@ -68,7 +68,7 @@ class GateBody(BaseModel):
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     kind: Literal["fleet", "prometheus", "http"] = "fleet"
-    measures: list[Measure] | None = None
+    measures: Annotated[list[Measure], Field(min_length=1)] | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2_048)] | None = None
     query: Annotated[str, Field(max_length=4_096)] | None = None
     passes: Annotated[str, Field(max_length=64)] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -86,13 +87,25 @@ async def roll_back(edge: Edge, request: web.Request) -> web.StreamResponse:
         rollout, _ = await found_in(book, number_in_path(request))
         if not rollout.is_over:
             return await _ordered(edge, gathered, rollout.id, read, Order.ABORT, 0)
-        version = max(each.before for each in rollout.regions) if rollout.regions else 0
+        version = version_before(rollout)
         revision = await revision_of(edge, book, rollout.document, version)
         reason = read.reason or f"back from rollout {rollout.id}"
-        wish = Wish(order.how(), PRINCIPAL, reason, _wall_ms(), rollout.gates)
+        # What made it necessary may still show in the gates: they only report.
+        gates = tuple(replace(gate, dry_run=True) for gate in rollout.gates)
+        wish = Wish(order.how(), PRINCIPAL, reason, _wall_ms(), gates)
         return await _begin(Beginnings(edge.service, gathered), revision, wish, read)
 
     return await at_global_leader(edge, request, read, carry_out)
+
+
+def version_before(rollout: Rollout) -> int:
+    """The version that all of its regions had before. Raises RequestRefused when they differed."""
+    versions = {each.before for each in rollout.regions}
+    if len(versions) > 1:
+        had = ", ".join(f"{each.region} had {each.before}" for each in rollout.regions)
+        detail = f"before rollout {rollout.id}, {had}: begin a rollout of the one that is meant"
+        raise RequestRefused("rollout-refused", detail)
+    return versions.pop() if versions else 0
 
 
 async def _begin(

@@ -64,7 +64,7 @@ class Documents:
         self._targets: dict[tuple[str, str], tuple[Target, int]] = {}  # with the entry's position
         self._live: dict[tuple[str, int], Revision] = {}
         self._versions: dict[str, int] = {}  # the position of the newest entry of each key
-        self._said: dict[tuple[str, str], _Said] = {}  # by document and node
+        self._said: dict[str, dict[str, _Said]] = {}  # by document, then node
         self._refused: set[tuple[str, int]] = set()
         self._unseen: set[str] = set()  # keys that a scan has not shown so far
         self._touched: dict[str, int] = {}  # documents to look at, with the newest entry's position
@@ -194,13 +194,13 @@ class Documents:
         if not self._is_news and now_ms < self._next_ms:
             return
         self._next_ms = now_ms + REPEAT_MS
+        self._is_news = False  # without a leader to tell, it is said again before long
         leader = self._node.census.global_leader()
         if leader is None:
             return
         if (leader.node, leader.epoch) != self._listener:
             self._listener = (leader.node, leader.epoch)
             self._said.clear()
-        self._is_news = False
         rows = self._rows()
         for at in range(0, len(rows), ROWS_MAX):
             message = {"kind": "in-force", "rows": rows[at : at + ROWS_MAX]}
@@ -232,12 +232,12 @@ class Documents:
                     int() as step,
                 ]:  # fmt: skip
                     ack = Ack(version, digest, step)
-                    self._said[document, sender] = _Said(rollout, ack, now_ms)
+                    self._said.setdefault(document, {})[sender] = _Said(rollout, ack, now_ms)
 
     def acks(self, document: str, rollout: int) -> dict[str, Ack]:
         """By node, what was said to this one, as the global leader, in a rollout."""
         return {
             node: said.ack
-            for (named, node), said in self._said.items()
-            if named == document and said.rollout == rollout
+            for node, said in self._said.get(document, {}).items()
+            if said.rollout == rollout
         }

@@ -113,6 +113,7 @@ class Beginnings:
         for each in facts:
             before = in_force.target(each.region)
             regions.append(RegionStep(each.region, before.version, before.digest))
+        _check_strategy(wish.strategy, [each.region for each in facts])
         disruptive = kind_of(revision.name) in DISRUPTIVE
         return Rollout(
             id=number,
@@ -148,11 +149,23 @@ class Beginnings:
         return view.group if view is not None else ""
 
 
+def _check_strategy(strategy: Strategy, regions: list[str]) -> None:
+    """Refuse what names regions or waves that there are not. Raises RequestRefused."""
+    if unknown := [region for region in strategy.order if region not in regions]:
+        detail = f"no node stands in {', '.join(unknown)}, which `order` names"
+        raise RequestRefused("rollout-refused", detail)
+    if strategy.approvals and strategy.approvals[-1] >= len(regions):
+        wave = strategy.approvals[-1] + 1
+        detail = f"there is no wave {wave} to approve: there are {len(regions)} regions"
+        raise RequestRefused("rollout-refused", detail)
+
+
 def _superseding(rollout: Rollout, holders: list[Rollout], wish: Wish) -> tuple[Rollout, Rollout]:
     """The rollout as one that takes over from another, of the same document."""
     holder = holders[0]
     if len(holders) > 1 or holder.document != rollout.document:
-        raise _unfinished(rollout, next(h for h in holders if h.document != rollout.document))
+        others = [each for each in holders if each.document != rollout.document]
+        raise _unfinished(rollout, (others or holders[1:])[0])
     over = ordered(holder, Order.SUPERSEDE, wish.principal, f"rollout {rollout.id}")
     if isinstance(over, Unfit):
         raise RequestRefused("rollout-refused", f"{over.why}; {over.hint}")

@@ -161,8 +161,10 @@ class RolloutBook:
         if after.is_over and not before.is_over:
             shelf = await self.shelf()
             compares.append(Compare(COUNT_KEY, shelf.count_version))  # none was begun meanwhile
-            wanted = {each.version for each in shelf.unfinished() if _is_next(each, after)}
-            mutations += _settled(after, await self.in_force(after.document), wanted, epoch)
+            others = [each for each in shelf.unfinished() if _is_other(each, after)]
+            if all(each.phase is Phase.PENDING for each in others):
+                wanted = _wanted_by(others)
+                mutations += _settled(after, await self.in_force(after.document), wanted, epoch)
         return await self._write(mutations, compares, transition_notes(before, after, by))
 
     async def _scan(self, partition: str, prefix: str) -> list[tuple[str, Value]]:
@@ -214,9 +216,18 @@ def _target(rollout: Rollout, each: RegionStep, epoch: int) -> Target:
     return Target(rollout.version, rollout.digest, rollout.id, each.step, epoch)
 
 
-def _is_next(other: Rollout, after: Rollout) -> bool:
-    """Whether another rollout waits to bring a version of the same document into force."""
+def _is_other(other: Rollout, after: Rollout) -> bool:
+    """Whether another rollout is of the same document. If it goes on, what it needs is not touched
+    by one that only waited; it will clear up for both."""
     return other.document == after.document and other.id != after.id
+
+
+def _wanted_by(others: Iterable[Rollout]) -> set[int]:
+    """Versions that rollouts are to bring into force, or would go back to."""
+    found: set[int] = set()
+    for other in others:
+        found |= {other.version, *(each.before for each in other.regions)}
+    return found
 
 
 def _settled(
@@ -237,8 +248,7 @@ def _settled(
         for region, target in list(targets.items()):
             everywhere = targets.get(EVERYWHERE, NOTHING)
             is_same = (target.version, target.digest) == (everywhere.version, everywhere.digest)
-            is_ours = after.region(region) is not None and after.phase is Phase.SUCCEEDED
-            if region != EVERYWHERE and (is_same or is_ours):
+            if region != EVERYWHERE and (is_same or after.phase is Phase.SUCCEEDED):
                 found.append(Delete(EFFECT, target_key(document, region)))
                 del targets[region]
     needed = {target.version for target in targets.values()} | set(wanted)

@@ -216,10 +216,7 @@ def _seen(rollout: Rollout, watch: _Watch, gathered: Gathered, fleet: FleetView)
 
 def _is_final(rollout: Rollout) -> bool:
     """Whether it is the final bake that is watched, or has been: all regions were well before."""
-    in_wave = rollout.in_wave()
-    is_after = rollout.phase is Phase.GATING and rollout.is_last
-    is_well = all(each.reached is not Reached.APPLIED for each in in_wave)
-    return rollout.phase is Phase.FINAL_BAKE or (is_after and is_well)
+    return rollout.is_final
 
 
 def _watched_regions(rollout: Rollout) -> frozenset[str]:

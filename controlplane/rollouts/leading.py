@@ -61,6 +61,14 @@ class _Progress:
     bake_ms: int = 0  # when the present bake began, by this clock; less what was written
     look: Look | None = None
     before: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    seen_ms: dict[tuple[str, int], int] = field(default_factory=dict)  # by region and step
+
+    def waited(self, now_ms: int) -> dict[str, int]:
+        """For how long each region's present step is known here."""
+        return {
+            each.region: now_ms - self.seen_ms.setdefault((each.region, each.step), now_ms)
+            for each in self.rollout.regions
+        }
 
 
 class RolloutLeader:
@@ -96,6 +104,7 @@ class RolloutLeader:
         """Whether a rollout waits for regions."""
         return any(
             each.rollout.phase in (Phase.PENDING, Phase.APPLYING, Phase.ROLLING_BACK)
+            and each.rollout.pause is None
             for each in self._known.values()
         )
 
@@ -113,7 +122,10 @@ class RolloutLeader:
         self._learn()
         self._gates.forget(self._known)
         for known in [self._known[number] for number in sorted(self._known)]:
-            await self._go_on(known, gathered.epoch)
+            try:
+                await self._go_on(known, gathered.epoch)
+            except ValueError as complaint:
+                LOGGER.warning("rollout %s waits: %s", known.rollout.id, complaint)
         over = [number for number, known in self._known.items() if known.rollout.is_over]
         for number in over:
             del self._known[number]
@@ -140,7 +152,8 @@ class RolloutLeader:
             known.bake_ms = self._now_ms - known.rollout.baked_ms  # the clock stands still
         elif known.rollout.phase in WATCHED:
             known.look = await self._gates.look(known.rollout, self._now_ms)
-        if known.rollout.phase is Phase.PENDING and self._is_first(known.rollout):
+        begins = known.rollout.phase is Phase.PENDING and known.rollout.pause is None
+        if begins and self._is_first(known.rollout):
             known.before = await self._before_of(known.rollout)
         for _ in range(STEPS_AT_ONCE):
             fleet = self._service.fleet()
@@ -156,6 +169,8 @@ class RolloutLeader:
         if isinstance(outcome, Refused):
             if outcome.problem is Problem.PRECONDITION_FAILED:
                 await self._read_anew(known)
+            else:
+                LOGGER.info("rollout %s waits: %s", after.id, outcome.detail)
             return False
         bake_ms = known.bake_ms
         known.rollout, known.version = after, outcome.position
@@ -180,6 +195,7 @@ class RolloutLeader:
             look=known.look,
             is_first=self._is_first(rollout),
             before=known.before,
+            waited_ms=known.waited(self._now_ms),
         )
 
     def _acks(self, rollout: Rollout, fleet: FleetView) -> dict[str, Ack]:

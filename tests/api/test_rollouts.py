@@ -84,6 +84,14 @@ async def test_what_one_rollout_leaves_behind_is_not_what_the_next_one_needs(
     assert live_key("flags", 2) not in kept
 
 
+async def test_of_several_that_wait_none_is_superseded_by_the_way(leader: Node) -> None:
+    await start(leader, version=1)
+    await start(leader, queue=True)
+    refused = await start(leader, supersede=True)
+    assert kind(refused) == "rollout-unfinished"
+    assert document(refused)["rollout"] == 2
+
+
 async def test_an_edit_can_begin_its_rollout_itself_and_else_has_no_effect(leader: Node) -> None:
     path = "/v1/config/flags?rollout=linear&bake_ms=5000"
     edited = document(await leader.send("PUT", path, {"content": {"n": 3}}, If_Match="*"))
@@ -159,6 +167,7 @@ async def test_any_node_passes_orders_on_and_reads_its_own_copy(fleet: Fleet, le
         ({"gates": [{"name": "p", "kind": "prometheus", "url": "http://x"}]}, "gates"),
         ({"gates": [{"name": "p", "kind": "http", "url": "ftp://x"}]}, "url"),
         ({"gates": [{"name": "p", "kind": "fleet"}, {"name": "p", "kind": "fleet"}]}, ""),
+        ({"gates": [{"name": "f", "measures": []}]}, "measures"),
         ({"version": -1}, "version"),
         ({"colour": "blue"}, "colour"),
     ],
@@ -170,6 +179,11 @@ async def test_what_is_wrong_with_an_order_is_named(
     assert kind(refused) == "invalid"
     assert any(place in error["pointer"] for error in document(refused)["errors"])
     assert document(await leader.get("/v1/rollouts"))["items"] == []
+
+
+async def test_regions_and_waves_that_there_are_not_are_refused(leader: Node) -> None:
+    for strategy in ({"order": ["mars"]}, {"approvals": [4]}):
+        assert kind(await start(leader, strategy=strategy)) == "rollout-refused"
 
 
 async def test_unknown_documents_and_versions_are_not_rolled_out(leader: Node) -> None:

@@ -126,7 +126,8 @@ class World:
     def _seen(self) -> Seen:
         acks = {name: each.ack() for name, each in self.regions.items() if each.is_up}
         baked_ms = self.record.baked_ms + self.baked_ms
-        return Seen(self.wall_ms, acks, baked_ms, self.look)
+        waited_ms = {each.region: self.wall_ms - each.since_ms for each in self.record.regions}
+        return Seen(self.wall_ms, acks, baked_ms, self.look, waited_ms=waited_ms)
 
     def _write(self, after: Rollout) -> None:
         assert after.sequence == self.record.sequence + 1

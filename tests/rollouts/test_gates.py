@@ -284,7 +284,7 @@ async def test_a_wave_that_does_not_bake_is_asked_for_nodes_and_leaders_alone() 
     assert await scene.look(1, phase=Phase.GATING) is PASS
     final = Scene(bake_ms=0)
     final.fleet.errors_of = {"eu"}
-    assert await final.look(0, phase=Phase.FINAL_BAKE) is None
+    assert await final.look(0, phase=Phase.FINAL_BAKE, is_final=True) is None
     assert await final.look(10) is FAIL
 
 
@@ -304,7 +304,7 @@ async def test_at_last_all_regions_are_watched_each_against_the_time_before_its_
     assert second.of("us") != first.of("us")
     assert await scene.look(10) is PASS, "us and ap are well"
     well = [replace(each, reached=Reached.HEALTHY) for each in scene.rollout.regions]
-    assert await scene.look(10, phase=Phase.FINAL_BAKE, regions=tuple(well)) is FAIL
+    assert await scene.look(10, phase=Phase.FINAL_BAKE, is_final=True, regions=tuple(well)) is FAIL
     assert "errors of eu" in scene.write().looks[0].detail
 
 
