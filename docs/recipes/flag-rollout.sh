@@ -17,10 +17,13 @@ flags:
 YAML
 }
 
+# Nobody asks this fleet for anything, so its gate is not to wait for requests to judge by.
+echo '{name: fleet, samples_min: 0}' >"$work/gate.yaml"
+
 roll_out() { # apply the document, and wait for its rollout: the exit status says how it ended
     leadplane config apply -f "$work/flags.recipe.yaml" --yes --reason "$1"
     number=$(leadplane rollouts start flags.recipe --strategy linear --bake "$BAKE" \
-        --final-bake "$BAKE" -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["rollout"])')
+        --final-bake "$BAKE" --gate "$work/gate.yaml" -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["rollout"])')
     leadplane rollouts status "$number" --timeout 5m
 }
 

@@ -65,15 +65,17 @@ def test_edits_orders_and_a_failover_are_one_chain_that_is_proven_and_exported(
     assert changes[-1][4].startswith(leader)  # the session, where its node is not known any more
     fleet.until_whole()
     found = [
-        (r["kind"], r["subject"], r["principal"], r["reason"])
+        (r["kind"], r["subject"].rpartition("/")[2], r["principal"], r["reason"])
         for r in records(fleet.access, after=after) if r["principal"] == "operator"
     ]  # fmt: skip
     assert found == [
         ("document", "it-audited", "operator", ""),
+        ("rollout", "it-audited", "operator", ""),
         ("drain", f"node {drained}", "operator", "it-power"),
         ("transfer", shard["shard"], "operator", "it-try"),
         ("drain", f"node {drained}", "operator", "it-back"),
         ("document", "it-audited", "operator", ""),
+        ("rollout", "it-audited", "operator", ""),
     ]
     verdict = fleet.access.get("/v1/audit/verify", checkpoint=kept)
     assert (verdict["valid"], verdict["checkpoint"]) == (True, "matches")
