@@ -43,12 +43,13 @@ class Feed:
     def have(self, name: str, revision: Revision | None, position: int) -> bool:
         """Have this revision in force, be it older than what was; None: the default, if there is
         one. Says whether that is news."""
-        self.position = max(self.position, position)
-        if revision is None:
-            return self._edited.pop(name, None) is not None
-        if (known := self._edited.get(name)) is not None and known == revision:
+        if self._edited.get(name) == revision:
             return False
-        self._edited[name] = revision
+        if revision is None:
+            del self._edited[name]
+        else:
+            self._edited[name] = revision
+        self.position = max(self.position, position)
         return True
 
     def in_force(self, name: str) -> Revision | None:

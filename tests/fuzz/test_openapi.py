@@ -83,6 +83,18 @@ NO_DEFECTS = frozenset({"/problems/wrong-role", "/problems/too-many-streams"})
 """What a node in the best of states says with a status of 5xx, and rightly."""
 
 
+def shard_orders(session: requests.Session, url: str, operation: Any) -> list[int]:
+    """Of orders that chance seldom makes good, give one that surely is."""
+    order = operation.path.rpartition("/")[2]
+    body = {"pin": {"node": None}, "preempt": {}}.get(order)
+    if body is None:
+        return []
+    if order == "preempt":  # who is drained gives it to anybody
+        session.post(f"{url}/v1/nodes/n1/drain", json={}, timeout=10)
+    path = operation.path.format(shard="s0")
+    return [session.post(url + path, json=body, timeout=10).status_code]
+
+
 def rollouts(session: requests.Session, url: str, operation: Any) -> list[int]:
     """Have one rollout that is not over; of an order about it, give one that is surely good."""
     if "/rollouts" not in operation.path:
@@ -151,6 +163,7 @@ def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) 
         statuses += edits(session, node.url, operation)
         statuses += drained(session, node.url, operation)
         statuses += rollouts(session, node.url, operation)
+        statuses += shard_orders(session, node.url, operation)
         if operation.method in ("get", "head"):  # surely good, where the path says it all
             for role in ("leader", "follower"):  # which it is, depends on what was done before
                 path = operation.path.format(**(KNOWN | {"role": role}))

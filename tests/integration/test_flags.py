@@ -45,7 +45,12 @@ def content(region: str, on: int) -> dict[str, Any]:
 def tag(fleet: FleetOnTest) -> Iterator[str]:
     """The document is there, and gone afterwards; gives its ETag."""
     region = fleet.state()["nodes"][0]["region"]
-    yield put(fleet.access, content(region, 0), {"If-None-Match": "*"}, PATH)
+    tag = put(fleet.access, content(region, 0), {"If-None-Match": "*"}, PATH)
+    version = int(tag.strip('"').partition("-")[0])
+    for node in fleet.state()["nodes"]:
+        url = node["url"]
+        wait_for(lambda url=url: in_force(fleet, url) == version, "the flags are in force")
+    yield tag
     fleet.access.send("DELETE", f"{PATH}?{AT_ONCE}", None, {"If-Match": "*"})
 
 
@@ -54,10 +59,15 @@ def nodes_of(fleet: FleetOnTest, region: str) -> list[dict[str, Any]]:
     return [node for node in fleet.state()["nodes"] if node["region"] == region]
 
 
+def in_force(fleet: FleetOnTest, url: str) -> int:
+    """The version of the document that a node has in force, 0 for none."""
+    documents = fleet.access.only(url).get("/v1/flags")["documents"]
+    return next((each["version"] for each in documents if each["name"] == "flags.it"), 0)
+
+
 def is_known(fleet: FleetOnTest, url: str) -> bool:
     """Whether a node has the document in force."""
-    documents = fleet.access.only(url).get("/v1/flags")["documents"]
-    return "flags.it" in [document["name"] for document in documents]
+    return in_force(fleet, url) > 0
 
 
 def test_an_application_follows_its_region_and_keeps_the_last_copy(

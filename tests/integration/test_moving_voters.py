@@ -107,7 +107,9 @@ def send(access: FleetAccess, method: str, path: str, body: Any, **headers: str)
 
 def put(access: FleetAccess, name: str, content: Any) -> None:
     path = f"/v1/config/{name}?{AT_ONCE}"
-    send(access, "PUT", path, {"content": content}, **{"If-Match": "*"})
+    edited = send(access, "PUT", path, {"content": content}, **{"If-Match": "*"})
+    number = edited["rollout"]
+    wait_for(lambda: access.get(f"/v1/rollouts/{number}")["over"], f"{name} is in force")
 
 
 def keep_out_of(access: FleetAccess, region: str) -> None:

@@ -70,6 +70,14 @@ def region_of(fleet: FleetOnTest, store_port: int) -> Iterator[None]:
     command(fleet, "regions", "create", REGION, *AT_ONCE)
     at = {"id": STORE, "zone": ZONE, "host": "127.0.0.1", "port": store_port}
     command(fleet, "regions", "patch", REGION, f"stores={json.dumps([at])}", *AT_ONCE)
+    page = f"/v1/config/region.{REGION}/effective"
+
+    def is_in_force(node: str) -> bool:
+        applied = fleet.at(node).get(page)["applied"]
+        return applied is not None and applied["version"] == 2
+
+    nodes = [node["id"] for node in fleet.state()["nodes"]]
+    wait_for(lambda: all(is_in_force(node) for node in nodes), "all know where its store is")
     yield
     command(fleet, "regions", "delete", REGION, *AT_ONCE)
 
