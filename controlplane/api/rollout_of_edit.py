@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from config.gate import FLEET_GATE
 from config.revision import Revision
 from config.strategy import Strategy, strategy_of
 from controlplane.api.edge import Edge
@@ -77,4 +78,6 @@ def _beginnings(edge: Edge) -> Beginnings:
 
 
 def _wish(how: Strategy, reason: str) -> Wish:
-    return Wish(how, PRINCIPAL, reason, int(time.time() * 1_000), queue=True)
+    """Who wants no region watched for a moment wants nobody asked either."""
+    gates = (FLEET_GATE,) if how.bake_ms or how.final_bake_ms else ()
+    return Wish(how, PRINCIPAL, reason, int(time.time() * 1_000), gates, queue=True)

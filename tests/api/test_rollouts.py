@@ -111,6 +111,7 @@ async def test_an_edit_that_is_repeated_begins_no_second_rollout(leader: Node) -
     again = document(await leader.send("PUT", path, body, If_Match="*"))
     assert (first["changed"], again["changed"]) == (True, False)
     assert first["rollout"] == again["rollout"] == 1
+    assert document(await leader.get("/v1/rollouts/1"))["gates"] == [], "nothing is watched"
     await leader.send("POST", "/v1/rollouts/1/abort", {})
     anew = document(await leader.send("PUT", path, body, If_Match="*"))
     assert (anew["changed"], anew["rollout"]) == (False, 2), "it is in force nowhere"
