@@ -11,16 +11,14 @@ from controlplane.node.audit_notes import drain_notes
 from controlplane.node.drains import PARTITION, PREFIX, Drain, read_drain
 from controlplane.node.following import SYSTEM
 from controlplane.planning.stopping import Promise, packed_promises, read_promises
+from controlplane.planning.system_shard import values_of
 from controlplane.problems import from_refusal
 from controlplane.requests import (
     Compare,
-    Found,
     Put,
-    Read,
     Refused,
     Scan,
     Scanned,
-    Value,
     Write,
 )
 
@@ -52,11 +50,7 @@ class DrainBook:
 
     async def promises(self) -> tuple[tuple[Promise, ...], int]:
         """Those that were made, with their version. Raises RequestRefused, ValueError."""
-        outcome = await self._service.submit(Read(SYSTEM, (PROMISES_KEY,)))
-        if isinstance(outcome, Refused):
-            raise from_refusal(outcome)
-        assert isinstance(outcome, Found), outcome
-        value: Value | None = outcome.values[0]
+        (value,) = await values_of(self._service, PROMISES_KEY)
         return (read_promises(value.data), value.version) if value is not None else ((), 0)
 
     async def promise(

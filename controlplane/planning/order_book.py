@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from config.audit import SYSTEM_PRINCIPAL, Note
 from controlplane.api.service import Service
@@ -38,22 +37,18 @@ from controlplane.planning.orders import (
     read_page,
     read_pause,
 )
+from controlplane.planning.system_shard import scan_all, values_of
 from controlplane.problems import from_refusal
 from controlplane.requests import (
     Compare,
     Delete,
-    Found,
     Problem,
     Put,
-    Read,
     Refused,
     Scan,
     Scanned,
-    Value,
     Write,
 )
-
-SCANNED_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,7 @@ class OrderBook:
 
     async def read(self) -> Book:
         """The newest order and the pause. Raises RequestRefused."""
-        head, pause = await self._values(HEAD_KEY, PAUSE_KEY)
+        head, pause = await values_of(self._service, HEAD_KEY, PAUSE_KEY)
         return Book(
             read_order(head.data) if head is not None else None,
             head.version if head is not None else 0,
@@ -92,7 +87,7 @@ class OrderBook:
 
     async def moves(self, order: Order, page: int) -> Sequence[ShardMove]:
         """One page of an order's moves. Raises RequestRefused."""
-        (value,) = await self._values(page_key(order.number, page))
+        (value,) = await values_of(self._service, page_key(order.number, page))
         return read_page(value.data) if value is not None else ()
 
     async def begin(self, order: Order, moves: Sequence[ShardMove], book: Book) -> Refused | None:
@@ -141,12 +136,12 @@ class OrderBook:
 
     async def legs(self) -> tuple[Leg, ...]:
         """Moves of orders that are on their way. Raises RequestRefused."""
-        (value,) = await self._values(ON_WAY_KEY)
+        (value,) = await values_of(self._service, ON_WAY_KEY)
         return read_legs(value.data) if value is not None else ()
 
     async def brake(self) -> BrakeMemory:
         """What the brake remembers. Raises RequestRefused."""
-        (value,) = await self._values(BRAKE_KEY)
+        (value,) = await values_of(self._service, BRAKE_KEY)
         return read_brake(value.data) if value is not None else BrakeMemory()
 
     async def remember(self, *puts: Put) -> Refused | None:
@@ -155,18 +150,8 @@ class OrderBook:
 
     async def moved(self) -> tuple[MovedOf, ...]:
         """What was moved of late. Raises RequestRefused."""
-        found: list[MovedOf] = []
-        after, more = "", True
-        while more:
-            outcome = await self._service.submit(
-                Scan(SYSTEM, PARTITION, MOVED_PREFIX, after, SCANNED_AT_ONCE)
-            )
-            if isinstance(outcome, Refused):
-                raise from_refusal(outcome)
-            assert isinstance(outcome, Scanned), outcome
-            found += [read_moved(key, value.data) for key, value in outcome.items]
-            after, more = outcome.items[-1][0] if outcome.items else "", outcome.more
-        return tuple(found)
+        items = await scan_all(self._service, PARTITION, MOVED_PREFIX)
+        return tuple(read_moved(key, value.data) for key, value in items)
 
     async def pause(
         self, pause: Pause | None, principal: str = SYSTEM_PRINCIPAL, reason: str = ""
@@ -176,13 +161,6 @@ class OrderBook:
         if pause is not None:
             change = Put(PARTITION, PAUSE_KEY, pause.packed())
         return await self._write(change, notes=(pause_note(pause, principal, reason),))
-
-    async def _values(self, *keys: str) -> tuple[Value | None, ...]:
-        outcome = await self._service.submit(Read(SYSTEM, keys))
-        if isinstance(outcome, Refused):
-            raise from_refusal(outcome)
-        assert isinstance(outcome, Found), outcome
-        return outcome.values
 
     async def _write(
         self,

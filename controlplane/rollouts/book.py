@@ -38,24 +38,19 @@ from config.rollout_record import (
 )
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
+from controlplane.planning.system_shard import scan_all, values_of
 from controlplane.problems import from_refusal
 from controlplane.requests import (
     Compare,
     Delete,
-    Found,
     Problem,
     Put,
-    Read,
     Refused,
-    Scan,
-    Scanned,
-    Value,
     Write,
     Written,
 )
 from controlplane.rollouts.notes import ITSELF, Ordered, beginning_notes, transition_notes
 
-SCANNED_AT_ONCE: Final = 1_000
 NOTHING: Final = Target(0, "", 0, 0, 0)
 """What is to be run where nobody ever said anything: the default."""
 
@@ -93,24 +88,24 @@ class RolloutBook:
 
     async def shelf(self) -> Shelf:
         """Everything that is remembered. Raises RequestRefused, ValueError."""
-        (count,) = await self._values(COUNT_KEY)
-        items = await self._scan(PARTITION, PREFIX)
+        (count,) = await values_of(self._service, COUNT_KEY)
+        items = await scan_all(self._service, PARTITION, PREFIX)
         found = tuple((read_rollout(value.data), value.version) for _, value in items)
         return Shelf(found, int(count.data) if count else 0, count.version if count else 0)
 
     async def rollout(self, number: int) -> tuple[Rollout, int] | None:
         """One record with its version. Raises RequestRefused, ValueError."""
-        (value,) = await self._values(rollout_key(number))
+        (value,) = await values_of(self._service, rollout_key(number))
         return None if value is None else (read_rollout(value.data), value.version)
 
     async def in_force(self, document: str) -> InForce:
         """What the regions are to run of a document. Raises RequestRefused, ValueError."""
         targets = {}
-        for key, value in await self._scan(EFFECT, targets_prefix(document)):
+        for key, value in await scan_all(self._service, EFFECT, targets_prefix(document)):
             place = place_of(key)
             assert place is not None, key
             targets[place[1]] = read_target(value.data)
-        live = await self._scan(EFFECT, live_prefix(document))
+        live = await scan_all(self._service, EFFECT, live_prefix(document))
         versions = (version_of(key) for key, _ in live)
         return InForce(targets, tuple(each[1] for each in versions if each is not None))
 
@@ -118,7 +113,7 @@ class RolloutBook:
         """A version of a document, if it is kept; None: the newest. Raises RequestRefused,
         ValueError."""
         key = head_key(document) if version is None else version_key(document, version)
-        (value,) = await self._values(key)
+        (value,) = await values_of(self._service, key)
         return None if value is None else read_revision(value.data)
 
     async def begin(
@@ -166,27 +161,6 @@ class RolloutBook:
                 wanted = _wanted_by(others)
                 mutations += _settled(after, await self.in_force(after.document), wanted, epoch)
         return await self._write(mutations, compares, transition_notes(before, after, by))
-
-    async def _scan(self, partition: str, prefix: str) -> list[tuple[str, Value]]:
-        found: list[tuple[str, Value]] = []
-        after, more = "", True
-        while more:
-            outcome = await self._service.submit(
-                Scan(SYSTEM, partition, prefix, after, SCANNED_AT_ONCE)
-            )
-            if isinstance(outcome, Refused):
-                raise from_refusal(outcome)
-            assert isinstance(outcome, Scanned), outcome
-            found += outcome.items
-            after, more = outcome.items[-1][0] if outcome.items else "", outcome.more
-        return found
-
-    async def _values(self, *keys: str) -> tuple[Value | None, ...]:
-        outcome = await self._service.submit(Read(SYSTEM, keys))
-        if isinstance(outcome, Refused):
-            raise from_refusal(outcome)
-        assert isinstance(outcome, Found), outcome
-        return outcome.values
 
     async def _write(
         self,
