@@ -15,7 +15,7 @@ Phases, the first in which a rollout is:
     final-bake      all regions have it; they are watched once more
     rolling-back    regions that were reached take what they had before
     stuck           some of them cannot be reached; it goes on as soon as they can
-    succeeded, rolled-back, superseded, rejected, held      it is over
+    succeeded, rolled-back, superseded, held      it is over
 
 While it is paused nothing begins: the phase stays, and the bake's clock stands still.
 """
@@ -45,13 +45,10 @@ class Phase(StrEnum):
     SUCCEEDED = "succeeded"
     ROLLED_BACK = "rolled-back"
     SUPERSEDED = "superseded"
-    REJECTED = "rejected"
     HELD = "held"
 
 
-OVER: Final = frozenset(
-    {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.REJECTED, Phase.HELD}
-)
+OVER: Final = frozenset({Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.HELD})
 FORWARD: Final = (Phase.APPLYING, Phase.BAKING, Phase.GATING, Phase.FINAL_BAKE)
 
 

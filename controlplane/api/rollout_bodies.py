@@ -57,6 +57,11 @@ class StrategyBody(BaseModel):
         return strategy_of(said)
 
 
+def _strategy_in(said: StrategyName | StrategyBody) -> Strategy:
+    """A strategy by its name alone, or with what is to be otherwise."""
+    return (StrategyBody(name=said) if isinstance(said, StrategyName) else said).strategy()
+
+
 class GateBody(BaseModel):
     """A question that is asked of each wave.
 
@@ -125,9 +130,7 @@ class RolloutOrder(BaseModel):
 
     def how(self) -> Strategy:
         """The strategy."""
-        if isinstance(self.strategy, StrategyBody):
-            return self.strategy.strategy()
-        return strategy_of({"name": self.strategy.value})
+        return _strategy_in(self.strategy)
 
     def asked(self) -> tuple[Gate, ...]:
         """The gates; the fleet's own, if nothing is said of them."""
@@ -157,6 +160,4 @@ class RollbackOrder(BaseModel):
 
     def how(self) -> Strategy:
         """The strategy."""
-        if isinstance(self.strategy, StrategyBody):
-            return self.strategy.strategy()
-        return strategy_of({"name": self.strategy.value})
+        return _strategy_in(self.strategy)

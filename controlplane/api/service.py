@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from config.effect import Target
 from config.feed import Feed
 from config.rollout import Rollout
 from config.rollout_step import Ack
@@ -196,10 +195,6 @@ class Service(Protocol):
 
     def acks(self, document: str, rollout: int) -> Mapping[str, Ack]:
         """By node, what it said to this one, as the global leader, that it runs in a rollout."""
-        ...
-
-    def target(self, document: str) -> Target | None:
-        """What this region is to run of a document; None where nobody ever said it."""
         ...
 
     def drains(self) -> tuple[tuple[Drain, int], ...]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from config.effect import Target
 from config.feed import Feed
 from config.rollout import Rollout
 from config.rollout_step import Ack
@@ -217,10 +216,6 @@ class NodeService:
     def acks(self, document: str, rollout: int) -> Mapping[str, Ack]:
         """By node, what it said to this one that it runs in a rollout."""
         return self._node.documents.acks(document, rollout)
-
-    def target(self, document: str) -> Target | None:
-        """What this region is to run of a document."""
-        return self._node.documents.target(document)
 
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         """Every drain, as this region's copy of the system shard has it."""

@@ -20,7 +20,6 @@ from collections.abc import (
 )
 from typing import Any, Protocol, TypeAlias, cast
 
-from config.effect import Target
 from config.feed import Feed
 from config.rollout import Rollout
 from config.rollout_step import Ack
@@ -122,10 +121,6 @@ class SimulatedService:
     def acks(self, document: str, rollout: int) -> Mapping[str, Ack]:
         """By node, what it said to this one that it runs in a rollout."""
         return self._node.documents.acks(document, rollout)
-
-    def target(self, document: str) -> Target | None:
-        """What this region is to run of a document."""
-        return self._node.documents.target(document)
 
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         """Every drain that this node knows of."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from config.effect import Target, read_target, target_key
 from config.rollout import Rollout
 from config.rollout_record import PREFIX as ROLLOUTS
 from config.rollout_record import read_rollout
@@ -32,13 +31,6 @@ class FakeRecords:
             for (name, number, node), ack in self.said.items()
             if (name, number) == (document, rollout)
         }
-
-    def target(self, document: str) -> Target | None:
-        kept = self.fleet_of.shards["system"].values
-        for region in (self.identity.region, "*"):
-            if (found := kept.get(target_key(document, region))) is not None:
-                return read_target(found[1].data)
-        return None
 
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         found = self._records(DRAINS)
