@@ -51,6 +51,7 @@ class What(StrEnum):
     PLAN = "plan"
     MOVE = "move"
     PAUSE = "pause"
+    BRAKE = "brake"
     RESHARDING = "resharding"
     GROUP = "group"
     STORES = "stores"

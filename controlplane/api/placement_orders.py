@@ -21,6 +21,7 @@ from controlplane.planning.drain_facts import drain_facts
 from controlplane.planning.order_book import Book, OrderBook, is_outdated
 from controlplane.planning.orders import Order, OrderState, Pause, ShardMove
 from controlplane.planning.planner import Planned, Planner
+from controlplane.planning.proceedings import Released
 from controlplane.problems import RequestRefused, from_refusal
 from controlplane.requests import Refused
 
@@ -49,6 +50,12 @@ class PauseOrder(BaseModel):
 
 class ResumeOrder(BaseModel):
     """Nothing can be chosen about going on."""
+
+    model_config = _MODEL
+
+
+class ReleaseOrder(BaseModel):
+    """Nothing can be chosen about letting go of the brake."""
 
     model_config = _MODEL
 
@@ -188,6 +195,21 @@ async def resume_placement(edge: Edge, request: web.Request) -> web.StreamRespon
 
     async def carry_out(gathered: Gathered) -> web.Response:
         return await _hold(edge, gathered, None, read)
+
+    return await at_global_leader(edge, request, read, carry_out)
+
+
+async def release_brake(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """POST /v1/placement/release: what went down so far pulls the brake no more."""
+    _, read = await read_order(edge, request, ReleaseOrder)
+
+    async def carry_out(gathered: Gathered) -> web.Response:
+        book, planner = OrderBook(edge.service), edge.planner
+        if not read.dry_run:
+            known = await book.brake()
+            _raise_refusal(await book.release(known, PRINCIPAL, read.reason))
+            planner.admission.step(Released(), planner.now_ms)
+        return json_response(_placement_document(edge, gathered, await book.read()))
 
     return await at_global_leader(edge, request, read, carry_out)
 

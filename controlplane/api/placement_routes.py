@@ -134,4 +134,11 @@ PLACEMENT: Final = (
         placement_orders.ResumeOrder,
         Answer(200, "Not held up.", PlacementDocument),
     ),
+    _ordered(
+        "release",
+        placement_orders.release_brake,
+        "Let go of the brake: what went down so far is not counted any more",
+        placement_orders.ReleaseOrder,
+        Answer(200, "Let go.", PlacementDocument),
+    ),
 )

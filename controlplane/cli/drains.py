@@ -9,6 +9,7 @@ import click
 
 from controlplane.cli.connection import FleetAccess, Problem, fleet_access
 from controlplane.cli.output import Column, format_option, ms_text, show, table
+from controlplane.planning.reasons import waiting_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -104,7 +105,7 @@ def _followed(access: FleetAccess, drain: Any) -> Any:
         said = (drain["left"], drain["waits_for"])
         if said != told:
             told = said
-            waits = f", waiting: {drain['waits_for']}" if drain["waits_for"] else ""
+            waits = waiting_text(drain["waits_for"])
             click.echo(f"{drain['left']} of {drain['total']} leaders left{waits}", err=True)
         time.sleep(LOOK_S)
         try:

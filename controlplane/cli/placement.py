@@ -10,6 +10,7 @@ from controlplane.cli.placement_plans import (
     list_orders,
     make_plan,
     pause,
+    release,
     resume,
     show_placement,
 )
@@ -32,6 +33,7 @@ for command in (
     list_orders,
     pause,
     resume,
+    release,
     show_load,
     show_latency,
 ):

@@ -1,4 +1,4 @@
-"""`leadplane placement plan`, `apply`, `show`, `history`, `pause`, `resume`."""
+"""`leadplane placement plan`, `apply`, `show`, `history`, `pause`, `resume`, `release`."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def _held_up(admission: Any) -> list[str]:
     if admission["braked"]:
         found.append(
             f"{admission['crashes']} nodes that had been given shards went down: "
-            "what was moved of late stays where it is."
+            "what was moved of late stays where it is (leadplane placement release)."
         )
     if admission["waits_for"]:
         found.append(f"The next move waits: {admission['waits_for']}.")
@@ -311,6 +311,18 @@ def pause(output: str, for_minutes: float, reason: str | None) -> None:
 def resume(output: str) -> None:
     """Go on with what was held up."""
     _held(output, lambda a: _post(a, "/v1/placement/resume", {}).document())
+
+
+@click.command("release")
+@format_option
+@click.option("--reason", help="Why nodes went down; kept in the audit log.")
+def release(output: str, reason: str | None) -> None:
+    """Let go of the brake, once you know why nodes went down.
+
+    Nodes that had been given shards went down, so whatever was moved of late stays where it is, for
+    an hour. Nodes that go down afterwards count anew.
+    """
+    _held(output, lambda a: _post(a, "/v1/placement/release", {}, reason=reason).document())
 
 
 def _held(output: str, ask: Callable[[FleetAccess], Any]) -> None:

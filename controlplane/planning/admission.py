@@ -43,6 +43,7 @@ from controlplane.planning.proceedings import (
     NodeSeen,
     NodesSeen,
     OnItsWay,
+    Released,
     Remembered,
     Reported,
     Standing,
@@ -108,6 +109,11 @@ class Admission:
                 self._remembered(event, now_ms)
             case Crashed():
                 self._crashed(event)
+            case Released():
+                for crash in self._crashes:
+                    if crash.node in self._nodes:
+                        self._nodes[crash.node].given_ms = None
+                self._crashes.clear()
             case Given(node, at_ms):
                 self._given(node, at_ms, now_ms)
             case Held(until_ms):

@@ -20,7 +20,7 @@ from controlplane.planning.moving import (
     read_legs,
     read_moved,
 )
-from controlplane.planning.order_notes import order_notes, pause_note
+from controlplane.planning.order_notes import order_notes, pause_note, release_note
 from controlplane.planning.orders import (
     HEAD_KEY,
     KEPT_MAX,
@@ -143,6 +143,13 @@ class OrderBook:
         """What the brake remembers. Raises RequestRefused."""
         (value,) = await values_of(self._service, BRAKE_KEY)
         return read_brake(value.data) if value is not None else BrakeMemory()
+
+    async def release(self, known: BrakeMemory, principal: str, reason: str) -> Refused | None:
+        """Count no crash of `known` any more; its times are of the wall clock."""
+        note = release_note(known.crashes, principal, reason)
+        down = {crash.node for crash in known.crashes}
+        given = tuple(gift for gift in known.given if gift.node not in down)
+        return await self._write(BrakeMemory(given=given).put(), notes=(note,))
 
     async def remember(self, *puts: Put) -> Refused | None:
         """Write down what a successor has to know, whatever else changed."""

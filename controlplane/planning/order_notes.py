@@ -8,6 +8,7 @@ from typing import Any
 from config.audit import SYSTEM_PRINCIPAL, Note, What
 from controlplane.node.directory import MapRow
 from controlplane.planning.orders import Order, Pause
+from controlplane.planning.proceedings import Crashed
 from controlplane.planning.stopping import Promise
 
 
@@ -54,6 +55,12 @@ def pause_note(pause: Pause | None, principal: str, reason: str) -> Note:
         return Note(What.PAUSE, "placement", principal, reason, after={"until_wall_ms": None})
     until = {"until_wall_ms": pause.until_wall_ms}
     return Note(What.PAUSE, "placement", pause.principal, pause.reason, after=until)
+
+
+def release_note(crashes: Iterable[Crashed], principal: str, reason: str) -> Note:
+    """The brake is let go: these nodes are not counted any more."""
+    before = {"went_down": [crash.node for crash in crashes]}
+    return Note(What.BRAKE, "placement", principal, reason, before, {"went_down": []})
 
 
 def promise_note(

@@ -66,6 +66,11 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """Somebody knows why the nodes went down: what went down before is not counted any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """Nothing is to be moved until then, on the caller's clock; None: go on."""
 
@@ -107,6 +112,7 @@ Event: TypeAlias = (
     | Remembered
     | Crashed
     | Given
+    | Released
     | Held
     | Began
     | Withdrawn

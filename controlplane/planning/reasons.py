@@ -97,6 +97,20 @@ FOR_GOOD: Final = frozenset(
 )  # fmt: skip
 
 
+_WAYS_OUT: Final[dict[str, str]] = {
+    Hindrance.PAUSED: "leadplane placement resume",
+    Hindrance.BRAKE: "once you know why nodes went down: leadplane placement release",
+}
+
+
+def waiting_text(hindrance: str | None) -> str:
+    """What a move waits for, behind how far it is, with what a person can do about it."""
+    if not hindrance:
+        return ""
+    way_out = _WAYS_OUT.get(hindrance)
+    return f", waiting: {hindrance}" + (f" ({way_out})" if way_out else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A move that somebody wants; `to_node` and `to_region` are "" where it does not matter.

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from controlplane.planning.reasons import waiting_text
+
 
 class Step(StrEnum):
     """What is being done with a node."""
@@ -280,7 +282,7 @@ class Sequence:
         if drain.state == "drained":
             self._to(step=Step.STOP)
             return None
-        waits = f", waiting: {drain.waits_for}" if drain.waits_for else ""
+        waits = waiting_text(drain.waits_for)
         return Wait(f"{drain.left} of {drain.total} leaders left{waits}")
 
     def _stop(self, node: NodeSight) -> Action | None:

@@ -56,10 +56,12 @@ async def test_orders_of_placement_are_recorded(node: Node) -> None:
     assert (await node.send("POST", "/v1/regions/us/undrain", {})).status == 200
     assert (await node.send("POST", "/v1/placement/pause?reason=busy", {})).status == 200
     assert (await node.send("POST", "/v1/placement/resume", {})).status == 200
+    assert (await node.send("POST", "/v1/placement/release?reason=known", {})).status == 200
     found = [(r["kind"], r["subject"], r["reason"]) for r in await records(node)]
     assert found == [
         ("drain", "region us", "power"), ("drain", "region us", ""),
         ("pause", "placement", "busy"), ("pause", "placement", ""),
+        ("brake", "placement", "known"),
     ]  # fmt: skip
     begun, ended = await records(node, "?kind=drain")
     assert (begun["before"], begun["after"]) == (None, {"state": "draining"})

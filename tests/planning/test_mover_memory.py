@@ -14,6 +14,7 @@ from controlplane.planning.moving import MovedOf
 from controlplane.planning.order_book import OrderBook
 from controlplane.planning.orders import Pause
 from controlplane.planning.planner import Planner
+from controlplane.planning.proceedings import Given, Released
 from tests.api.fake_service import FakeService
 from tests.planning.mover_stage import (
     LATER_MS,
@@ -58,6 +59,36 @@ async def test_the_brake_stays_pulled_when_another_node_becomes_the_global_leade
     later = Planner(leader)
     await Mover(leader, later, lambda: time.time() + 3_600).turn(1.0)
     assert not later.admission.is_braked, "it is forgotten in its time"
+
+
+async def test_a_brake_that_was_let_go_counts_what_goes_down_afterwards(
+    leader: FakeService,
+) -> None:
+    await begun(leader, "s1")
+    mover = mover_of(leader)
+    await mover.turn(1.0)
+    leader.fleet_of.lead("n2", "s1")
+    await mover.turn(1.0)
+    leader.fleet_of.nodes["n2"].alive = False
+    await mover.turn(1.0)
+    leader.fleet_of.lead("n1", "s1")
+    planner = Planner(leader)
+    successor = Mover(leader, planner)
+    await successor.turn(1.0)
+    assert planner.admission.is_braked
+    book = OrderBook(leader)
+    assert await book.release(await book.brake(), "ada", "rack 4 lost its power") is None
+    planner.admission.step(Released(), planner.now_ms)
+    await successor.turn(1.0)
+    later = Planner(leader)
+    await Mover(leader, later).turn(1.0)
+    assert not later.admission.is_braked, "a successor knows that it was let go"
+    leader.fleet_of.nodes["n2"].alive = True
+    planner.admission.step(Given("n2", planner.now_ms), planner.now_ms)
+    await successor.turn(1.0)
+    leader.fleet_of.nodes["n2"].alive = False
+    await successor.turn(1.0)
+    assert planner.admission.is_braked
 
 
 async def test_who_was_given_shards_is_known_to_a_successor_though_nothing_crashed_yet(
