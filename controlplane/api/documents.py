@@ -138,10 +138,11 @@ class DryRun:
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """The process turns."""
+    """The process turns. `version` is that of its release."""
 
     status: str
     node: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from controlplane.api.parameters import NO_PARAMETERS, Kind, Parameter, Paramete
 from controlplane.api.responses import JSON, bytes_response, empty_response, json_response
 from controlplane.problems import RequestRefused
 
+RELEASE: Final = version("leadplane")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 READY_PARAMETERS: Final = Parameters(
     Parameter("verbose", "List every check, also when all is well.", Kind.FLAG)
@@ -32,7 +34,7 @@ class PeerMessage(BaseModel):
 async def get_livez(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /livez: the process turns. Depends on nothing else."""
     NO_PARAMETERS.parse(request.rel_url.raw_query_string)
-    return json_response(Liveness("alive", edge.here.node))
+    return json_response(Liveness("alive", edge.here.node, RELEASE))
 
 
 async def get_readyz(edge: Edge, request: web.Request) -> web.StreamResponse:

@@ -133,6 +133,10 @@ class FleetAccess:
             "see whether it runs (leadplane up), or set LEADPLANE_URL",
         )
 
+    def within(self, timeout_s: float) -> FleetAccess:
+        """The same access, in less time."""
+        return replace(self, timeout_s=timeout_s)
+
     def only(self, url: str) -> FleetAccess:
         """The same access, to one node alone."""
         return replace(self, urls=(url.rstrip("/"),))

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("controlplane.cli.serve:serve", "Run one node."),
     "tour": ("controlplane.cli.tour:tour", "See a fleet lose a leader and nothing else."),
     "status": ("controlplane.cli.status:status", "The whole fleet on one page."),
+    "doctor": ("controlplane.cli.doctor:doctor", "What is wrong, and what to do first."),
     "shards": ("controlplane.cli.shards:shards", "Who leads what; transfer and evict."),
     "regions": ("controlplane.cli.regions:regions", "Nodes and stores of each region; edit them."),
     "placement": ("controlplane.cli.placement:placement", "Who asks for what, and from how far."),

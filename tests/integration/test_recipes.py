@@ -64,7 +64,7 @@ def test_collectors_get_their_sampling(fleet: FleetOnTest) -> None:
 
 def test_every_node_is_anew_and_nothing_is_lost(fleet: FleetOnTest) -> None:
     why, json = {"reason": "tests killed nodes"}, {"Content-Type": "application/json"}
-    fleet.access().send("POST", "/v1/placement/release", why, json, b"{}")  # the brake
+    fleet.access.send("POST", "/v1/placement/release", why, json, b"{}")  # the brake
     before = {node["id"]: fleet.process("nodes", node["id"]).pid for node in fleet.state()["nodes"]}
     assert "still there" in run(fleet, "rolling-upgrade.sh")
     after = {node["id"]: fleet.process("nodes", node["id"]).pid for node in fleet.state()["nodes"]}

@@ -1,0 +1,41 @@
+"""What a check-up looks at: answers of the API, gathered once, so that all checks see the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Row: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSight:
+    """What a node says of itself when it is asked at its own front door; `why`: it does not."""
+
+    node: str
+    why: str = ""
+    version: str = ""
+    failed: tuple[Row, ...] = ()  # checks of its readiness
+    fenced: int = 0  # writes that lost their leader, remembered there
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A fleet as it was found.
+
+    `status` is `/v1/status`, joined over regions. None in the place of the others: whoever knows
+    that (the global leader) gave no answer.
+    """
+
+    status: Row
+    unled: tuple[Row, ...] = ()
+    nodes: tuple[NodeSight, ...] = ()
+    placement: Row | None = None
+    rollouts: tuple[Row, ...] | None = None
+    audit: Row | None = None
+
+    @property
+    def alive(self) -> list[Row]:
+        """Nodes that renew their sessions."""
+        return [node for node in self.status["nodes"] if node["alive"]]
