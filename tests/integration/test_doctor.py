@@ -33,9 +33,15 @@ def found(look: str) -> dict[str, Any]:
     return {**said, "exit": result.exit_code}
 
 
+def troubled(look: str) -> dict[str, Any] | None:
+    """The same, once it finds something."""
+    said = found(look)
+    return said if said["troubles"] else None
+
+
 def test_a_store_that_sleeps_is_named_until_it_is_awake(whole: FleetOnTest) -> None:
     with asleep(whole.process("stores", STORES[0])):
-        said = wait_for(lambda: (s := found("stores"))["troubles"] and s, "the store is named")
+        said = wait_for(lambda: troubled("stores"), "the store is named")
         assert STORES[0] in said["troubles"][0]["what"]
         assert (said["state"], said["runbook"]) == ("look", "docs/runbooks/store-lost.md")
         assert found("majorities")["state"] == "ok", "two of three go on"
@@ -48,7 +54,7 @@ def test_a_group_without_its_majority_is_grave_until_its_stores_are_awake(
     with ExitStack() as sleeping:
         for store in STORES[:2]:
             sleeping.enter_context(asleep(whole.process("stores", store)))
-        said = wait_for(lambda: (s := found("majorities"))["troubles"] and s, "it is found")
+        said = wait_for(lambda: troubled("majorities"), "it is found")
         assert said["exit"] == 1
         assert "region/us-east-1: 1 of 3 stores answer" in said["troubles"][0]["what"]
     wait_for(lambda: found("majorities")["state"] == "ok", "start its stores again, it said")
