@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -181,6 +182,7 @@ async def test_one_that_stands_still_has_no_data(
 ) -> None:
     _, process = prometheus
     process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # it stands still now, and not a moment later
     try:
         still = await ask("vector(0)", timeout_ms=300)
     finally:
