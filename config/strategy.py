@@ -68,6 +68,9 @@ class Strategy:
     """Regions in the order in which they are to change; others follow."""
     approvals: tuple[int, ...] = ()
     """Waves that begin only when a person says so, counted from 0."""
+    nodes_percent: int = 0
+    """Go by nodes, not by regions: each wave is so many percent more of the nodes of every region,
+    or twice as many as the one before; 0: by regions."""
 
 
 DEFAULTS: Final[Mapping[StrategyName, Strategy]] = {
@@ -94,6 +97,8 @@ class RegionFacts:
 
 
 Waves = tuple[tuple[str, ...], ...]
+BY_NODES: Final = frozenset({StrategyName.LINEAR, StrategyName.EXPONENTIAL})
+"""Strategies that can go by nodes as well."""
 
 
 def waves_of(strategy: Strategy, regions: Sequence[RegionFacts], *, disruptive: bool) -> Waves:
@@ -105,11 +110,26 @@ def waves_of(strategy: Strategy, regions: Sequence[RegionFacts], *, disruptive: 
     names = _in_order(strategy, regions, disruptive=disruptive)
     if not names:
         return ()
+    if percents := percents_of(strategy, disruptive=disruptive):
+        return (tuple(names),) * len(percents)
     if disruptive or strategy.name is StrategyName.LINEAR:
         return tuple((name,) for name in names)
     ends = _ends(strategy.name, len(names))
     starts = (0, *ends[:-1])
     return tuple(tuple(names[a:b]) for a, b in zip(starts, ends, strict=True))
+
+
+def percents_of(strategy: Strategy, *, disruptive: bool) -> tuple[int, ...]:
+    """Of each region's nodes, how many have the version by the end of each wave; empty where it
+    goes by regions. A disruptive document always does: stores and leases are of regions."""
+    step = strategy.nodes_percent
+    if not step or disruptive or strategy.name not in BY_NODES:
+        return ()
+    found = [step]
+    while found[-1] < 100:
+        grown = 2 * found[-1] if strategy.name is StrategyName.EXPONENTIAL else found[-1] + step
+        found.append(min(100, grown))
+    return tuple(found)
 
 
 def _in_order(strategy: Strategy, regions: Sequence[RegionFacts], *, disruptive: bool) -> list[str]:
