@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +67,14 @@ def test_a_window_goes_by_the_clock_of_its_zone() -> None:
         assert held(berlin, at=f"{day}T17:00:00{offset}") is None
     tokyo = weekly(["mon"], "00:00", "01:00", "Asia/Tokyo")
     assert held(tokyo, at="2026-11-29T15:30:00Z") is not None, "a Monday there"
+
+
+def test_zones_are_known_on_a_machine_that_keeps_none() -> None:
+    zoneinfo.reset_tzpath(to=[])
+    try:
+        assert zoneinfo.ZoneInfo.no_cache("Europe/Berlin").key == "Europe/Berlin"
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 def test_where_the_clock_is_set_back_an_hour_holds_twice() -> None:

@@ -182,7 +182,7 @@ async def test_one_that_stands_still_has_no_data(
 ) -> None:
     _, process = prometheus
     process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # it stands still now, and not a moment later
+    await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED)
     try:
         still = await ask("vector(0)", timeout_ms=300)
     finally:
