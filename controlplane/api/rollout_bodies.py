@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from config.gate import FLEET_GATE, HARD_GATE, TIMEOUT_MS, Gate, Measure, comparison_of, gate_of
 from config.strategy import (
     BAKE_MS_MAX,
-    BY_NODES,
+    BY_PERCENT,
     OnFailure,
     OnUnreachable,
     Strategy,
@@ -31,7 +31,8 @@ class StrategyBody(BaseModel):
 
     `approvals` are waves, counted from 1, that begin only when a person says so. With
     `nodes_percent`, `linear` and `exponential` go by nodes: each wave is so many percent more of
-    the nodes of every region, or twice as many as the one before.
+    the nodes of every region, or twice as many as the one before; with `regions_percent`, of the
+    regions.
     """
 
     model_config = _MODEL
@@ -52,11 +53,15 @@ class StrategyBody(BaseModel):
         None
     )
     nodes_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    regions_percent: Annotated[int, Field(ge=1, le=100)] | None = None
 
     @model_validator(mode="after")
-    def _goes_by_nodes(self) -> StrategyBody:
-        if self.nodes_percent is not None and self.name not in BY_NODES:
-            raise ValueError(f"only {' and '.join(sorted(BY_NODES))} go by nodes_percent")
+    def _goes_by_percent(self) -> StrategyBody:
+        given = [name for name in ("nodes_percent", "regions_percent") if getattr(self, name)]
+        if given and self.name not in BY_PERCENT:
+            raise ValueError(f"only {' and '.join(sorted(BY_PERCENT))} go by {given[0]}")
+        if len(given) > 1:
+            raise ValueError("it goes by nodes_percent or by regions_percent, not by both")
         return self
 
     def strategy(self) -> Strategy:

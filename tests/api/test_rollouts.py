@@ -188,8 +188,13 @@ async def test_a_rollout_by_nodes_says_how_many_of_them_are_in_each_wave(leader:
     tried = document(await start(leader, "?dry_run=true", strategy=how))
     assert [wave["nodes_percent"] for wave in tried["waves"]] == [25, 50, 100]
     assert {tuple(wave["regions"]) for wave in tried["waves"]} == {("ap", "eu", "us")}
+    how = {"name": "linear", "regions_percent": 50}
+    tried = document(await start(leader, "?dry_run=true", strategy=how))
+    assert [wave["regions"] for wave in tried["waves"]] == [["ap", "eu"], ["us"]]
     for how in (
         {"name": "canary", "nodes_percent": 10},
+        {"name": "emergency", "regions_percent": 10},
+        {"name": "linear", "nodes_percent": 10, "regions_percent": 10},
         {"name": "linear", "nodes_percent": 0},
         {"name": "linear", "nodes_percent": 101},
     ):

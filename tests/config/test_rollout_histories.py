@@ -19,7 +19,7 @@ from config.rollout import Phase, Reached, RegionStep, Rollout
 from config.rollout_orders import Order, Unfit, ordered
 from config.rollout_step import Ack, Seen, next_step
 from config.strategy import (
-    BY_NODES,
+    BY_PERCENT,
     DEFAULTS,
     OnFailure,
     OnUnreachable,
@@ -72,7 +72,7 @@ class World:
             approvals=(1,) if self.chance.random() < 0.3 else (),
         )
         facts = [RegionFacts(name, self.chance.random()) for name in self.regions]
-        if strategy.name in BY_NODES and self.chance.random() < 0.5:
+        if strategy.name in BY_PERCENT and self.chance.random() < 0.5:
             strategy = replace(strategy, nodes_percent=self.chance.randrange(10, 101))
         disruptive = self.chance.random() < 0.2
         waves = waves_of(strategy, facts, disruptive=disruptive)

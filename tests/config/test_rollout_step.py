@@ -246,6 +246,17 @@ def test_waves_by_nodes_are_of_all_regions_and_end_with_all_nodes() -> None:
     assert waves_of(linear, facts, disruptive=True) == (("r0",), ("r1",), ("r2",))
 
 
+def test_waves_by_percent_of_regions_grow_until_all_are_in() -> None:
+    facts = [RegionFacts(f"r{number}", number) for number in range(7)]
+    linear = replace(LINEAR, regions_percent=30)
+    sizes = [len(wave) for wave in waves_of(linear, facts, disruptive=False)]
+    assert sizes == [3, 2, 2], "30 %, 60 %, 90 % (and so all) of 7"
+    double = replace(linear, name=StrategyName.EXPONENTIAL, regions_percent=10)
+    assert [len(wave) for wave in waves_of(double, facts, disruptive=False)] == [1, 1, 1, 3, 1]
+    assert [len(wave) for wave in waves_of(linear, facts, disruptive=True)] == [1] * 7
+    assert [len(wave) for wave in waves_of(LINEAR, facts, disruptive=False)] == [1] * 7
+
+
 def test_a_region_that_is_asked_again_still_goes_back() -> None:
     sent = step(rollout(Reached.WAITING, Reached.WAITING, phase=Phase.APPLYING), Seen(5))
     late = step(sent, Seen(5, waited_ms={"r0": LINEAR.step_deadline_ms + 1}))
