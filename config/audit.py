@@ -42,6 +42,7 @@ class What(StrEnum):
 
     DOCUMENT = "document"
     ROLLOUT = "rollout"
+    EMERGENCY = "emergency"
     APPROVAL = "approval"
     LEADERSHIP = "leadership"
     TRANSFER = "transfer"

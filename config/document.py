@@ -1,8 +1,9 @@
 """What a document is called, which kinds of documents there are, and what content is as bytes.
 
-The name says the kind. `latency`, `constraints`, `placement` and `timeouts` stand for themselves,
-`region.<name>` is a region, `flags.<name>` a set of feature flags, `schema.<name>` a schema that
-other documents can be held to; every other name is the fleet's to give: a *free* document.
+The name says the kind. `latency`, `constraints`, `placement`, `timeouts` and `rollouts` stand for
+themselves, `region.<name>` is a region, `flags.<name>` a set of feature flags, `schema.<name>` a
+schema that other documents can be held to; every other name is the fleet's to give: a *free*
+document.
 
 Content is whatever JSON can say. It is kept as canonical JSON, with the names of each object in
 order, so that equal content has equal bytes, and an equal digest.
@@ -40,12 +41,15 @@ class Kind(StrEnum):
     CONSTRAINTS = "constraints"
     PLACEMENT = "placement"
     TIMEOUTS = "timeouts"
+    ROLLOUTS = "rollouts"
     FLAGS = "flags"
     SCHEMA = "schema"
     FREE = "free"
 
 
-SINGLE_KINDS: Final = (Kind.LATENCY, Kind.CONSTRAINTS, Kind.PLACEMENT, Kind.TIMEOUTS)
+SINGLE_KINDS: Final = (
+    Kind.LATENCY, Kind.CONSTRAINTS, Kind.PLACEMENT, Kind.TIMEOUTS, Kind.ROLLOUTS,
+)  # fmt: skip
 """Of each of these there is one document, with the name of the kind; it is always there."""
 FLEET_KINDS: Final = (Kind.REGION, Kind.FLAGS, *SINGLE_KINDS)
 """Those that Leadplane itself reads. Their schemas are built in."""

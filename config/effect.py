@@ -6,11 +6,18 @@ others do. A target names a version and its digest, and which step of which roll
 revision itself lies under `live/<document>/<version>`, once, as long as a target names it. So a
 region that nobody has spoken of, since it is new or was away, runs what all run, and never what is
 still being tried; and every node holds what is in force, not the whole history.
+
+A target may be for a part of the region's nodes: those with a place in line up to `within`. Places
+follow from the names of document and node alone, so that each node knows its own, and those that
+came first stay in when more follow; all others run what the target says was before.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from math import ceil
 from typing import Final
 
 from regions.codec import as_bytes, pack, unpack
@@ -27,7 +34,8 @@ LIVE_PREFIX: Final = f"{PREFIX}live/"
 class Target:
     """What a region is to run: version 0 is the default, or nothing where there is none.
 
-    `epoch` is that of the global leader which ordered it.
+    `epoch` is that of the global leader which ordered it. With `within`, nodes that come later in
+    line run `before` instead.
     """
 
     version: int
@@ -35,10 +43,47 @@ class Target:
     rollout: int
     step: int
     epoch: int
+    within: int = 0
+    before: int = 0
+    before_digest: str = ""
 
     def packed(self) -> bytes:
         """As kept in the system shard."""
-        return pack([self.version, self.digest, self.rollout, self.step, self.epoch])
+        found = [self.version, self.digest, self.rollout, self.step, self.epoch]
+        part = [self.within, self.before, self.before_digest] if self.within else []
+        return pack([*found, *part])
+
+    def at(self, document: str, node: str) -> Target:
+        """The same, as it is for one node."""
+        if not self.within or place_in_line(document, node) <= self.within:
+            return self
+        return replace(self, version=self.before, digest=self.before_digest)
+
+    @property
+    def settled(self) -> tuple[int, str]:
+        """What the region is to run when nothing is tried there: version and digest."""
+        return (self.before, self.before_digest) if self.within else (self.version, self.digest)
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions that some node of the region is to run."""
+        return (self.version, self.before) if self.within else (self.version,)
+
+    def is_for_all(self, version: int, digest: str) -> bool:
+        """Whether every node of the region is to run this."""
+        return not self.within and (self.version, self.digest) == (version, digest)
+
+
+def place_in_line(document: str, node: str) -> int:
+    """When a node takes up a document's versions, among the nodes of its region: from 1 on."""
+    return int.from_bytes(sha256(f"{document}/{node}".encode()).digest()[:6]) + 1
+
+
+def first_in_line(document: str, nodes: Collection[str], percent: int) -> int:
+    """Up to which place so many percent of these nodes are, at least one; 0: all of them."""
+    places = sorted(place_in_line(document, node) for node in nodes)
+    count = ceil(len(places) * percent / 100)
+    return places[count - 1] if 0 < count < len(places) else 0
 
 
 def read_target(value: bytes | str) -> Target:
@@ -46,6 +91,11 @@ def read_target(value: bytes | str) -> Target:
     match unpack(as_bytes(value)):
         case [int() as version, str() as digest, int() as rollout, int() as step, int() as epoch]:
             return Target(version, digest, rollout, step, epoch)
+        case [
+            int() as version, str() as digest, int() as rollout, int() as step, int() as epoch,
+            int() as within, int() as before, str() as before_digest,
+        ]:  # fmt: skip
+            return Target(version, digest, rollout, step, epoch, within, before, before_digest)
     raise ValueError("this is no target of a format that is known here")
 
 

@@ -120,6 +120,8 @@ class Gate:
 
 FLEET_GATE: Final = Gate("fleet")
 """What a rollout is watched by unless it says otherwise."""
+HARD_GATE: Final = Gate("fleet", measures=(Measure.NODES, Measure.LEADERS))
+"""The same of an emergency: by what fails hard, alone."""
 
 
 def comparison_of(passes: str) -> tuple[Callable[[float, float], bool], float]:

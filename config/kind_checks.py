@@ -13,6 +13,7 @@ from typing import Any, Final
 from config.document import Kind, kind_of, region_of
 from config.feed import Feed
 from config.flag_checks import check_flags
+from config.freezes import check_freezes
 from config.revision import Revision
 from config.store_places import check_addresses
 from regions.findings import Finding, Severity, pointer_to
@@ -39,6 +40,8 @@ def check_kind(revision: Revision, feed: Feed) -> Iterator[Finding]:
             yield from _check_placement(revision.content)
         case Kind.FLAGS:
             yield from check_flags(revision.name, revision.content, feed)
+        case Kind.ROLLOUTS:
+            yield from check_freezes(revision.content)
 
 
 def check_gone(revision: Revision, feed: Feed) -> Iterator[Finding]:

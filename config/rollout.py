@@ -22,7 +22,7 @@ While it is paused nothing begins: the phase stays, and the bake's clock stands 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -48,8 +48,55 @@ class Phase(StrEnum):
     HELD = "held"
 
 
-OVER: Final = frozenset({Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.HELD})
 FORWARD: Final = (Phase.APPLYING, Phase.BAKING, Phase.GATING, Phase.FINAL_BAKE)
+TRANSITIONS: Final[Mapping[Phase, Mapping[Phase, str]]] = {
+    Phase.PENDING: {
+        Phase.APPLYING: "nothing is in its way",
+        Phase.SUCCEEDED: "there is no region",
+        Phase.ROLLED_BACK: "abort",
+        Phase.ROLLING_BACK: "abort, after it superseded another one",
+        Phase.SUPERSEDED: "supersede",
+    },
+    Phase.APPLYING: {
+        Phase.BAKING: "all regions of the wave have it",
+        Phase.FINAL_BAKE: "the last wave's regions were all removed",
+        Phase.SUCCEEDED: "the same, without a final bake",
+        Phase.ROLLING_BACK: "abort",
+        Phase.ROLLED_BACK: "abort, before any region was reached",
+        Phase.SUPERSEDED: "supersede",
+    },
+    Phase.BAKING: {
+        Phase.GATING: "the time is over",
+        Phase.APPLYING: "promote",
+        Phase.FINAL_BAKE: "promote the last wave",
+        Phase.SUCCEEDED: "the same, without a final bake",
+        Phase.ROLLING_BACK: "a gate fails, or abort",
+        Phase.HELD: "a gate fails, hold",
+        Phase.SUPERSEDED: "supersede",
+    },
+    Phase.GATING: {
+        Phase.APPLYING: "the gates pass",
+        Phase.FINAL_BAKE: "the last wave passes",
+        Phase.SUCCEEDED: "the final bake passes, or there is none",
+        Phase.ROLLING_BACK: "a gate fails, or abort",
+        Phase.HELD: "a gate fails, hold",
+        Phase.SUPERSEDED: "supersede",
+    },
+    Phase.FINAL_BAKE: {
+        Phase.GATING: "the time is over",
+        Phase.SUCCEEDED: "promote",
+        Phase.ROLLING_BACK: "a gate fails, or abort",
+        Phase.HELD: "a gate fails, hold",
+        Phase.SUPERSEDED: "supersede",
+    },
+    Phase.ROLLING_BACK: {
+        Phase.ROLLED_BACK: "all regions are back",
+        Phase.STUCK: "a region does not answer",
+    },
+    Phase.STUCK: {Phase.ROLLED_BACK: "all regions are back, or abort"},
+}
+"""Where each phase leads, and by what; while it is paused, only orders of people lead on."""
+OVER: Final = frozenset(Phase) - TRANSITIONS.keys()
 
 
 class Reached(StrEnum):
@@ -62,6 +109,7 @@ class Reached(StrEnum):
     UNHEALTHY = "unhealthy"
     UNREACHABLE = "unreachable"
     DEFERRED = "deferred"
+    SKIPPED = "skipped"
     REVERTING = "reverting"
     REVERTED = "reverted"
 
@@ -101,6 +149,10 @@ class RegionStep:
     why: str = ""
     inherits: bool = False
     """It runs what a rollout gave it that this one superseded."""
+    share: int = 0
+    """Of its nodes, in percent, how many were last told to take the version."""
+    within: int = 0
+    """They are those with a place in line up to this one (config/effect); 0: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +204,9 @@ class Rollout:
     """What each gate said last, as of this transition."""
     before: Before | None = None
     """How the fleet was before the wave that its gates looked at last."""
+    percents: tuple[int, ...] = ()
+    """Of the nodes of each region, how many have the version by the end of each wave; empty: all of
+    them, in the regions of the wave."""
 
     @property
     def is_over(self) -> bool:
@@ -174,11 +229,26 @@ class Rollout:
 
     def may_have_other(self) -> tuple[RegionStep, ...]:
         """Regions that may run something else than they did before all this."""
+        waits = (Reached.WAITING, Reached.SKIPPED)
         return tuple(
             each
             for each in self.regions
-            if each.reached in HAS_IT or (each.inherits and each.reached is Reached.WAITING)
+            if each.reached in HAS_IT or (each.reached in waits and (each.inherits or each.share))
         )
+
+    def entering(self, wave: int) -> tuple[RegionStep, ...]:
+        """All regions; those of a wave that were well before wait for more of their nodes."""
+        now = set(self.waves[wave])
+        return tuple(
+            replace(each, reached=Reached.WAITING)
+            if each.region in now and each.reached is Reached.HEALTHY
+            else each
+            for each in self.regions
+        )
+
+    def percent(self, wave: int) -> int:
+        """Of the nodes of a region in a wave, how many take the version."""
+        return self.percents[wave] if self.percents else 100
 
     def reached(self, *states: Reached) -> tuple[RegionStep, ...]:
         """The regions that are in one of these states."""

@@ -69,6 +69,9 @@ def _paused(rollout: Rollout, principal: str, reason: str, until_ms: int) -> Rol
 def _resumed(rollout: Rollout) -> Rollout | Unfit:
     if rollout.pause is None:
         return Unfit(f"rollout {rollout.id} is not paused", "`promote` skips a bake")
+    if rollout.pause.why is Why.FROZEN:
+        hint = "an emergency that supersedes it is not held up; or change the document rollouts"
+        return Unfit(f"rollout {rollout.id} is held by a freeze, {rollout.pause.detail}", hint)
     if rollout.pause.why is Why.APPROVAL:
         return rollout.next(pause=None, approved=rollout.approved | {rollout.wave})
     again = [
@@ -97,8 +100,9 @@ def _promoted(rollout: Rollout) -> Rollout | Unfit:
         return rollout.next(
             phase=Phase.FINAL_BAKE, regions=regions, pause=None, is_final=True, baked_ms=0, good=0
         )
+    entered = replace(rollout, regions=regions).entering(rollout.wave + 1)
     return rollout.next(
-        phase=Phase.APPLYING, wave=rollout.wave + 1, regions=regions, pause=None,
+        phase=Phase.APPLYING, wave=rollout.wave + 1, regions=entered, pause=None,
         baked_ms=0, good=0, bad=0, silent=0, approved=rollout.approved | {rollout.wave + 1},
     )  # fmt: skip
 

@@ -73,6 +73,7 @@ def _rollout(found: dict[str, Any]) -> Rollout:
         "gates": tuple(gate_of(each) for each in found["gates"]),
         "looks": tuple(look_of(each) for each in found.get("looks", ())),
         "before": None if before is None else before_of(before),
+        "percents": tuple(found.get("percents", ())),
         "pause": None if pause is None else Pause(**{**pause, "why": Why(pause["why"])}),
     }
     return Rollout(**{**found, **named})

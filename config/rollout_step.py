@@ -8,10 +8,11 @@ that a bake may last longer than it should, never shorter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from config.freezes import Hold
 from config.gate import Look, Verdict
 from config.rollout import (
     FORWARD,
@@ -22,9 +23,10 @@ from config.rollout import (
     Rollout,
     Why,
 )
-from config.strategy import OnFailure, OnUnreachable
+from config.strategy import OnFailure, OnUnreachable, StrategyName
 
 CHECKPOINT_MS: Final = 5_000
+REMOVED: Final = "the region was removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,19 @@ class Seen:
 
     wall_ms: int
     acks: Mapping[str, Ack] = field(default_factory=dict)
-    """By region, of those whose nodes answer."""
+    """By region, of those whose nodes answer: what all that are to take the version say."""
     baked_ms: int = 0
     """Of the present bake, by the clock of this process on top of what was written."""
     look: Look | None = None
     """Of the gate, since the last transition."""
     is_first: bool = True
     """Whether no other rollout of this document, or of one that it names, comes before it."""
-    frozen_until_ms: int = 0
+    frozen: Mapping[str, Hold] = field(default_factory=dict)
+    """By region, what keeps a step from beginning there."""
+    gone: Collection[str] = ()
+    """Regions that are no part of the fleet any more."""
+    within: Mapping[str, int] = field(default_factory=dict)
+    """By region, up to which place in line its nodes take the version in this wave; 0: all."""
     waited_ms: Mapping[str, int] = field(default_factory=dict)
     """By region, for how long this process knows its present step."""
     before: Mapping[str, tuple[int, str]] = field(default_factory=dict)
@@ -88,17 +95,15 @@ def _begin(rollout: Rollout, seen: Seen) -> Rollout | None:
     found = replace(rollout, regions=rollout.with_regions(regions))
     if not rollout.waves:
         return found.next(phase=Phase.SUCCEEDED)
-    return _begin_wave(found, 0, seen)
+    return _begin_wave(found, 0)
 
 
-def _begin_wave(rollout: Rollout, wave: int, seen: Seen) -> Rollout:
+def _begin_wave(rollout: Rollout, wave: int) -> Rollout:
     """Enter a wave; its regions are sent the version one transition later."""
-    found = rollout.next(phase=Phase.APPLYING, wave=wave, baked_ms=0, good=0, bad=0, silent=0)
-    if _needs_approval(found):
-        return replace(found, pause=Pause(Why.APPROVAL, detail=f"wave {wave + 1}"))
-    if seen.frozen_until_ms > seen.wall_ms:
-        return replace(found, pause=Pause(Why.FROZEN, until_ms=seen.frozen_until_ms))
-    return found
+    return rollout.next(
+        phase=Phase.APPLYING, wave=wave, regions=rollout.entering(wave),
+        baked_ms=0, good=0, bad=0, silent=0,
+    )  # fmt: skip
 
 
 def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
@@ -109,6 +114,9 @@ def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
     """
     if _needs_approval(rollout):
         return rollout.next(pause=Pause(Why.APPROVAL, detail=f"wave {rollout.wave + 1}"))
+    left = (Reached.WAITING, Reached.SENT, Reached.UNREACHABLE)
+    if gone := [each for each in _gone(rollout.in_wave(), seen) if each.reached in left]:
+        return _skipped(rollout, gone)
     waits = (Reached.SENT, Reached.UNREACHABLE)
     arrived = [
         replace(each, reached=Reached.APPLIED, why="")
@@ -125,11 +133,36 @@ def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
     under_way = sum(each.reached is Reached.SENT for each in rollout.in_wave())
     room = (rollout.strategy.parallel_max or len(rollout.regions)) - under_way
     waiting = [each for each in rollout.in_wave() if each.reached is Reached.WAITING]
+    if waiting and (frozen := _frozen(waiting, seen)) is not None:
+        return None if under_way else rollout.next(pause=frozen)
     if waiting and room > 0:
         return _sent(rollout, waiting[:room], Reached.SENT, seen)
-    if under_way == 0 and not waiting:
-        return rollout.next(phase=Phase.BAKING, baked_ms=0)
-    return None
+    if under_way or waiting:
+        return None
+    if all(each.reached is Reached.SKIPPED for each in rollout.in_wave()):
+        return _passed(rollout)
+    return rollout.next(phase=Phase.BAKING, baked_ms=0)
+
+
+def _frozen(waiting: Iterable[RegionStep], seen: Seen) -> Pause | None:
+    """What a wave waits for before it goes on: until none of its regions is frozen any more."""
+    held = {each.region: hold for each in waiting if (hold := seen.frozen.get(each.region))}
+    if not held:
+        return None
+    names = ", ".join(dict.fromkeys(hold.name for hold in held.values()))
+    until_ms = max(hold.until_ms for hold in held.values())
+    return Pause(Why.FROZEN, detail=f"{names}: {', '.join(sorted(held))}", until_ms=until_ms)
+
+
+def _gone(regions: Iterable[RegionStep], seen: Seen) -> list[RegionStep]:
+    return [each for each in regions if each.region in seen.gone]
+
+
+def _skipped(rollout: Rollout, gone: Iterable[RegionStep]) -> Rollout:
+    """Regions that are no part of the fleet any more are waited for no longer. What they were told
+    stays their target as long as the rollout is on, and a rollback takes it back."""
+    skipped = [replace(each, reached=Reached.SKIPPED, why=REMOVED) for each in gone]
+    return rollout.next(regions=rollout.with_regions(skipped))
 
 
 def _needs_approval(rollout: Rollout) -> bool:
@@ -174,6 +207,8 @@ def _gate(rollout: Rollout, seen: Seen) -> Rollout | None:
     match look.verdict:
         case Verdict.FAIL:
             return _failed_look(rollout, seen)
+        case _ if strategy.name is StrategyName.EMERGENCY:
+            return _passed(rollout)  # what is not known holds no emergency up
         case Verdict.NO_DATA if rollout.silent + 1 > strategy.error_limit:
             return rollout.next(silent=0, pause=Pause(Why.NO_DATA, detail=look.detail))
         case Verdict.NO_DATA:
@@ -182,7 +217,7 @@ def _gate(rollout: Rollout, seen: Seen) -> Rollout | None:
             return rollout.next(good=0, pause=Pause(Why.INCONCLUSIVE, detail=look.detail))
     if rollout.good + 1 < strategy.successes:
         return rollout.next(good=rollout.good + 1)
-    return _passed(rollout, seen)
+    return _passed(rollout)
 
 
 def _failed_look(rollout: Rollout, seen: Seen) -> Rollout:
@@ -192,7 +227,7 @@ def _failed_look(rollout: Rollout, seen: Seen) -> Rollout:
     return failed(rollout, seen.look.detail)
 
 
-def _passed(rollout: Rollout, seen: Seen) -> Rollout:
+def _passed(rollout: Rollout) -> Rollout:
     """The wave is well: the next one, the final bake, or the end."""
     well = [
         replace(each, reached=Reached.HEALTHY)
@@ -201,7 +236,7 @@ def _passed(rollout: Rollout, seen: Seen) -> Rollout:
     ]
     found = replace(rollout, regions=rollout.with_regions(well))
     if not rollout.is_last:
-        return _begin_wave(found, rollout.wave + 1, seen)
+        return _begin_wave(found, rollout.wave + 1)
     if rollout.strategy.final_bake_ms and not rollout.is_final:
         return found.next(
             phase=Phase.FINAL_BAKE, is_final=True, baked_ms=0, good=0, bad=0, silent=0
@@ -226,10 +261,10 @@ def failed(rollout: Rollout, why: str) -> Rollout:
 
 
 def _go_back(rollout: Rollout, seen: Seen) -> Rollout | None:
-    back = [
-        replace(each, reached=Reached.REVERTED)
-        for each in rollout.reached(Reached.REVERTING)
-        if _is_back(each, seen)
+    reverting = rollout.reached(Reached.REVERTING)
+    back = [replace(each, reached=Reached.REVERTED) for each in reverting if _is_back(each, seen)]
+    back += [
+        replace(each, reached=Reached.REVERTED, why=REMOVED) for each in _gone(reverting, seen)
     ]
     if back:
         return rollout.next(regions=rollout.with_regions(back))
@@ -277,16 +312,33 @@ def _sent(rollout: Rollout, regions: Iterable[RegionStep], reached: Reached, see
     after = [
         replace(each, reached=reached, step=step, since_ms=seen.wall_ms, why="") for each in regions
     ]
+    if reached is Reached.SENT:
+        share = rollout.percent(rollout.wave)
+        after = [replace(each, share=share, within=_within(each, seen)) for each in after]
     return rollout.next(regions=rollout.with_regions(after), steps=step)
 
 
+def _within(each: RegionStep, seen: Seen) -> int:
+    """Up to which place in line nodes take it: never fewer than before, whoever died meanwhile."""
+    now = seen.within.get(each.region, 0)
+    had_all = each.share > 0 and each.within == 0
+    return 0 if had_all or now == 0 else max(each.within, now)
+
+
 def _resumed(rollout: Rollout, seen: Seen) -> Rollout | None:
-    """A pause that ends by itself: the freeze is over, or the region answers after all."""
+    """A pause that ends by itself: the freeze is over, or the region answers after all, or is no
+    part of the fleet any more."""
     pause = rollout.pause
     assert pause is not None
+    if pause.why is Why.FROZEN:
+        waiting = [each for each in rollout.in_wave() if each.reached is Reached.WAITING]
+        now = _frozen(waiting, seen)
+        return None if now == pause else rollout.next(pause=now)
     if pause.until_ms and seen.wall_ms >= pause.until_ms:
         return rollout.next(pause=None)
     if pause.why is Why.UNREACHABLE:
+        if gone := _gone(rollout.reached(Reached.UNREACHABLE), seen):
+            return replace(_skipped(rollout, gone), pause=None)
         for each in rollout.reached(Reached.UNREACHABLE):
             if _has(rollout, each, seen):
                 return replace(_changed(rollout, each, Reached.APPLIED), pause=None)

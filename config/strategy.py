@@ -68,6 +68,11 @@ class Strategy:
     """Regions in the order in which they are to change; others follow."""
     approvals: tuple[int, ...] = ()
     """Waves that begin only when a person says so, counted from 0."""
+    nodes_percent: int = 0
+    """Go by nodes, not by regions: each wave is so many percent more of the nodes of every region,
+    or twice as many as the one before; 0: by regions."""
+    regions_percent: int = 0
+    """The same of regions; 0: as the strategy says."""
 
 
 DEFAULTS: Final[Mapping[StrategyName, Strategy]] = {
@@ -94,6 +99,8 @@ class RegionFacts:
 
 
 Waves = tuple[tuple[str, ...], ...]
+BY_PERCENT: Final = frozenset({StrategyName.LINEAR, StrategyName.EXPONENTIAL})
+"""Strategies that can go by percent of the regions, or of the nodes of all regions."""
 
 
 def waves_of(strategy: Strategy, regions: Sequence[RegionFacts], *, disruptive: bool) -> Waves:
@@ -105,11 +112,30 @@ def waves_of(strategy: Strategy, regions: Sequence[RegionFacts], *, disruptive: 
     names = _in_order(strategy, regions, disruptive=disruptive)
     if not names:
         return ()
-    if disruptive or strategy.name is StrategyName.LINEAR:
+    if percents := percents_of(strategy, disruptive=disruptive):
+        return (tuple(names),) * len(percents)
+    if disruptive:
         return tuple((name,) for name in names)
-    ends = _ends(strategy.name, len(names))
+    ends = _ends(strategy, len(names))
     starts = (0, *ends[:-1])
     return tuple(tuple(names[a:b]) for a, b in zip(starts, ends, strict=True))
+
+
+def percents_of(strategy: Strategy, *, disruptive: bool) -> tuple[int, ...]:
+    """Of each region's nodes, how many have the version by the end of each wave; empty where it
+    goes by regions. A disruptive document always does: stores and leases are of regions."""
+    if not strategy.nodes_percent or disruptive:
+        return ()
+    return _growing(strategy.name, strategy.nodes_percent)
+
+
+def _growing(name: StrategyName, step: int) -> tuple[int, ...]:
+    """How many percent there are by the end of each wave."""
+    found = [step]
+    while found[-1] < 100:
+        grown = 2 * found[-1] if name is StrategyName.EXPONENTIAL else found[-1] + step
+        found.append(min(100, grown))
+    return tuple(found)
 
 
 def _in_order(strategy: Strategy, regions: Sequence[RegionFacts], *, disruptive: bool) -> list[str]:
@@ -125,9 +151,13 @@ def _in_order(strategy: Strategy, regions: Sequence[RegionFacts], *, disruptive:
     return [each.region for each in sorted(regions, key=rank)]
 
 
-def _ends(name: StrategyName, count: int) -> tuple[int, ...]:
+def _ends(strategy: Strategy, count: int) -> tuple[int, ...]:
     """After how many regions each wave ends, growing, the last one with all of them."""
-    match name:
+    match strategy.name:
+        case name if strategy.regions_percent:
+            found = [ceil(p * count / 100) for p in _growing(name, strategy.regions_percent)]
+        case StrategyName.LINEAR:
+            found = [*range(1, count + 1)]
         case StrategyName.ALL_AT_ONCE:
             found = [count]
         case StrategyName.EMERGENCY:

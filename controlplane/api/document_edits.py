@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -115,7 +116,7 @@ async def edit_document(
     conditions = conditions or conditions_of(request)
     asking = Asking(edge, request, body)
     for _ in range(ATTEMPTS_MAX):
-        known = await read_known(asking)
+        known = await read_known(asking, wish.name)
         if isinstance(known, web.Response):
             return known
         current = known.feed.get(wish.name)
@@ -152,7 +153,10 @@ def _decide(wish: Wish, known: Known, current: Revision | None, reason: str) -> 
     content, schema = wish.change(current)
     wall_ms = int(time.time() * 1000)
     edit = Edit(wish.name, content, schema, PRINCIPAL, reason, wall_ms, wish.deletes)
-    return decide(edit, known.feed, known.edition + 1)
+    found = decide(edit, known.feed, known.edition + 1)
+    if isinstance(found, Unfit) or not known.last_version:
+        return found
+    return replace(found, version=known.last_version + 1)
 
 
 async def _held_against_fleet(

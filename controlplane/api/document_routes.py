@@ -140,7 +140,7 @@ DOCUMENTS: Final = (
             Answer(200, "What the answering node runs.", EffectiveDocument, headers=DOCUMENT_TAG),
             Answer(304, "It is still the same.", headers=DOCUMENT_TAG),
         ),
-        ("invalid", "unknown-document", "unknown-region", "no-member"),
+        ("invalid", "unknown-document", "unknown-region", "no-member", "not-ready"),
         effective.EFFECTIVE_PARAMETERS,
         (IF_NONE_MATCH, *PASSED_ON),
     ),

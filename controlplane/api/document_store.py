@@ -12,7 +12,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from config.audit import Note, What
-from config.effect import Target, read_target, target_key
+from config.effect import PARTITION as EFFECT
+from config.effect import Target, live_prefix, read_target, target_key, version_of
 from config.feed import Feed
 from config.revision import (
     EDITION_KEY,
@@ -51,6 +52,8 @@ class Known:
     feed: Feed
     edition: int
     edition_version: int
+    last_version: int = 0
+    """Of a document that is not there, but was, and is forgotten: the last that is in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,9 @@ class Asking:
         return self.consistency is Consistency.STRONG
 
 
-async def read_known(asking: Asking) -> Known | web.Response:
-    """Every document. The edition is read first: an edit meanwhile makes a later one fail."""
+async def read_known(asking: Asking, name: str = "") -> Known | web.Response:
+    """Every document; `name` is the one to be edited. The edition is read first: an edit meanwhile
+    makes a later one fail."""
     edition = await _read_one(asking, EDITION_KEY)
     if isinstance(edition, web.Response):
         return edition
@@ -77,7 +81,20 @@ async def read_known(asking: Asking) -> Known | web.Response:
     if isinstance(revisions, web.Response):
         return revisions
     number, version = (0, 0) if edition is None else (int(edition[0]), edition[1])
-    return Known(asking.edge.service.documents().copy(revisions), number, version)
+    feed = asking.edge.service.documents().copy(revisions)
+    is_new = name != "" and feed.latest(name) is None
+    last = await _last_live(asking, name) if is_new else 0
+    return last if isinstance(last, web.Response) else Known(feed, number, version, last)
+
+
+async def _last_live(asking: Asking, name: str) -> int | web.Response:
+    """The newest version of a document that some region runs, or may go back to; else 0."""
+    outcome = await _ask(asking, Scan(SYSTEM, EFFECT, live_prefix(name), "", PAGE_ITEMS))
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Scanned), outcome
+    found = (version_of(key) for key, _ in outcome.items)
+    return max((live[1] for live in found if live is not None), default=0)
 
 
 async def read_latest(asking: Asking, name: str) -> Revision | web.Response | None:
@@ -112,6 +129,8 @@ class Held:
     newest: Revision | None = None
     target: Target | None = None
     staleness_ms: int | None = None
+    is_known: bool = True
+    """Whether the copy could be read at all."""
 
 
 async def read_held(asking: Asking, name: str) -> Held:
@@ -119,15 +138,16 @@ async def read_held(asking: Asking, name: str) -> Held:
 
     Must be asked with consistency `any`, which no other node is asked for when this one can answer.
     """
-    keys = (head_key(name), target_key(name, asking.edge.here.region), target_key(name))
+    here = asking.edge.here
+    keys = (head_key(name), target_key(name, here.region), target_key(name))
     outcome = await asking.edge.service.submit(Read(SYSTEM, keys, Consistency.ANY))
     if not isinstance(outcome, Found):
-        return Held()
+        return Held(is_known=False)
     head, own, all_others = outcome.values
     target = own or all_others
     return Held(
         None if head is None else _revision(head.data),
-        None if target is None else read_target(target.data),
+        None if target is None else _target(target.data).at(name, here.node),
         outcome.provenance.staleness_ms,
     )
 
@@ -218,4 +238,16 @@ def _revision(packed: bytes) -> Revision:
     try:
         return read_revision(packed)
     except ValueError as complaint:
-        raise RequestRefused("not-ready", f"{complaint}; ask a node of a newer release") from None
+        raise _of_newer_release(complaint) from None
+
+
+def _target(packed: bytes) -> Target:
+    """A target as it was kept. Raises RequestRefused when this release cannot read it."""
+    try:
+        return read_target(packed)
+    except ValueError as complaint:
+        raise _of_newer_release(complaint) from None
+
+
+def _of_newer_release(complaint: ValueError) -> RequestRefused:
+    return RequestRefused("not-ready", f"{complaint}; ask a node of a newer release")

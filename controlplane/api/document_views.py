@@ -95,9 +95,11 @@ class TargetRecord:
 class EffectiveDocument:
     """What a node of a region runs, and what its region's copy of the system shard says it should.
 
-    `drift` is `none`, or `behind`: the node runs something else than its region is to run. `newest`
-    is the last revision that was made; one that was not rolled out is in force nowhere. The copy
-    itself is at most `staleness_ms` behind the fleet; `null` is without a bound.
+    `drift` is `none`, or `behind`: the node runs something else than its region is to run, or
+    `unknown`: the copy cannot be read. Of a rollout by nodes, `target` is what this one is to
+    run. `newest` is the last revision that was made; one that was not rolled out is in force
+    nowhere. The copy itself is at most `staleness_ms` behind the fleet; `null` is without a
+    bound.
     """
 
     name: str

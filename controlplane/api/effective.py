@@ -55,6 +55,8 @@ async def get_effective(edge: Edge, request: web.Request) -> web.StreamResponse:
         return empty_response(304, {"ETag": etag})
     applied = edge.service.documents().latest(name)
     held = await read_held(Asking(edge, request), name)
+    if applied is None and not held.is_known:
+        raise RequestRefused("not-ready", "the copy of this region cannot be read at the moment")
     if applied is None and held.newest is None:
         raise RequestRefused("unknown-document", f"no document is called {name}")
     return json_response(_effective(edge, name, applied, held), headers={"ETag": etag})
@@ -80,6 +82,7 @@ def _effective(edge: Edge, name: str, applied: Revision | None, held: Held) -> E
     target = held.target
     runs = (0, "") if applied is None or applied.version == 0 else (applied.version, applied.digest)
     wanted = (0, "") if target is None else (target.version, target.digest)
+    drift = "none" if runs == wanted else "behind"
     is_there = applied is not None and not applied.deleted
     return EffectiveDocument(
         name=name,
@@ -91,6 +94,6 @@ def _effective(edge: Edge, name: str, applied: Revision | None, held: Held) -> E
         if target is None
         else TargetRecord(target.version, target.digest, target.rollout),
         newest=revision_record(held.newest) if held.newest is not None else None,
-        drift="none" if runs == wanted else "behind",
+        drift=drift if held.is_known else "unknown",
         staleness_ms=held.staleness_ms,
     )

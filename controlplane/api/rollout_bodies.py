@@ -6,9 +6,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from config.gate import FLEET_GATE, TIMEOUT_MS, Gate, Measure, comparison_of, gate_of
+from config.gate import FLEET_GATE, HARD_GATE, TIMEOUT_MS, Gate, Measure, comparison_of, gate_of
 from config.strategy import (
     BAKE_MS_MAX,
+    BY_PERCENT,
     OnFailure,
     OnUnreachable,
     Strategy,
@@ -28,7 +29,10 @@ Bake = Annotated[int, Field(ge=0, le=BAKE_MS_MAX)]
 class StrategyBody(BaseModel):
     """A strategy by name, and what is to be otherwise than its defaults; times in milliseconds.
 
-    `approvals` are waves, counted from 1, that begin only when a person says so.
+    `approvals` are waves, counted from 1, that begin only when a person says so. With
+    `nodes_percent`, `linear` and `exponential` go by nodes: each wave is so many percent more of
+    the nodes of every region, or twice as many as the one before; with `regions_percent`, of the
+    regions.
     """
 
     model_config = _MODEL
@@ -48,6 +52,17 @@ class StrategyBody(BaseModel):
     approvals: Annotated[list[Annotated[int, Field(ge=1)]], Field(max_length=WAVES_MAX)] | None = (
         None
     )
+    nodes_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    regions_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _goes_by_percent(self) -> StrategyBody:
+        given = [name for name in ("nodes_percent", "regions_percent") if getattr(self, name)]
+        if given and self.name not in BY_PERCENT:
+            raise ValueError(f"only {' and '.join(sorted(BY_PERCENT))} go by {given[0]}")
+        if len(given) > 1:
+            raise ValueError("it goes by nodes_percent or by regions_percent, not by both")
+        return self
 
     def strategy(self) -> Strategy:
         """What it says."""
@@ -60,6 +75,11 @@ class StrategyBody(BaseModel):
 def _strategy_in(said: StrategyName | StrategyBody) -> Strategy:
     """A strategy by its name alone, or with what is to be otherwise."""
     return (StrategyBody(name=said) if isinstance(said, StrategyName) else said).strategy()
+
+
+def own_gate(how: Strategy) -> Gate:
+    """What a rollout is watched by that names no gates."""
+    return HARD_GATE if how.name is StrategyName.EMERGENCY else FLEET_GATE
 
 
 class GateBody(BaseModel):
@@ -134,7 +154,9 @@ class RolloutOrder(BaseModel):
 
     def asked(self) -> tuple[Gate, ...]:
         """The gates; the fleet's own, if nothing is said of them."""
-        return (FLEET_GATE,) if self.gates is None else tuple(each.gate() for each in self.gates)
+        if self.gates is None:
+            return (own_gate(self.how()),)
+        return tuple(each.gate() for each in self.gates)
 
 
 class PauseOrder(BaseModel):

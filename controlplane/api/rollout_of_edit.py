@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from config.gate import FLEET_GATE
 from config.revision import Revision
 from config.strategy import Strategy, strategy_of
 from controlplane.api.edge import Edge
 from controlplane.api.order_read import PRINCIPAL
+from controlplane.api.rollout_bodies import own_gate
 from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.rollouts.beginning import Beginnings, Wish
 
@@ -79,5 +79,5 @@ def _beginnings(edge: Edge) -> Beginnings:
 
 def _wish(how: Strategy, reason: str) -> Wish:
     """Who wants no region watched for a moment wants nobody asked either."""
-    gates = (FLEET_GATE,) if how.bake_ms or how.final_bake_ms else ()
+    gates = (own_gate(how),) if how.bake_ms or how.final_bake_ms else ()
     return Wish(how, PRINCIPAL, reason, int(time.time() * 1_000), gates, queue=True)

@@ -18,12 +18,13 @@ from config.document import Kind, kind_of, name_complaint
 from config.revision import Revision
 from config.rollout import Rollout
 from config.rollout_orders import Order, Unfit, ordered
+from config.strategy import StrategyName
 from controlplane.api.edge import Edge
 from controlplane.api.global_orders import at_global_leader
 from controlplane.api.order_read import PRINCIPAL, OrderRead, read_order
 from controlplane.api.responses import json_response
 from controlplane.api.rollout_bodies import NoChoice, PauseOrder, RollbackOrder, RolloutOrder
-from controlplane.api.rollout_views import rollout_document
+from controlplane.api.rollout_views import freezes_in, rollout_document
 from controlplane.node.load_reports import Gathered
 from controlplane.problems import InputError, RequestRefused, from_refusal, invalid
 from controlplane.requests import Problem, Refused
@@ -48,7 +49,7 @@ async def start_rollout(edge: Edge, request: web.Request) -> web.StreamResponse:
             order.how(), PRINCIPAL, read.reason, _wall_ms(), order.asked(), order.queue,
             order.supersede,
         )  # fmt: skip
-        return await _begin(beginnings, revision, wish, read)
+        return await _begin(edge, beginnings, revision, wish, read)
 
     return await at_global_leader(edge, request, read, carry_out)
 
@@ -89,11 +90,13 @@ async def roll_back(edge: Edge, request: web.Request) -> web.StreamResponse:
             return await _ordered(edge, gathered, rollout.id, read, Order.ABORT, 0)
         version = version_before(rollout)
         revision = await revision_of(edge, book, rollout.document, version)
-        reason = read.reason or f"back from rollout {rollout.id}"
+        how = order.how()
+        is_emergency = how.name is StrategyName.EMERGENCY  # a person says why
+        reason = read.reason or ("" if is_emergency else f"back from rollout {rollout.id}")
         # What made it necessary may still show in the gates: they only report.
         gates = tuple(replace(gate, dry_run=True) for gate in rollout.gates)
-        wish = Wish(order.how(), PRINCIPAL, reason, _wall_ms(), gates)
-        return await _begin(Beginnings(edge.service, gathered), revision, wish, read)
+        wish = Wish(how, PRINCIPAL, reason, _wall_ms(), gates)
+        return await _begin(edge, Beginnings(edge.service, gathered), revision, wish, read)
 
     return await at_global_leader(edge, request, read, carry_out)
 
@@ -109,14 +112,15 @@ def version_before(rollout: Rollout) -> int:
 
 
 async def _begin(
-    beginnings: Beginnings, revision: Revision, wish: Wish, read: OrderRead
+    edge: Edge, beginnings: Beginnings, revision: Revision, wish: Wish, read: OrderRead
 ) -> web.Response:
+    freezes = freezes_in(edge.service.documents())
     if read.dry_run:
         planned = await beginnings.plan(revision, wish)
-        return json_response(rollout_document(planned.rollout, dry_run=True))
+        return json_response(rollout_document(planned.rollout, freezes, dry_run=True))
     rollout = await beginnings.begin(revision, wish)
     headers = {"Location": f"/v1/rollouts/{rollout.id}"}
-    return json_response(rollout_document(rollout), status=201, headers=headers)
+    return json_response(rollout_document(rollout, freezes), status=201, headers=headers)
 
 
 async def _order(
@@ -141,7 +145,8 @@ async def _ordered(
 
     by = Ordered(PRINCIPAL, read.reason)
     after = await _written(book, number, change, gathered.epoch, by, dry_run=read.dry_run)
-    return json_response(rollout_document(after, dry_run=read.dry_run))
+    freezes = freezes_in(edge.service.documents())
+    return json_response(rollout_document(after, freezes, dry_run=read.dry_run))
 
 
 async def _written(

@@ -11,7 +11,7 @@ from controlplane.api.parameters import LIST_PARAMETERS, NO_PARAMETERS
 from controlplane.api.responses import json_response
 from controlplane.api.rollout_orders import number_in_path
 from controlplane.api.rollout_stream import rollout_here
-from controlplane.api.rollout_views import rollout_document
+from controlplane.api.rollout_views import RolloutDocument, freezes_in, rollout_document
 from controlplane.problems import RequestRefused
 
 
@@ -19,7 +19,12 @@ async def list_rollouts(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /v1/rollouts: those that are remembered, the newest first."""
     found = LIST_PARAMETERS.parse(request.rel_url.raw_query_string)
     rollouts = [rollout for rollout, _ in edge.service.rollouts()]
-    return json_response(page(rollouts, _place, "rollouts", found, rollout_document))
+    freezes = freezes_in(edge.service.documents())
+
+    def shown(rollout: Rollout) -> RolloutDocument:
+        return rollout_document(rollout, freezes)
+
+    return json_response(page(rollouts, _place, "rollouts", found, shown))
 
 
 async def get_rollout(edge: Edge, request: web.Request) -> web.StreamResponse:
@@ -29,7 +34,7 @@ async def get_rollout(edge: Edge, request: web.Request) -> web.StreamResponse:
     rollout = rollout_here(edge, number)
     if rollout is None:
         raise RequestRefused("unknown-rollout", f"there is no rollout {number}, or none is kept")
-    return json_response(rollout_document(rollout))
+    return json_response(rollout_document(rollout, freezes_in(edge.service.documents())))
 
 
 def _place(rollout: Rollout) -> str:

@@ -13,7 +13,7 @@ from config.rollout import Rollout
 from controlplane.api.edge import Edge
 from controlplane.api.journal import frame
 from controlplane.api.rollout_orders import number_in_path
-from controlplane.api.rollout_views import rollout_document
+from controlplane.api.rollout_views import freezes_in, rollout_document
 from controlplane.api.streams import RETRY, settled, since_in, stream
 from controlplane.problems import RequestRefused
 
@@ -43,7 +43,8 @@ class RolloutJournal:
         rollout, self._asked = self._now(), revision
         if rollout is not None and rollout.sequence > self._told:
             self._told = rollout.sequence
-            self._frames.append(frame("rollout", rollout.sequence, rollout_document(rollout)))
+            document = rollout_document(rollout, freezes_in(self._edge.service.documents()))
+            self._frames.append(frame("rollout", rollout.sequence, document))
         return self._frames[revision:]
 
     async def changed(self) -> None:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from config.document import Kind
+from config.feed import Feed
+from config.freezes import Freezes, Hold, freezes_of
 from config.gate import Gate, GateLook
 from config.rollout import RegionStep, Rollout
 from config.strategy import Strategy
 
 APPLYING_MS = 1_000
 """What a wave takes to reach its regions, in a preview."""
+HOLDS_MAX = 10
+"""So many freezes of a wave's regions, one after the other, are looked through."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaveDocument:
-    """Regions that change together. `expected_ms`: when it would begin, after the rollout did."""
+    """Regions that change together. `expected_ms`: when it would begin, after the rollout did.
+
+    It waits for a freeze until `frozen_until_wall_ms`, null if for none. By its end, so many
+    percent of the nodes of its regions have the version.
+    """
 
     regions: tuple[str, ...]
     expected_ms: int
     needs_approval: bool
+    nodes_percent: int
+    frozen_until_wall_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +78,18 @@ class RolloutDocument:
     dry_run: bool = False
 
 
-def rollout_document(rollout: Rollout, *, dry_run: bool = False) -> RolloutDocument:
-    """A rollout, as people are shown it."""
+def freezes_in(feed: Feed) -> Freezes:
+    """What the document `rollouts` says where this is answered."""
+    return freezes_of(feed.content(Kind.ROLLOUTS))
+
+
+def rollout_document(
+    rollout: Rollout, freezes: Freezes, *, dry_run: bool = False
+) -> RolloutDocument:
+    """A rollout, as people are shown it; these windows hold its waves up."""
     strategy, pause = rollout.strategy, rollout.pause
-    each_ms = APPLYING_MS + strategy.bake_ms
-    waves = tuple(
-        WaveDocument(wave, number * each_ms, number in strategy.approvals)
-        for number, wave in enumerate(rollout.waves)
-    )
+    waves = tuple(_waves(rollout, Freezes() if rollout.is_over else freezes))
+    last_ms = waves[-1].expected_ms + APPLYING_MS + strategy.bake_ms if waves else 0
     return RolloutDocument(
         rollout=rollout.id,
         document=rollout.document,
@@ -101,6 +117,28 @@ def rollout_document(rollout: Rollout, *, dry_run: bool = False) -> RolloutDocum
         gates=rollout.gates,
         looks=rollout.looks,
         related=tuple(sorted(rollout.related)),
-        expected_ms=len(waves) * each_ms + strategy.final_bake_ms,
+        expected_ms=last_ms + strategy.final_bake_ms,
         dry_run=dry_run,
     )
+
+
+def _waves(rollout: Rollout, freezes: Freezes) -> Iterator[WaveDocument]:
+    expected_ms, strategy = 0, rollout.strategy
+    for number, wave in enumerate(rollout.waves):
+        until_ms = None
+        for _ in range(HOLDS_MAX):
+            hold = _hold(rollout, wave, freezes, rollout.began_ms + expected_ms)
+            if hold is None:
+                break
+            until_ms = hold.until_ms
+            expected_ms = until_ms - rollout.began_ms
+        approval = number in strategy.approvals
+        yield WaveDocument(wave, expected_ms, approval, rollout.percent(number), until_ms)
+        expected_ms += APPLYING_MS + strategy.bake_ms
+
+
+def _hold(rollout: Rollout, wave: Iterable[str], freezes: Freezes, wall_ms: int) -> Hold | None:
+    """What keeps a wave from beginning then."""
+    name = rollout.strategy.name
+    holds = [freezes.held(rollout.document, name, region, wall_ms) for region in wave]
+    return max((hold for hold in holds if hold is not None), default=None)

@@ -57,6 +57,14 @@ def order(
     help="This wave begins only when somebody resumes the rollout.",
 )  # fmt: skip
 @click.option(
+    "--nodes-percent", type=click.IntRange(1, 100), metavar="PERCENT",
+    help="Of linear and exponential: go by so many percent of all regions' nodes, not by regions.",
+)  # fmt: skip
+@click.option(
+    "--regions-percent", type=click.IntRange(1, 100), metavar="PERCENT",
+    help="Of linear and exponential: go by so many percent of the regions.",
+)  # fmt: skip
+@click.option(
     "--gate", "files", type=click.Path(dir_okay=False), multiple=True, metavar="FILE",
     help="Ask this, too, after each wave: one gate, or a list of them.",
 )  # fmt: skip
@@ -68,8 +76,8 @@ def order(
 def start_rollout(
     document: str, version: int | None, strategy: str, bake_ms: int | None,
     final_bake_ms: int | None, regions: str | None, approvals: tuple[int, ...],
-    files: tuple[str, ...], queue: bool, supersede: bool, reason: str | None, dry_run: bool,
-    output: str,
+    nodes_percent: int | None, regions_percent: int | None, files: tuple[str, ...], queue: bool,
+    supersede: bool, reason: str | None, dry_run: bool, output: str,
 ) -> None:  # fmt: skip
     """Bring a version of DOCUMENT into force everywhere, wave after wave.
 
@@ -82,6 +90,8 @@ def start_rollout(
     how = strategy_body(strategy, bake_ms, final_bake_ms)
     if regions is not None:
         how["order"] = [each.strip() for each in regions.split(",") if each.strip()]
+    percents = {"nodes_percent": nodes_percent, "regions_percent": regions_percent}
+    how |= {name: percent for name, percent in percents.items() if percent is not None}
     if approvals:
         how["approvals"] = sorted(set(approvals))
     body: dict[str, Any] = {"document": document, "strategy": how}

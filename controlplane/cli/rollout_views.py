@@ -17,6 +17,7 @@ PHASE_STYLES = {
 REGION_STYLES = {
     "healthy": "green", "applied": "green", "sent": "yellow", "reverting": "yellow",
     "unhealthy": "red", "unreachable": "red", "deferred": "yellow", "reverted": "dim",
+    "skipped": "dim",
 }  # fmt: skip
 VERDICT_STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "no-data": "yellow"}
 HAVE_IT = ("applied", "healthy", "unhealthy")
@@ -59,6 +60,17 @@ def _passes(gate: Row) -> str | None:
     return f"status {gate['status']}" if gate["kind"] == "http" else gate["passes"] or None
 
 
+def _share(wave: Row) -> str | None:
+    return None if wave["nodes_percent"] == 100 else f"{wave['nodes_percent']} %"
+
+
+def _waits_for(wave: Row) -> str | None:
+    until_ms = wave["frozen_until_wall_ms"]
+    frozen = f"a freeze, until {moment_text(until_ms, '%m-%d %H:%M:%S')}" if until_ms else ""
+    approval = "an approval" if wave["needs_approval"] else ""
+    return "; ".join(each for each in (approval, frozen) if each) or None
+
+
 ROLLOUTS = (
     Column("ROLLOUT", lambda r: r["rollout"], right=True),
     Column("DOCUMENT", lambda r: r["document"]),
@@ -86,7 +98,8 @@ WAVES = (
     Column("REGIONS", lambda w: w["regions"]),
     Column("BEGINS AFTER", lambda w: _after(w["expected_ms"]), right=True),
     Column("IS WATCHED FOR", lambda w: duration_text(w["bake_ms"]), right=True),
-    Column("WAITS FOR", lambda w: "an approval" if w["needs_approval"] else None, sparse=True),
+    Column("OF THE NODES", _share, right=True, sparse=True),
+    Column("WAITS FOR", _waits_for, sparse=True),
 )
 LOOKS = (
     Column("GATE", lambda g: g["gate"]),
@@ -149,6 +162,7 @@ def draw_steps(rollout: Any, wide: bool) -> RenderableType:
             {
                 "step": "final bake", "regions": ["all"], "expected_ms": begins_ms,
                 "bake_ms": strategy["final_bake_ms"], "needs_approval": False,
+                "nodes_percent": 100, "frozen_until_wall_ms": None,
             }
         )  # fmt: skip
     what = f"{rollout['document']} to {version_text(rollout['version'])}"
@@ -204,8 +218,10 @@ def _looks(rollout: Any) -> str:
 def next_steps(rollout: Any) -> list[str]:
     """What somebody can type now, a line for each; none where there is nothing to be done."""
     number, pause = rollout["rollout"], rollout["pause"]
-    if pause is None or pause["why"] == "frozen":
+    if pause is None:
         return []
+    if pause["why"] == "frozen":
+        return [f"Take it back: leadplane rollouts abort {number}"]
     goes_on, more = "Go on", []
     match pause["why"]:
         case "approval":

@@ -155,7 +155,7 @@ def _ask_regions(item: Item, access: FleetAccess, regions: list[str]) -> None:
             continue
         target = found["target"]
         item.in_force[region] = target["version"] if target else 0
-        if found["drift"] != "none":
+        if found["drift"] == "behind":
             item.behind.append(region)
 
 

@@ -132,10 +132,10 @@ class Documents:
             self._take_up(document, position)
 
     def target(self, document: str) -> Target | None:
-        """What this region is to run; None where nobody has ever said it."""
+        """What this node is to run; None where nobody has ever said it."""
         for region in (self._node.plan.region, EVERYWHERE):
             if (found := self._targets.get((document, region))) is not None:
-                return found[0]
+                return found[0].at(document, self._node.plan.node)
         return None
 
     def _targeted(self, place: tuple[str, str], target: Target, version: int) -> None:
@@ -215,6 +215,7 @@ class Documents:
         for (document, region), (target, _) in self._targets.items():
             if region != self._node.plan.region:
                 continue
+            target = target.at(document, self._node.plan.node)
             applied = self.feed.in_force(document)
             version, digest = (applied.version, applied.digest) if applied else (0, "")
             if version == target.version:

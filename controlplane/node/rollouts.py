@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.rollout import Rollout
+from config.rollout import Phase, Rollout
 from config.rollout_record import PARTITION, PREFIX, read_rollout
 from controlplane.node.following import SYSTEM
 
@@ -25,7 +25,7 @@ class Rollouts:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._known: dict[str, tuple[Rollout, int]] = {}
-        self._on: set[str] = set()  # keys of those that are not over
+        self._on: set[str] = set()  # keys of those of which something goes on
         self._unseen: set[str] = set()  # keys that a scan has not shown so far
 
     def begun(self) -> None:
@@ -45,7 +45,7 @@ class Rollouts:
             self._node.happened("rollout-unreadable", SYSTEM, 0, detail)
             return
         self._known[key] = (rollout, version)
-        (self._on.discard if rollout.is_over else self._on.add)(key)
+        (self._on.add if _goes_on(rollout) else self._on.discard)(key)
         if known is None or not _are_alike(known[0], rollout):
             self._node.happened("rollout", SYSTEM, 0, _told(rollout))
 
@@ -65,12 +65,16 @@ class Rollouts:
 
     @property
     def is_any_on(self) -> bool:
-        """Whether a rollout goes on, or waits."""
+        """Whether a rollout goes on; one that is paused or stuck stands still."""
         return bool(self._on)
 
     def known(self) -> tuple[tuple[Rollout, int], ...]:
         """Every record with its version, by number."""
         return tuple(self._known[key] for key in sorted(self._known))
+
+
+def _goes_on(rollout: Rollout) -> bool:
+    return not (rollout.is_over or rollout.pause is not None or rollout.phase is Phase.STUCK)
 
 
 def _are_alike(one: Rollout, other: Rollout) -> bool:

@@ -6,7 +6,8 @@ does it only if the answer is no hindrance; then it tells what came of it: `Bega
 from one of a lower kind, and leaves it no room where there is room for one. Safety waits for
 nothing; drains wait for no budget of moves but for their own pace, and for no cold start; what a
 person orders is done now, within the hard limits, or refused; nothing optional is done twice to a
-shard within its residence. A shard that was drained away, or lost, may come home all the same.
+shard within its residence, nor in a region in which a rollout is at work: what the gates see there
+is to be its doing. A shard that was drained away, or lost, may come home all the same.
 
 Moves that have begun count as done in the scores of nodes: what is on its way to one, it has
 already; what is on its way from one, it has not any more. One that does not arrive in time has
@@ -46,6 +47,7 @@ from controlplane.planning.proceedings import (
     Released,
     Remembered,
     Reported,
+    RolledOut,
     Standing,
     Withdrawn,
 )
@@ -87,6 +89,7 @@ class Admission:
         self._stood_ms = stood_ms
         self._is_known = False
         self._held_until_ms: int | None = None
+        self._rolled_out: frozenset[str] = frozenset()
         self._nodes: dict[str, _Node] = {}
         self._shards: dict[str, _Shard] = {}
         self._on_way: dict[str, OnItsWay] = {}
@@ -118,6 +121,8 @@ class Admission:
                 self._given(node, at_ms, now_ms)
             case Held(until_ms):
                 self._held_until_ms = until_ms
+            case RolledOut(regions):
+                self._rolled_out = regions
             case Began(wanted):
                 self._began(wanted, now_ms)
             case Withdrawn(shard):
@@ -295,12 +300,20 @@ class Admission:
             return None
         if self.is_cold(now_ms):
             return Hindrance.COLD_START
+        if self._rolled_out & self._places(wanted):
+            return Hindrance.ROLLOUT
         stays = moved_ms is not None and moved_ms < residence_ms
         if wanted.kind is MoveKind.PREFERENCE:
             # Candidates that changed places while home was shut did not choose where they are.
             was_put = known.kind not in (MoveKind.DRAIN, MoveKind.PREFERENCE)
             stays = stays and was_put and known.node == wanted.from_node
         return Hindrance.RESIDENCE if stays else None
+
+    def _places(self, wanted: Wanted) -> set[str]:
+        """The regions that a move leaves and goes to, as far as they are known."""
+        nodes = (self._nodes.get(wanted.from_node), self._nodes.get(wanted.to_node))
+        named = {wanted.from_region, wanted.to_region}
+        return named | {node.seen.region for node in nodes if node is not None}
 
     def _by_room(self, wanted: Wanted, now_ms: int) -> Hindrance | None:
         """Whether there is room for one more, and whether it is within its budget."""

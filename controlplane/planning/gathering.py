@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from config.document import Kind
 from config.feed import Feed
+from config.rollout import Phase, Reached
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
-from controlplane.planning.proceedings import NodeSeen, NodesSeen
+from controlplane.planning.proceedings import NodeSeen, NodesSeen, RolledOut
 from controlplane.planning.question import Outlook, Question, Seat, ShardFacts
 from controlplane.views import FleetView, ShardView
 from regions.latency_matrix import Pair
@@ -26,6 +27,8 @@ from shards.load import Rates
 
 LOOKED_AT_ONCE: Final = 100
 VOTERS: Final = (1, 3, 5)
+IN_WAVE: Final = (Phase.APPLYING, Phase.BAKING, Phase.GATING)
+TAKES_PART: Final = (Reached.SENT, Reached.APPLIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,18 @@ def is_whole(gathered: Gathered, fleet: FleetView) -> bool:
     """Whether every living node has said everything to this global leader."""
     caught_up = {node for node, _, _, _, behind in gathered.load.reporters() if behind == 0}
     return {node.node for node in fleet.nodes if node.alive} <= caught_up
+
+
+def rolled_out(service: Service) -> RolledOut:
+    """The regions in which a rollout gives a version to nodes, has it watched in its wave, or takes
+    it back. One that is paused, or stuck, watches nothing, and would hold moves up without end."""
+    found: set[str] = set()
+    for rollout, _ in service.rollouts():
+        if rollout.pause is None and rollout.phase in IN_WAVE:
+            found |= {each.region for each in rollout.in_wave() if each.reached in TAKES_PART}
+        elif rollout.phase is Phase.ROLLING_BACK:
+            found |= {each.region for each in rollout.reached(Reached.REVERTING)}
+    return RolledOut(frozenset(found))
 
 
 def nodes_seen(service: Service, fleet: FleetView) -> NodesSeen:

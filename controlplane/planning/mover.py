@@ -23,7 +23,7 @@ from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.admission import Admission
 from controlplane.planning.carrying import Carrying
-from controlplane.planning.gathering import is_whole, nodes_seen
+from controlplane.planning.gathering import is_whole, nodes_seen, rolled_out
 from controlplane.planning.homing import let_home
 from controlplane.planning.limits import limits_of
 from controlplane.planning.moving import BrakeMemory
@@ -169,5 +169,6 @@ class Mover:
     def _look(self, admission: Admission, gathered: Gathered) -> None:
         fleet = self._service.fleet()
         admission.step(nodes_seen(self._service, fleet), self._now_ms)
+        admission.step(rolled_out(self._service), self._now_ms)
         if is_whole(gathered, fleet):
             admission.step(Reported(), self._now_ms)

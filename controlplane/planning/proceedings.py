@@ -78,6 +78,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class RolledOut:
+    """Rollouts are at work in these regions, and in no others."""
+
+    regions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Began:
     """A move that was admitted is on its way."""
 
@@ -114,6 +121,7 @@ Event: TypeAlias = (
     | Given
     | Released
     | Held
+    | RolledOut
     | Began
     | Withdrawn
     | Arrived

@@ -76,6 +76,8 @@ class Hindrance(StrEnum):
     """This global leader does not know the fleet for long enough."""
     BRAKE = "brake"
     """Nodes that were just given shards went down: what was moved stays."""
+    ROLLOUT = "rollout"
+    """A rollout changes, watches or takes back something in a region that it leaves or goes to."""
     COOLING = "cooling"
     """A move of this shard failed a short while ago."""
     SUSPECT = "suspect"

@@ -17,13 +17,21 @@ from config.references import named_by, references_of
 from config.revision import Revision
 from config.rollout import FORWARD, Phase, RegionStep, Rollout
 from config.rollout_orders import Order, Unfit, ordered
-from config.strategy import RegionFacts, Strategy, StrategyName, waves_of
+from config.strategy import (
+    RegionFacts,
+    Strategy,
+    StrategyName,
+    Waves,
+    percents_of,
+    waves_of,
+)
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
-from controlplane.problems import RequestRefused
+from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.rollouts.book import InForce, RolloutBook, Shelf, ended
 from controlplane.rollouts.leading import are_related
+from controlplane.rollouts.looking import is_gone
 
 DISRUPTIVE: Final = frozenset({Kind.TIMEOUTS})
 """Kinds that change how nodes themselves work: they go to one region at a time."""
@@ -33,7 +41,7 @@ ATTEMPTS_MAX: Final = 8
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What somebody wants rolled out, and how; `queue` and `supersede` say what is to become of it,
-    or of the other one, when a rollout of the document, or of a related one, goes on."""
+    or of the others, when a rollout of the document, or of a related one, goes on."""
 
     strategy: Strategy
     principal: str
@@ -46,10 +54,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A rollout that can be begun: its first record, and the one that it takes the place of."""
+    """A rollout that can be begun: its first record, and those that it takes the place of."""
 
     rollout: Rollout
-    replaced: Rollout | None
+    replaced: tuple[Rollout, ...]
     shelf: Shelf
 
 
@@ -71,14 +79,14 @@ class Beginnings:
 
     async def plan(self, revision: Revision, wish: Wish) -> Beginning:
         """What would be written down. Raises RequestRefused."""
-        if wish.strategy.name is StrategyName.EMERGENCY:
-            detail = "an emergency needs a second person who approves, and nobody is known here"
-            raise RequestRefused("rollout-refused", f"{detail}; use all-at-once and watch it")
+        if wish.strategy.name is StrategyName.EMERGENCY and not wish.reason.strip():
+            complaint = "an emergency needs one: it is kept in the audit log"
+            raise invalid(InputError(complaint, parameter="reason"))
         shelf = await self.book.shelf()
         in_force = await self.book.in_force(revision.name)
         rollout = self._first_record(revision, wish, in_force, shelf.count + 1)
         holders = [each for each in shelf.unfinished() if are_related(rollout, each)]
-        replaced = None
+        replaced: tuple[Rollout, ...] = ()
         if holders and wish.supersede:
             rollout, replaced = _superseding(rollout, holders, wish)
         elif holders and not wish.queue:
@@ -102,26 +110,25 @@ class Beginnings:
         """Whether every region is to run this version. Raises RequestRefused."""
         in_force = await self.book.in_force(revision.name)
         wanted = (revision.version, revision.digest if revision.version else "")
-        found = [in_force.target(each.region) for each in self._region_facts()]
-        return all((target.version, target.digest) == wanted for target in found)
+        found = [in_force.target(each.region) for each in self._region_facts(revision)]
+        return all(target.is_for_all(*wanted) for target in found)
 
     def _first_record(
         self, revision: Revision, wish: Wish, in_force: InForce, number: int
     ) -> Rollout:
-        facts = self._region_facts()
-        regions = []
-        for each in facts:
-            before = in_force.target(each.region)
-            regions.append(RegionStep(each.region, before.version, before.digest))
-        _check_strategy(wish.strategy, [each.region for each in facts])
+        facts = self._region_facts(revision)
+        regions = [RegionStep(each.region, *in_force.target(each.region).settled) for each in facts]
         disruptive = kind_of(revision.name) in DISRUPTIVE
+        waves = waves_of(wish.strategy, facts, disruptive=disruptive)
+        _check_strategy(wish.strategy, [each.region for each in facts], waves)
         return Rollout(
             id=number,
             document=revision.name,
             version=revision.version,
             digest=revision.digest if revision.version else "",
             strategy=wish.strategy,
-            waves=waves_of(wish.strategy, facts, disruptive=disruptive),
+            waves=waves,
+            percents=percents_of(wish.strategy, disruptive=disruptive) if waves else (),
             regions=tuple(regions),
             principal=wish.principal,
             reason=wish.reason,
@@ -130,8 +137,9 @@ class Beginnings:
             gates=wish.gates,
         )
 
-    def _region_facts(self) -> list[RegionFacts]:
-        """Every region in which a node is known, with what comes in there."""
+    def _region_facts(self, revision: Revision) -> list[RegionFacts]:
+        """Every region in which a node is known, with what comes in there; none that is no part of
+        the fleet any more, or will not be after this revision."""
         fleet = self._service.fleet()
         asked: dict[str, float] = {}
         for shard in self._gathered.load.shards():
@@ -141,7 +149,11 @@ class Beginnings:
             voter for g in fleet.groups if g.group == self._system_group() for voter in g.voters
         }
         stores = Counter(store.region for store in fleet.stores if store.store in voters)
-        names = sorted({node.region for node in fleet.nodes})
+        feed = self._service.documents()
+        if kind_of(revision.name) is Kind.REGION and revision.deleted:
+            feed = feed.with_one(revision)
+        known = {node.region for node in fleet.nodes}
+        names = sorted(name for name in known if not is_gone(name, feed, fleet))
         return [RegionFacts(name, asked.get(name, 0.0), stores[name]) for name in names]
 
     def _system_group(self) -> str:
@@ -149,26 +161,31 @@ class Beginnings:
         return view.group if view is not None else ""
 
 
-def _check_strategy(strategy: Strategy, regions: list[str]) -> None:
+def _check_strategy(strategy: Strategy, regions: list[str], waves: Waves) -> None:
     """Refuse what names regions or waves that there are not. Raises RequestRefused."""
     if unknown := [region for region in strategy.order if region not in regions]:
         detail = f"no node stands in {', '.join(unknown)}, which `order` names"
         raise RequestRefused("rollout-refused", detail)
-    if strategy.approvals and strategy.approvals[-1] >= len(regions):
+    if strategy.approvals and strategy.approvals[-1] >= len(waves):
         wave = strategy.approvals[-1] + 1
-        detail = f"there is no wave {wave} to approve: there are {len(regions)} regions"
+        detail = f"there is no wave {wave} to approve: there are {len(waves)}"
         raise RequestRefused("rollout-refused", detail)
 
 
-def _superseding(rollout: Rollout, holders: list[Rollout], wish: Wish) -> tuple[Rollout, Rollout]:
-    """The rollout as one that takes over from another, of the same document."""
+def _superseding(
+    rollout: Rollout, holders: list[Rollout], wish: Wish
+) -> tuple[Rollout, tuple[Rollout, ...]]:
+    """The rollout as one that takes over from another of the same document, and from all that wait
+    for that one."""
+    if others := [each for each in holders if each.document != rollout.document]:
+        raise _unfinished(rollout, others[0])
+    replaced = []
+    for each in holders:
+        over = ordered(each, Order.SUPERSEDE, wish.principal, f"rollout {rollout.id}")
+        if isinstance(over, Unfit):
+            raise RequestRefused("rollout-refused", f"{over.why}; {over.hint}")
+        replaced.append(ended(over, wish.wall_ms))
     holder = holders[0]
-    if len(holders) > 1 or holder.document != rollout.document:
-        others = [each for each in holders if each.document != rollout.document]
-        raise _unfinished(rollout, (others or holders[1:])[0])
-    over = ordered(holder, Order.SUPERSEDE, wish.principal, f"rollout {rollout.id}")
-    if isinstance(over, Unfit):
-        raise RequestRefused("rollout-refused", f"{over.why}; {over.hint}")
     known: Mapping[str, RegionStep] = {each.region: each for each in holder.regions}
     reached = {each.region for each in holder.may_have_other()}
     regions = tuple(
@@ -182,7 +199,7 @@ def _superseding(rollout: Rollout, holders: list[Rollout], wish: Wish) -> tuple[
         )
         for each in rollout.regions
     )
-    return replace(rollout, regions=regions), ended(over, wish.wall_ms)
+    return replace(rollout, regions=regions), tuple(replaced)
 
 
 def _related(revision: Revision, feed: Feed) -> frozenset[str]:
@@ -195,7 +212,7 @@ def _related(revision: Revision, feed: Feed) -> frozenset[str]:
 def _is_everywhere(rollout: Rollout, in_force: InForce) -> bool:
     wanted = (rollout.version, rollout.digest)
     found = [in_force.target(each.region) for each in rollout.regions]
-    return all((target.version, target.digest) == wanted for target in found)
+    return all(target.is_for_all(*wanted) for target in found)
 
 
 def _unfinished(rollout: Rollout, holder: Rollout) -> RequestRefused:

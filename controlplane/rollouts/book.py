@@ -8,7 +8,7 @@ the same moment, one changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -117,12 +117,12 @@ class RolloutBook:
         return None if value is None else read_revision(value.data)
 
     async def begin(
-        self, rollout: Rollout, revision: Revision, shelf: Shelf, replaced: Rollout | None = None
+        self, rollout: Rollout, revision: Revision, shelf: Shelf, replaced: Sequence[Rollout] = ()
     ) -> bool:
         """Write a rollout down, if none was begun since `shelf`; says whether that was so.
 
-        `replaced` is over thereby. The revision is where nodes find it before any region is to run
-        it. Raises RequestRefused.
+        Those in `replaced` are over thereby. The revision is where nodes find it before any region
+        is to run it. Raises RequestRefused.
         """
         mutations: list[Put | Delete] = [
             Put(PARTITION, COUNT_KEY, str(rollout.id).encode()),
@@ -132,11 +132,11 @@ class RolloutBook:
             live = live_key(rollout.document, rollout.version)
             mutations.append(Put(EFFECT, live, revision.packed()))
         compares = [Compare(COUNT_KEY, shelf.count_version)]
-        for known, version in shelf.rollouts:
-            if replaced is not None and known.id == replaced.id:
-                key = rollout_key(known.id)
-                mutations.append(Put(PARTITION, key, packed(replaced)))
-                compares.append(Compare(key, version))
+        versions = {known.id: version for known, version in shelf.rollouts}
+        for each in replaced:
+            key = rollout_key(each.id)
+            mutations.append(Put(PARTITION, key, packed(each)))
+            compares.append(Compare(key, versions[each.id]))
         over = [known for known, _ in shelf.rollouts if known.is_over]
         forgotten = over[: max(0, len(over) - KEPT_MAX)]
         mutations += [Delete(PARTITION, rollout_key(known.id)) for known in forgotten]
@@ -187,7 +187,10 @@ def _ordered(before: Rollout, after: Rollout, epoch: int) -> list[Put | Delete]:
 def _target(rollout: Rollout, each: RegionStep, epoch: int) -> Target:
     if each.reached is Reached.REVERTING:
         return Target(each.before, each.before_digest, rollout.id, each.step, epoch)
-    return Target(rollout.version, rollout.digest, rollout.id, each.step, epoch)
+    target = Target(rollout.version, rollout.digest, rollout.id, each.step, epoch)
+    if not each.within:
+        return target
+    return replace(target, within=each.within, before=each.before, before_digest=each.before_digest)
 
 
 def _is_other(other: Rollout, after: Rollout) -> bool:
@@ -221,11 +224,11 @@ def _settled(
     if after.phase is not Phase.SUPERSEDED:
         for region, target in list(targets.items()):
             everywhere = targets.get(EVERYWHERE, NOTHING)
-            is_same = (target.version, target.digest) == (everywhere.version, everywhere.digest)
+            is_same = target.is_for_all(everywhere.version, everywhere.digest)
             if region != EVERYWHERE and (is_same or after.phase is Phase.SUCCEEDED):
                 found.append(Delete(EFFECT, target_key(document, region)))
                 del targets[region]
-    needed = {target.version for target in targets.values()} | set(wanted)
+    needed = {version for target in targets.values() for version in target.versions} | set(wanted)
     if after.phase is not Phase.SUPERSEDED:
         unused = [version for version in now.live if version not in needed]
         found += [Delete(EFFECT, live_key(document, version)) for version in unused]

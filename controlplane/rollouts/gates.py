@@ -2,7 +2,9 @@
 
 Theory of operation. A look asks all gates of a rollout; it is taken every `INTERVAL_MS` while a
 wave is watched, and at once when its bake is over. While the fleet's own gate waits, for a leader
-or for a node to say something of itself, nobody else is asked either, and there is no look.
+or for a node to say something of itself, nobody else is asked either, and there is no look. What is
+outside of the fleet is asked beside the loop: there is a look when all have answered, and until
+then this rollout waits, and no other one.
 
 How the fleet was before a wave is found when the wave is looked at first, in what nodes told of the
 time before its regions were sent anything (config/gate_history), and is kept with the rollout: who
@@ -12,6 +14,7 @@ so a step of it since then moves the line between before and after, and nothing 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +39,8 @@ from controlplane.api.service import Service
 from controlplane.node.load_reports import REPORT_EVERY_MS, Gathered
 from controlplane.views import FleetView
 
+STALE_MS: Final = 15_000
+"""An answer that is older says nothing any more; no gate may take as long."""
 WAIT_MS: Final = 500
 """Between looks of a gate that waits."""
 ALIVE_MS: Final = REPORT_EVERY_MS + REPORT_EVERY_MS // 2
@@ -50,6 +55,17 @@ class Asker(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A look that is being taken; what the fleet itself said in it is there already."""
+
+    task: asyncio.Task[list[Look]]
+    own: dict[str, Look | None]
+    asked_ms: int
+    wall_ms: int
+    window_ms: int
+
+
 @dataclass(slots=True)
 class _Watch:
     """What this process knows of the wave of one rollout that it watches."""
@@ -62,6 +78,13 @@ class _Watch:
     leaderless_ms: int | None = None
     """Since when more shards than before have no leader."""
     looks: tuple[GateLook, ...] = ()
+    asking: _Asking | None = None
+
+    def stop(self) -> None:
+        """Whatever is being asked, nobody waits for the answer."""
+        if self.asking is not None:
+            self.asking.task.cancel()
+            self.asking = None
 
 
 class GateKeeper:
@@ -80,9 +103,8 @@ class GateKeeper:
 
     def forget(self, numbers: Collection[int]) -> None:
         """Only these rollouts go on."""
-        self._watched = {
-            number: watch for number, watch in self._watched.items() if number in numbers
-        }
+        for number in [known for known in self._watched if known not in numbers]:
+            self._watched.pop(number).stop()
 
     def noted(self, rollout: Rollout) -> Rollout:
         """The record with what is known here of its gates: what each said last, and how the fleet
@@ -99,10 +121,15 @@ class GateKeeper:
             return None
         watch, place = self._watched.get(rollout.id), (rollout.wave, rollout.phase)
         if watch is None or watch.place[0] != rollout.wave:
+            if watch is not None:
+                watch.stop()
             watch = self._watched[rollout.id] = self._begun(rollout, gathered, now_ms)
         if rollout.phase is Phase.GATING and watch.place != place:
+            watch.stop()
             watch.next_ms = now_ms
         watch.place = place
+        if watch.asking is not None:
+            return self._answered(rollout, watch, now_ms)
         if now_ms < watch.next_ms:
             return None
         seen = _seen(rollout, watch, gathered, self._service.fleet())
@@ -115,27 +142,29 @@ class GateKeeper:
             watch.next_ms = now_ms + WAIT_MS
             return None
         watch.next_ms = now_ms + INTERVAL_MS
-        found = await self._all_of(rollout.gates, own, seen.wave)
         wall_ms, window_ms = int(self._wall_s() * 1_000), seen.watched_ms
-        watch.looks = tuple(kept_look(gate, look, wall_ms, window_ms) for gate, look in found)
-        return together(found)
+        outside = [gate for gate in rollout.gates if gate.kind is not GateKind.FLEET]
+        if self._asker is None or not outside:
+            none = [without_data(gate, f"{gate.name}: nobody asks here") for gate in outside]
+            return _looked(rollout, watch, own, none, (wall_ms, window_ms))
+        task = asyncio.create_task(self._asker.ask(outside, seen.wave))
+        watch.asking = _Asking(task, own, now_ms, wall_ms, window_ms)
+        await asyncio.sleep(0)  # an answer that is there at once counts now
+        return self._answered(rollout, watch, now_ms)
 
-    async def _all_of(
-        self, gates: Iterable[Gate], own: dict[str, Look | None], wave: Collection[str]
-    ) -> list[tuple[Gate, Look]]:
-        """What every gate says, in their order; a gate that only reports may still wait."""
-        outside = [gate for gate in gates if gate.kind is not GateKind.FLEET]
-        if not outside:
-            answers = []
-        elif self._asker is None:
-            answers = [without_data(gate, f"{gate.name}: nobody asks here") for gate in outside]
-        else:
-            answers = await self._asker.ask(outside, wave)
-        said = iter(answers)
-        return [
-            (gate, _or_waiting(gate, own[gate.name]) if gate.kind is GateKind.FLEET else next(said))
-            for gate in gates
-        ]
+    def _answered(self, rollout: Rollout, watch: _Watch, now_ms: int) -> Look | None:
+        """The look that was being taken, once all have answered. One that was not fetched, since
+        the rollout was paused, is taken anew."""
+        asking = watch.asking
+        assert asking is not None
+        if now_ms - asking.asked_ms > STALE_MS:
+            watch.stop()
+            watch.next_ms = now_ms
+        elif asking.task.done():
+            watch.asking = None
+            times = asking.wall_ms, asking.window_ms
+            return _looked(rollout, watch, asking.own, asking.task.result(), times)
+        return None
 
     def _begun(self, rollout: Rollout, gathered: Gathered, now_ms: int) -> _Watch:
         """A wave is looked at first, by this process."""
@@ -148,6 +177,23 @@ class GateKeeper:
         place, is_due = (rollout.wave, rollout.phase), rollout.phase is Phase.GATING
         next_ms = now_ms if is_due else now_ms + INTERVAL_MS
         return _Watch(before, began_ms, place, next_ms, looks=rollout.looks)
+
+
+def _looked(
+    rollout: Rollout,
+    watch: _Watch,
+    own: dict[str, Look | None],
+    answers: Iterable[Look],
+    times: tuple[int, int],
+) -> Look:
+    """What every gate says, in their order; a gate that only reports may still wait."""
+    said = iter(answers)
+    found = [
+        (gate, _or_waiting(gate, own[gate.name]) if gate.kind is GateKind.FLEET else next(said))
+        for gate in rollout.gates
+    ]
+    watch.looks = tuple(kept_look(gate, look, *times) for gate, look in found)
+    return together(found)
 
 
 def _is_to_wait(gates: Iterable[Gate], own: dict[str, Look | None]) -> bool:

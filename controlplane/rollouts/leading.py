@@ -21,11 +21,12 @@ from typing import Final, Protocol
 
 from config.gate import Look
 from config.rollout import Phase, Rollout
-from config.rollout_step import Ack, Seen, next_step
+from config.rollout_step import Seen, next_step
 from controlplane.api.service import Service
 from controlplane.problems import RequestRefused
 from controlplane.requests import Problem, Refused
 from controlplane.rollouts.book import RolloutBook, ended
+from controlplane.rollouts.looking import FreezeReader, acks_of, frozen, is_gone, within_of
 from controlplane.views import FleetView
 
 EVERY_S: Final = 0.25
@@ -81,12 +82,19 @@ class RolloutLeader:
         self._gates = gates
         self._wall_s = wall_s
         self._book = RolloutBook(service)
+        self._freezes = FreezeReader()
         self._known: dict[int, _Progress] = {}
         self._epoch: int | None = None
         self._now_ms = 0  # time that has passed in turns
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
+        try:
+            await self._turns()
+        finally:
+            self._gates.forget(())
+
+    async def _turns(self) -> None:
         loop = asyncio.get_running_loop()
         at_s = loop.time()
         while True:
@@ -114,6 +122,7 @@ class RolloutLeader:
         gathered = self._service.gathered()
         if gathered is None:
             self._known.clear()
+            self._gates.forget(())
             self._epoch = None
             return
         if self._epoch != gathered.epoch:
@@ -187,36 +196,26 @@ class RolloutLeader:
             self._took(known)
 
     def _seen(self, known: _Progress, fleet: FleetView) -> Seen:
-        rollout = known.rollout
+        rollout, feed = known.rollout, self._service.documents()
+        wall_ms = self._wall_ms
         return Seen(
-            wall_ms=self._wall_ms,
-            acks=self._acks(rollout, fleet),
+            wall_ms=wall_ms,
+            acks=acks_of(rollout, fleet, self._service.acks(rollout.document, rollout.id)),
             baked_ms=self._now_ms - known.bake_ms,
             look=known.look,
             is_first=self._is_first(rollout),
             before=known.before,
             waited_ms=known.waited(self._now_ms),
+            frozen=frozen(rollout, self._freezes.read(feed), wall_ms),
+            gone=[e.region for e in rollout.regions if is_gone(e.region, feed, fleet)],
+            within=within_of(rollout, fleet),
         )
-
-    def _acks(self, rollout: Rollout, fleet: FleetView) -> dict[str, Ack]:
-        """By region, what all of its living nodes run; of one with none alive, or in which they
-        differ, nothing is known."""
-        said = self._service.acks(rollout.document, rollout.id)
-        by_region: dict[str, set[Ack | None]] = {}
-        for node in fleet.nodes:
-            if node.alive:
-                by_region.setdefault(node.region, set()).add(said.get(node.node))
-        return {
-            region: ack
-            for region, acks in by_region.items()
-            if len(acks) == 1 and (ack := next(iter(acks))) is not None
-        }
 
     async def _before_of(self, rollout: Rollout) -> dict[str, tuple[int, str]]:
         """What its regions are to run at present."""
         now = await self._book.in_force(rollout.document)
         targets = {each.region: now.target(each.region) for each in rollout.regions}
-        return {region: (at.version, at.digest) for region, at in targets.items()}
+        return {region: at.settled for region, at in targets.items()}
 
     def _is_first(self, rollout: Rollout) -> bool:
         """Whether none goes on that was there before, of this document or of a related one."""

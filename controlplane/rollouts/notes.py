@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from config.audit import Note, What
 from config.rollout import Rollout, Why
+from config.strategy import StrategyName
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +22,19 @@ class Ordered:
 ITSELF: Final = Ordered("system")
 
 
-def beginning_notes(rollout: Rollout, replaced: Rollout | None) -> tuple[Note, ...]:
-    """A rollout is begun; another one may be over thereby."""
+def beginning_notes(rollout: Rollout, replaced: Iterable[Rollout]) -> tuple[Note, ...]:
+    """A rollout is begun; others may be over thereby."""
+    is_emergency = rollout.strategy.name is StrategyName.EMERGENCY
     begun = Note(
-        What.ROLLOUT, _subject(rollout), rollout.principal, rollout.reason,
+        What.EMERGENCY if is_emergency else What.ROLLOUT,
+        _subject(rollout), rollout.principal, rollout.reason,
         after=_state(rollout) | {"waves": [list(wave) for wave in rollout.waves]},
     )  # fmt: skip
-    if replaced is None:
-        return (begun,)
-    over = Note(
-        What.ROLLOUT, _subject(replaced), rollout.principal, replaced.why, after=_state(replaced)
-    )
-    return (begun, over)
+    over = [
+        Note(What.ROLLOUT, _subject(each), rollout.principal, each.why, after=_state(each))
+        for each in replaced
+    ]
+    return (begun, *over)
 
 
 def transition_notes(before: Rollout, after: Rollout, by: Ordered) -> tuple[Note, ...]:

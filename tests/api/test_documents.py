@@ -7,11 +7,11 @@ from typing import Any
 
 from config.document import CONTENT_BYTES_MAX
 from config.effect import PARTITION as EFFECT
-from config.effect import Target, target_key
-from config.revision import read_revision
+from config.effect import Target, live_key, target_key
+from config.revision import Revision, read_revision
 from controlplane.http_client import PeerReply
 from controlplane.node_plan import Place
-from controlplane.requests import Put, Write
+from controlplane.requests import Problem, Put, Read, Refused, Write
 from regions.store import StoreAddress
 from tests.api.listening import Fleet, Node, document, kind
 from tests.api.raw_peer import say
@@ -182,6 +182,37 @@ async def test_a_region_says_what_it_runs_and_whether_it_is_behind(fleet: Fleet)
     even = document(await leader.get("/v1/config/flags/effective?region=us"))
     assert (even["drift"], even["content"]) == ("none", {"n": 1})
     assert even["applied"]["digest"] == even["target"]["digest"]
+    other.service.answer = lambda request: (
+        Refused(Problem.NO_QUORUM, "nobody there") if isinstance(request, Read) else None
+    )
+    blind = document(await other.get("/v1/config/flags/effective"))
+    assert (blind["drift"], blind["applied"]["version"], blind["target"]) == ("unknown", 1, None)
+    assert kind(await other.get("/v1/config/other/effective")) == "not-ready"
+
+
+async def test_a_target_of_a_newer_release_is_no_error_of_this_one(fleet: Fleet) -> None:
+    node = await fleet.node("n1", "eu")
+    fleet.fake.lead("n1")
+    await put(node, "flags", {"n": 1})
+    strange = Write("system", (Put(EFFECT, target_key("flags"), b"?"),))
+    await node.service.submit(strange)
+    assert kind(await node.get("/v1/config/flags/effective")) == "not-ready"
+
+
+async def test_a_document_that_was_forgotten_begins_after_what_is_still_in_force(
+    fleet: Fleet,
+) -> None:
+    node = await fleet.node("n1", "eu")
+    fleet.fake.lead("n1")
+    old = Revision("flags", 3, b'{"n":3}')
+    kept = Write("system", (Put(EFFECT, live_key("flags", 3), old.packed()),))
+    await node.service.submit(kept)
+    made = document(await put(node, "flags", {"n": 9}))
+    assert made["document"]["version"] == 4
+    read = await node.get("/v1/config/flags/versions/4")
+    assert document(read)["content"] == {"n": 9}
+    assert document(await put(node, "flags", {"n": 10}, If_Match="*"))["document"]["version"] == 5
+    assert document(await put(node, "other", {"n": 1}))["document"]["version"] == 1
 
 
 async def test_documents_are_read_nearby_when_nobody_leads(fleet: Fleet) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from config.document import canonical
 from config.effect import live_key
+from config.revision import Revision
 from controlplane.http_client import PeerReply
 from tests.api.listening import Fleet, Node, document, kind
 
@@ -84,12 +88,28 @@ async def test_what_one_rollout_leaves_behind_is_not_what_the_next_one_needs(
     assert live_key("flags", 2) not in kept
 
 
-async def test_of_several_that_wait_none_is_superseded_by_the_way(leader: Node) -> None:
+async def test_those_that_wait_are_superseded_with_the_one_they_wait_for(leader: Node) -> None:
     await start(leader, version=1)
     await start(leader, queue=True)
-    refused = await start(leader, supersede=True)
-    assert kind(refused) == "rollout-unfinished"
-    assert document(refused)["rollout"] == 2
+    await start(leader, version=1, queue=True)
+    assert document(await start(leader, supersede=True))["rollout"] == 4
+    for number in (1, 2, 3):
+        page = document(await leader.get(f"/v1/rollouts/{number}"))
+        assert (page["phase"], page["why"]) == ("superseded", "superseded by rollout 4")
+    assert document(await leader.get("/v1/rollouts/4"))["phase"] == "pending"
+
+
+async def test_what_names_the_document_is_not_superseded_with_it(leader: Node) -> None:
+    schema = {"content": {"type": "object"}}
+    await leader.send("PUT", "/v1/config/schema.list", schema, If_None_Match="*")
+    body = {"content": {"of": "flags"}, "schema": "list"}
+    made = await leader.send("PUT", "/v1/config/listing", body, If_None_Match="*")
+    assert made.status == 201
+    await start(leader, document="schema.list")
+    begun = await start(leader, document="listing", queue=True)
+    assert document(begun)["related"] == ["schema.list"]
+    refused = await start(leader, document="schema.list", supersede=True)
+    assert (kind(refused), document(refused)["rollout"]) == ("rollout-unfinished", 2)
 
 
 async def test_an_edit_can_begin_its_rollout_itself_and_else_has_no_effect(leader: Node) -> None:
@@ -120,8 +140,65 @@ async def test_an_edit_that_is_repeated_begins_no_second_rollout(leader: Node) -
 async def test_what_would_refuse_the_rollout_refuses_the_edit(leader: Node) -> None:
     path = "/v1/config/flags?rollout=emergency"
     refused = await leader.send("PUT", path, {"content": {"n": 3}}, If_Match="*")
-    assert kind(refused) == "rollout-refused"
+    assert kind(refused) == "invalid"
     assert document(await leader.get("/v1/config/flags"))["version"] == 2
+    made = await leader.send("PUT", f"{path}&reason=fire", {"content": {"n": 3}}, If_Match="*")
+    assert document(made)["rollout"] == 1
+
+
+async def test_an_emergency_needs_a_reason_and_is_a_record_of_its_own(leader: Node) -> None:
+    for reason in ("", "?reason=", "?reason=%20"):
+        refused = await start(leader, reason, strategy="emergency")
+        assert kind(refused) == "invalid"
+        (error,) = document(refused)["errors"]
+        assert error["parameter"] == "reason"
+    begun = document(await start(leader, "?reason=logins+fail", strategy="emergency"))
+    assert [wave["regions"] for wave in begun["waves"]] == [["ap"], ["eu", "us"]]
+    assert begun["strategy"]["bake_ms"] == 60_000
+    assert [gate["measures"] for gate in begun["gates"]] == [["nodes", "leaders"]]
+    records = document(await leader.get("/v1/audit?kind=emergency"))["items"]
+    assert [(each["subject"], each["reason"]) for each in records] == [("1/flags", "logins fail")]
+    await leader.send("POST", "/v1/rollouts/1/abort", {})
+    back = {"strategy": "emergency"}
+    assert kind(await leader.send("POST", "/v1/rollouts/1/rollback", back)) == "invalid"
+
+
+async def test_a_freeze_is_counted_into_what_is_expected(leader: Node) -> None:
+    begins_ms = int(time.time() * 1_000)
+    ends = datetime.fromtimestamp(begins_ms / 1_000 + 3_600, UTC).isoformat(timespec="seconds")
+    once = {"from": "2020-01-01T00:00:00Z", "until": ends}
+    until_ms = round(datetime.fromisoformat(ends).timestamp() * 1_000)
+    window = {"name": "sale", "once": once, "regions": ["eu"]}
+    leader.service.feed.apply(Revision("rollouts", 1, canonical({"freezes": [window]})))
+    tried = document(await start(leader, "?dry_run=true", strategy=STEADY))
+    assert [wave["frozen_until_wall_ms"] for wave in tried["waves"]] == [None, until_ms, None]
+    first, second, third = (wave["expected_ms"] for wave in tried["waves"])
+    assert (first, second, third) == (0, until_ms - tried["began_wall_ms"], second + 61_000)
+    assert tried["expected_ms"] == third + 61_000
+    begun = document(await start(leader, strategy=STEADY))
+    assert begun["waves"] == document(await leader.get("/v1/rollouts/1"))["waves"]
+    assert document(await leader.get("/v1/rollouts"))["items"][0]["waves"] == begun["waves"]
+    emergency = {"name": "emergency", "final_bake_ms": 0}
+    tried = await start(leader, "?dry_run=true&reason=fire", strategy=emergency, queue=True)
+    assert {wave["frozen_until_wall_ms"] for wave in document(tried)["waves"]} == {None}
+
+
+async def test_a_rollout_by_nodes_says_how_many_of_them_are_in_each_wave(leader: Node) -> None:
+    how = {"name": "exponential", "nodes_percent": 25, "approvals": [3]}
+    tried = document(await start(leader, "?dry_run=true", strategy=how))
+    assert [wave["nodes_percent"] for wave in tried["waves"]] == [25, 50, 100]
+    assert {tuple(wave["regions"]) for wave in tried["waves"]} == {("ap", "eu", "us")}
+    how = {"name": "linear", "regions_percent": 50}
+    tried = document(await start(leader, "?dry_run=true", strategy=how))
+    assert [wave["regions"] for wave in tried["waves"]] == [["ap", "eu"], ["us"]]
+    for how in (
+        {"name": "canary", "nodes_percent": 10},
+        {"name": "emergency", "regions_percent": 10},
+        {"name": "linear", "nodes_percent": 10, "regions_percent": 10},
+        {"name": "linear", "nodes_percent": 0},
+        {"name": "linear", "nodes_percent": 101},
+    ):
+        assert kind(await start(leader, strategy=how)) == "invalid"
 
 
 async def test_orders_change_the_record_and_those_that_make_no_sense_are_refused(

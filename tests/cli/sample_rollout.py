@@ -7,12 +7,14 @@ from typing import Any
 
 import orjson
 
+from config.freezes import Freezes
 from config.gate import FLEET_GATE, GateLook, Verdict
 from config.rollout import Pause, Phase, Reached, RegionStep, Rollout
 from config.strategy import Strategy
 from controlplane.api.rollout_views import rollout_document
 
 REGIONS = ("ap-southeast-1", "eu-central-1", "us-east-1")
+NO_FREEZES = Freezes()
 ROLLOUT = Rollout(
     id=7,
     document="flags",
@@ -32,9 +34,11 @@ FAILED = GateLook("fleet", Verdict.FAIL, "errors: 3 % beside 0.1 %", 1_700_000_6
 REPORTED = GateLook("page", Verdict.NO_DATA, "nobody there", 1_700_000_600_000, 60_000, True)
 
 
-def shown(rollout: Rollout, *, dry_run: bool = False) -> dict[str, Any]:
+def shown(
+    rollout: Rollout, *, dry_run: bool = False, freezes: Freezes = NO_FREEZES
+) -> dict[str, Any]:
     """What the API answers about it."""
-    document = rollout_document(rollout, dry_run=dry_run)
+    document = rollout_document(rollout, freezes, dry_run=dry_run)
     found: dict[str, Any] = orjson.loads(orjson.dumps(document))
     return found
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.freezes import freezes_of
 from config.rollout import Pause, Phase, Reached, Why
-from tests.cli.sample_rollout import FAILED, REPORTED, ROLLOUT, at, shown
+from controlplane.cli.output import moment_text
+from tests.cli.sample_rollout import FAILED, REGIONS, REPORTED, ROLLOUT, at, shown
 from tests.cli.stub_fleet import StubFleet, leadplane
 
 PATH = "/v1/rollouts"
@@ -91,7 +94,7 @@ def test_a_start_sends_what_was_typed_and_says_how_to_follow(fleet: StubFleet) -
     done = leadplane(
         "rollouts", "start", "flags", "--version", "5", "--strategy", "linear", "--bake", "90s",
         "--final-bake", "5m", "--order", "us-east-1, eu-central-1", "--approve-wave", "2",
-        "--approve-wave", "1", "--queue", "--reason", "try blue",
+        "--approve-wave", "1", "--nodes-percent", "20", "--queue", "--reason", "try blue",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     asked = fleet.last("POST", PATH)
@@ -99,7 +102,7 @@ def test_a_start_sends_what_was_typed_and_says_how_to_follow(fleet: StubFleet) -
         "document": "flags", "version": 5, "queue": True,
         "strategy": {
             "name": "linear", "bake_ms": 90_000, "final_bake_ms": 300_000,
-            "order": ["us-east-1", "eu-central-1"], "approvals": [1, 2],
+            "order": ["us-east-1", "eu-central-1"], "approvals": [1, 2], "nodes_percent": 20,
         },
     }  # fmt: skip
     assert asked.query == {"reason": "try blue"}
@@ -121,6 +124,35 @@ def test_a_dry_run_shows_every_step_with_its_time(fleet: StubFleet) -> None:
         ["wave 2", "eu-central-1, us-east-1", "10m1s", "10m"],
         ["final bake", "all", "20m2s", "30m"],
     ]
+
+
+def test_a_dry_run_shows_freezes_and_shares_of_nodes(fleet: StubFleet) -> None:
+    once = {"from": "2020-01-01T00:00:00Z", "until": "2023-11-15T00:00:00Z"}
+    freezes = freezes_of({"freezes": [{"name": "sale", "once": once, "regions": ["us-east-1"]}]})
+    both = replace(ROLLOUT, waves=(REGIONS, REGIONS), percents=(20, 100))
+    fleet.document(PATH, shown(both, dry_run=True, freezes=freezes), "POST")
+    shown_wide = leadplane("rollouts", "start", "flags", "--dry-run", columns=200)
+    lines = shown_wide.stdout.splitlines()
+    waits = moment_text(1_700_006_400_000, "%m-%d %H:%M:%S")
+    assert [columns(line)[4:] for line in lines[2:6]] == [
+        ["OF THE NODES", "WAITS FOR"],
+        ["20 %", f"a freeze, until {waits}"],
+        ["-", "-"],
+        ["-", "-"],
+    ]
+    assert columns(lines[3])[2] == "1h46m40s"
+
+
+def test_a_freeze_says_until_when_and_that_no_order_ends_it(fleet: StubFleet) -> None:
+    pause = Pause(Why.FROZEN, detail="weekend: us-east-1", until_ms=1_700_006_400_000)
+    fleet.document(f"{PATH}/7", at(Phase.APPLYING, pause=pause))
+    lines = leadplane("rollouts", "get", "7").stdout.splitlines()
+    until = moment_text(1_700_006_400_000)
+    assert f"(frozen until {until}: weekend: us-east-1)" in lines[0]
+    assert "resume" not in "\n".join(lines)
+    fleet.pages(PATH, [[at(Phase.APPLYING, pause=pause)]])
+    listed = leadplane("rollouts", columns=200).stdout
+    assert f"frozen until {until}: weekend: us-east-1" in listed
 
 
 def test_gates_of_files_are_asked_beside_the_fleets_own(fleet: StubFleet, tmp_path: Path) -> None:

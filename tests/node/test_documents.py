@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from config.document import Kind, canonical
-from config.effect import EVERYWHERE, PARTITION, Target, live_key, target_key
+from config.effect import (
+    EVERYWHERE,
+    PARTITION,
+    Target,
+    first_in_line,
+    live_key,
+    place_in_line,
+    target_key,
+)
 from config.revision import Revision, head_key
 from config.rollout_step import Ack
 from controlplane.machine import Happened
@@ -190,3 +198,21 @@ def test_who_was_away_takes_up_what_counts_now_and_nothing_in_between() -> None:
     rig.run(2_000)
     assert [event.detail["version"] for event in applied(away)[seen:]] == []
     assert versions(rig) == {1}
+
+
+def test_a_target_for_some_of_a_regions_nodes_is_taken_up_by_these_alone() -> None:
+    rig = fleet()
+    keep(rig, ONE)
+    rig.until(lambda: versions(rig) == {1})
+    first, other = sorted(rig.seats, key=lambda name: place_in_line("flags", name))
+    within = first_in_line("flags", list(rig.seats), 50)
+    part = Target(2, TWO.digest, 7, 3, 1, within, 1, ONE.digest)
+    write(rig, live(TWO), Put(PARTITION, target_key("flags", "eu"), part.packed()))
+    rig.until(lambda: versions(rig) == {1, 2}, 1_000)
+    assert rig.seats[first].node.feed.latest("flags") == TWO
+    at_leader = leader(rig).node.documents
+    rig.until(lambda: len(at_leader.acks("flags", 7)) == 2, 2_000)
+    assert at_leader.acks("flags", 7)[first] == Ack(2, TWO.digest, 3)
+    assert at_leader.acks("flags", 7)[other] == Ack(1, ONE.digest, 3)
+    write(rig, target(TWO, "eu", step=4))
+    rig.until(lambda: versions(rig) == {2}, 1_000)

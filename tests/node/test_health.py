@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from config.gate_history import KEPT_MS
 from config.gate_samples import BUCKETS, Sample, Totals
+from config.rollout import Pause, Phase, Rollout, Why
+from config.rollout_record import packed, rollout_key
+from config.strategy import Strategy
 from controlplane.node.following import SYSTEM
 from controlplane.node.health import HURRIED_MS, REPEAT_MS, Health
 from controlplane.node.load_reports import REPORT_EVERY_MS
@@ -193,6 +197,29 @@ def test_samples_are_told_with_the_load_and_every_second_while_a_rollout_goes_on
     rig.run(10 * HURRIED_MS)
     assert 9 <= len(health_messages(other, "health")) <= 12
     assert health_messages(other, "health")[-1]["region"] == "eu"
+
+
+@pytest.mark.parametrize(
+    ("phase", "pause", "goes_on"),
+    [
+        (Phase.BAKING, None, True),
+        (Phase.ROLLING_BACK, None, True),
+        (Phase.BAKING, Pause(Why.OPERATOR), False),
+        (Phase.APPLYING, Pause(Why.FROZEN, until_ms=5), False),
+        (Phase.STUCK, None, False),
+        (Phase.SUCCEEDED, None, False),
+    ],
+)
+def test_a_rollout_that_stands_still_is_not_told_for_every_second(
+    phase: Phase, pause: Pause | None, goes_on: bool
+) -> None:
+    rig = fleet("n1")
+    rollouts = rig.seats["n1"].node.rollouts
+    record = Rollout(7, "flags", 2, "d", Strategy(), (), (), "ann", phase=phase, pause=pause)
+    rollouts.put(rollout_key(7), packed(replace(record, phase=Phase.BAKING, pause=None)), 1)
+    assert rollouts.is_any_on
+    rollouts.put(rollout_key(7), packed(record), 2)
+    assert rollouts.is_any_on is goes_on
 
 
 @pytest.mark.parametrize(

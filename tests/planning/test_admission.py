@@ -19,6 +19,7 @@ from controlplane.planning.proceedings import (
     NodesSeen,
     Remembered,
     Reported,
+    RolledOut,
 )
 from controlplane.planning.reasons import FOR_GOOD, Hindrance, MoveKind, Wanted
 
@@ -323,8 +324,24 @@ def test_every_hindrance_is_for_good_or_passes() -> None:
     assert {*Hindrance} - FOR_GOOD == {
         Hindrance.UNLED, Hindrance.PAUSED, Hindrance.COLD_START, Hindrance.BRAKE,
         Hindrance.COOLING, Hindrance.SUSPECT, Hindrance.IN_FLIGHT, Hindrance.RATE,
-        Hindrance.GROUP_MAKING,
+        Hindrance.GROUP_MAKING, Hindrance.ROLLOUT,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("region", ["eu", "us"])
+def test_nothing_optional_leaves_or_reaches_a_region_in_which_a_rollout_is_at_work(
+    region: str,
+) -> None:
+    machine = known()
+    machine.step(RolledOut(frozenset({region})), NOW)
+    waits = [kind for kind in MoveKind if machine.judge(of_kind(kind), NOW) is Hindrance.ROLLOUT]
+    assert waits == [MoveKind.PREFERENCE, MoveKind.COST, MoveKind.BALANCE, MoveKind.BULK]
+    others = [kind for kind in MoveKind if machine.judge(of_kind(kind), NOW) is None]
+    assert others == [MoveKind.SAFETY, MoveKind.DRAIN, MoveKind.OPERATOR, MoveKind.SURVIVAL]
+    by_node = Wanted("s1", "global", MoveKind.COST, "n1", "", "", "n3")
+    assert machine.judge(by_node, NOW) is Hindrance.ROLLOUT, "where nodes stand is known"
+    machine.step(RolledOut(frozenset({"ap"})), NOW)
+    assert machine.judge(cost(), NOW) is None
 
 
 def bulk(shard: str, node: str = "n1", group: str = "region/us", size: float = 0.0) -> Wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -147,6 +148,16 @@ async def test_a_query_that_is_none_is_no_data_with_what_prometheus_says_of_it(
     assert found.detail.startswith("errors: an error: ")
 
 
+async def said(scene: Scene, seconds: int, **changes: Any) -> Verdict | None:
+    """What a look after so many seconds comes to, once it has been answered."""
+    found = await scene.look(seconds, **changes)
+    async with asyncio.timeout(10):
+        while found is None:
+            await asyncio.sleep(0.01)
+            found = await scene.look()
+    return found
+
+
 async def test_a_rollout_is_led_by_what_it_says_of_the_regions_of_the_wave(
     ask: Callable[..., Any], prometheus: tuple[str, subprocess.Popen[bytes]]
 ) -> None:
@@ -157,10 +168,10 @@ async def test_a_rollout_is_led_by_what_it_says_of_the_regions_of_the_wave(
         scene.asker = OutsideAsker(client)  # type: ignore[assignment]
         scene.keeper = scene.another_keeper()
         await scene.look()
-        assert await scene.look(10) is PASS
+        assert await said(scene, 10) is PASS
         assert [look.verdict for look in scene.write().looks] == [PASS, PASS]
         scene.send("us", "ap")
-        assert await scene.look(10, wave=1, phase=Phase.GATING) is FAIL
+        assert await said(scene, 10, wave=1, phase=Phase.GATING) is FAIL
     own, asked = scene.write().looks
     assert (own.verdict, asked.verdict) == (PASS, FAIL)
     assert asked.detail == "errors: 0.5 is not < 0.01"
@@ -171,6 +182,7 @@ async def test_one_that_stands_still_has_no_data(
 ) -> None:
     _, process = prometheus
     process.send_signal(signal.SIGSTOP)
+    await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED)
     try:
         still = await ask("vector(0)", timeout_ms=300)
     finally:

@@ -1,0 +1,84 @@
+"""What the global leader sees of the regions of a rollout: what they run, and which are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from config.document import REGION_PREFIX, Kind, region_name
+from config.effect import first_in_line, place_in_line
+from config.feed import Feed
+from config.freezes import Freezes, Hold, freezes_of
+from config.revision import Revision
+from config.rollout import Phase, Reached, Rollout, Why
+from config.rollout_step import Ack
+from controlplane.views import FleetView
+
+
+def acks_of(rollout: Rollout, fleet: FleetView, said: Mapping[str, Ack]) -> dict[str, Ack]:
+    """By region, what all of its living nodes run that were told to take the version, or to go
+    back; of a region with none alive, or in which they differ, nothing is known."""
+    told = rollout.reached(Reached.SENT, Reached.UNREACHABLE)
+    within = {each.region: each.within for each in told}
+    by_region: dict[str, set[Ack | None]] = {}
+    for node in fleet.nodes:
+        last = within.get(node.region, 0)
+        is_meant = not last or place_in_line(rollout.document, node.node) <= last
+        if node.alive and is_meant:
+            by_region.setdefault(node.region, set()).add(said.get(node.node))
+    return {
+        region: ack
+        for region, acks in by_region.items()
+        if len(acks) == 1 and (ack := next(iter(acks))) is not None
+    }
+
+
+def within_of(rollout: Rollout, fleet: FleetView) -> dict[str, int]:
+    """By region of the present wave, up to which place in line its nodes take the version."""
+    percent = rollout.percent(rollout.wave)
+    if percent == 100:
+        return {}
+    alive: dict[str, list[str]] = {}
+    for node in fleet.nodes:
+        if node.alive:
+            alive.setdefault(node.region, []).append(node.node)
+    return {
+        region: first_in_line(rollout.document, nodes, percent) for region, nodes in alive.items()
+    }
+
+
+def is_gone(region: str, feed: Feed, fleet: FleetView) -> bool:
+    """Whether a region is no part of the fleet any more: nothing describes it, and nobody is there.
+    A fleet that describes no region at all has only not read its documents."""
+    is_described = feed.get(region_name(region)) is not None or not feed.beginning(REGION_PREFIX)
+    return not is_described and not any(n.alive and n.region == region for n in fleet.nodes)
+
+
+class FreezeReader:
+    """The windows of the document `rollouts`, read again when it is another one."""
+
+    def __init__(self) -> None:
+        self._revision: Revision | None = None
+        self._freezes = Freezes()
+
+    def read(self, feed: Feed) -> Freezes:
+        """What is in force here."""
+        revision = feed.get(Kind.ROLLOUTS.value)
+        if revision is not self._revision:
+            self._revision = revision
+            self._freezes = freezes_of(feed.content(Kind.ROLLOUTS))
+        return self._freezes
+
+
+def frozen(rollout: Rollout, freezes: Freezes, wall_ms: int) -> dict[str, Hold]:
+    """By region of the present wave, what keeps a step from beginning there; looked at only where
+    one may begin."""
+    is_held = rollout.pause is not None and rollout.pause.why is Why.FROZEN
+    if rollout.phase is not Phase.APPLYING or not (rollout.pause is None or is_held):
+        return {}
+    found = {}
+    for each in rollout.in_wave():
+        if each.reached is Reached.WAITING:
+            hold = freezes.held(rollout.document, rollout.strategy.name, each.region, wall_ms)
+            if hold is not None:
+                found[each.region] = hold
+    return found
