@@ -27,7 +27,7 @@ from config.revision import (
 )
 from controlplane.api.edge import Edge
 from controlplane.node.following import SYSTEM
-from controlplane.problems import RequestRefused
+from controlplane.planning.system_shard import known_as
 from controlplane.requests import (
     Compare,
     Consistency,
@@ -102,7 +102,7 @@ async def read_latest(asking: Asking, name: str) -> Revision | web.Response | No
     found = await _read_one(asking, head_key(name))
     if isinstance(found, web.Response):
         return found
-    edited = () if found is None else (_revision(found[0]),)
+    edited = () if found is None else (known_as(read_revision, found[0]),)
     return asking.edge.service.documents().copy(edited).latest(name)
 
 
@@ -116,7 +116,7 @@ async def read_version(asking: Asking, name: str, version: int) -> Revision | we
     found = await _read_one(asking, version_key(name, version))
     if found is None or isinstance(found, web.Response):
         return found
-    return _revision(found[0])
+    return known_as(read_revision, found[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ async def read_held(asking: Asking, name: str) -> Held:
     head, own, all_others = outcome.values
     target = own or all_others
     return Held(
-        None if head is None else _revision(head.data),
-        None if target is None else _target(target.data).at(name, here.node),
+        None if head is None else known_as(read_revision, head.data),
+        None if target is None else known_as(read_target, target.data).at(name, here.node),
         outcome.provenance.staleness_ms,
     )
 
@@ -215,7 +215,7 @@ async def _scan(asking: Asking, prefix: str) -> tuple[Revision, ...] | web.Respo
         if isinstance(outcome, web.Response):
             return outcome
         assert isinstance(outcome, Scanned), outcome
-        found += [_revision(value.data) for _, value in outcome.items]
+        found += [known_as(read_revision, value.data) for _, value in outcome.items]
         if not outcome.more or not outcome.items:
             return tuple(found)
         after = outcome.items[-1][0]
@@ -231,23 +231,3 @@ async def _ask(asking: Asking, strong: Read | Scan) -> Outcome | web.Response:
         needs_leader=asking.needs_leader,
         at_leader=None if asking.needs_leader else strong,
     )
-
-
-def _revision(packed: bytes) -> Revision:
-    """A revision as it was kept. Raises RequestRefused when this release cannot read it."""
-    try:
-        return read_revision(packed)
-    except ValueError as complaint:
-        raise _of_newer_release(complaint) from None
-
-
-def _target(packed: bytes) -> Target:
-    """A target as it was kept. Raises RequestRefused when this release cannot read it."""
-    try:
-        return read_target(packed)
-    except ValueError as complaint:
-        raise _of_newer_release(complaint) from None
-
-
-def _of_newer_release(complaint: ValueError) -> RequestRefused:
-    return RequestRefused("not-ready", f"{complaint}; ask a node of a newer release")

@@ -15,6 +15,8 @@ from controlplane.doctor.sight import Sight
 
 NAMED_MAX = 5
 """So many shards, nodes or writes are called by name; of the others only how many."""
+FROZEN = "frozen"
+"""The pause of a rollout that goes on by itself, at a time that was set."""
 
 
 class Occasion(StrEnum):
@@ -217,7 +219,7 @@ def _moves(sight: Sight) -> Iterator[Trouble]:
 def _rollouts(sight: Sight) -> Iterator[Trouble]:
     for rollout in sight.rollouts or ():
         number, pause = rollout["rollout"], rollout["pause"]
-        if not rollout["over"] and pause is not None:
+        if not rollout["over"] and pause is not None and pause["why"] != FROZEN:
             detail = f": {pause['detail']}" if pause["detail"] else ""
             yield Trouble(
                 f"rollout {number} of {rollout['document']} stands still, {pause['why']}{detail}",

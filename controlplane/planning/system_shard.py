@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
-from controlplane.problems import from_refusal
+from controlplane.problems import RequestRefused, from_refusal
 from controlplane.requests import Found, Read, Refused, Scan, Scanned, Value
 
 SCANNED_AT_ONCE: Final = 1_000
+Record = TypeVar("Record")
 
 
 async def values_of(service: Service, *keys: str) -> tuple[Value | None, ...]:
@@ -33,3 +35,11 @@ async def scan_all(service: Service, partition: str, prefix: str) -> list[tuple[
         found += outcome.items
         after, more = outcome.items[-1][0] if outcome.items else "", outcome.more
     return found
+
+
+def known_as(read: Callable[[bytes], Record], packed: bytes) -> Record:
+    """A record as it was kept. Raises RequestRefused when this release cannot read it."""
+    try:
+        return read(packed)
+    except ValueError as complaint:
+        raise RequestRefused("not-ready", f"{complaint}; ask a node of a newer release") from None

@@ -38,7 +38,7 @@ from config.rollout_record import (
 )
 from controlplane.api.service import Service
 from controlplane.node.following import SYSTEM
-from controlplane.planning.system_shard import scan_all, values_of
+from controlplane.planning.system_shard import known_as, scan_all, values_of
 from controlplane.problems import from_refusal
 from controlplane.requests import (
     Compare,
@@ -87,34 +87,33 @@ class RolloutBook:
         self._service = service
 
     async def shelf(self) -> Shelf:
-        """Everything that is remembered. Raises RequestRefused, ValueError."""
+        """Everything that is remembered. Raises RequestRefused."""
         (count,) = await values_of(self._service, COUNT_KEY)
         items = await scan_all(self._service, PARTITION, PREFIX)
-        found = tuple((read_rollout(value.data), value.version) for _, value in items)
+        found = tuple((known_as(read_rollout, value.data), value.version) for _, value in items)
         return Shelf(found, int(count.data) if count else 0, count.version if count else 0)
 
     async def rollout(self, number: int) -> tuple[Rollout, int] | None:
-        """One record with its version. Raises RequestRefused, ValueError."""
+        """One record with its version. Raises RequestRefused."""
         (value,) = await values_of(self._service, rollout_key(number))
-        return None if value is None else (read_rollout(value.data), value.version)
+        return None if value is None else (known_as(read_rollout, value.data), value.version)
 
     async def in_force(self, document: str) -> InForce:
-        """What the regions are to run of a document. Raises RequestRefused, ValueError."""
+        """What the regions are to run of a document. Raises RequestRefused."""
         targets = {}
         for key, value in await scan_all(self._service, EFFECT, targets_prefix(document)):
             place = place_of(key)
             assert place is not None, key
-            targets[place[1]] = read_target(value.data)
+            targets[place[1]] = known_as(read_target, value.data)
         live = await scan_all(self._service, EFFECT, live_prefix(document))
         versions = (version_of(key) for key, _ in live)
         return InForce(targets, tuple(each[1] for each in versions if each is not None))
 
     async def revision(self, document: str, version: int | None) -> Revision | None:
-        """A version of a document, if it is kept; None: the newest. Raises RequestRefused,
-        ValueError."""
+        """A version of a document, if it is kept; None: the newest. Raises RequestRefused."""
         key = head_key(document) if version is None else version_key(document, version)
         (value,) = await values_of(self._service, key)
-        return None if value is None else read_revision(value.data)
+        return None if value is None else known_as(read_revision, value.data)
 
     async def begin(
         self, rollout: Rollout, revision: Revision, shelf: Shelf, replaced: Sequence[Rollout] = ()

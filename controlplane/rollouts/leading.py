@@ -104,8 +104,6 @@ class RolloutLeader:
                 await self.turn(passed_s)
             except RequestRefused as refused:
                 LOGGER.info("rollouts wait: %s", refused.detail)
-            except ValueError as complaint:
-                LOGGER.warning("rollouts wait for a node of a newer release: %s", complaint)
 
     @property
     def is_hurried(self) -> bool:
@@ -117,7 +115,7 @@ class RolloutLeader:
         )
 
     async def turn(self, passed_s: float) -> None:
-        """Make what transitions are due after so much time. Raises RequestRefused, ValueError."""
+        """Make what transitions are due after so much time. Raises RequestRefused."""
         self._now_ms += round(passed_s * 1_000)
         gathered = self._service.gathered()
         if gathered is None:
@@ -133,8 +131,8 @@ class RolloutLeader:
         for known in [self._known[number] for number in sorted(self._known)]:
             try:
                 await self._go_on(known, gathered.epoch)
-            except ValueError as complaint:
-                LOGGER.warning("rollout %s waits: %s", known.rollout.id, complaint)
+            except RequestRefused as refused:  # the others go on
+                LOGGER.info("rollout %s waits: %s", known.rollout.id, refused.detail)
         over = [number for number, known in self._known.items() if known.rollout.is_over]
         for number in over:
             del self._known[number]

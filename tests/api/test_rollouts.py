@@ -11,7 +11,10 @@ import pytest
 from config.document import canonical
 from config.effect import live_key
 from config.revision import Revision
+from config.rollout_record import PARTITION as ROLLOUTS
+from config.rollout_record import rollout_key
 from controlplane.http_client import PeerReply
+from controlplane.requests import Put, Write
 from tests.api.listening import Fleet, Node, document, kind
 
 STEADY = {"name": "canary", "bake_ms": 60_000, "final_bake_ms": 0}
@@ -228,6 +231,14 @@ async def test_a_rollout_that_is_over_is_rolled_back_by_another_one(leader: Node
     await leader.send("POST", "/v1/rollouts/1/abort", {})
     nothing = await leader.send("POST", "/v1/rollouts/1/rollback", {})
     assert kind(nothing) == "rollout-refused", "it is in force nowhere"
+
+
+async def test_a_record_of_a_newer_release_is_no_error_of_this_one(leader: Node) -> None:
+    await start(leader)
+    strange = Write("system", (Put(ROLLOUTS, rollout_key(1), b"?"),))
+    await leader.service.submit(strange)
+    for reply in (await start(leader), await leader.send("POST", "/v1/rollouts/1/abort", {})):
+        assert (reply.status, kind(reply)) == (503, "not-ready")
 
 
 async def test_any_node_passes_orders_on_and_reads_its_own_copy(fleet: Fleet, leader: Node) -> None:

@@ -130,6 +130,12 @@ def test_at_night_only_what_can_be_wrong_is_looked_at() -> None:
     assert at_night < {result.look.name for result in check_up(healthy(), Occasion.PRODUCTION)}
 
 
+def test_a_rollout_that_is_frozen_goes_on_by_itself() -> None:
+    pause = {"why": "frozen", "detail": "the weekend", "by": "system"}
+    sight = replace(healthy(), rollouts=({**ROLLOUT, "pause": pause},))
+    assert [each for each in check_up(sight, Occasion.INCIDENT) if each.troubles] == []
+
+
 def test_shards_without_a_majority_are_told_of_once_by_their_group() -> None:
     sight = unled(status_with("groups", reachable=1, spare=-1)(healthy()))
     found = {r.look.name: r.troubles for r in check_up(sight, Occasion.INCIDENT) if r.troubles}
