@@ -28,18 +28,23 @@ MS_MAX = 2_000
 
 @pytest.fixture(scope="module")
 def content(started_fleet: FleetOnTest) -> Iterator[dict[str, Any]]:
-    """The document `placement` as it was; while these tests run, copies may rest."""
-    started_fleet.until_whole()
-    before: dict[str, Any] = started_fleet.access.get("/v1/config/placement")["content"]
-    worth = {"usd_per_ms_per_million_requests": {"reads": 10, "writes": 10}}  # few reads are enough
-    put(started_fleet, before | worth | {"followers_by_reads": POLICY})
+    """The document `placement` as it was. While these tests run, copies may rest, and regions are
+    far from each other, as far as is known."""
+    fleet = started_fleet
+    fleet.until_whole()
+    ways = fleet.access.get("/v1/config/latency")["content"]
+    before: dict[str, Any] = fleet.access.get("/v1/config/placement")["content"]
+    apart = {a: {b: 100.0 for b in REGIONS if b != a} for a in REGIONS}
+    put(fleet, "latency", ways | {"round_trip_ms": apart})
+    put(fleet, "placement", before | {"followers_by_reads": POLICY})
     yield before
-    put(started_fleet, before)
+    put(fleet, "placement", before)
+    put(fleet, "latency", ways)
 
 
-def put(fleet: FleetOnTest, content: Mapping[str, Any]) -> None:
-    """Edit the document."""
-    path = "/v1/config/placement"
+def put(fleet: FleetOnTest, name: str, content: Mapping[str, Any]) -> None:
+    """Edit a document."""
+    path = f"/v1/config/{name}"
     etag = fleet.access.send("GET", path).headers["etag"]
     headers = {"Content-Type": "application/json", "If-Match": etag}
     body = json.dumps({"content": content}).encode()
@@ -83,18 +88,20 @@ def test_a_copy_that_nobody_reads_rests_and_reads_there_are_as_good_as_before(
     watched: Watched,
 ) -> None:
     watched.write(VALUE + b"0")
-    assert watched.read()[1] == "follower"
+    wait_for(lambda: watched.read()[1] == "follower", "its copy has it")
 
     def written_and_resting() -> bool:
         watched.write(VALUE)
         return watched.rests()
 
     wait_for(written_and_resting, "its copy rests", NOTICE_S_MAX)
-    watched.write(VALUE + b"1")
-    value, role, _ = wait_for(
-        lambda: found if (found := watched.read())[1] == "leader" else None, "the leader answers"
-    )
-    assert (value, role) == (VALUE + b"1", "leader")
+
+    def read_at_the_leader() -> bytes | None:
+        watched.write(VALUE + b"1")  # what it had when it began to rest, it may go on answering
+        value, role, _ = watched.read()
+        return value if role == "leader" else None
+
+    assert wait_for(read_at_the_leader, "the leader answers") == VALUE + b"1"
     replicas = watched.there.get(f"/v1/shards/{watched.shard}")["replicas"]
     assert watched.region not in {each["region"] for each in replicas}
     with pytest.raises(Problem):
@@ -139,6 +146,6 @@ def test_events_explanations_and_the_audit_log_tell_of_it(watched: Watched) -> N
 def test_all_follow_again_when_nobody_wants_copies_to_rest(
     watched: Watched, content: dict[str, Any]
 ) -> None:
-    put(watched.fleet, content)
+    put(watched.fleet, "placement", content)
     access = watched.fleet.access
     wait_for(lambda: access.get("/v1/placement")["copies_resting"] == 0, "all follow", NOTICE_S_MAX)
