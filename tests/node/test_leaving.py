@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from controlplane.node.drains import DrainState
 from controlplane.node.leaving import SPREAD_MS
@@ -33,7 +34,7 @@ def test_shards_are_handed_over_by_name_spread_over_the_time_until_more_are_rele
         left.append(len(kept(n1)))
         assert kept(n1) == list(SHARDS[len(SHARDS) - left[-1] :])
         rig.run(SPREAD_MS // 5)
-    most = max(before - after for before, after in zip(left, left[1:], strict=False))
+    most = max(before - after for before, after in pairwise(left))
     assert most <= len(SHARDS) // 3, "no more at a time than an even share, and a little"
     rig.run(SPREAD_MS // 5)
     assert kept(n1) == []
