@@ -54,6 +54,7 @@ class What(StrEnum):
     PAUSE = "pause"
     BRAKE = "brake"
     RESHARDING = "resharding"
+    FOLLOWER = "follower"
     GROUP = "group"
     STORES = "stores"
     LEASE = "lease"

@@ -57,6 +57,7 @@ class Follower:
         "covered",
         "held_back",
         "probing",
+        "rests",
         "rests_until_ms",
         "round",
         "sent",
@@ -75,7 +76,8 @@ class Follower:
         self.probing = False
         self.rests_until_ms = 0  # it understood nothing: asked again then, not before
         self.synced = False
-        self.held_back = False  # no entries are sent: the store has no room for them
+        self.held_back = False  # no entries are sent: the store has no room for them, or rests
+        self.rests = False  # nobody wants it to follow: nothing waits for it
         self.size_bytes = 0  # of the shard, as the store answered
         self.awaited: int | None = None  # a copy has come so far: what follows is kept for it
 
@@ -212,7 +214,7 @@ class Log:
     @property
     def leaves_behind(self) -> bool:
         """Whether some store needs entries that are not kept here."""
-        return any(f.stream is Stream.BEHIND for f in self.followers)
+        return any(f.stream is Stream.BEHIND and not f.rests for f in self.followers)
 
     def next_append(
         self, store: int, group: str, version: int, bytes_max: int, vouch: bool
@@ -395,7 +397,7 @@ class Log:
                 return None
             self.trimming = Trimming()
         self.trimming.wrote(self.last.sequence, self.written_bytes)
-        covered = [f.covered for f in self.followers]
+        covered = [f.covered for f in self.followers if not f.rests]
         if needed_after is not None:
             covered.append(needed_after)
         return self.trimming if self.trimming.advance(self.commit, covered, hold) else None
@@ -413,7 +415,8 @@ class Log:
         near = [
             f.covered
             for f in self.followers
-            if f.stream is Stream.FLOWING or f.probing or (is_young and self._awaits(f))
+            if f.probing
+            or (not f.rests and (f.stream is Stream.FLOWING or (is_young and self._awaits(f))))
         ]
         near += [f.awaited for f in self.followers if f.awaited is not None]
         upto = min([self.commit, *near])
@@ -437,7 +440,8 @@ class Log:
         return f.covered < self.opening and f.stream not in (Stream.BEHIND, Stream.REFUSED)
 
     def _settle(self) -> None:
-        applied = [f.committed for f in self.followers if f.stream is Stream.FLOWING]
+        near = [f for f in self.followers if f.stream is Stream.FLOWING and not f.rests]
+        applied = [f.committed for f in near]
         if min(applied, default=0) >= self._settling.sequence:
             self.settled, self._settling = self._settling, self.floor
 

@@ -95,7 +95,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class ShardDocument:
-    """One shard, as the answering node sees it. `replicas` is left out (null) in lists."""
+    """One shard, as the answering node sees it. `replicas`, and the regions where its copies rest
+    (`rests_in`), are left out (null) in lists."""
 
     shard: str
     group: str
@@ -112,6 +113,7 @@ class ShardDocument:
     sequence: int | None
     size_bytes: int | None
     replicas: tuple[ReplicaDocument, ...] | None
+    rests_in: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,9 @@ def replica_document(shard: str, view: ReplicaView) -> ReplicaDocument:
 
 
 def shard_document(
-    view: ShardView, replicas: tuple[ReplicaDocument, ...] | None = None
+    view: ShardView,
+    replicas: tuple[ReplicaDocument, ...] | None = None,
+    rests_in: tuple[str, ...] | None = None,
 ) -> ShardDocument:
     """A shard with its position as a token, and its copies where they are asked for."""
     at = view.position
@@ -243,6 +247,7 @@ def shard_document(
         sequence=at,
         size_bytes=view.size_bytes,
         replicas=replicas,
+        rests_in=rests_in,
     )
 
 

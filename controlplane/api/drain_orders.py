@@ -279,13 +279,16 @@ def drain_document(
     deadline = drain.deadline_wall_ms
     ms_left = None if deadline is None else deadline - int(time.time() * 1000)
     rate = needed_per_minute(moving, ms_left, allowed) if moving else allowed
+    eta_ms = soonest_ms(moving, rate)
+    if ms_left is not None:  # done by then, if that can be kept
+        eta_ms = min(eta_ms, max(ms_left, soonest_ms(moving, allowed)))
     waits_for = edge.planner.draining.waits_for(drain) if drain.is_on else None
     goes_on = drain.state is DrainState.DRAINING and waits_for is None
     return DrainDocument(
         drain.scope.value, drain.name, drain.within, drain.state.value, drain.principal,
         drain.reason, drain.began_wall_ms, deadline, drain.added_p99_ms, drain.ended_wall_ms,
         drain.total, len(facts.led), len(facts.stays), round(rate, 1) if goes_on else None,
-        soonest_ms(moving, rate) if goes_on else None,
+        eta_ms if goes_on else None,
         None if waits_for is None else waits_for.value, drain.canaries, dry_run,
     )  # fmt: skip
 

@@ -50,7 +50,10 @@ async def get_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
     NO_PARAMETERS.parse(request.rel_url.raw_query_string)
     view = shard_in_path(edge, request)
     replicas = tuple(replica_document(view.shard, r) for r in edge.service.replicas(view.shard))
-    return json_response(shard_document(view, replicas))
+    copies = edge.service.copies().get(view.shard)
+    states = {} if copies is None else copies.states
+    rests_in = tuple(sorted(region for region, state in states.items() if state.rests))
+    return json_response(shard_document(view, replicas, rests_in))
 
 
 async def get_history(edge: Edge, request: web.Request) -> web.StreamResponse:

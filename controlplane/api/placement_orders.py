@@ -118,13 +118,15 @@ class HotPartitionDocument:
 
 @dataclass(frozen=True, slots=True)
 class PlacementDocument:
-    """What is being carried out, if anything, whether it is held up, and what cannot be helped."""
+    """What is being carried out, if anything, whether it is held up, what cannot be helped, and how
+    many copies rest, since they save less than they cost."""
 
     order: OrderDocument | None
     pause: PauseDocument | None
     drains: tuple[DrainDocument, ...]
     admission: AdmissionDocument
     hot_partitions: tuple[HotPartitionDocument, ...]
+    copies_resting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +291,11 @@ def _placement_document(edge: Edge, gathered: Gathered, book: Book) -> Placement
         HotPartitionDocument(each.shard, each.partition, each.share, each.measure)
         for each in edge.planner.resharder.hot_partitions
     )
-    return PlacementDocument(order, pause, _drains(edge, gathered), _admission(edge.planner), hot)
+    records = edge.service.copies().values()
+    resting = sum(state.rests for each in records for state in each.states.values())
+    return PlacementDocument(
+        order, pause, _drains(edge, gathered), _admission(edge.planner), hot, resting
+    )
 
 
 def _drains(edge: Edge, gathered: Gathered) -> tuple[DrainDocument, ...]:

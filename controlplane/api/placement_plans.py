@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -101,6 +102,21 @@ class PlanDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowerDocument:
+    """A copy without a vote: whether it follows or rests, and what it saves and costs in a month.
+
+    `since_ms`: for how long, null where it was never anything else.
+    """
+
+    region: str
+    rests: bool
+    since_ms: int | None
+    reads_per_s: float
+    saves_usd: float
+    costs_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class ExplanationDocument:
     """Why one shard is where a plan has it: what was chosen, the runner-up, what would tip it."""
 
@@ -111,6 +127,7 @@ class ExplanationDocument:
     binding: list[dict[str, Any]]
     tipping: dict[str, Any] | None
     now: str | None
+    followers: tuple[FollowerDocument, ...]
 
 
 async def make_plan(edge: Edge, request: web.Request) -> web.StreamResponse:
@@ -145,7 +162,15 @@ async def explain_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
         return gathered
     explained = await told(edge.planner.explain(view.shard, Wish(ALL), gathered))
     leader = view.leader.region if view.leader is not None else None
-    return json_response(explained | {"now": leader})
+    copies = edge.planner.followers.copies_of(view.shard, gathered, int(time.time() * 1_000))
+    followers = tuple(
+        FollowerDocument(
+            each.region, each.rests, each.since_ms, round(each.reads_per_s, 3),
+            round(each.balance.saves_usd, 4), round(each.balance.costs_usd, 4),
+        )
+        for each in copies
+    )  # fmt: skip
+    return json_response(explained | {"now": leader, "followers": followers})
 
 
 async def _wished(edge: Edge, request: web.Request) -> tuple[Wish, Gathered | web.StreamResponse]:

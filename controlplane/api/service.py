@@ -19,6 +19,7 @@ from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
+from controlplane.node.resting import CopiesOf
 from controlplane.node_plan import Limits, Place
 from controlplane.requests import (
     ForceRecover,
@@ -199,6 +200,10 @@ class Service(Protocol):
 
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         """Every drain with its version, as this region's copy of the system shard has it."""
+        ...
+
+    def copies(self) -> Mapping[str, CopiesOf]:
+        """By shard, what is said of its copies that may rest; those of all others follow."""
         ...
 
     def replicas(self, shard: str) -> tuple[ReplicaView, ...]: ...

@@ -47,6 +47,12 @@ def _reasons(found: Any) -> list[str]:
         f"would save {usd_text(each['usd_per_unit'])} USD a month."
         for each in found["binding"]
     ]
+    lines += [
+        f"The copy in {each['region']} {'rests' if each['rests'] else 'follows'}: at "
+        f"{each['reads_per_s']:,.2f} reads/s from there it saves {usd_text(each['saves_usd'])} and "
+        f"costs {usd_text(each['costs_usd'])} USD a month."
+        for each in found.get("followers", ())
+    ]
     if tipping is not None:
         lines.append(
             f"{tipping['then_leader']} would lead it if {tipping['load']} from "

@@ -265,6 +265,8 @@ def _draw_placement(document: Any, wide: bool) -> RenderableType:
         )
         for each in document.get("hot_partitions", ())
     ]
+    if resting := document.get("copies_resting", 0):
+        parts.append(Text(f"Copies that rest, since they save less than they cost: {resting}."))
     parts.append(table(ORDERS, [order] if order is not None else [], wide))
     if document["drains"]:
         parts += [Text(), table(DRAINS, document["drains"], wide)]

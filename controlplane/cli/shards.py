@@ -73,6 +73,8 @@ def draw_shard(document: Any, wide: bool) -> RenderableType:
         for column in SHARDS
         if column.title != "WHY" or document["why"]
     ]
+    if document.get("rests_in"):
+        facts.append(("Rests in", text_of(document["rests_in"])))
     lines = "\n".join(f"{name:9} {value}" for name, value in facts)
     return Group(Text(lines + "\n"), table(REPLICAS, document["replicas"] or (), wide))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NEAR_ENTRIES = 256  # so few may be left when the parents close
 AGAIN_MS = 20
-HURRIED_MS = 5  # once the parent is closed: clients wait
+HURRIED_MS = 5  # while a parent is being closed: clients wait, or will in a moment
 REST_MS = 200
 
 
@@ -62,7 +62,8 @@ class Drafts:
 
     def advance(self, group: Group, leadership: Leadership, now_ms: int) -> None:
         """Ask every store what is to be asked of it now."""
-        self._again_ms = HURRIED_MS if leadership.is_closed else AGAIN_MS
+        hurried = self._node.reshardings.is_any_closing
+        self._again_ms = HURRIED_MS if hurried else AGAIN_MS
         if self._node.is_pressed(group.times.ttl_ms):
             return
         for number, _ in enumerate(self._resharding.children):
@@ -123,6 +124,8 @@ class Drafts:
                 filling.not_before_ms = now_ms + self._again_ms
             elif version == self._versions[number]:
                 self._ask(number, filling, now_ms)
+            if drafting.stage is Stage.RIPE:
+                self._node.reshardings.parents.wake(now_ms)
 
         self._node.bulk.visit(*asked, [question], take)
 

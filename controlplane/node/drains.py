@@ -230,6 +230,15 @@ class Drains:
             return 0
         return known[1]
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this node's place is being drained."""
+        here = self._sites[self._node.plan.node]
+        return any(
+            drain.state is DrainState.DRAINING and drain.covers(here)
+            for drain, _ in self._known.values()
+        )
+
     def heed_anew(self, now_ms: int) -> None:
         """What follows from the records for this node is not what it was."""
         self.revision += 1

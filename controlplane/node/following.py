@@ -8,7 +8,8 @@ told that of one moment. When the log has been trimmed beyond what was read, it 
 again. So what readers know goes on when the global leader, or the rest of the world, is gone.
 
 While a resharding is on, the log is looked at more often: clients wait for the map. So it is for a
-while after documents came into force: the next regions, or the way back, will follow.
+while after documents came into force: the next regions, or the way back, will follow. And so it is
+by nodes of a place that is being drained: whoever waits for it to be empty waits for the releases.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ SYSTEM: Final = "system"
 SCAN_BYTES: Final = 256 * 1024
 FOLLOW_EVERY_MS: Final = 200
 HURRIED_EVERY_MS: Final = 10
+CLOSING_EVERY_MS: Final = 5
+RELEASED_EVERY_MS: Final = 50
 
 
 class Reader(Protocol):
@@ -68,11 +71,18 @@ class SystemFollower:
         """Read on, if it is time; says whether it was."""
         if now_ms < self.deadline_ms:
             return False
-        hurried = self._node.reshardings.is_anything_on or self._node.documents.is_hurried(now_ms)
-        self.deadline_ms = now_ms + (HURRIED_EVERY_MS if hurried else FOLLOW_EVERY_MS)
+        self.deadline_ms = now_ms + self._every_ms(now_ms)
         if not self._busy:
             self._read_on()
         return True
+
+    def _every_ms(self, now_ms: int) -> int:
+        node = self._node
+        if node.reshardings.is_any_closing:
+            return CLOSING_EVERY_MS
+        if node.reshardings.is_anything_on or node.documents.is_hurried(now_ms):
+            return HURRIED_EVERY_MS
+        return RELEASED_EVERY_MS if node.drains.is_leaving else FOLLOW_EVERY_MS
 
     def begin_anew(self) -> None:
         """Stores may know less than they did: read it all again."""

@@ -349,7 +349,10 @@ class Group:
         else:
             self.standing.pop(leadership.shard, None)
         if leadership.state is State.LEADING:
-            self.lazily(leadership, now_ms)
+            if self.node.reshardings.waits_for(leadership):
+                self.dirty(leadership)
+            else:
+                self.lazily(leadership, now_ms)
         self.node.serving.moved(self, leadership, now_ms)
         self.node.upkeep.trim(self, leadership)
 

@@ -155,6 +155,8 @@ class Health:
                     continue
                 for store in up:
                     follower, region = log.followers[store], plans[store].region
+                    if follower.rests:
+                        continue
                     lag = log.commit - max(follower.covered, follower.committed)
                     if lag > found.get(region, -1):
                         found[region] = max(0, lag)

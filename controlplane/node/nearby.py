@@ -88,6 +88,8 @@ class Nearby:
                 return None
         if applied < request.position:
             return None
+        if staleness_ms is None and self._node.resting.rests_at(group, store, request.shard):
+            return None  # it would only ever grow older
         where = provenance(
             request.shard,
             int(grant[2]),
@@ -112,6 +114,8 @@ class Nearby:
             detail = "no local store vouches for data as fresh as asked"
         elif request.consistency is Consistency.SESSION:
             detail = f"no local store has reached position {request.position} yet"
+        elif self._node.resting.rests_in(request.shard, self._node.plan.region):
+            detail = "the copy here rests, since hardly anybody reads it"
         else:
             detail = "no local store answers"
         self._node.requests.answer(

@@ -65,6 +65,7 @@ from controlplane.node.rebalance import Rebalance
 from controlplane.node.requests_open import OpenRequests
 from controlplane.node.rerouting import rerouted
 from controlplane.node.reshardings import Reshardings
+from controlplane.node.resting import RestingCopies
 from controlplane.node.rollouts import Rollouts
 from controlplane.node.round_trips import RoundTrips
 from controlplane.node.serving import Serving
@@ -146,6 +147,7 @@ class Node:
         self.lease_needs = LeaseNeeds(self, now_ms)
         self.canary = Canary(self)
         self.drains = Drains(self)
+        self.resting = RestingCopies(self)
         self.sites = Sites(self, now_ms)
         self.groups: dict[str, Group] = {}
         self.standing: dict[str, StandingDesk] = {}
@@ -163,7 +165,7 @@ class Node:
         self.rollouts = Rollouts(self)
         readers = (
             self.made_groups, self.reshardings, self.directory, self.documents, self.rollouts,
-            self.drains,
+            self.drains, self.resting,
         )  # fmt: skip
         self.following = SystemFollower(self, readers)
 

@@ -147,8 +147,9 @@ class Outgoing:
     def _append_one(self, leadership: Leadership, room: int, now_ms: int) -> int:
         group, store, log = self._group, self.store, leadership.log
         if log is not None:
-            follower = log.followers[store]
-            follower.held_back = group.node.headroom.holds_back(group, store, leadership)
+            rests = group.node.resting.heed(group, store, leadership)
+            held_back = rests or group.node.headroom.holds_back(group, store, leadership)
+            log.followers[store].held_back = held_back
         found = leadership.next_append(store, room, now_ms)
         if log is None or log.unvouched(store):
             self.unsure.add(leadership.shard)
@@ -235,7 +236,8 @@ class Outgoing:
                 continue
             self.unmarked[shard] = None
             if leadership is not None and leadership.serves(now_ms):
-                self.lazily(shard, now_ms)
+                if not group.node.resting.rests_at(group, self.store, shard):
+                    self.lazily(shard, now_ms)
                 if group.is_steady(leadership):
                     group.shaky.discard(shard)
 

@@ -70,7 +70,7 @@ class Parents:
         if now_ms < self._next_ms:
             return
         unfinished = self._node.reshardings.unfinished()
-        hurried = any(resharding.phase is Phase.CLOSING for resharding in unfinished)
+        hurried = self._node.reshardings.is_any_closing
         self._next_ms = now_ms + (HURRIED_MS if hurried else TICK_MS)
         known: set[tuple[str, str]] = set()
         for resharding in unfinished:
@@ -87,6 +87,10 @@ class Parents:
         for place in [place for place in self._works if place not in known]:
             del self._works[place]
         self._let_go(now_ms)
+
+    def wake(self, now_ms: int) -> None:
+        """A draft is ripe: look now who may be told."""
+        self._next_ms = now_ms
 
     def _work(self, resharding: Resharding, parent: int, leadership: Leadership) -> Work:
         work = self._works.get(leadership.place)
@@ -177,7 +181,7 @@ class Parents:
                     sighted.placement_rev = revision
                     sighted.regions = tuple(str(region) for region in regions)
                     sighted.pin = heir
-                self._node.standing[name].wake(now_ms)
+                self._node.standing[name].hurry(now_ms)
 
     # -- the end of a parent
 

@@ -136,7 +136,9 @@ class Pictures:
         if group is None:
             return ()
         hint = self._node.census.leader_hint(group, shard)
-        regions = [s.region for s in (*group.plan.voters, *group.plan.followers)]
+        regions = [s.region for s in group.plan.voters]
+        others = (s.region for s in group.plan.followers)
+        regions += [r for r in others if not self._node.resting.rests_in(shard, r)]
         found: list[ReplicaView] = []
         if hint is not None:
             led = group.led.get(shard)

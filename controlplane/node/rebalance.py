@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.machine import Drained, Tell
 from controlplane.node.group import Group
+from controlplane.node.leaving import STEP_MS, Leaving
 from controlplane.node.trust import Trust
 from controlplane.requests import Transfer
 from regions.watch import Peer
@@ -40,10 +41,15 @@ class Rebalance:
         self._after: dict[str, str] = {}  # by group, the shard that was looked at last
         self.trust = Trust()
         self._drained = False
+        self._leaving = Leaving(node)
+        self._next_step_ms = 0
         self._kept: dict[str, int] = {}  # moved here by a person: not moved on before
 
     def advance(self, now_ms: int) -> None:
         """Settle or drain, when it is time."""
+        if self._leaving.is_any and now_ms >= self._next_step_ms and not self._node.draining:
+            self._next_step_ms = now_ms + STEP_MS
+            self._leaving.step(now_ms)
         if now_ms < self._next_ms:
             return
         if self._node.draining:
@@ -53,18 +59,19 @@ class Rebalance:
         self._next_ms = now_ms + SETTLE_EVERY_MS
         self._look(now_ms)
         plan = self._node.plan
-        leaves = self._node.drains.avoids(plan.node, plan.region)
-        for group in self._node.groups.values():
-            if leaves:
-                self._leave(group, now_ms)
-            else:
+        if self._node.drains.avoids(plan.node, plan.region):
+            self._leaving.look(now_ms)
+            self._next_step_ms = now_ms
+        else:
+            for group in self._node.groups.values():
                 self._settle(group, now_ms)
         self._node.homecoming.send(now_ms)
 
     @property
     def deadline_ms(self) -> int:
         """When `advance` has something to do."""
-        return self._next_ms
+        leaves = self._leaving.is_any and not self._node.draining
+        return min(self._next_ms, self._next_step_ms) if leaves else self._next_ms
 
     def keep(self, shard: str, now_ms: int) -> None:
         """A person moved the shard here: leave it for a while."""
@@ -113,31 +120,17 @@ class Rebalance:
                 if best is None or not self.trust.may_be_handed(best, now_ms):
                     continue
                 if self._node.homecoming.may_go(name, best, now_ms):
-                    self._move(group, leadership, best, "preferred", now_ms)
-
-    def _leave(self, group: Group, now_ms: int) -> None:
-        """Hand over what is released of a place that is to lead nothing."""
-        plan, drains = self._node.plan, self._node.drains
-        desk = self._node.standing[group.group]
-        for shard, leadership in sorted(group.led.items()):
-            if self._node.transfers.under_way >= DRAIN_MAX:
-                return
-            if not drains.releases(shard, plan.node, plan.region):
-                continue
-            if leadership.state is State.LEADING and leadership.serves(now_ms):
-                heirs = desk.heirs(leadership.sighted)
-                trusted = [node for node in heirs if self.trust.may_be_handed(node, now_ms)]
-                if trusted:
-                    self._move(group, leadership, trusted[0], "drain", now_ms)
+                    self.move(group, leadership, best, "preferred", now_ms)
 
     def _better(self, group: Group, leadership: Leadership) -> str | None:
         order = self._node.standing[group.group].order(leadership.sighted)
         here = self._node.plan.node
         return order[0] if order and order[0] != here else None
 
-    def _move(
+    def move(
         self, group: Group, leadership: Leadership, node: str, reason: str, now_ms: int
     ) -> None:
+        """Hand a shard over."""
         request = Transfer(leadership.shard, node, "system", reason)
         self._node.transfers.begin(group, leadership, request, None, now_ms)
 
@@ -158,7 +151,7 @@ class Rebalance:
         order = self._node.standing[group.group].order(leadership.sighted)
         others = [n for n in order if n != here and not self.trust.is_shunned(n, now_ms)]
         if others and leadership.serves(now_ms):
-            self._move(group, leadership, others[0], "drain", now_ms)
+            self.move(group, leadership, others[0], "drain", now_ms)
         else:
             leadership.end("resigned", now_ms)
 

@@ -14,6 +14,7 @@ from controlplane.node.rerouting import addressed
 from controlplane.node.reshard_orders import ReshardOrders
 from controlplane.node.switching import Switching
 from controlplane.requests import Request
+from shards.leadership import Leadership
 from shards.position import Position
 from shards.resharding import (
     COUNTER_KEY,
@@ -124,6 +125,18 @@ class Reshardings:
     def is_anything_on(self) -> bool:
         """Whether there is something to do for anybody."""
         return bool(self._unfinished)
+
+    def waits_for(self, leadership: Leadership) -> bool:
+        """Whether clients wait until stores, or nodes, know what is committed of a shard: that it
+        is closed, or, of the system shard, where a closed one goes on."""
+        if not self._unfinished:
+            return False
+        return leadership.is_closed or (leadership.shard == SYSTEM and self.is_any_closing)
+
+    @property
+    def is_any_closing(self) -> bool:
+        """Whether clients may be waiting for another map."""
+        return any(each.phase is Phase.CLOSING for each in self._unfinished.values())
 
     def of_parent(self, shard: str, group: str) -> tuple[Resharding, int] | None:
         """The resharding that closes a shard of a group, and which of its parents it is."""

@@ -182,7 +182,10 @@ class Upkeep:
 
     def _trim_at(self, group: Group, leadership: Leadership, log: Log, store: int) -> None:
         trimming = log.trimming
-        flows = log.followers[store].stream is Stream.FLOWING and group.lanes[store].is_up
+        follower = log.followers[store]
+        flows = (
+            follower.stream is Stream.FLOWING and not follower.rests and group.lanes[store].is_up
+        )
         if trimming is None or not flows or leadership.log is not log or not trimming.asks(store):
             return
 

@@ -27,6 +27,7 @@ from controlplane.planning.pace import needed_per_minute
 from controlplane.planning.proceedings import Arrived, Began, Withdrawn
 from controlplane.planning.reasons import Hindrance, MoveKind, Wanted
 from controlplane.requests import Compare, Put, Write, Written
+from controlplane.views import FleetView
 
 
 @dataclass(slots=True)
@@ -58,7 +59,12 @@ class Draining:
         return known.waits_for if known is not None else None
 
     async def turn(
-        self, gathered: Gathered, admission: Admission, now_ms: int, wall_ms: int
+        self,
+        gathered: Gathered,
+        fleet: FleetView,
+        admission: Admission,
+        now_ms: int,
+        wall_ms: int,
     ) -> None:
         """Go on with every drain that is not done. Times: of the caller's clock, of the wall."""
         unsteady = self._service.unsteady_canaries()
@@ -74,7 +80,7 @@ class Draining:
             if not is_on and not known.begun:
                 del self._known[drain.key]
                 continue
-            facts = drain_facts(self._service, gathered, known.drain, self._service.fleet())
+            facts = drain_facts(self._service, gathered, known.drain, fleet)
             self._arrivals(facts, admission, now_ms)
             if is_on:
                 self._departures(known, facts, admission, now_ms)
@@ -110,18 +116,18 @@ class Draining:
         self, known: Progress, facts: DrainFacts, admission: Admission, now_ms: int
     ) -> None:
         """Say what was released by an earlier global leader."""
-        for shard in sorted(facts.led - facts.stays - known.begun):
-            if known.drain.releases(shard):
-                wanted = self._wanted(facts, shard)
-                if admission.judge(wanted, now_ms) is None:
-                    admission.step(Began(wanted), now_ms)
-                    known.begun.add(shard)
+        released = {shard for shard in facts.led if known.drain.releases(shard)}
+        for shard in sorted(released - facts.stays - known.begun):
+            wanted = self._wanted(facts, shard)
+            if admission.judge(wanted, now_ms) is None:
+                admission.step(Began(wanted), now_ms)
+                known.begun.add(shard)
 
     async def _step(
         self, known: Progress, facts: DrainFacts, admission: Admission, now_ms: int, wall_ms: int
     ) -> None:
         drain = known.drain
-        ahead = [s for s in sorted(facts.led - {SYSTEM}) if not drain.releases(s)]
+        ahead = sorted(s for s in facts.led if s != SYSTEM and not drain.releases(s))
         if ahead:
             await self._release(known, facts, ahead, admission, now_ms, wall_ms)
             return

@@ -33,6 +33,7 @@ from controlplane.planning.proceedings import Held, Remembered, Reported
 from controlplane.planning.reasons import MoveKind
 from controlplane.planning.regrouping import given_up
 from controlplane.problems import RequestRefused
+from controlplane.views import FleetView
 
 EVERY_S: Final = 0.25
 BOOK_EVERY_MS: Final = 1_000
@@ -84,6 +85,7 @@ class Mover:
         if gathered is None:
             if self._epoch is not None:
                 self._planner.resharder.forget()
+                self._planner.followers.forget()
             self._epoch = None
             return
         wall_ms = int(self._wall_s() * 1_000)
@@ -92,16 +94,18 @@ class Mover:
             self._epoch = gathered.epoch
         admission = self._planner.admission
         admission.limits = limits_of(self._service.documents().content(Kind.PLACEMENT))
-        self._look(admission, gathered)
+        fleet = self._service.fleet()  # once: it takes time where there are many shards
+        self._look(admission, gathered, fleet)
         admission.advance(self._now_ms)
         self._tell_of_brake(admission)
         await self._remember(admission, wall_ms)
-        let_home(self._service, admission, self._service.fleet(), self._now_ms)
-        await self._planner.draining.turn(gathered, admission, self._now_ms, wall_ms)
+        let_home(self._service, admission, fleet, self._now_ms)
+        await self._planner.draining.turn(gathered, fleet, admission, self._now_ms, wall_ms)
         if self._book_ms is None or self._now_ms - self._book_ms >= BOOK_EVERY_MS:
             self._book_ms = self._now_ms
             await self._look_at_orders(admission, wall_ms)
         await self._planner.resharder.turn(admission, self._now_ms, wall_ms)
+        await self._planner.followers.turn(gathered, admission, self._now_ms, wall_ms)
 
     async def _look_at_orders(self, admission: Admission, wall_ms: int) -> None:
         book = await self._book.read()
@@ -122,7 +126,7 @@ class Mover:
         self._kept = (await self._book.brake()).at(now_ms - wall_ms)
         gathered = self._service.gathered()
         if gathered is not None:
-            self._look(admission, gathered)
+            self._look(admission, gathered, self._service.fleet())
         for crash in self._kept.crashes:
             admission.step(crash, now_ms)
         for gift in self._kept.given:
@@ -138,6 +142,7 @@ class Mover:
         self._planner.admission = admission
         self._planner.draining.forget()
         self._planner.resharder.forget()
+        self._planner.followers.forget()
         self._carrying.stand(legs, admission, now_ms, wall_ms)
         self._book_ms = None
 
@@ -166,8 +171,7 @@ class Mover:
             crashes = admission.standing(self._now_ms).crashes
             self._service.report(Happened(kind, SYSTEM, 0, {"crashes": crashes}))
 
-    def _look(self, admission: Admission, gathered: Gathered) -> None:
-        fleet = self._service.fleet()
+    def _look(self, admission: Admission, gathered: Gathered, fleet: FleetView) -> None:
         admission.step(nodes_seen(self._service, fleet), self._now_ms)
         admission.step(rolled_out(self._service), self._now_ms)
         if is_whole(gathered, fleet):

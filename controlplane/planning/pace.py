@@ -19,6 +19,9 @@ ARRIVAL_MS: Final = 1_000
 """From the entry that releases a shard until it is led elsewhere, mostly."""
 TAIL_MS: Final = 3_000
 """From the release of the last shard until everybody knows that nothing is led there any more."""
+IN_HAND: Final = 1.25
+"""A deadline is promised with so much more time than the rate allows: some shards take longer to
+arrive, and while as many as may be are on their way, no more are released."""
 SHARE_UNSEEN: Final = 0.01
 
 
@@ -54,8 +57,8 @@ def allowed_per_minute(
 
 
 def soonest_ms(left: int, allowed: float) -> int:
-    """In how many milliseconds so many shards can be handed over, at this rate a minute."""
-    return round(left * MINUTE_MS / allowed) + TAIL_MS
+    """In how many milliseconds so many shards are sure to be handed over, at this rate a minute."""
+    return round(IN_HAND * left * MINUTE_MS / allowed) + TAIL_MS
 
 
 def needed_per_minute(left: int, ms_left: int | None, allowed: float) -> float:

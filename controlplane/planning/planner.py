@@ -21,6 +21,7 @@ from controlplane.node.load_reports import Gathered
 from controlplane.planning.admission import Admission
 from controlplane.planning.draining import Draining
 from controlplane.planning.errors import NothingToPlan, QuestionRefused
+from controlplane.planning.followers import Followers
 from controlplane.planning.forecaster import Forecaster
 from controlplane.planning.gathering import group_of, question_about, voters_of
 from controlplane.planning.limits import limits_of
@@ -80,6 +81,7 @@ class Planner:
         self.admission = Admission(limits_of(service.documents().content(Kind.PLACEMENT)), 0)
         self.draining = Draining(service)
         self.resharder = Resharder(service)
+        self.followers = Followers(service)
         self.ordering = asyncio.Lock()
         """Held from the look at what was ordered before to the entry that orders something: of
         orders that come at the same moment the second sees the first."""

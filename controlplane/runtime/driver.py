@@ -44,6 +44,7 @@ from controlplane.node.heats import Heats
 from controlplane.node.homecoming import Homecoming
 from controlplane.node.load_reports import Gathered
 from controlplane.node.reshardings import Reshardings
+from controlplane.node.resting import RestingCopies
 from controlplane.node.rollouts import Rollouts
 from controlplane.node_plan import Place
 from controlplane.requests import (
@@ -77,6 +78,8 @@ class NodeMachine(Protocol):
     def fenced_writes(self) -> FencedWrites: ...
     @property
     def drains(self) -> Drains: ...
+    @property
+    def resting(self) -> RestingCopies: ...
 
     @property
     def documents(self) -> Documents: ...

@@ -20,6 +20,7 @@ from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
 from controlplane.node.fenced_writes import FencedWrite
 from controlplane.node.load_reports import Gathered
+from controlplane.node.resting import CopiesOf
 from controlplane.node_plan import Limits, NodePlan, Place
 from controlplane.requests import (
     ForceRecover,
@@ -220,6 +221,10 @@ class NodeService:
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         """Every drain, as this region's copy of the system shard has it."""
         return self._node.drains.known()
+
+    def copies(self) -> Mapping[str, CopiesOf]:
+        """What is said of copies that may rest, as far as this node knows."""
+        return self._node.resting.known
 
     def replicas(self, shard: str) -> tuple[ReplicaView, ...]:
         """Where a shard can be read."""

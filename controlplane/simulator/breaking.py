@@ -11,13 +11,17 @@ from collections.abc import Callable
 from random import Random
 
 from controlplane.machine import Draining
+from controlplane.node.following import SYSTEM
+from controlplane.node.resting import CopiesOf, CopyState
 from controlplane.requests import (
     ChangeLease,
     ChangeStores,
     Outcome,
     Refused,
+    Request,
     Reshard,
     StoreAction,
+    Write,
 )  # fmt: skip
 from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.process import Process
@@ -35,6 +39,7 @@ SHARDS_MAX = 12  # not split any further
 ATTEMPTS_MAX = 3
 VOTERS_MIN = 3  # operators leave a group so many
 LEASES_MS = (600, 900, 1_500, 2_000, 3_000)
+REST_SHARE = 0.6
 # How full a store gets: enough for a warning, so full that it is spared, or up to its limit.
 FULL_PERCENTS = (85, 96, 100, 100)
 # How many of the calls that a crashing store has in hand were flushed, and so are done.
@@ -70,6 +75,7 @@ class Breaker:
             "change stores": self._change_stores,
             "change lease": self._change_lease,
             "reshard": self._reshard,
+            "rest copies": self._rest_copies,
             "slow link": self._slow_link,
             "break connection": self._break_connection,
             "break connection unnoticed": self._sever_connection,
@@ -309,7 +315,19 @@ class Breaker:
         self._order(process.name, order, 0)
         return f"{order.kind} {order.of} {order.beside}{order.to_group}".rstrip()
 
-    def _order(self, node: str, order: Reshard, attempts: int) -> None:
+    def _rest_copies(self, _lasts_ms: int) -> str:
+        """Copies of some shard rest in some region from now on, or follow again."""
+        process, names, chance = self._some_process(), self._fleet.shard_names(), self._chance
+        regions = sorted(set(self._fleet.scenario.region_of().values()))
+        if process is None or not names:
+            return ""
+        shard, rests = chance.choice(names), chance.random() < REST_SHARE
+        states = {region: CopyState(rests, 0) for region in regions if chance.random() < 0.7}
+        change = CopiesOf(shard, states).put()
+        self._order(process.name, Write(SYSTEM, (change,)), 0)
+        return f"{shard} {'rests' if rests else 'follows'} in {', '.join(states) or 'no region'}"
+
+    def _order(self, node: str, order: Request, attempts: int) -> None:
         """Give an order to a node, and then to the one that it points to."""
         region = self._fleet.scenario.region_of()[node]
 

@@ -29,6 +29,7 @@ from controlplane.node import Node
 from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
 from controlplane.node.load_reports import Gathered
+from controlplane.node.resting import CopiesOf
 from controlplane.node_plan import Limits
 from controlplane.planning.mover import EVERY_S, Mover
 from controlplane.planning.planner import Planner
@@ -125,6 +126,10 @@ class SimulatedService:
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         """Every drain that this node knows of."""
         return self._node.drains.known()
+
+    def copies(self) -> Mapping[str, CopiesOf]:
+        """What this node knows of copies that may rest."""
+        return self._node.resting.known
 
     def documents(self) -> Feed:
         """The documents in force here."""

@@ -10,9 +10,10 @@ regions, a group in each and one across, stores in several groups. In `world`, s
 nearer to each other by way of a third. `clocks` has clocks that keep to nothing: what must hold
 without them is checked. `forgetful` has stores that are wiped, as often as their group can do
 without them. In `shifting`, operators change which stores belong to a group all the time, too; in
-`leasing`, how long its leases last. In `resharding`, shards are split, merged, and moved between
-two groups, and clients know keys alone: each node says by its own map whose they are. In `apart`,
-the groups are in two regions; in `heated`, the load does it, which comes and goes.
+`leasing`, how long its leases last; in `restful`, copies rest and follow again. In `resharding`,
+shards are split, merged, and moved between two groups, and clients know keys alone: each node says
+by its own map whose they are. In `apart`, the groups are in two regions; in `heated`, the load does
+it, which comes and goes.
 """
 
 from __future__ import annotations
@@ -268,6 +269,17 @@ def leasing() -> Scenario:
     )
 
 
+def restful() -> Scenario:
+    """Copies in regions without a vote that rest, and follow again, all the time."""
+    calm = fleet()
+    return replace(
+        calm,
+        name="restful",
+        faults=(*ALL_FAULTS, *["rest copies"] * 8),
+        faults_per_minute=40.0,
+    )
+
+
 def resharding() -> Scenario:
     """Two groups that share a store, and shards that do not stay what they are."""
     calm = zone()
@@ -343,6 +355,7 @@ _MAKERS = {
     "forgetful": forgetful,
     "shifting": shifting,
     "leasing": leasing,
+    "restful": restful,
     "resharding": resharding,
     "apart": apart,
     "heated": heated,

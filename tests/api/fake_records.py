@@ -11,6 +11,8 @@ from config.rollout_record import read_rollout
 from config.rollout_step import Ack
 from controlplane.node.drains import PREFIX as DRAINS
 from controlplane.node.drains import Drain, read_drain
+from controlplane.node.resting import PREFIX as COPIES
+from controlplane.node.resting import CopiesOf, read_copies
 
 
 class FakeRecords:
@@ -35,6 +37,10 @@ class FakeRecords:
     def drains(self) -> tuple[tuple[Drain, int], ...]:
         found = self._records(DRAINS)
         return tuple((read_drain(key, value.data), value.version) for key, value in found)
+
+    def copies(self) -> Mapping[str, CopiesOf]:
+        found = [read_copies(key, v.data, v.version) for key, v in self._records(COPIES)]
+        return {each.shard: each for each in found}
 
     def _records(self, prefix: str) -> list[tuple[str, Any]]:
         kept = self.fleet_of.shards["system"].values

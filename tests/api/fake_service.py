@@ -128,6 +128,7 @@ class FakeService(FakeRecords):
         self.lag = 0
         self.also: tuple[str, ...] = ()  # further regions with a store, and no node
         self.voters: tuple[str, ...] = ()  # of the group; every store if empty
+        self.followers: tuple[str, ...] = ()
         self.staleness_ms: int | None = 40
         self.checks: tuple[Check, ...] = (Check("quorum", True), Check("shard-map", True))
         self.answer: Callable[[Request], Outcome | None] | None = None
@@ -340,13 +341,14 @@ class FakeService(FakeRecords):
         total = len(self.known)
         voters = self.voters or tuple(store.store for store in stores)
         led = sum(leader is not None for _, leader in self.known.values())
+        group = GroupView(GROUP, voters, self.followers, 2, 2, 0, 2_000, total, led)
         return FleetView(
             node=self.node,
             region=self.region,
             global_leader=self.hint("system"),
             map_version=self.map_version,
             leadership_revision=self.leadership_revision,
-            groups=(GroupView(GROUP, voters, (), 2, 2, 0, 2_000, total, led), *self.more_groups),
+            groups=(group, *self.more_groups),
             stores=stores,
             nodes=nodes,
             shards_total=total,

@@ -32,6 +32,7 @@ COURSE = (
     ("zone", 4.0),
     ("bulky", 0.5),
     ("leasing", 2.0),
+    ("restful", 0.5),
     ("resharding", 0.5),
     ("apart", 0.5),
     ("heated", 1.0),

@@ -1,0 +1,237 @@
+"""Copies that follow where they are read, and rest where they are not, at the global leader.
+
+Off unless the document `placement` wants it (`followers_by_reads`): then every copy follows. It
+shows the machine (controlplane/planning/copy_needs) each copy that has no vote in its region, with
+what clients ask of it and what that saves and costs, and writes down what is due: one record of the
+system shard for each shard, on the condition that nobody wrote another, so a successor goes on with
+it. What follows from a record is the business of the shard's leader (controlplane/node/resting).
+
+A copy that is to follow again may have to be copied to: so changes pass the admission of moves as
+`bulk`, and take from its budget of bytes. Nothing is done for a region some node of which has not
+told what it is asked for, since it would seem to read nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from config.audit import Note, What
+from config.document import Kind
+from config.feed import Feed
+from controlplane.api.service import Service
+from controlplane.machine import Happened
+from controlplane.node.following import SYSTEM
+from controlplane.node.load_reports import Gathered
+from controlplane.node.resting import PARTITION, PREFIX, CopiesOf, CopyState
+from controlplane.planning.admission import Admission
+from controlplane.planning.copy_needs import CopyNeeds, CopySeen, Demand, Prices, balance_of
+from controlplane.planning.gathering import LOOKED_AT_ONCE, distances_of
+from controlplane.planning.proceedings import Began, Withdrawn
+from controlplane.planning.reasons import Hindrance, MoveKind, Wanted
+from controlplane.requests import Compare, Delete, Put, Refused, Write
+from controlplane.views import FleetView, ShardView
+from regions.latency_matrix import Pair
+from regions.topology import ZONE_RTT_MS
+from shards.load import NOTHING
+
+LOGGER: Final = logging.getLogger(__name__)
+LOOK_MS: Final = 5_000
+CHANGES_AT_ONCE: Final = 32
+PRINCIPAL: Final = "load"
+ADMITTED: Final = (None, Hindrance.RESIDENCE)
+"""Where a shard is led from is not what is changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a look rests on, beside the shards."""
+
+    gathered: Gathered
+    feed: Feed
+    distances: Mapping[Pair, float]
+    told: Collection[str]
+    """Regions every living node of which has said everything."""
+    without_vote: Mapping[str, tuple[str, ...]]
+    """By group, the regions that have a copy and no vote."""
+
+
+class Followers:
+    """The loop's part of one global leader."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._needs = CopyNeeds()
+        self._next_ms = 0
+
+    def forget(self) -> None:
+        """Begin anew, as another global leader; or end, as none any more."""
+        self._needs = CopyNeeds()
+        self._next_ms = 0
+
+    async def turn(
+        self, gathered: Gathered, admission: Admission, now_ms: int, wall_ms: int
+    ) -> None:
+        """Look, if it is time, and write down what is due."""
+        if now_ms < self._next_ms:
+            return
+        self._next_ms = now_ms + LOOK_MS
+        await self._drop_needless()
+        content = self._service.documents().content(Kind.PLACEMENT)
+        policy = content.get("followers_by_reads")
+        if policy is None:
+            self._needs = CopyNeeds()
+            return
+        gain_min = content.get("hysteresis", {}).get("gain_usd_per_month_min", 0.0)
+        seen = await self._seen(gathered, wall_ms)
+        for copy in self._needs.look(policy, gain_min, seen, now_ms)[:CHANGES_AT_ONCE]:
+            wanted = self._wanted(copy)
+            if wanted is None or admission.judge(wanted, now_ms) not in ADMITTED:
+                continue
+            if await self._write(copy, wall_ms):
+                admission.step(Began(wanted), now_ms)
+                admission.step(Withdrawn(copy.shard), now_ms)  # budgets were taken from; no more
+
+    def copies_of(self, shard: str, gathered: Gathered, wall_ms: int) -> tuple[CopySeen, ...]:
+        """The copies of one shard that may rest, as they are now."""
+        view = self._service.shard_view(shard)
+        if view is None or shard == SYSTEM:
+            return ()
+        return tuple(self._copies(view, self._ground(gathered), wall_ms))
+
+    # -- what is seen
+
+    async def _seen(self, gathered: Gathered, wall_ms: int) -> list[CopySeen]:
+        ground, service = self._ground(gathered), self._service
+        found: list[CopySeen] = []
+        for number, shard in enumerate(list(service.shard_names())):
+            if number % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            view = service.shard_view(shard)
+            if view is not None and shard != SYSTEM:
+                copies = self._copies(view, ground, wall_ms)
+                found += [copy for copy in copies if copy.region in ground.told]
+        return found
+
+    def _ground(self, gathered: Gathered) -> Ground:
+        feed, fleet = self._service.documents(), self._service.fleet()
+        told = {node for node, _, _, _, behind in gathered.load.reporters() if behind == 0}
+        alive = [node for node in fleet.nodes if node.alive]
+        silent = {node.region for node in alive if node.node not in told}
+        return Ground(
+            gathered, feed, distances_of(gathered, feed),
+            {node.region for node in alive} - silent, without_vote(fleet),
+        )  # fmt: skip
+
+    def _copies(self, view: ShardView, ground: Ground, wall_ms: int) -> Iterator[CopySeen]:
+        if view.leader is None:
+            return
+        content = ground.feed.content(Kind.PLACEMENT)
+        regions, record = ground.feed.regions(), self._service.copies().get(view.shard)
+        loads = ground.gathered.load.of(view.shard)
+        assumed, leader = content["assumptions"], view.leader.region
+        worth = content["usd_per_ms_per_million_requests"]["reads"]
+        size = assumed["shard_bytes"] if view.size_bytes is None else view.size_bytes
+        for region in ground.without_vote.get(view.group, ()):
+            way = ground.distances.get((region, leader))
+            if region not in regions or leader not in regions or way is None:
+                continue
+            rates = loads.get(region, NOTHING)
+            demand = Demand(
+                rates.reads, rates.read_bytes, sum(each.writes for each in loads.values()),
+                sum(each.write_bytes for each in loads.values()), size,
+                assumed["strong_read_share"],
+            )  # fmt: skip
+            prices = Prices(
+                max(0.0, way - ZONE_RTT_MS), worth, _egress(regions[leader], region),
+                regions[region]["storage_usd_per_gb_month"],
+            )  # fmt: skip
+            state = None if record is None else record.states.get(region)
+            yield CopySeen(
+                view.shard, region, state is not None and state.rests,
+                None if state is None else max(0, wall_ms - state.since_wall_ms),
+                rates.reads, balance_of(demand, prices),
+            )  # fmt: skip
+
+    # -- what is done
+
+    def _wanted(self, copy: CopySeen) -> Wanted | None:
+        view = self._service.shard_view(copy.shard)
+        if view is None or view.leader is None:
+            return None
+        leader = view.leader
+        to_region = copy.region if copy.rests else ""
+        size = float(view.size_bytes or 0) if copy.rests else 0.0
+        return Wanted(
+            copy.shard, view.group, MoveKind.BULK, leader.node, leader.region, to_region,
+            size_bytes=size,
+        )  # fmt: skip
+
+    async def _write(self, copy: CopySeen, wall_ms: int) -> bool:
+        before = self._service.copies().get(copy.shard) or CopiesOf(copy.shard, {})
+        now = CopyState(not copy.rests, wall_ms)
+        after = CopiesOf(copy.shard, {**before.states, copy.region: now})
+        saves, costs = round(copy.balance.saves_usd, 4), round(copy.balance.costs_usd, 4)
+        detail: dict[str, Any] = {
+            "region": copy.region, "reads_per_s": round(copy.reads_per_s, 3),
+            "saves_usd_per_month": saves, "costs_usd_per_month": costs,
+        }  # fmt: skip
+        reason = f"a copy there saves {saves} and costs {costs} USD a month"
+        note = Note(
+            What.FOLLOWER, copy.shard, PRINCIPAL, reason,
+            {"region": copy.region, "rests": copy.rests},
+            {"region": copy.region, "rests": now.rests},
+        )  # fmt: skip
+        if not await self._submit(after.put(), before, note):
+            return False
+        kind = "follower-added" if copy.rests else "follower-removed"
+        self._service.report(Happened(kind, copy.shard, 0, detail))
+        return True
+
+    async def _submit(self, change: Put | Delete, before: CopiesOf, note: Note) -> bool:
+        compares = (Compare(before.key, before.version),)
+        outcome = await self._service.submit(Write(SYSTEM, (change,), compares, notes=(note,)))
+        if isinstance(outcome, Refused):
+            LOGGER.info("copies of %s stay as they are: %s", before.shard, outcome.detail)
+            return False
+        return True
+
+    async def _drop_needless(self) -> None:
+        """Forget what is said of shards that are gone; of all, when nobody wants any to rest."""
+        service = self._service
+        content = service.documents().content(Kind.PLACEMENT)
+        is_wanted = content.get("followers_by_reads") is not None
+        names = set(service.shard_names())
+        records = [
+            r for shard, r in service.copies().items() if shard not in names or not is_wanted
+        ]
+        for record in records[:CHANGES_AT_ONCE]:
+            is_gone = record.shard not in names
+            reason = "there is no such shard" if is_gone else "every copy follows"
+            states = {region: state.rests for region, state in record.states.items()}
+            note = Note(What.FOLLOWER, record.shard, PRINCIPAL, reason, {"rests": states})
+            dropped = Delete(PARTITION, PREFIX + record.shard)
+            if not await self._submit(dropped, record, note) or is_gone:
+                continue
+            for region in (region for region, rests in states.items() if rests):
+                event = Happened("follower-added", record.shard, 0, {"region": region})
+                service.report(event)
+
+
+def without_vote(fleet: FleetView) -> dict[str, tuple[str, ...]]:
+    """Of every group, the regions in which it has a store, and none that votes."""
+    region_of = {store.store: store.region for store in fleet.stores}
+    found = {}
+    for group in fleet.groups:
+        votes = {region_of[voter] for voter in group.voters if voter in region_of}
+        follow = {region_of[store] for store in group.followers if store in region_of}
+        found[group.group] = tuple(sorted(follow - votes))
+    return found
+
+
+def _egress(leader: Mapping[str, Any], region: str) -> float:
+    price: float = leader["egress_usd_per_gb"].get(region, leader["egress_elsewhere_usd_per_gb"])
+    return price
