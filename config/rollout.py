@@ -102,6 +102,13 @@ class RegionStep:
     inherits: bool = False
     """It runs what a rollout gave it that this one superseded."""
 
+    @property
+    def may_have_other(self) -> bool:
+        """Whether it may run something else than before all this: it was given the version, be it
+        that it is to be tried again, or has what a superseded rollout gave it."""
+        is_touched = self.inherits or self.step > 0
+        return self.reached in HAS_IT or (self.reached is Reached.WAITING and is_touched)
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -174,11 +181,7 @@ class Rollout:
 
     def may_have_other(self) -> tuple[RegionStep, ...]:
         """Regions that may run something else than they did before all this."""
-        return tuple(
-            each
-            for each in self.regions
-            if each.reached in HAS_IT or (each.inherits and each.reached is Reached.WAITING)
-        )
+        return tuple(each for each in self.regions if each.may_have_other)
 
     def reached(self, *states: Reached) -> tuple[RegionStep, ...]:
         """The regions that are in one of these states."""

@@ -152,7 +152,7 @@ def _decide(wish: Wish, known: Known, current: Revision | None, reason: str) -> 
     content, schema = wish.change(current)
     wall_ms = int(time.time() * 1000)
     edit = Edit(wish.name, content, schema, PRINCIPAL, reason, wall_ms, wish.deletes)
-    return decide(edit, known.feed, known.edition + 1)
+    return decide(edit, known.feed, known.edition.number + 1)
 
 
 async def _held_against_fleet(

@@ -25,6 +25,7 @@ from config.revision import (
     versions_prefix,
 )
 from controlplane.api.edge import Edge
+from controlplane.api.newest_documents import Edition
 from controlplane.node.following import SYSTEM
 from controlplane.problems import RequestRefused
 from controlplane.requests import (
@@ -46,11 +47,10 @@ PAGE_ITEMS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All documents at one edition, and the version of the key that counts editions."""
+    """All documents at one edition."""
 
     feed: Feed
-    edition: int
-    edition_version: int
+    edition: Edition
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,27 @@ class Asking:
 
 async def read_known(asking: Asking) -> Known | web.Response:
     """Every document. The edition is read first: an edit meanwhile makes a later one fail."""
-    edition = await _read_one(asking, EDITION_KEY)
+    edition = await _read_edition(asking)
     if isinstance(edition, web.Response):
         return edition
+    newest, feed = asking.edge.newest, asking.edge.service.documents()
+    if (kept := newest.at(edition)) is not None:
+        return Known(feed.copy(kept), edition)
     revisions = await _scan(asking, HEAD_PREFIX)
     if isinstance(revisions, web.Response):
         return revisions
-    number, version = (0, 0) if edition is None else (int(edition[0]), edition[1])
-    return Known(asking.edge.service.documents().copy(revisions), number, version)
+    if asking.needs_leader and await _read_edition(asking) == edition:
+        newest.keep(edition, revisions)
+    return Known(feed.copy(revisions), edition)
+
+
+async def _read_edition(asking: Asking) -> Edition | web.Response:
+    outcome = await _ask(asking, Read(SYSTEM, (EDITION_KEY,)))
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Found), outcome
+    value, epoch = outcome.values[0], outcome.provenance.epoch
+    return Edition(epoch=epoch) if value is None else Edition(int(value.data), value.version, epoch)
 
 
 async def read_latest(asking: Asking, name: str) -> Revision | web.Response | None:
@@ -152,10 +165,13 @@ async def write_revision(
         kept = range(max(1, gone.version - most), gone.version + 1)
         dropped += [version_key(gone.name, version) for version in kept]
     mutations += [Delete(PARTITION, key) for key in dropped]
-    compare = Compare(EDITION_KEY, known.edition_version)
+    compare = Compare(EDITION_KEY, known.edition.version)
     question = Write(SYSTEM, tuple(mutations), (compare,), notes=_notes(revision, gone))
     outcome = await asking.edge.ask(asking.request, SYSTEM, question, body=asking.body)
     assert isinstance(outcome, Written | web.Response), outcome
+    if isinstance(outcome, Written):
+        after = Edition(revision.edition, outcome.position, outcome.epoch)
+        asking.edge.newest.edited(known.edition, after, revision, gone)
     return outcome
 
 

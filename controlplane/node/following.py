@@ -7,6 +7,11 @@ and changes nothing. Only when the log was read up to where the last scan ended 
 told that of one moment. When the log has been trimmed beyond what was read, it is all scanned
 again. So what readers know goes on when the global leader, or the rest of the world, is gone.
 
+A store that was away is brought along in pieces, and says up to where its leader told it that
+entries are decided. What is known here counts once all of them were read: so nothing is taken up
+that was ordered and taken back while the store was away, nor what was when a node fell asleep with
+its question on the way.
+
 While a resharding is on, the log is looked at more often: clients wait for the map. So it is for a
 while after documents came into force: the next regions, or the way back, will follow.
 """
@@ -25,8 +30,13 @@ if TYPE_CHECKING:
 
 SYSTEM: Final = "system"
 SCAN_BYTES: Final = 256 * 1024
+PROMPT_MS: Final = 1_000
+LATE_MAX: Final = 5
+TOLD_AT: Final = 13
+"""In the answer to `range`; what stores of an older release do not say."""
 FOLLOW_EVERY_MS: Final = 200
-HURRIED_EVERY_MS: Final = 10
+HURRIED_EVERY_MS: Final = 25
+MAP_EVERY_MS: Final = 10
 
 
 class Reader(Protocol):
@@ -62,14 +72,25 @@ class SystemFollower:
         self._applied: int | None = None  # log position reached; None: scan first
         self._goal: int | None = None  # from here on what was scanned is of one moment
         self._busy = False
+        self._asked_ms = 0
+        self._late = 0  # answers in a row that came long after they were asked for
         self.deadline_ms = 0
+
+    @property
+    def position(self) -> int:
+        """Up to where the log was read; 0 while all of it is scanned."""
+        return self._applied or 0
 
     def advance(self, now_ms: int) -> bool:
         """Read on, if it is time; says whether it was."""
         if now_ms < self.deadline_ms:
             return False
-        hurried = self._node.reshardings.is_anything_on or self._node.documents.is_hurried(now_ms)
-        self.deadline_ms = now_ms + (HURRIED_EVERY_MS if hurried else FOLLOW_EVERY_MS)
+        every_ms = FOLLOW_EVERY_MS
+        if self._node.reshardings.is_anything_on:
+            every_ms = MAP_EVERY_MS
+        elif self._node.documents.is_hurried(now_ms):
+            every_ms = HURRIED_EVERY_MS
+        self.deadline_ms = now_ms + every_ms
         if not self._busy:
             self._read_on()
         return True
@@ -94,6 +115,7 @@ class SystemFollower:
             command = [
                 "range", group.group, group.version, SYSTEM, self._applied + 1, SCAN_BYTES,
             ]  # fmt: skip
+            self._asked_ms = self._node.now_ms
             group.ask(store, command, self._ranged)
 
     def _scan(self, group: Group, store: int, at: int, after: str, began: int | None) -> None:
@@ -121,9 +143,7 @@ class SystemFollower:
                 self._scan(group, store, at + 1, "", start)
             else:
                 self._applied = start
-                self._reached()
-                if self._goal is not None:
-                    self.deadline_ms = now_ms
+                self.deadline_ms = now_ms
 
         group.ask(store, command, reply)
 
@@ -141,10 +161,19 @@ class SystemFollower:
             self._applied = sequence
             self._apply(sequence, blob)
         self._reached()
-        if self._applied >= committed:
-            self._node.documents.settle()
-        elif records:
+        decided = result[TOLD_AT] if len(result) > TOLD_AT else committed
+        if self._goal is None and self._is_prompt(now_ms):
+            self._node.documents.settle(now_ms, is_all=self._applied >= decided)
+        if self._applied < committed and records:
             self.deadline_ms = now_ms
+
+    def _is_prompt(self, now_ms: int) -> bool:
+        """Whether the store said so just now: who slept meanwhile asks again, a few times."""
+        is_late = now_ms - self._asked_ms > PROMPT_MS and self._late < LATE_MAX
+        self._late = self._late + 1 if is_late else 0
+        if is_late:
+            self.deadline_ms = now_ms
+        return not is_late
 
     def _reached(self) -> None:
         """Say so once what was scanned is of one moment."""

@@ -28,7 +28,7 @@ from controlplane.requests import Problem, Refused
 from controlplane.rollouts.book import RolloutBook, ended
 from controlplane.views import FleetView
 
-EVERY_S: Final = 0.25
+EVERY_S: Final = 0.1
 HURRIED_S: Final = 0.05
 """Between looks while regions are waited for."""
 STEPS_AT_ONCE: Final = 100

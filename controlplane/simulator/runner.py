@@ -22,6 +22,7 @@ from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.liveness import FinalWrites
 from controlplane.simulator.load_operator import LoadOperator
 from controlplane.simulator.process import NodeMaker
+from controlplane.simulator.releases import Releases
 from controlplane.simulator.scenario import Scenario
 from controlplane.simulator.witness import Witness
 from controlplane.simulator.workload import PATIENCE_MS, Workload
@@ -91,11 +92,14 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
     witness = Witness(world, fleet, findings)
     workload, faults = Workload(fleet), Faults(fleet)
     operator = LoadOperator(fleet, findings)
+    releases = Releases(fleet, witness, findings) if scenario.rollouts else None
     final = FinalWrites(workload)
     searched = Searched()
     with collecting_seldom():
         try:
             _live(world, scenario, fleet, workload, faults, final, operator)
+            if releases is not None:
+                releases.end()
             searched = judge(world, fleet, workload, witness, final, findings)
         except Exception:  # what a node raises is a finding of this seed, not an end of the search
             findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))

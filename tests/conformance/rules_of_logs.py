@@ -36,6 +36,11 @@ def values(*found: Any, keys: tuple[str, ...], ids: Any = ()) -> Step:
     )
 
 
+def ranged(cm: int, told: int) -> Step:
+    """A look behind the end of the log."""
+    return ask("range", "s", 99, 100, is_=["OK", *[ANY] * 4, cm, *[ANY] * 3, [], told])
+
+
 _REMEMBERED = entries(1, op_id="o")
 _FORGOTTEN = entries(1, _REMEMBERED[-1], effects=forgetting(1))
 
@@ -62,6 +67,22 @@ APPEND_RULES = [
         append(FIVE[:4], cm=0),
         append([], e=2, sid=B, cm=4, is_=tail(FIVE[3], 0, 0)),
         append([], FIVE[1], e=2, sid=B, cm=4, is_=tail(FIVE[3], 2, 2, 8)),
+    ),
+    rule(
+        "a store says up to where its leader told it that entries are decided",
+        leading(),
+        append(FIVE[:2], cm=4),
+        ranged(2, 4),
+        append(FIVE[2:3], FIVE[1], cm=3),
+        ranged(3, 4),
+        append(FIVE[3:4], FIVE[2], cm=4),
+        ranged(4, 4),
+        append([], FIVE[3], cm=9),
+        ranged(4, 9),
+        append([], e=2, sid=B, cm=4),
+        ranged(4, 4),
+        append([], e=2, sid=B, cm=5),
+        ranged(4, 5),
     ),
     rule(
         "a gap is answered with where the log ends",
