@@ -12,7 +12,9 @@ from controlplane.simulator.rollout_watch import RolloutWatch
 from controlplane.simulator.witness import Witness
 
 END_MS_MAX = 240_000  # so long what goes on, and what waits for it, may take when all is calm
-REST_MS = 5_000
+REST_MS = 2_000
+ROLLOUT = "rollout "
+"""How endings are counted: this, and the phase."""
 
 
 class Releases:
@@ -43,4 +45,4 @@ class Releases:
             detail = f"{each.id} of {each.document} is {each.phase}, {each.pause}"
             self._findings.add("a calm fleet finishes rollouts", world.now_ms, detail)
         for phase, count in checker.ended.items():
-            self._fleet.happenings[f"rollout {phase}"] += count
+            self._fleet.happenings[f"{ROLLOUT}{phase}"] += count

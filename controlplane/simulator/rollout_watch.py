@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, cast
 
+from config.revision import Revision
 from controlplane.node import Node
 from controlplane.node.following import SYSTEM
 from controlplane.simulator.checkers.applied import Applied, check_applied
@@ -42,7 +43,7 @@ class RolloutWatch:
         self._fleet = fleet
         self._documents = tuple(documents)
         self._regions = fleet.scenario.region_of()
-        self._had: dict[tuple[str, str], Content] = {}
+        self._had: dict[tuple[str, str], Revision | None] = {}
         self._told: dict[str, int] = defaultdict(int)
         self._steps: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._known: dict[str, list[tuple[int, int]]] = defaultdict(list)  # time, position
@@ -57,12 +58,12 @@ class RolloutWatch:
             self._ran_before(process)
         node, name = cast(Node, process.node), process.plan.process
         for document in self._documents:
-            content, place = in_force(node, document), (name, document)
-            if content != self._had.get(place, NOTHING):
-                self._had[place] = content
+            found, place = node.feed.in_force(document), (name, document)
+            if found is not self._had.get(place):
+                self._had[place] = found
                 self.applied.append(
                     Applied(
-                        name, self._regions[process.name], document, content,
+                        name, self._regions[process.name], document, in_force(node, document),
                         node.following.position, self._fleet.world.now_ms,
                     )
                 )  # fmt: skip

@@ -22,7 +22,7 @@ from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.liveness import FinalWrites
 from controlplane.simulator.load_operator import LoadOperator
 from controlplane.simulator.process import NodeMaker
-from controlplane.simulator.releases import Releases
+from controlplane.simulator.releases import ROLLOUT, Releases
 from controlplane.simulator.scenario import Scenario
 from controlplane.simulator.witness import Witness
 from controlplane.simulator.workload import PATIENCE_MS, Workload
@@ -67,6 +67,14 @@ class Report:
         """The invariants that did not hold."""
         return frozenset(violation.invariant for violation in self.violations)
 
+    def _rollouts(self) -> str:
+        """How rollouts ended, where there were some."""
+        ended = {name: n for name, n in self.happenings.items() if name.startswith(ROLLOUT)}
+        if not ended:
+            return ""
+        each = ", ".join(f"{ended[name]} {name.removeprefix(ROLLOUT)}" for name in sorted(ended))
+        return f"{sum(ended.values())} rollouts ({each}), "
+
     def lines(self) -> list[str]:
         """The report as text: a line, one more for each violation, then how to run it again."""
         verdict = "ok" if not self.violations else f"{len(self.violations)} violations"
@@ -74,7 +82,7 @@ class Report:
         summary = (
             f"{self.scenario.name} seed {self.seed}: {verdict}; {answered} operations answered, "
             f"{self.searched.steps} checked by search, {len(self.faults)} faults, "
-            f"{self.elections} elections, "
+            f"{self.elections} elections, {self._rollouts()}"
             f"{self.virtual_ms / 1000:.0f} s, trace {self.trace_hash[:12]}"
         )
         text = [summary]
