@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from time import perf_counter, sleep, time
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,8 +23,11 @@ from controlplane.bench.leadership import round_trip_ms, wait_until_settled
 from controlplane.bench.report import Figure, Findings, NotMeasured
 from controlplane.bench.spread import nearest_rank
 from controlplane.cli.connection import FleetAccess, Problem
+from controlplane.cli.kv import key_path
 
 NAME = "bench"
+GATE_KEY = "{bench}/gate"
+"""Its page is a gate: it is there, and then it is not."""
 GROUP = "global"
 AT_ONCE = {"name": "all-at-once", "final_bake_ms": 0}
 WATCHED = {"name": "all-at-once", "final_bake_ms": 120_000}
@@ -144,54 +144,30 @@ def _back(fleet: BenchFleet, events: EventWatch, run: int, tell: Tell) -> int:
     access = fleet.access
     _until_over(access, _begun(access, AT_ONCE, []))
     version = _edit(access, NAME, {"failure": run})
-    with _page() as page:
-        gate = {"name": "page", "kind": "http", "url": page.url}
-        number = _begun(access, WATCHED, [gate])
-        nodes = {str(node["id"]) for node in fleet.nodes}
-        events.until(
-            lambda told: nodes <= _applied(told, version).keys(), "it is applied", APPLIED_S_MAX
-        )
-        sleep(1.7 * (run + 1))  # now early between two looks, now late
-        page.status, failed_ms = 500, time() * 1_000
+    page = key_path(GATE_KEY)
+    access.send("PUT", page, body=b"well")
+    gate = {"name": "page", "kind": "http", "url": f"{fleet.nodes[0]['url']}{page}"}
+    number = _begun(access, WATCHED, [gate])
+    nodes = {str(node["id"]) for node in fleet.nodes}
+    events.until(
+        lambda told: nodes <= _applied(told, version).keys(), "it is applied", APPLIED_S_MAX
+    )
+    sleep(1.7 * (run + 1))  # now early between two looks, now late
+    failed_ms = time() * 1_000
+    access.send("DELETE", page)
 
-        def all_are_back(told: Sequence[Told]) -> bool:
-            return nodes <= {
-                node for node, at_ms in _applied(told, before).items() if at_ms >= failed_ms
-            }
+    def all_are_back(told: Sequence[Told]) -> bool:
+        return nodes <= {
+            node for node, at_ms in _applied(told, before).items() if at_ms >= failed_ms
+        }
 
-        told = events.until(all_are_back, "it is rolled back", BACK_S_MAX)
-        took_ms = round(max(_applied(told, before).values()) - failed_ms)
-        done = _until_over(access, number)
+    told = events.until(all_are_back, "it is rolled back", BACK_S_MAX)
+    took_ms = round(max(_applied(told, before).values()) - failed_ms)
+    done = _until_over(access, number)
     if done["phase"] != "rolled-back":
         raise NotMeasured(f"rollout {number} is {done['phase']}")
     tell(f"rollout {number}: back after {took_ms} ms")
     return took_ms
-
-
-class _Page:
-    """A page that is a gate: it answers with `status`."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.status = 200
-
-
-@contextmanager
-def _page() -> Iterator[_Page]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(page.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        page = _Page(f"http://127.0.0.1:{server.server_port}/")
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield page
-        server.shutdown()
 
 
 # -- many documents
@@ -284,11 +260,13 @@ def _begun(
 
 def _until_over(access: FleetAccess, number: int) -> Any:
     ends_s = perf_counter() + BACK_S_MAX
-    while not (found := access.get(f"/v1/rollouts/{number}"))["over"] and perf_counter() < ends_s:
+    while perf_counter() < ends_s:
+        items = access.items("/v1/rollouts", limit=1_000)["items"]  # one begun just now may lack
+        found = next((each for each in items if each["rollout"] == number), None)
+        if found is not None and found["over"]:
+            return found
         sleep(0.02)
-    if found["over"]:
-        return found
-    raise NotMeasured(f"rollout {number} does not end: {found['phase']} {found['pause']}")
+    raise NotMeasured(f"rollout {number} does not end")
 
 
 # -- figures
@@ -347,8 +325,8 @@ def _method(rolling: Rolling, trip_ms: float, slow_ms: float) -> str:
         "`all-at-once`, the first few after a rest, each to every node. The step is "
         "timed when the global leader decides on it, before it is written, and a node when it says "
         "that it has applied it; the request, from before it is sent until the first node shows "
-        f"that the step is decided. {rolling.failures} more have a page as their gate, which "
-        "begins to fail when all nodes have the version, at different moments between two looks. "
+        f"that the step is decided. {rolling.failures} more have a key's page as their gate, which "
+        "is deleted when all nodes have the version, at different moments between two looks. "
         f"Then {rolling.documents:,} documents of {CONTENT_BYTES // 1_000} KB with "
         f"{rolling.revisions:,} revisions are made; one client reads, at the global leader. A "
         f"quorum round trip takes {trip_ms:g} ms, its p99 {slow_ms:g} ms, as the first node "
