@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter, sleep, time
 from typing import Any
@@ -38,7 +37,6 @@ IDLE_S = 6.0
 """By then nobody hurries because of the rollout before."""
 IDLE_RUNS = 3
 """So often a rollout begins after such a rest."""
-EDITORS = 4
 CONTENT_BYTES = 10_000
 READS = 300
 READ_MS_MAX = 20.0
@@ -179,8 +177,7 @@ def _fill(fleet: BenchFleet, rolling: Rolling, tell: Tell) -> list[float]:
     times: list[float] = []
     each = max(1, rolling.revisions // len(names))
     for round_ in range(each):
-        with ThreadPoolExecutor(EDITORS) as editors:
-            times += editors.map(lambda name: _timed_edit(fleet.access, name, round_), names)  # noqa: B023
+        times += [_timed_edit(fleet.access, name, round_) for name in names]
         tell(f"{len(times)} revisions of {len(names)} documents")
     _until_over(fleet.access, _begun(fleet.access, AT_ONCE, [], document=names[0]))
     return times
@@ -315,7 +312,7 @@ def _kept_figures(reads: dict[str, list[float]], edit_ms: Sequence[float]) -> li
         ]  # fmt: skip
     last = sorted(edit_ms[-1_000:])
     p50 = round(nearest_rank(last, 0.5), 1)
-    figures.append(Figure(f"an edit, {EDITORS} at a time, p50 of the last {len(last)}", p50, "ms"))
+    figures.append(Figure(f"an edit, p50 of the last {len(last)}", p50, "ms"))
     return figures
 
 
