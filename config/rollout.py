@@ -154,6 +154,14 @@ class RegionStep:
     within: int = 0
     """They are those with a place in line up to this one (config/effect); 0: all of them."""
 
+    @property
+    def may_have_other(self) -> bool:
+        """Whether it may run something else than before all this: it was given the version, be it
+        that it is to be tried again, or has what a superseded rollout gave it."""
+        is_touched = self.inherits or self.share > 0 or self.step > 0
+        waits = self.reached in (Reached.WAITING, Reached.SKIPPED)
+        return self.reached in HAS_IT or (waits and is_touched)
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -229,12 +237,7 @@ class Rollout:
 
     def may_have_other(self) -> tuple[RegionStep, ...]:
         """Regions that may run something else than they did before all this."""
-        waits = (Reached.WAITING, Reached.SKIPPED)
-        return tuple(
-            each
-            for each in self.regions
-            if each.reached in HAS_IT or (each.reached in waits and (each.inherits or each.share))
-        )
+        return tuple(each for each in self.regions if each.may_have_other)
 
     def entering(self, wave: int) -> tuple[RegionStep, ...]:
         """All regions; those of a wave that were well before wait for more of their nodes."""

@@ -153,7 +153,7 @@ def _decide(wish: Wish, known: Known, current: Revision | None, reason: str) -> 
     content, schema = wish.change(current)
     wall_ms = int(time.time() * 1000)
     edit = Edit(wish.name, content, schema, PRINCIPAL, reason, wall_ms, wish.deletes)
-    found = decide(edit, known.feed, known.edition + 1)
+    found = decide(edit, known.feed, known.edition.number + 1)
     if isinstance(found, Unfit) or not known.last_version:
         return found
     return replace(found, version=known.last_version + 1)

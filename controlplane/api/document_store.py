@@ -26,6 +26,7 @@ from config.revision import (
     versions_prefix,
 )
 from controlplane.api.edge import Edge
+from controlplane.api.newest_documents import Edition
 from controlplane.node.following import SYSTEM
 from controlplane.planning.system_shard import known_as
 from controlplane.requests import (
@@ -47,11 +48,10 @@ PAGE_ITEMS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All documents at one edition, and the version of the key that counts editions."""
+    """All documents at one edition."""
 
     feed: Feed
-    edition: int
-    edition_version: int
+    edition: Edition
     last_version: int = 0
     """Of a document that is not there, but was, and is forgotten: the last that is in force."""
 
@@ -74,17 +74,22 @@ class Asking:
 async def read_known(asking: Asking, name: str = "") -> Known | web.Response:
     """Every document; `name` is the one to be edited. The edition is read first: an edit meanwhile
     makes a later one fail."""
-    edition = await _read_one(asking, EDITION_KEY)
+    edition = await _read_edition(asking)
     if isinstance(edition, web.Response):
         return edition
-    revisions = await _scan(asking, HEAD_PREFIX)
-    if isinstance(revisions, web.Response):
-        return revisions
-    number, version = (0, 0) if edition is None else (int(edition[0]), edition[1])
+    newest = asking.edge.newest
+    revisions = newest.at(edition)
+    if revisions is None:
+        scanned = await _scan(asking, HEAD_PREFIX)
+        if isinstance(scanned, web.Response):
+            return scanned
+        revisions = scanned
+        if asking.needs_leader and await _read_edition(asking) == edition:
+            newest.keep(edition, revisions)
     feed = asking.edge.service.documents().copy(revisions)
     is_new = name != "" and feed.latest(name) is None
     last = await _last_live(asking, name) if is_new else 0
-    return last if isinstance(last, web.Response) else Known(feed, number, version, last)
+    return last if isinstance(last, web.Response) else Known(feed, edition, last)
 
 
 async def _last_live(asking: Asking, name: str) -> int | web.Response:
@@ -95,6 +100,15 @@ async def _last_live(asking: Asking, name: str) -> int | web.Response:
     assert isinstance(outcome, Scanned), outcome
     found = (version_of(key) for key, _ in outcome.items)
     return max((live[1] for live in found if live is not None), default=0)
+
+
+async def _read_edition(asking: Asking) -> Edition | web.Response:
+    outcome = await _ask(asking, Read(SYSTEM, (EDITION_KEY,)))
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Found), outcome
+    value, epoch = outcome.values[0], outcome.provenance.epoch
+    return Edition(epoch=epoch) if value is None else Edition(int(value.data), value.version, epoch)
 
 
 async def read_latest(asking: Asking, name: str) -> Revision | web.Response | None:
@@ -172,10 +186,13 @@ async def write_revision(
         kept = range(max(1, gone.version - most), gone.version + 1)
         dropped += [version_key(gone.name, version) for version in kept]
     mutations += [Delete(PARTITION, key) for key in dropped]
-    compare = Compare(EDITION_KEY, known.edition_version)
+    compare = Compare(EDITION_KEY, known.edition.version)
     question = Write(SYSTEM, tuple(mutations), (compare,), notes=_notes(revision, gone))
     outcome = await asking.edge.ask(asking.request, SYSTEM, question, body=asking.body)
     assert isinstance(outcome, Written | web.Response), outcome
+    if isinstance(outcome, Written):
+        after = Edition(revision.edition, outcome.position, outcome.epoch)
+        asking.edge.newest.edited(known.edition, after, revision, gone)
     return outcome
 
 

@@ -13,6 +13,7 @@ from controlplane.api.dispatch import Dispatch, Errand, Passage
 from controlplane.api.event_feed import EventFeed
 from controlplane.api.flag_copy import FlagCopy
 from controlplane.api.kept import Kept
+from controlplane.api.newest_documents import NewestDocuments
 from controlplane.api.replay import Replays
 from controlplane.api.reply import Reply
 from controlplane.api.service import Service
@@ -49,6 +50,7 @@ class Edge:
         self.table_feed = TableFeed(service, settings)
         self.event_feed = EventFeed(settings)
         self.flags = FlagCopy(service)
+        self.newest = NewestDocuments()
         self.kept_routes = Kept(settings.route_kept_ms)
         self.replays = Replays(settings.replays_max, settings.replay_ms)
         self.streams = 0

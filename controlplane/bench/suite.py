@@ -34,6 +34,7 @@ from controlplane.bench.region_loss import measure_region_loss
 from controlplane.bench.report import Findings, NotMeasured
 from controlplane.bench.resharding import Splitting, measure_splits
 from controlplane.bench.resolve import measure_resolve
+from controlplane.bench.rollouts import Rolling, measure_rollouts
 from controlplane.bench.scale import measure_scale
 from controlplane.bench.simulator import measure_simulator
 from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
@@ -67,6 +68,7 @@ class Extent:
     moving: Moving = field(default_factory=Moving)
     placing: Placing = field(default_factory=Placing)
     splitting: Splitting = field(default_factory=Splitting)
+    rolling: Rolling = field(default_factory=Rolling)
 
 
 @dataclass
@@ -197,6 +199,11 @@ class Bench:
         """A large shard is split and merged again."""
         return (measure_splits(self.extent.splitting, self.tell),)
 
+    def rollouts(self) -> Sequence[Findings]:
+        """Documents on their way to every node, and many of them."""
+        fleet = self.stack.enter_context(bench_fleet(self.extent.shards))
+        return (measure_rollouts(fleet, self.extent.rolling, self.tell),)
+
     def placement(self) -> Sequence[Findings]:
         """Where shards should be, for up to a million of them."""
         return (measure_placement(self.extent.placing, self.tell),)
@@ -223,6 +230,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "move": Bench.move,
     "scale": Bench.scale,
     "split": Bench.split,
+    "rollouts": Bench.rollouts,
     "placement": Bench.placement,
 }
 """By name, in the order in which `all` runs them: undisturbed ones first, killing ones last."""

@@ -36,6 +36,7 @@ NAMES = (
     "move",
     "scale",
     "split",
+    "rollouts",
     "placement",
 )
 """As in the suite, which is imported only when it runs."""
@@ -159,6 +160,13 @@ def draw_report(report: Any, wide: bool) -> RenderableType:
     help="Size of the shard of `split`.",
 )
 @click.option(
+    "--revisions",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(min=10),
+    help="Of all documents of `rollouts`; a document has about ten.",
+)
+@click.option(
     "--etcd", default="etcd", show_default=True, metavar="PROGRAM", help="The etcd to compare with."
 )
 @click.option(
@@ -179,6 +187,7 @@ def bench(
     seeds: int,
     placed: int,
     megabytes: int,
+    revisions: int,
     etcd: str,
     record: Path | None,
     output: str,
@@ -192,6 +201,7 @@ def bench(
     from controlplane.bench.machine_facts import machine_facts
     from controlplane.bench.placement import Placing
     from controlplane.bench.resharding import Splitting
+    from controlplane.bench.rollouts import rolling
     from controlplane.bench.suite import Extent, run_benchmarks
 
     names = set(NAMES) if not what or ALL in what else set(what)
@@ -205,6 +215,7 @@ def bench(
         leaders=leaders,
         etcd=etcd,
         placing=Placing(seeds, placed),
+        rolling=rolling(runs, revisions),
         splitting=Splitting(shard_bytes=megabytes * 1_000_000, rounds=rounds),
     )
     found = run_benchmarks(sorted(names), extent, lambda line: click.echo(line, err=True))
@@ -215,6 +226,8 @@ def bench(
         sizes = f"--seeds {seeds} --placed {placed}"
     if names == {"split"}:
         sizes = f"--megabytes {megabytes} --rounds {rounds}"
+    if names == {"rollouts"}:
+        sizes = f"--runs {runs} --revisions {revisions}"
     command = " ".join(["leadplane bench", *what, sizes])
     report = reports.Report(command, machine_facts(), found)
     print_document(report.document(), draw_report, output)

@@ -2,8 +2,10 @@
 
 Theory of operation. What this region is to run are targets, and the revisions that they name
 (config/effect); the node reads both at its region's copy of the system shard and puts the feed
-together of them. It does so when it has read all that the copy knows to be decided: who was away
-takes up what counts now, and nothing that was ordered and taken back meanwhile. A target counts
+together of them. It does so when it has read all that the copy knows to be decided, be it that the
+copy has not got all of it yet: who was away takes up what counts now, and nothing that was ordered
+and taken back meanwhile. Only a node that has just begun, and so has nothing in force, takes up
+what there is when the rest does not come within `PATIENCE_MS`. A target counts
 once its revision is there and is what the target's digest says; until then, and if it never comes,
 what was in force stays so. A target that an older global leader ordered than the one known is
 refused.
@@ -33,6 +35,7 @@ from config.revision import Revision, read_revision
 from config.rollout_step import Ack
 from controlplane.machine import Tell
 from controlplane.node.following import SYSTEM
+from controlplane.requests import Request, Write
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -41,6 +44,7 @@ REPEAT_MS: Final = 1_000
 HURRY_MS: Final = 5_000
 """For so long after something changed, this region's copy is looked at more often."""
 ROWS_MAX: Final = 1_000
+PATIENCE_MS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Documents:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._is_read = False
+        self._wait_until_ms: int | None = None  # of a node that has just begun
         self._targets: dict[tuple[str, str], tuple[Target, int]] = {}  # with the entry's position
         self._live: dict[tuple[str, int], Revision] = {}
         self._versions: dict[str, int] = {}  # the position of the newest entry of each key
@@ -78,6 +83,18 @@ class Documents:
     def deadline_ms(self) -> int:
         """When `advance` has something to do."""
         return self._node.now_ms if self._is_news else self._next_ms
+
+    def decided(self, request: Request) -> None:
+        """This node led what was written there; of what rollouts order, all are to know soon."""
+        if type(request) is Write and any(m.partition == PARTITION for m in request.mutations):
+            self.hurry()
+            for peer in self._node.census.peers(self._node.now_ms):
+                self._node.out.append(Tell(peer.node, {"kind": "read-on"}))
+
+    def hurry(self) -> None:
+        """Read on now, and often for a while: something was decided."""
+        self._changed_ms = self._node.now_ms
+        self._node.following.deadline_ms = self._node.now_ms
 
     def is_hurried(self, now_ms: int) -> bool:
         """Whether something changed a moment ago, so that more is to be expected."""
@@ -118,18 +135,23 @@ class Documents:
             self._live.pop(live, None)
 
     def scanned(self) -> None:
-        """What there was is known; what comes now is news."""
+        """What is not there any more is gone."""
         for key in sorted(self._unseen):
             self.deleted(key, self._versions[key] + 1)
         self._unseen = set()
-        self.settle()
-        self._is_read = True
 
-    def settle(self) -> None:
-        """Everything that the region's copy knows was put: have in force what follows from it."""
+    def settle(self, now_ms: int, *, is_all: bool) -> None:
+        """Everything that the region's copy has was put: have in force what follows from it, if
+        that `is_all` that the copy knows to be decided."""
+        if not is_all:
+            if self._wait_until_ms is None:
+                self._wait_until_ms = now_ms + PATIENCE_MS
+            if self._is_read or now_ms < self._wait_until_ms:
+                return
         touched, self._touched = self._touched, {}
         for document, position in touched.items():
             self._take_up(document, position)
+        self._is_read = True  # what comes now is news
 
     def target(self, document: str) -> Target | None:
         """What this node is to run; None where nobody has ever said it."""

@@ -7,6 +7,11 @@ and changes nothing. Only when the log was read up to where the last scan ended 
 told that of one moment. When the log has been trimmed beyond what was read, it is all scanned
 again. So what readers know goes on when the global leader, or the rest of the world, is gone.
 
+A store that was away is brought along in pieces, and says up to where its leader told it that
+entries are decided. What is known here counts once all of them were read: so nothing is taken up
+that was ordered and taken back while the store was away, nor what was when a node fell asleep with
+its question on the way.
+
 While a resharding is on, the log is looked at more often: clients wait for the map. So it is for a
 while after documents came into force: the next regions, or the way back, will follow. And so it is
 by nodes of a place that is being drained: whoever waits for it to be empty waits for the releases.
@@ -26,8 +31,13 @@ if TYPE_CHECKING:
 
 SYSTEM: Final = "system"
 SCAN_BYTES: Final = 256 * 1024
+PROMPT_MS: Final = 1_000
+LATE_MAX: Final = 5
+TOLD_AT: Final = 13
+"""In the answer to `range`; what stores of an older release do not say."""
 FOLLOW_EVERY_MS: Final = 200
-HURRIED_EVERY_MS: Final = 10
+HURRIED_EVERY_MS: Final = 25
+MAP_EVERY_MS: Final = 10
 CLOSING_EVERY_MS: Final = 5
 RELEASED_EVERY_MS: Final = 50
 
@@ -65,7 +75,14 @@ class SystemFollower:
         self._applied: int | None = None  # log position reached; None: scan first
         self._goal: int | None = None  # from here on what was scanned is of one moment
         self._busy = False
+        self._asked_ms = 0
+        self._late = 0  # answers in a row that came long after they were asked for
         self.deadline_ms = 0
+
+    @property
+    def position(self) -> int:
+        """Up to where the log was read; 0 while all of it is scanned."""
+        return self._applied or 0
 
     def advance(self, now_ms: int) -> bool:
         """Read on, if it is time; says whether it was."""
@@ -80,7 +97,9 @@ class SystemFollower:
         node = self._node
         if node.reshardings.is_any_closing:
             return CLOSING_EVERY_MS
-        if node.reshardings.is_anything_on or node.documents.is_hurried(now_ms):
+        if node.reshardings.is_anything_on:
+            return MAP_EVERY_MS
+        if node.documents.is_hurried(now_ms):
             return HURRIED_EVERY_MS
         return RELEASED_EVERY_MS if node.drains.is_leaving else FOLLOW_EVERY_MS
 
@@ -104,6 +123,7 @@ class SystemFollower:
             command = [
                 "range", group.group, group.version, SYSTEM, self._applied + 1, SCAN_BYTES,
             ]  # fmt: skip
+            self._asked_ms = self._node.now_ms
             group.ask(store, command, self._ranged)
 
     def _scan(self, group: Group, store: int, at: int, after: str, began: int | None) -> None:
@@ -131,9 +151,7 @@ class SystemFollower:
                 self._scan(group, store, at + 1, "", start)
             else:
                 self._applied = start
-                self._reached()
-                if self._goal is not None:
-                    self.deadline_ms = now_ms
+                self.deadline_ms = now_ms
 
         group.ask(store, command, reply)
 
@@ -151,10 +169,19 @@ class SystemFollower:
             self._applied = sequence
             self._apply(sequence, blob)
         self._reached()
-        if self._applied >= committed:
-            self._node.documents.settle()
-        elif records:
+        decided = result[TOLD_AT] if len(result) > TOLD_AT else committed
+        if self._goal is None and self._is_prompt(now_ms):
+            self._node.documents.settle(now_ms, is_all=self._applied >= decided)
+        if self._applied < committed and records:
             self.deadline_ms = now_ms
+
+    def _is_prompt(self, now_ms: int) -> bool:
+        """Whether the store said so just now: who slept meanwhile asks again, a few times."""
+        is_late = now_ms - self._asked_ms > PROMPT_MS and self._late < LATE_MAX
+        self._late = self._late + 1 if is_late else 0
+        if is_late:
+            self.deadline_ms = now_ms
+        return not is_late
 
     def _reached(self) -> None:
         """Say so once what was scanned is of one moment."""

@@ -54,6 +54,8 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
             node.reports.heard(sender, message, now_ms)
         case "health":
             node.health.heard(sender, message, now_ms)
+        case "read-on":
+            node.documents.hurry()
         case "in-force":
             node.documents.heard(sender, message, now_ms)
         case "heat":

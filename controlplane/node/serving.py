@@ -250,6 +250,9 @@ class Serving:
             )  # fmt: skip
         else:
             answer = Written(leadership.shard, leadership.epoch, outcome[1], replayed)
+            opened = self._node.requests.get(number)
+            if leadership.shard == SYSTEM and opened is not None:
+                self._node.documents.decided(opened.request)
         self._node.requests.answer(number, answer)
 
     def _look_up(

@@ -232,7 +232,8 @@ def _before(rollout: Rollout, gathered: Gathered, fleet: FleetView, began_ms: in
 def _seen(rollout: Rollout, watch: _Watch, gathered: Gathered, fleet: FleetView) -> FleetSeen:
     """The fleet now, beside how it was before the wave."""
     wave = _watched_regions(rollout)
-    control = {each.region for each in rollout.reached(Reached.WAITING) if not each.inherits}
+    waiting = rollout.reached(Reached.WAITING)
+    control = {each.region for each in waiting if not each.may_have_other}
     now_ms, leaderless = gathered.now_ms, fleet.shards_total - fleet.shards_led
     if leaderless <= watch.before.leaderless:
         watch.leaderless_ms = None

@@ -29,7 +29,7 @@ from controlplane.rollouts.book import RolloutBook, ended
 from controlplane.rollouts.looking import FreezeReader, acks_of, frozen, is_gone, within_of
 from controlplane.views import FleetView
 
-EVERY_S: Final = 0.25
+EVERY_S: Final = 0.1
 HURRIED_S: Final = 0.05
 """Between looks while regions are waited for."""
 STEPS_AT_ONCE: Final = 100

@@ -80,6 +80,8 @@ class Breaker:
             "break connection": self._break_connection,
             "break connection unnoticed": self._sever_connection,
             "deafen front door": self._deafen,
+            "strike global leader": self._strike_global_leader,
+            "cut off region": self._cut_off_region,
         }
 
     def strike(self, kind: str, lasts_ms: int, chance: Random) -> str:
@@ -184,6 +186,30 @@ class Breaker:
         self._later(2 * lasts_ms, self._fleet.deaf.discard, name)
         return name
 
+    def _strike_global_leader(self, lasts_ms: int) -> str:
+        """Kill it, or let it sleep, be it with an entry on its lips."""
+        fleet = self._fleet
+        leaders = [
+            process
+            for process in fleet.processes.values()
+            for shard, _, _ in process.node.lease_claims(process.clock.now_ms())
+            if shard == SYSTEM
+        ]
+        if not leaders:
+            return ""
+        process, name = leaders[0], leaders[0].name
+        match self._chance.randrange(3):
+            case 0:
+                fleet.crash_node(name)
+                self._later(lasts_ms, fleet.start_node, name)
+            case 1:
+                process.pause()
+                self._later(lasts_ms, process.resume)
+            case _:
+                process.freeze("append")
+                self._later(lasts_ms, process.resume)
+        return name
+
     # -- links
 
     def _link(self) -> tuple[str, str]:
@@ -220,6 +246,16 @@ class Breaker:
                     if both_ways:
                         self._cut(b, a, lasts_ms)
         return f"{' '.join(sorted(one_side))} {'from' if both_ways else 'not heard by'} the others"
+
+    def _cut_off_region(self, lasts_ms: int) -> str:
+        """Nothing gets into a region or out of it, for longer than most faults last."""
+        regions = self._fleet.scenario.region_of()
+        region = self._chance.choice(sorted(set(regions.values())))
+        for a in regions:
+            for b in regions:
+                if (regions[a] == region) != (regions[b] == region):
+                    self._cut(a, b, 2 * lasts_ms)
+        return region
 
     def _slow_link(self, lasts_ms: int) -> str:
         node, store = self._link()

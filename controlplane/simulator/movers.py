@@ -35,7 +35,7 @@ from controlplane.planning.mover import EVERY_S, Mover
 from controlplane.planning.planner import Planner
 from controlplane.problems import RequestRefused
 from controlplane.requests import Outcome, Request
-from controlplane.rollouts.gates import GateKeeper
+from controlplane.rollouts.gates import Asker, GateKeeper
 from controlplane.rollouts.leading import RolloutLeader
 from controlplane.simulator.process import Process
 from controlplane.simulator.world import World
@@ -243,5 +243,20 @@ def run_movers(fleet: Surroundings) -> None:
 
         Loop(fleet, process, Mover(service, Planner(service), wall_s).turn)
         Loop(fleet, process, RolloutLeader(service, GateKeeper(service), wall_s).turn)
+
+    fleet.on_started = begin
+
+
+def run_rollouts(fleet: Surroundings, asker: Asker) -> None:
+    """Let every process that starts from now on go on with rollouts, and ask gates of `asker`."""
+
+    def begin(process: Process) -> None:
+        service = service_of(fleet, process)
+
+        def wall_s() -> float:
+            return fleet.world.now_ms / 1_000
+
+        gates = GateKeeper(service, asker, wall_s)
+        Loop(fleet, process, RolloutLeader(service, gates, wall_s).turn)
 
     fleet.on_started = begin

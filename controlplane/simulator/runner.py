@@ -22,6 +22,7 @@ from controlplane.simulator.fleet import Fleet
 from controlplane.simulator.liveness import FinalWrites
 from controlplane.simulator.load_operator import LoadOperator
 from controlplane.simulator.process import NodeMaker
+from controlplane.simulator.releases import ROLLOUT, Releases
 from controlplane.simulator.scenario import Scenario
 from controlplane.simulator.witness import Witness
 from controlplane.simulator.workload import PATIENCE_MS, Workload
@@ -66,6 +67,14 @@ class Report:
         """The invariants that did not hold."""
         return frozenset(violation.invariant for violation in self.violations)
 
+    def _rollouts(self) -> str:
+        """How rollouts ended, where there were some."""
+        ended = {name: n for name, n in self.happenings.items() if name.startswith(ROLLOUT)}
+        if not ended:
+            return ""
+        each = ", ".join(f"{ended[name]} {name.removeprefix(ROLLOUT)}" for name in sorted(ended))
+        return f"{sum(ended.values())} rollouts ({each}), "
+
     def lines(self) -> list[str]:
         """The report as text: a line, one more for each violation, then how to run it again."""
         verdict = "ok" if not self.violations else f"{len(self.violations)} violations"
@@ -73,7 +82,7 @@ class Report:
         summary = (
             f"{self.scenario.name} seed {self.seed}: {verdict}; {answered} operations answered, "
             f"{self.searched.steps} checked by search, {len(self.faults)} faults, "
-            f"{self.elections} elections, "
+            f"{self.elections} elections, {self._rollouts()}"
             f"{self.virtual_ms / 1000:.0f} s, trace {self.trace_hash[:12]}"
         )
         text = [summary]
@@ -91,11 +100,14 @@ def simulate(seed: int, scenario: Scenario, make_node: NodeMaker = Node) -> Repo
     witness = Witness(world, fleet, findings)
     workload, faults = Workload(fleet), Faults(fleet)
     operator = LoadOperator(fleet, findings)
+    releases = Releases(fleet, witness, findings) if scenario.rollouts else None
     final = FinalWrites(workload)
     searched = Searched()
     with collecting_seldom():
         try:
             _live(world, scenario, fleet, workload, faults, final, operator)
+            if releases is not None:
+                releases.end()
             searched = judge(world, fleet, workload, witness, final, findings)
         except Exception:  # what a node raises is a finding of this seed, not an end of the search
             findings.add("nothing is raised", world.now_ms, traceback.format_exc(limit=-4))

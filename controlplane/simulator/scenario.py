@@ -13,7 +13,8 @@ without them. In `shifting`, operators change which stores belong to a group all
 `leasing`, how long its leases last; in `restful`, copies rest and follow again. In `resharding`,
 shards are split, merged, and moved between two groups, and clients know keys alone: each node says
 by its own map whose they are. In `apart`, the groups are in two regions; in `heated`, the load does
-it, which comes and goes.
+it, which comes and goes. In `rollouts`, documents are edited and rolled out over five regions, in
+all ways and at once.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Scenario:
     partitions: int = 0  # clients ask for keys of so many, whatever shards there are
     split_by_load: dict[str, Any] | None = None  # as in the document `placement`
     waves_ms: int = 0  # so long clients ask as they do, then so long nearly nothing, and so on
+    rollouts: bool = False  # operators edit documents, and have them rolled out
 
     @property
     def ttl_ms(self) -> int:
@@ -343,6 +345,30 @@ def heated() -> Scenario:
     )  # fmt: skip
 
 
+def rollouts() -> Scenario:
+    """Five regions, two of which have copies alone, and documents that are rolled out all the time;
+    the global leader is struck on purpose, and whole regions are cut off."""
+    eu, us, ap = REGIONS
+    af, au = FAR_REGIONS[0], FAR_REGIONS[2]
+    places = (eu, us, ap, af, au)
+    stores = tuple((f"s{n}", region) for n, region in enumerate(places, 1))
+    names = tuple(name for name, _ in stores)
+    return Scenario(
+        name="rollouts",
+        nodes=(*((f"n{n}", region) for n, region in enumerate(places, 1)), ("n6", eu)),
+        stores=stores,
+        groups=(GroupShape("global", names[:3], names[3:], 2_000, REGIONS, 1),),
+        minutes=2.0,
+        clients=2,
+        operations_per_s=2.0,
+        meddling=0.0,
+        faults=(*ALL_FAULTS, *["strike global leader"] * 5, *["cut off region"] * 4),
+        faults_per_minute=10.0,
+        fault_ttl=(0.2, 4.0),
+        rollouts=True,
+    )
+
+
 _MAKERS = {
     "zone": zone,
     "busy": busy,
@@ -359,6 +385,7 @@ _MAKERS = {
     "resharding": resharding,
     "apart": apart,
     "heated": heated,
+    "rollouts": rollouts,
 }
 PRESETS = tuple(_MAKERS)
 

@@ -118,8 +118,10 @@ do
         lp.store_entries(on, first, before, entries, blobs)
       end
       on:put('as', r.ae == epoch and math.max(r.as, last) or last)
+      local told = r.ae == epoch and r.lc or 0
       on:put('ae', epoch)
       lp.commit(on, math.min(committed, last))
+      on:put('lc', committed > r.cm and math.max(told, committed) or told)
       if vouches == 1 and r.ts == last and r.as == last and r.cm == committed
         and r.ap == committed then
         on:put('sync', epoch)
@@ -168,6 +170,7 @@ do
       end)
       local payload = on:add({'OK', on:grant()}, 'te', 'ts', 'tc', 'cm', 'be', 'bs', 'bc')
       payload[#payload + 1] = entries
+      payload[#payload + 1] = math.max(r.cm, r.lc)
       return payload
     end,
   }

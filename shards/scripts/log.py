@@ -34,8 +34,10 @@ def _append(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
     last = prev_seq + len(entries)
     if first <= last:
         store_entries(on, first, blobs[first - prev_seq - 1 :], entries[-1])
+    told = shard.lc if shard.ae == e else 0
     on.set_shard(ae=e, as_=max(shard.as_, last) if shard.ae == e else last)
     on.commit(min(committed, last))
+    on.set_shard(lc=max(told, committed) if committed > shard.cm else told)
     if vouches and shard.ts == shard.as_ == last and shard.cm == shard.ap == committed:
         on.set_grant(sync=e)
     tail = [str(shard.te), shard.ts, shard.tc]
@@ -124,7 +126,8 @@ def _range(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         entries.append([seq, blob])
     tail = [str(shard.te), shard.ts, shard.tc]
     base = [str(shard.be), shard.bs, shard.bc]
-    return [Code.OK, on.shown_grant(), *tail, shard.cm, *base, entries]
+    told = max(shard.cm, shard.lc)
+    return [Code.OK, on.shown_grant(), *tail, shard.cm, *base, entries, told]
 
 
 def _history(call: Call, group: Group, arguments: list[Any]) -> list[Any]:

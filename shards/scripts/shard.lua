@@ -18,7 +18,7 @@ do
   local DEFAULTS = {__index = {
     pe = 0, pf = 0, he = 0, h = '', st = 'free', tgt = '', rvk = 0, ver = 0, sync = 0,
     te = 0, ts = 0, tc = 0, ae = 0, as = 0, cm = 0, ap = 0, fz = 0, be = 0, bs = 0, bc = 0,
-    sn = 0, sb = 0, bytes = 0, prev = 0, pref = '',
+    sn = 0, sb = 0, bytes = 0, prev = 0, pref = '', lc = 0,
   }}
 
   local methods = {}

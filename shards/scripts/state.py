@@ -128,6 +128,7 @@ class Shard:
     be: int = 0  # base: the last entry that is trimmed away
     bs: int = 0
     bc: int = 0
+    lc: int = 0  # what the leader of `ae` said is committed, where that was beyond what it brought
     sn: int = 0  # the attempt whose pages are staged; earlier ones are over
     log: dict[int, bytes | str] = field(default_factory=dict)
     data: Data = field(default_factory=Data)

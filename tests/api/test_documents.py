@@ -319,5 +319,7 @@ async def test_what_a_newer_release_wrote_is_not_misread(node: Node) -> None:
     system = node.service.fleet_of.shards["system"]
     partition, value = system.values["{config}/head/flags"]
     system.values["{config}/head/flags"] = (partition, replace(value, data=b"\x91\x02"))
+    partition, edition = system.values["{config}/edition"]  # that release edits as this one does
+    system.values["{config}/edition"] = (partition, replace(edition, version=edition.version + 1))
     assert kind(await node.get("/v1/config/flags")) == "not-ready"
     assert kind(await put(node, "other", 1)) == "not-ready"

@@ -97,6 +97,20 @@ def test_a_pause_that_ends_by_itself_skips_no_region() -> None:
     assert states(step(again, came))[0] is Reached.APPLIED
 
 
+def test_a_region_that_is_to_be_tried_again_is_taken_back_all_the_same() -> None:
+    """It was given the version, and may run it whenever it answers."""
+    record = rollout(
+        Reached.UNREACHABLE, Reached.WAITING, phase=Phase.APPLYING, pause=Pause(Why.UNREACHABLE)
+    )
+    record = replace(record, regions=(record.regions[0], replace(record.regions[1], step=0)))
+    resumed = ordered(record, Order.RESUME, "ann", "")
+    assert not isinstance(resumed, Unfit)
+    aborted = ordered(resumed, Order.ABORT, "ann", "")
+    assert not isinstance(aborted, Unfit)
+    assert aborted.phase is Phase.ROLLING_BACK
+    assert states(step(aborted, Seen(0))) == [Reached.REVERTING, Reached.WAITING]
+
+
 def test_the_final_bake_is_had_though_the_last_wave_was_left_for_later() -> None:
     record = rollout(Reached.HEALTHY, Reached.DEFERRED, phase=Phase.GATING, wave=1)
     assert step(record, Seen(0, look=PASS)).phase is Phase.FINAL_BAKE

@@ -101,7 +101,7 @@ END_OF_LOG_RULES = [
         ask("read", "s", "1", 3, ["k1"], [], is_=("CLOSED", held(1, A), N)),
         ask("scan", "s", "", 0, "p", "", "", 9, 99, is_=("CLOSED", held(1, A), N)),
         ask("page", "s", "kv", "", 9999, is_=("OK", 3, [CLOSED_PAGE, ANY, ANY], 0)),
-        ask("range", "s", 3, 0, is_=("OK", *[ANY] * 8, [[3, END.blob]])),
+        ask("range", "s", 3, 0, is_=("OK", *[ANY] * 8, [[3, END.blob]], 3)),
     ),
     rule(
         "an entry that closes is no end before it is committed",

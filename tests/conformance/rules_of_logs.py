@@ -36,6 +36,11 @@ def values(*found: Any, keys: tuple[str, ...], ids: Any = ()) -> Step:
     )
 
 
+def ranged(cm: int, told: int) -> Step:
+    """A look behind the end of the log."""
+    return ask("range", "s", 99, 100, is_=["OK", *[ANY] * 4, cm, *[ANY] * 3, [], told])
+
+
 _REMEMBERED = entries(1, op_id="o")
 _FORGOTTEN = entries(1, _REMEMBERED[-1], effects=forgetting(1))
 
@@ -62,6 +67,22 @@ APPEND_RULES = [
         append(FIVE[:4], cm=0),
         append([], e=2, sid=B, cm=4, is_=tail(FIVE[3], 0, 0)),
         append([], FIVE[1], e=2, sid=B, cm=4, is_=tail(FIVE[3], 2, 2, 8)),
+    ),
+    rule(
+        "a store says up to where its leader told it that entries are decided",
+        leading(),
+        append(FIVE[:2], cm=4),
+        ranged(2, 4),
+        append(FIVE[2:3], FIVE[1], cm=3),
+        ranged(3, 4),
+        append(FIVE[3:4], FIVE[2], cm=4),
+        ranged(4, 4),
+        append([], FIVE[3], cm=9),
+        ranged(4, 9),
+        append([], e=2, sid=B, cm=4),
+        ranged(4, 4),
+        append([], e=2, sid=B, cm=5),
+        ranged(4, 5),
     ),
     rule(
         "a gap is answered with where the log ends",
@@ -93,7 +114,11 @@ APPEND_RULES = [
         append(FIVE, cm=2),
         append(OTHER[2:3], FIVE[1], e=2, sid=B, is_=tail(OTHER[2], 2, 3, 8)),
         ask(
-            "range", "s", 1, 9_999, is_=["OK", *[ANY] * 8, [[1, ANY], [2, ANY], [3, OTHER[2].blob]]]
+            "range",
+            "s",
+            1,
+            9_999,
+            is_=["OK", *[ANY] * 8, [[1, ANY], [2, ANY], [3, OTHER[2].blob]], ANY],
         ),
     ),
     rule(
@@ -319,7 +344,19 @@ TRIM_RULES = [
             "s",
             1,
             0,
-            is_=["OK", ANY, "1", 5, FIVE[4].chain, 3, "1", 3, FIVE[2].chain, [[4, FIVE[3].blob]]],
+            is_=[
+                "OK",
+                ANY,
+                "1",
+                5,
+                FIVE[4].chain,
+                3,
+                "1",
+                3,
+                FIVE[2].chain,
+                [[4, FIVE[3].blob]],
+                3,
+            ],
         ),
         append(FIVE[:4], is_=tail(FIVE[4], 3, 5, 12)),
         append([], Entry(2, 9, 9, b"")),
@@ -328,8 +365,8 @@ TRIM_RULES = [
         "a range begins where the log does, with one entry at least",
         leading(),
         append(FIVE),
-        ask("range", "s", 2, 1, is_=["OK", *[ANY] * 8, [[2, FIVE[1].blob]]]),
-        ask("range", "s", 4, 9_999, is_=["OK", *[ANY] * 8, [[4, ANY], [5, ANY]]]),
-        ask("range", "s", 6, 9_999, is_=["OK", *[ANY] * 8, []]),
+        ask("range", "s", 2, 1, is_=["OK", *[ANY] * 8, [[2, FIVE[1].blob]], ANY]),
+        ask("range", "s", 4, 9_999, is_=["OK", *[ANY] * 8, [[4, ANY], [5, ANY]], ANY]),
+        ask("range", "s", 6, 9_999, is_=["OK", *[ANY] * 8, [], ANY]),
     ),
 ]

@@ -225,7 +225,7 @@ DUMP_RULES = [
         leading(),
         append(FIVE[:1]),
         sealed(),
-        whole_log(*tail_of(FIVE[0]), 0, "0", 0, 0, [[1, FIVE[0].blob]]),
+        whole_log(*tail_of(FIVE[0]), 0, "0", 0, 0, [[1, FIVE[0].blob]], 0),
     ),
 ]
 
@@ -279,7 +279,7 @@ MERGE_RULES = [
         append(FIVE),
         sealed(),
         merge(LATER, first=1),
-        whole_log(*tail_of(LATER[2]), 0, "0", 0, 0, [[1, ANY], [2, ANY], [3, LATER[2].blob]]),
+        whole_log(*tail_of(LATER[2]), 0, "0", 0, 0, [[1, ANY], [2, ANY], [3, LATER[2].blob]], 0),
         merge(FIVE, first=1),
         whole_log(*tail_of(LATER[2]), ANY),
     ),
@@ -317,7 +317,7 @@ MERGE_RULES = [
         merge(SIX, first=5, is_=["GAP", 1, 3]),
         merge(SIX, first=4, is_=["GAP", 1, 3]),
         merge(SIX, first=3, cm=4),
-        whole_log(*tail_of(SIX[5]), 4, ANY, ANY, ANY, [ANY] * 6),
+        whole_log(*tail_of(SIX[5]), 4, ANY, ANY, ANY, [ANY] * 6, ANY),
     ),
     rule(
         "entries that are here, and differ, join nothing",
@@ -398,7 +398,7 @@ MERGE_RULES = [
         merge(SIX, by="6/p", first=2, staged=True, is_=["GAP", 1, 1]),
         merge(SIX, first=2, staged=True, cm=2),
         merge(SIX, first=2, staged=True, cm=2),
-        whole_log(*tail_of(SIX[5]), 2, ANY, ANY, ANY, [ANY] * 6),
+        whole_log(*tail_of(SIX[5]), 2, ANY, ANY, ANY, [ANY] * 6, ANY),
     ),
 ]
 

@@ -140,7 +140,7 @@ SNAPSHOT_RULES = [
             "s",
             0,
             9_999,
-            is_=["OK", ANY, "1", 5, ANY, 3, "1", 3, FIVE[2].chain, [[4, ANY], [5, ANY]]],
+            is_=["OK", ANY, "1", 5, ANY, 3, "1", 3, FIVE[2].chain, [[4, ANY], [5, ANY]], 3],
         ),
     ),
     rule(
@@ -154,7 +154,7 @@ SNAPSHOT_RULES = [
             "s",
             0,
             9_999,
-            is_=["OK", ANY, "1", 3, OTHER[2].chain, 3, "1", 3, OTHER[2].chain, []],
+            is_=["OK", ANY, "1", 3, OTHER[2].chain, 3, "1", 3, OTHER[2].chain, [], 3],
         ),
         append(OTHER[3:4], OTHER[2], is_=tail(OTHER[3], 3, 4)),
     ),

@@ -147,7 +147,7 @@ class Twin:
             record: Shard = group.shards.get(shard) or Shard()
             fields = {field: getattr(grant, field) for field in _GRANT_FIELDS}
             fields |= {f: getattr(record, "as_" if f == "as" else f) for f in _LOG_FIELDS}
-            fields |= {"bytes": record.data.size_bytes, "sn": record.sn}
+            fields |= {"bytes": record.data.size_bytes, "sn": record.sn, "lc": record.lc}
             fields["sb"] = record.stage.size_bytes
             dump[f"{key}:sh:{shard}"] = _not_default(fields)
             dump[f"{key}:lg:{shard}"] = {str(seq): blob for seq, blob in record.log.items()}

@@ -194,6 +194,7 @@ def test_who_was_away_takes_up_what_counts_now_and_nothing_in_between() -> None:
     rig.hold(name, *rig.stores)
     write(rig, live(TWO), target(TWO, "eu"))
     write(rig, target(ONE, "eu", step=2))
+    rig.run(1_500)
     rig.let(name, *rig.stores)
     rig.run(2_000)
     assert [event.detail["version"] for event in applied(away)[seen:]] == []
