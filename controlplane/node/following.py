@@ -63,6 +63,7 @@ class SystemFollower:
         self._goal: int | None = None  # from here on what was scanned is of one moment
         self._busy = False
         self.deadline_ms = 0
+        self.up_to_date_ms: int | None = None  # when all that was committed had been read
 
     def advance(self, now_ms: int) -> bool:
         """Read on, if it is time; says whether it was."""
@@ -142,6 +143,7 @@ class SystemFollower:
             self._apply(sequence, blob)
         self._reached()
         if self._applied >= committed:
+            self.up_to_date_ms = now_ms
             self._node.documents.settle()
         elif records:
             self.deadline_ms = now_ms
