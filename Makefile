@@ -44,7 +44,7 @@ format: install ## rewrite the source in the one format
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
 rules: install ## write the rules for Prometheus, in deploy/prometheus
-	@$(BIN)/python -m controlplane.telemetry.rules.files
+	@$(BIN)/python -m controlplane.telemetry.rules
 
 models: install ## explore the protocol's models exhaustively, and each planted mistake
 	@$(BIN)/python -m tests.models.run_models

@@ -490,8 +490,7 @@ class Leadership:
 
     def sources(self, sequence: int) -> list[int]:
         """Stores known to have everything up to `sequence`, of those that hold this epoch."""
-        log = self.log
-        if log is None:
+        if (log := self.log) is None:
             return []
         return [i for i in bits(self.held) if log.followers[i].covered >= sequence]
 

@@ -86,10 +86,12 @@ class Figures:
         for group in self._node.groups.values():
             for led in group.led.values():
                 log = led.log
-                if log is not None:
+                if log is None:
+                    continue
+                shard_bytes += log.size_bytes
+                if log.last is not log.floor:
                     entries += log.last.sequence - log.floor.sequence
                     log_bytes += log.kept_bytes
-                    shard_bytes += log.size_bytes
         return entries, log_bytes, shard_bytes
 
     def _busiest(self) -> Ranked:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from controlplane.requests import Found, Outcome, Read, Refused, Request, Scan, Scanned, Write
+from controlplane.telemetry.buckets import Histograms
 
 LATENCY_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 STALENESS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
@@ -24,19 +25,20 @@ class RequestMetrics:
             ["request", "outcome"],
             registry=registry,
         )
-        self._seconds = Histogram(
+        self._seconds = Histograms(
+            registry,
             "leadplane_request_seconds",
             "From a request's arrival at the node to its answer.",
-            ["request"],
-            buckets=LATENCY_S,
-            registry=registry,
+            "request",
+            LATENCY_S,
         )
-        self._staleness = Histogram(
+        self._staleness = Histograms(
+            registry,
             "leadplane_staleness_served_seconds",
             "By how much answers from copies may have been behind, at most, as they said.",
-            buckets=STALENESS_S,
-            registry=registry,
-        )
+            "",
+            STALENESS_S,
+        ).of()
         routed = Counter(
             "leadplane_routed_total",
             "Requests that another node was to answer, by what came of it.",
@@ -45,7 +47,6 @@ class RequestMetrics:
         )
         self._routed = {result: routed.labels(result) for result in ROUTED}
         self._series: dict[tuple[str, str], Counter] = {}
-        self._latency: dict[str, Histogram] = {}
 
     def answered(self, request: Request, outcome: Outcome | None, seconds: float) -> None:
         """Count a request and its outcome; None when its client did not wait for it."""
@@ -55,10 +56,7 @@ class RequestMetrics:
         if series is None:
             series = self._series[key] = self._requests.labels(*key)
         series.inc()
-        latency = self._latency.get(name)
-        if latency is None:
-            latency = self._latency[name] = self._seconds.labels(name)
-        latency.observe(seconds)
+        self._seconds.of(name).observe(seconds)
         if type(outcome) is Found or type(outcome) is Scanned:
             staleness_ms = outcome.provenance.staleness_ms
             if staleness_ms:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from controlplane.machine import Headroom
+from controlplane.telemetry.buckets import Histograms
 
 CALL_S: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)
 TakeAnswer: TypeAlias = Callable[[float, str], None]
@@ -26,12 +27,12 @@ class StoreMetrics:
             ["store"],
             registry=registry,
         )
-        self._seconds = Histogram(
+        self._seconds = Histograms(
+            registry,
             "leadplane_store_call_seconds",
             "From a call on an ordered lane to its answer.",
-            ["store"],
-            buckets=CALL_S,
-            registry=registry,
+            "store",
+            CALL_S,
         )
         self._errors = Counter(
             "leadplane_store_errors_total",
@@ -72,7 +73,7 @@ class StoreMetrics:
 
     def answers_of(self, store: str) -> TakeAnswer:
         """What is to be told of every answer of a store."""
-        observe, errors = self._seconds.labels(store).observe, self._errors
+        observe, errors = self._seconds.of(store).observe, self._errors
 
         def take(seconds: float, code: str) -> None:
             observe(seconds)

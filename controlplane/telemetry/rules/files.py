@@ -1,8 +1,7 @@
-"""Write the rules out: `python -m controlplane.telemetry.rules.files [FOLDER [SCALE]]`."""
+"""The rules as files, as they are committed in deploy/prometheus."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -33,23 +32,5 @@ def write_rules(folder: Path, scale: Scale) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-class _Dumper(yaml.SafeDumper):
-    """Expressions of several lines as blocks."""
-
-
-def _written(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _written)
-
-
 def _text(document: Mapping[str, Any]) -> str:
-    return HEAD + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100)
-
-
-if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    folder = Path(arguments[0]) if arguments else FOLDER
-    write_rules(folder, Scale(float(arguments[1]) if len(arguments) > 1 else 1.0))
+    return HEAD + yaml.safe_dump(document, sort_keys=False, width=100)

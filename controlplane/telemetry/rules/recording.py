@@ -43,9 +43,9 @@ def _over(window_s: int, scale: Scale) -> Iterator[dict[str, Any]]:
     seconds = "leadplane_leader_shard_seconds_total"
     yield {
         "record": recorded(LEADERLESS, window_s),
-        "expr": f"quantile by (job) (0.5,\n"
-        f'  sum by (job, instance) (rate({seconds}{{leader="none"}}[{span}]))\n'
-        f"  / sum by (job, instance) (rate({seconds}[{span}]))\n)",
+        "expr": f"quantile by (job) (0.5, "
+        f'sum by (job, instance) (rate({seconds}{{leader="none"}}[{span}]))'
+        f" / sum by (job, instance) (rate({seconds}[{span}])))",
     }
     done, due = "leadplane_renewals_done_total", "leadplane_renewals_expected_total"
     yield {
@@ -55,14 +55,14 @@ def _over(window_s: int, scale: Scale) -> Iterator[dict[str, Any]]:
     elections = "leadplane_election_seconds"
     yield {
         "record": recorded(ELECTIONS_SLOW, window_s),
-        "expr": f'1 - sum by (job) (rate({elections}_bucket{{le="{SLOW_ELECTION_S}"}}[{span}]))\n'
-        f"  / sum by (job) (rate({elections}_count[{span}]))",
+        "expr": f'1 - sum by (job) (rate({elections}_bucket{{le="{SLOW_ELECTION_S}"}}[{span}]))'
+        f" / sum by (job) (rate({elections}_count[{span}]))",
     }
     errors, all_of_them = "leadplane_takeover_errors_total", "leadplane_takeovers_total"
     yield {
         "record": recorded(TAKEOVERS_FAILED, window_s),
-        "expr": f"sum by (job) (rate({errors}[{span}]))\n"
-        f"  / sum by (job) (rate({all_of_them}[{span}]))",
+        "expr": f"sum by (job) (rate({errors}[{span}]))"
+        f" / sum by (job) (rate({all_of_them}[{span}]))",
     }
 
 
@@ -74,13 +74,13 @@ def _figures(scale: Scale) -> Iterator[dict[str, Any]]:
     }
     yield {
         "record": "leadplane:leader_changes:per_shard_1h",
-        "expr": f"sum by (job) (increase(leadplane_leader_changes_total[{scale.span(HOUR)}]))\n"
-        "  / max by (job) (leadplane_shards)",
+        "expr": f"sum by (job) (increase(leadplane_leader_changes_total[{scale.span(HOUR)}]))"
+        " / max by (job) (leadplane_shards)",
     }
     yield {
         "record": "leadplane:election_seconds:p99_1h",
-        "expr": "histogram_quantile(0.99, sum by (job, le) (\n"
-        f"  rate(leadplane_election_seconds_bucket[{scale.span(HOUR)}])\n))",
+        "expr": "histogram_quantile(0.99, sum by (job, le) ("
+        f"rate(leadplane_election_seconds_bucket[{scale.span(HOUR)}])))",
     }
     yield {
         "record": "leadplane:follower_lag_seconds:max",
