@@ -49,7 +49,8 @@ class Elections:
         detail: dict[str, Any] = {"why": leadership.why, "group": group.group}
         if before:
             detail["before"] = before
-        detail["cause"] = self._cause(leadership, before, ordered)
+        had_leader = attempt is not None and attempt.left_ms is not None
+        detail["cause"] = _cause(leadership.why, had_leader, ordered)
         if attempt is not None and attempt.stood_ms:
             detail["took_ms"] = now_ms - attempt.stood_ms
             if attempt.won_ms >= attempt.stood_ms:
@@ -64,15 +65,16 @@ class Elections:
         } | ordered  # fmt: skip
         node.duties.opened(record)
 
-    def _cause(self, leadership: Leadership, before: str, ordered: dict[str, str]) -> str:
-        """Why there is a new epoch: `first`, `renewed` (the same leader), `planned`, `unplanned`.
 
-        Who took a shard away is known where the one who did it takes it over, or said so; a leader
-        that was evicted for not serving is no plan of anybody's.
-        """
-        if leadership.why in SAME_LEADER:
-            return "renewed"
-        if not before and leadership.why == "free":
-            return "first"
-        by_a_node = ordered.get("principal", "").startswith(BY_A_NODE)
-        return "unplanned" if leadership.why in UNPLANNED or by_a_node else "planned"
+def _cause(why: str, had_leader: bool, ordered: dict[str, str]) -> str:
+    """Why there is a new epoch: `first`, `renewed` (the same leader), `planned`, `unplanned`.
+
+    Who took a shard away is known where the one who did it takes it over, or said so; a leader that
+    was evicted for not serving is no plan of anybody's.
+    """
+    if why in SAME_LEADER:
+        return "renewed"
+    if why == "free" and not had_leader:
+        return "first"
+    by_a_node = ordered.get("principal", "").startswith(BY_A_NODE)
+    return "unplanned" if why in UNPLANNED or by_a_node else "planned"

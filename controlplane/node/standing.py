@@ -445,7 +445,7 @@ class StandingDesk:
         """Back off with full jitter: U(0, min(TTL/2, 2 round trips * 2^losses))."""
         self.special.discard(shard)
         self._taken_away.discard(shard)
-        attempt = self._attempts.setdefault(shard, Attempt(now_ms))
+        attempt = self._attempts.setdefault(shard, Attempt(now_ms, now_ms))  # it was led till now
         attempt.losses += 1
         round_trip_ms = max(10, self._round_trip_ms())
         cap = min(self._group.times.ttl_ms // 2, 2 * round_trip_ms * 2 ** min(attempt.losses, 10))
