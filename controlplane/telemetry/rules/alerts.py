@@ -11,6 +11,7 @@ that says that it still goes on; so an alert ends soon after its cause.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Any, Final
 
 from controlplane.telemetry.rules.alert import PAGE, TICKET, Alert
@@ -131,7 +132,7 @@ def _rule(alert: Alert, scale: Scale) -> dict[str, Any]:
     rule["annotations"] = {
         "summary": alert.summary,
         "description": alert.description,
-        "runbook_url": f"{RUNBOOKS}/{alert.runbook}.md",
+        "runbook_url": normpath(f"{RUNBOOKS}/{alert.runbook}.md"),
     }
     return rule
 

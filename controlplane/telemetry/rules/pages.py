@@ -13,7 +13,7 @@ PAGES: Final = (
         30,
         PAGE,
         "stuck-election",
-        "Shards have no leader. First: `leadplane status` says which groups have no quorum, and"
+        "Shards have no leader. First: `leadplane doctor` says which groups have no quorum, and"
         " `leadplane shards` what each shard waits for.",
         "{{ $value }} shards have had no valid leader for half a minute, as most nodes judge it.",
     ),

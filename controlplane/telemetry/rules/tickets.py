@@ -64,7 +64,7 @@ TICKETS: Final = (
         "leadplane:follower_lag_seconds:max > 5",
         120,
         TICKET,
-        "store-loss",
+        "store-lost",
         "Copies in {{ $labels.to_region }} of what {{ $labels.from_region }} leads are old. First:"
         " `leadplane status` shows which store is slow or away.",
         "{{ $value | humanizeDuration }} old at the worst.",
@@ -76,7 +76,7 @@ TICKETS: Final = (
         ' (sum by (job, region) (leadplane_nodes{state!="silent"}) > 0)',
         60,
         TICKET,
-        "region-loss",
+        "region-lost",
         "No node of {{ $labels.region }} shows a sign of life. First: `leadplane status` tells"
         " which shards went on elsewhere.",
         "Shards that have their quorum there are without a leader, and page by themselves.",
@@ -87,7 +87,7 @@ TICKETS: Final = (
         'quantile by (job, region) (0.5, leadplane_nodes{state="silent"}) > 0',
         300,
         TICKET,
-        "global-leader-loss",
+        "global-leader-lost",
         "A node of {{ $labels.region }} is gone. First: `leadplane nodes` names it; start it.",
         "{{ $value }} nodes are silent.",
         "region",
@@ -97,7 +97,7 @@ TICKETS: Final = (
         "quantile by (job, region, store) (0.5, leadplane_store_up) < 1",
         120,
         TICKET,
-        "store-loss",
+        "store-lost",
         "Store {{ $labels.store }} is down. First: start it again with the disk it had; its groups"
         " go on meanwhile.",
         "As most nodes see it.",
@@ -108,7 +108,7 @@ TICKETS: Final = (
         "max by (job, region, store) (leadplane_store_refused) > 0",
         60,
         TICKET,
-        "store-loss",
+        "store-lost",
         "Store {{ $labels.store }} answers and is not used: it forgot, went back in time, or is set"
         " up wrongly. First: `leadplane status` says which.",
         "It does not vote until it has been admitted again.",
@@ -119,7 +119,7 @@ TICKETS: Final = (
         "min by (job, group) (leadplane_group_spare_stores) < 1",
         300,
         TICKET,
-        "store-loss",
+        "store-lost",
         "Group {{ $labels.group }} stops with the next store it loses. First: bring back the store"
         " that is missing, or have a spare take its place.",
         "No more stores can be lost.",
@@ -129,7 +129,7 @@ TICKETS: Final = (
         "max by (job, group) (leadplane_group_lost_voters) > 0",
         0,
         TICKET,
-        "store-loss",
+        "store-lost",
         "Group {{ $labels.group }} has lost too many stores for good. First: read the playbook of"
         " forced recovery before anything else.",
         "{{ $value }} voters forgot.",
@@ -140,7 +140,7 @@ TICKETS: Final = (
         " / (leadplane_store_memory_max_bytes > 0)) > 0.8",
         300,
         TICKET,
-        "full-store",
+        "store-full",
         "Store {{ $labels.store }} fills up. First: give it more memory; writes that grow a shard"
         " are refused at 95 %.",
         "{{ $value | humanizePercentage }} of its memory is used.",
@@ -150,7 +150,7 @@ TICKETS: Final = (
         "sum by (job, store) (rate(leadplane_store_errors_total[{5m}])) > 0.1",
         300,
         TICKET,
-        "full-store",
+        "store-full",
         "Store {{ $labels.store }} refuses calls. First: the label `code` of"
         " leadplane_store_errors_total tells why.",
         "{{ $value }} calls a second.",
@@ -172,7 +172,7 @@ TICKETS: Final = (
         'sum by (job) (increase(leadplane_events_total{kind="probe-failed"}[{15m}])) > 0',
         0,
         TICKET,
-        "leader-not-serving",
+        "deaf-leader",
         "A leader renewed its lease and did not serve; its shards were taken away. First:"
         " `grep probe-failed` in the logs of nodes names it; restart it.",
         "{{ $value }} times in a quarter of an hour.",
@@ -192,7 +192,7 @@ TICKETS: Final = (
         'max by (job) (leadplane_rollouts{phase="stuck"}) > 0',
         600,
         TICKET,
-        "global-leader-loss",
+        "rollout-stuck",
         "A rollout cannot reach a region. First: `leadplane rollouts` names it.",
         "{{ $value }} rollouts; they go on by themselves when the region is back.",
     ),
@@ -202,7 +202,7 @@ TICKETS: Final = (
         'leadplane_placement_plans_failed_total{why="no-placement"}[{1h}])) > 0',
         0,
         TICKET,
-        "global-leader-loss",
+        "../placement",
         "No placement keeps every constraint. First: `leadplane placement plan` names those that"
         " conflict.",
         "{{ $value }} plans in an hour.",
