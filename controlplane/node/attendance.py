@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_MS: Final = 100
 FREE_EVERY_MS: Final = 1_000
+CAUGHT_UP_MS: Final = 1_000
+"""So long after a pause, what came meanwhile has been heard."""
 
 
 @dataclass(slots=True)
@@ -132,6 +134,8 @@ class Attendance:
 
     def passed(self, group: Group, shard: str, old: str, new: str, now_ms: int) -> None:
         """A shard passes from one holder to another; "" is nobody."""
+        if group.is_over:
+            return
         ledger = self.of(group)
         self._note_change(shard, old, new, now_ms)
         since_ms = ledger.end(shard)
@@ -163,7 +167,7 @@ class Attendance:
         if now_ms < self._next_ms:
             return
         self._next_ms = now_ms + LOOK_EVERY_MS
-        if now_ms - self._node.away_until_ms < 2 * LOOK_EVERY_MS:
+        if now_ms - self._node.away_until_ms < CAUGHT_UP_MS:
             return
         for group in self._node.groups.values():
             if group.watch.first_heard_ms is not None:
@@ -185,16 +189,25 @@ class Attendance:
             elif silent is None:
                 on_map = sum(map(self._is_on_map, shards))
                 ledger.silent[holder] = Silent(sign_ms, on_map)
-        for holder in ledger.silent.keys() - group.by_holder.keys():
-            del ledger.silent[holder]
         if now_ms >= ledger.free_ms and now_ms - group.started_ms >= wait_ms:
             ledger.free_ms = now_ms + FREE_EVERY_MS
-            free = group.by_holder.get("", ())
-            for shard in [s for s in ledger.unled if s not in free or not self._is_on_map(s)]:
-                ledger.without_ms += now_ms - (ledger.end(shard) or now_ms)
-            for shard in free:
-                if shard not in ledger.unled and self._is_on_map(shard):
-                    ledger.begin(shard, now_ms)
+            self._recount(group, ledger, now_ms)
+
+    def _recount(self, group: Group, ledger: Ledger, now_ms: int) -> None:
+        """Count anew what has no leader: shards may have come to the map, or left it."""
+        for holder, silent in list(ledger.silent.items()):
+            left = sum(map(self._is_on_map, group.by_holder.get(holder, ())))
+            ledger.without_ms += (now_ms - silent.since_ms) * (silent.shards - left)
+            silent.shards = left
+            if holder not in group.by_holder:
+                del ledger.silent[holder]
+        free = group.by_holder.get("", ())
+        for shard in [s for s in ledger.unled if s not in free or not self._is_on_map(s)]:
+            ledger.without_ms += now_ms - (ledger.end(shard) or now_ms)
+        for shard in free:
+            if shard not in ledger.unled and self._is_on_map(shard):
+                ledger.begin(shard, now_ms)
+        self._last = {shard: last for shard, last in self._last.items() if self._is_on_map(shard)}
 
     def _sign_ms(self, group: Group, holder: str) -> int:
         """When a holder last showed itself; a session that no store shows never did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controlplane.figures import GroupFigures
+from controlplane.node.directory import MapRow
 from controlplane.requests import Evict, Transfer
 from tests.node.rig import Rig, Seat
 
@@ -211,3 +212,24 @@ def test_a_store_that_breaks_its_promise_is_told_of() -> None:
     rig.run(50)
     told = [event for event in seat.happened if event.kind == "stale-accepted"]
     assert [event.detail["store"] for event in told][:1] == ["s1"]
+
+
+def test_what_left_the_map_is_not_missed() -> None:
+    rig = led_rig("n1", "n2", shards=("a", "b"))
+    seat = rig.seats["n2"]
+    directory = seat.node.directory
+    row = MapRow("a", rig.group, 0, 1, ("eu",), 1)
+    directory.rows["a"], directory.version = row, 1  # `b` went over into others
+    for node in rig.seats:
+        rig.disconnect(node, "s1")
+        rig.disconnect(node, "s2")
+    rig.run(5 * TTL_MS)
+    assert figures(seat).leaderless == 1
+    before = figures(seat)
+    del directory.rows["a"]
+    rig.run(2 * TTL_MS)
+    after = figures(seat)
+    assert after.leaderless == 0
+    assert 0 < after.leaderless_ms - before.leaderless_ms <= 1_100  # until the next look
+    rig.run(TTL_MS)
+    assert figures(seat).leaderless_ms == after.leaderless_ms
