@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz format models prove steps mutants chaos bench pin clean
+.PHONY: help install demo test check fuzz format rules models prove steps mutants chaos bench pin clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ fuzz: install ## requests of every kind, many more than in `make test`: a quarte
 
 format: install ## rewrite the source in the one format
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+rules: install ## write the rules for Prometheus, in deploy/prometheus
+	@$(BIN)/python -m controlplane.telemetry.rules
 
 models: install ## explore the protocol's models exhaustively, and each planted mistake
 	@$(BIN)/python -m tests.models.run_models

@@ -158,9 +158,10 @@ class RegionStep:
     def may_have_other(self) -> bool:
         """Whether it may run something else than before all this: it was given the version, be it
         that it is to be tried again, or has what a superseded rollout gave it."""
-        is_touched = self.inherits or self.share > 0 or self.step > 0
-        waits = self.reached in (Reached.WAITING, Reached.SKIPPED)
-        return self.reached in HAS_IT or (waits and is_touched)
+        is_touched = self.inherits or self.share > 0
+        if self.reached is Reached.WAITING:
+            return is_touched or self.step > 0
+        return self.reached in HAS_IT or (self.reached is Reached.SKIPPED and is_touched)
 
 
 @dataclass(frozen=True, slots=True)

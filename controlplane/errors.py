@@ -62,6 +62,13 @@ class TraceExporterMissing(ControlplaneError):
     hint = "install opentelemetry-exporter-otlp-proto-http, or set trace_exporter to none"
 
 
+class MetricsExporterMissing(ControlplaneError):
+    """Metrics are to be pushed in a way that this installation does not know."""
+
+    code = "metrics-exporter-missing"
+    hint = "install opentelemetry-exporter-otlp-proto-http, or set metrics_exporter to none"
+
+
 class SettingsInvalid(ControlplaneError):
     """The settings of a node cannot be used; the message has a line for each field at fault."""
 

@@ -18,13 +18,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from regions.lease_times import LeaseTimes, older_bound_ms
+from regions.quorum import reached_by_quorum
 
 _POLLS_MAX = 64
 
 
 @dataclass(slots=True)
 class Sighting:
-    """One session as one store shows it: its counter, since when, and since when the session."""
+    """One session as one store shows it: its counter, since when, and since when the session.
+
+    `fresh_ms`: what the session vouches for at this store is as of then, or newer; None: nothing is
+    known of that.
+    """
 
     counter: int
     first_seen_ms: int
@@ -32,6 +37,7 @@ class Sighting:
     node: str
     region: str
     url: str
+    fresh_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -81,13 +87,16 @@ class Watch:
         changed: list[list[Any]] = payload[2]
         known = self.sightings[store]
         fresh: dict[str, Sighting] = {}
-        for sid, counter, _revision, node, region, url, _seen in sessions:
+        for sid, counter, _revision, node, region, url, seen in sessions:
             old = known.get(sid)
             if old is not None and old.counter == counter:
                 fresh[sid] = old
-            else:
-                appeared_ms = now_ms if old is None else old.appeared_ms
-                fresh[sid] = Sighting(counter, now_ms, appeared_ms, node, region, url)
+                continue
+            appeared_ms = now_ms if old is None else old.appeared_ms
+            fresh_ms = self._vouched_ms(store, seen)
+            if fresh_ms is None and old is not None:
+                fresh_ms = old.fresh_ms
+            fresh[sid] = Sighting(counter, now_ms, appeared_ms, node, region, url, fresh_ms)
         for sid in dead:
             fresh.pop(sid, None)
         self.sightings[store] = fresh
@@ -134,10 +143,22 @@ class Watch:
 
     def staleness_ms(self, store: int, seen: int, now_ms: int) -> int | None:
         """How old a store's vouched data may be, given the `seen` it holds; None if not known."""
+        vouched_ms = self._vouched_ms(store, seen)
+        return None if vouched_ms is None else older_bound_ms(vouched_ms, now_ms)
+
+    def _vouched_ms(self, store: int, seen: int) -> int | None:
+        """When the last poll was sent that was answered before a renewal with this `seen`."""
         for opseq, sent_ms in reversed(self._polls[store]):
             if opseq < seen:
-                return older_bound_ms(sent_ms, now_ms)
+                return sent_ms
         return None
+
+    def last_sign_ms(self, sid: str, stores: int, quorum: int) -> int | None:
+        """When so many of the first stores had last shown a new counter of `sid`; None where
+        fewer show it at all."""
+        known = [sightings.get(sid) for sightings in self.sightings[:stores]]
+        seen_ms = [sighting.first_seen_ms for sighting in known if sighting is not None]
+        return None if len(seen_ms) < quorum else reached_by_quorum(seen_ms, quorum)
 
     def peers(self, now_ms: int) -> dict[str, Peer]:
         """Sessions shown alive by some store, by session id."""

@@ -96,6 +96,9 @@ class Desk(Protocol):
     def not_understood(self, leadership: Leadership, store: int) -> None:
         """A store finds an append malformed."""
 
+    def stale_accepted(self, leadership: Leadership, store: int) -> None:
+        """A store took an append of an epoch above which it had promised another: it must not."""
+
     def moved(self, leadership: Leadership, now_ms: int) -> None:
         """State or commit index changed."""
 
@@ -365,6 +368,8 @@ class Leadership:
             if result is None:
                 log.lost(store)
             elif result[0] == Code.OK:
+                if self.sighted.grants[store].promised > self.epoch:
+                    self._desk.stale_accepted(self, store)
                 self._adopted(store)
                 before = log.commit
                 if log.appended(store, number, result[4:]) > before:
@@ -485,8 +490,7 @@ class Leadership:
 
     def sources(self, sequence: int) -> list[int]:
         """Stores known to have everything up to `sequence`, of those that hold this epoch."""
-        log = self.log
-        if log is None:
+        if (log := self.log) is None:
             return []
         return [i for i in bits(self.held) if log.followers[i].covered >= sequence]
 

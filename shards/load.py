@@ -12,7 +12,7 @@ Rates are estimates: placement weighs them, nothing that must be right rests on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from shards.resharding import Part
@@ -157,6 +157,10 @@ class RouterLoad:
                 if share > 0:
                     heir = self.of(child.shard)
                     heir.rates = heir.rates.plus(load.rates.times(share))
+
+    def rates(self) -> Iterator[tuple[str, float]]:
+        """Requests a second of each shard in use, as of when each was folded last."""
+        return ((shard, load.rates.requests) for shard, load in self._loads.items())
 
     def shards(self) -> list[str]:
         """Shards in use, in the order in which they came into it."""

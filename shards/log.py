@@ -183,6 +183,11 @@ class Log:
         """Entries not known to be committed."""
         return self.last.sequence - self.commit
 
+    @property
+    def kept_bytes(self) -> int:
+        """Of the entries that are kept here for stores that lack them."""
+        return self._bytes
+
     def _keep(self, entry: Entry) -> None:
         self._entries.append(entry)
         self._bytes += len(entry.blob)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from functools import cache
+from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -19,6 +21,8 @@ from controlplane.api.settings import ApiSettings
 from controlplane.api.shortcuts import Answered, AppHandler, Shortcuts
 from controlplane.planning.planner import Planner
 from controlplane.problems import RequestRefused
+from controlplane.telemetry.http import Observe
+from controlplane.telemetry.metrics import NodeMetrics
 
 EDGE: Final = web.AppKey("edge", Edge)
 SHORTCUTS: Final = web.AppKey("shortcuts", Shortcuts)
@@ -31,7 +35,10 @@ LOGGER: Final = logging.getLogger(__name__)
 
 
 def create_app(
-    service: Service, settings: ApiSettings | None = None, planner: Planner | None = None
+    service: Service,
+    settings: ApiSettings | None = None,
+    planner: Planner | None = None,
+    metrics: NodeMetrics | None = None,
 ) -> web.Application:
     """The HTTP application of one node. Run it with `controlplane.api.server.ApiServer`."""
 
@@ -42,10 +49,16 @@ def create_app(
     edge = Edge(service, settings or ApiSettings(), describe, planner or Planner(service))
     app = web.Application()
     app[EDGE] = edge
+    if metrics is not None:
+        metrics.http.watches(lambda: edge.streams)
+        edge.dispatch.routed = metrics.requests.routed
     shortcuts = app[SHORTCUTS] = Shortcuts()
     for endpoint in ROUTES:
         path = _pattern(endpoint.path)
-        handler: Any = _served(edge, endpoint.handler)
+        observe = None
+        if metrics is not None:
+            observe = metrics.http.route(endpoint.method, endpoint.path)
+        handler: Any = _served(edge, endpoint.handler, observe)
         for method in (endpoint.method, "HEAD") if endpoint.also_head else (endpoint.method,):
             app.router.add_route(method, path, handler, expect_handler=_expect)
             shortcuts.add(method, endpoint.path, handler, REST_OF_PATH)
@@ -78,19 +91,22 @@ def _pattern(path: str) -> str:
     return path
 
 
-def _served(edge: Edge, handler: Handler) -> AppHandler:
-    """The handler with every way out of it an answer of ours.
+def _served(edge: Edge, handler: Handler, observe: Observe | None = None) -> AppHandler:
+    """The handler with every way out of it an answer of ours, and each of them observed.
 
     A middleware would do the same, and cost every request a tenth of its time.
     """
 
     async def serve(request: web.Request) -> Answered:
+        began_s = perf_counter()
         request_id = request[REQUEST_ID] = edge.request_id(request.headers.get(REQUEST_ID_NAME))
         try:
             _check_line(request)
             answer = await handler(edge, request)
             if isinstance(answer, Reply):
                 answer.request_id = request_id
+                if observe is not None:
+                    observe(HTTPStatus.OK, perf_counter() - began_s)
                 return answer
             response = answer
         except RequestRefused as refused:
@@ -104,6 +120,8 @@ def _served(edge: Edge, handler: Handler) -> AppHandler:
         if not response.prepared:
             response.headers[REQUEST_ID_NAME] = request_id
             response.headers["Server"] = SERVER
+            if observe is not None:  # a stream was prepared long ago, and is counted while it is on
+                observe(response.status, perf_counter() - began_s)
         return response
 
     return serve

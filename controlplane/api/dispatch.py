@@ -14,7 +14,7 @@ request that was sent there because the old leader said so is held until the suc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -137,6 +137,8 @@ class Dispatch:
         self._led_as_of: tuple[int, int] = (-1, -1)
         self._failed_until: dict[str, float] = {}
         self._client: HttpClient | None = None
+        self.routed: Callable[[str], None] = lambda result: None
+        """Told of each request that another node was to answer, and what came of it."""
 
     async def open(self) -> None:
         """Get ready to speak to other nodes; call it inside the running loop."""
@@ -209,8 +211,10 @@ class Dispatch:
                     if not self._points_elsewhere(errand.shard, reply, target):
                         return refused_by_leader
                 case Redirect(target):
+                    self.routed("redirected")
                     return _redirect(passage.incoming, target)
                 case Refuse() as refusal if home_refusal is None and refused_by_leader is None:
+                    self.routed("refused")
                     raise _refused(refusal, errand.shard)
                 case _:
                     break
@@ -320,7 +324,7 @@ class Dispatch:
         assert self._client is not None, "the application is not started"
         incoming = passage.incoming
         try:
-            return await self._client.send(
+            reply = await self._client.send(
                 incoming.method,
                 target.url.rstrip("/") + passage.path_and_query,
                 headers=_sent_on(passage, hops, target.epoch),
@@ -330,9 +334,13 @@ class Dispatch:
         except PeerUnreachable:
             pause_s = self._settings.peer_pause_ms / 1000
             self._failed_until[target.node] = asyncio.get_running_loop().time() + pause_s
+            self.routed("unreachable")
             return None
         except PeerLost as failure:
+            self.routed("unreachable")
             raise _overdue(passage.changes, f"{target.node} was to do it; {failure}") from failure
+        self.routed("forwarded")
+        return reply
 
     def _points_elsewhere(self, shard: str, reply: PeerReply, target: Target) -> bool:
         """Whether the answer is a refusal that names a newer leader than the one just asked."""

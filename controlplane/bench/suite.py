@@ -36,6 +36,7 @@ from controlplane.bench.resharding import Splitting, measure_splits
 from controlplane.bench.resolve import measure_resolve
 from controlplane.bench.rollouts import Rolling, measure_rollouts
 from controlplane.bench.scale import measure_scale
+from controlplane.bench.scrape import measure_scrape
 from controlplane.bench.simulator import measure_simulator
 from controlplane.bench.store_catch_up import CatchingUp, measure_catch_up
 from controlplane.bench.writes import CLIENTS, measure_http_writes, measure_node_writes
@@ -179,6 +180,10 @@ class Bench:
         """A node that leads many shards which nobody uses."""
         return (measure_memory(self.tell),)
 
+    def scrape(self) -> Sequence[Findings]:
+        """The metrics of a node that leads many shards."""
+        return (measure_scrape(self.tell),)
+
     def scale(self) -> Sequence[Findings]:
         """As many shards as one machine bears."""
         return (measure_scale(self.tell, self.extent.many_shards),)
@@ -225,6 +230,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "drain": Bench.drain,
     "idle": Bench.idle,
     "memory": Bench.memory,
+    "scrape": Bench.scrape,
     "overwrites": Bench.overwrites,
     "catch-up": Bench.catch_up,
     "move": Bench.move,

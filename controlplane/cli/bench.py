@@ -31,6 +31,7 @@ NAMES = (
     "drain",
     "idle",
     "memory",
+    "scrape",
     "overwrites",
     "catch-up",
     "move",

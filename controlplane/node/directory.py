@@ -9,6 +9,7 @@ over by itself, and an old placement never wins.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from sys import intern
@@ -73,6 +74,8 @@ class Directory:
         self._table = RoutingTable((), -1)
         self._preferences: dict[tuple[str, ...], tuple[str, ...]] = {}  # few: each is kept once
         self.version = 0
+        self._counts: Counter[str] = Counter()
+        self._counted_as_of = 0
         self._place_after_ms = 0
         self._unplaced: dict[str, dict[str, bool]] = {}  # by group; whether any node is to do it
         self._awaited: dict[str, int] = {}  # until when somebody is expected to have placed it
@@ -153,6 +156,13 @@ class Directory:
         if self._table.map_version != self.version:
             self._table = RoutingTable(self.slot_ranges(), self.version)
         return self._table.shard_of_slot(slot)
+
+    def count(self, group: str) -> int:
+        """How many shards of the map are in a group; counted once for each version of the map."""
+        if self._counted_as_of != self.version:
+            self._counted_as_of = self.version
+            self._counts = Counter(row.group for row in self.rows.values())
+        return self._counts[group]
 
     def slot_ranges(self) -> list[SlotRange]:
         """Which shard has which slots, in no order."""

@@ -78,6 +78,7 @@ class SystemFollower:
         self._asked_ms = 0
         self._late = 0  # answers in a row that came long after they were asked for
         self.deadline_ms = 0
+        self.up_to_date_ms: int | None = None  # when all that was committed had been read
 
     @property
     def position(self) -> int:
@@ -172,7 +173,9 @@ class SystemFollower:
         decided = result[TOLD_AT] if len(result) > TOLD_AT else committed
         if self._goal is None and self._is_prompt(now_ms):
             self._node.documents.settle(now_ms, is_all=self._applied >= decided)
-        if self._applied < committed and records:
+        if self._applied >= max(committed, decided):
+            self.up_to_date_ms = now_ms
+        elif records:
             self.deadline_ms = now_ms
 
     def _is_prompt(self, now_ms: int) -> bool:

@@ -192,6 +192,7 @@ class Group:
         if now_ms >= self.next_renew_ms and self.plan.stands:
             for outgoing in self.outgoing:
                 outgoing.renew_due = True
+            self.node.attendance.round_begins(self, now_ms)
             every = self.times.renew_every_ms
             self.next_renew_ms = now_ms + every - int(self.node.draw() * every / 5)
         if now_ms >= self.next_poll_ms:
@@ -307,6 +308,7 @@ class Group:
                 self.took_ms.pop(old, None)
         self.by_holder.setdefault(new, set()).add(shard)
         self.took_ms[new] = now_ms
+        self.node.attendance.passed(self, shard, old, new, now_ms)
 
     # -- what waits to be sent
 
@@ -338,6 +340,11 @@ class Group:
         detail = {"group": self.group, "store": self.lanes[store].store}
         self.node.happened("append-malformed", leadership.shard, leadership.epoch, detail)
 
+    def stale_accepted(self, leadership: Leadership, store: int) -> None:
+        """Desk: a store does not keep its promise, and is no store to rely on."""
+        detail = {"group": self.group, "store": self.lanes[store].store}
+        self.node.happened("stale-accepted", leadership.shard, leadership.epoch, detail)
+
     def moved(self, leadership: Leadership, now_ms: int) -> None:
         """Desk: state, holdings or commit index changed."""
         if self.is_steady(leadership):
@@ -353,6 +360,8 @@ class Group:
                 self.dirty(leadership)
             else:
                 self.lazily(leadership, now_ms)
+        elif leadership.state is State.RECOVERING:
+            self.node.standing[self.group].recovers(leadership.shard, now_ms)
         self.node.serving.moved(self, leadership, now_ms)
         self.node.upkeep.trim(self, leadership)
 

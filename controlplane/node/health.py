@@ -14,6 +14,7 @@ leader is told, and again every `REPEAT_MS`, all samples are: so it knows how it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from config.gate_history import SAMPLES_MAX, Histories, History
@@ -87,6 +88,11 @@ class Health:
         region = self._node.census.region_of(before)
         if region in self._failovers or len(self._failovers) < REGIONS_MAX:
             self._failovers[region] = self._failovers.get(region, 0) + 1
+
+    @property
+    def lags(self) -> Mapping[str, int]:
+        """By region, how many entries a store lacked of a shard led here, as of the last look."""
+        return self._lags
 
     # -- telling
 

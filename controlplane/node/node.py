@@ -30,6 +30,7 @@ from controlplane.machine import (
     Requested,
     Told,
 )  # fmt: skip
+from controlplane.node.attendance import Attendance
 from controlplane.node.bulk_calls import BulkCalls
 from controlplane.node.canary import Canary
 from controlplane.node.census import Census
@@ -40,7 +41,9 @@ from controlplane.node.directory import Directory
 from controlplane.node.documents import Documents
 from controlplane.node.drains import Drains
 from controlplane.node.duties import Duties
+from controlplane.node.elections import Elections
 from controlplane.node.fenced_writes import FencedWrites
+from controlplane.node.figures import Figures
 from controlplane.node.following import SystemFollower
 from controlplane.node.group import Group
 from controlplane.node.group_orders import GroupOrders
@@ -94,7 +97,7 @@ from controlplane.requests import (
 )  # fmt: skip
 from controlplane.views import FleetView, ReplicaView, ShardView
 from regions.codec import ANOTHER_STORE, Code
-from shards.leadership import Leadership, Reply, State
+from shards.leadership import Reply, State
 from shards.load import ShardLoad
 
 
@@ -119,6 +122,9 @@ class Node:
         self.lanes: dict[str, Lane] = {}
         limits = plan.limits
         self.demand = Demand()
+        self.attendance = Attendance(self, now_ms)
+        self.elections = Elections(self)
+        self.figures = Figures(self)
         self.health = Health(self, now_ms)
         self.requests = OpenRequests(
             self.out, limits.write_timeout_ms, limits.read_timeout_ms, self.health.answered
@@ -223,6 +229,7 @@ class Node:
             if group.session is not None:
                 self.standing[name].advance(now_ms)
         self.headroom.advance(now_ms)
+        self.attendance.advance(now_ms)
         self.upkeep.advance(now_ms)
         self.nearby.advance(now_ms)
         if self.following.advance(now_ms):
@@ -419,21 +426,6 @@ class Node:
     def happened(self, kind: str, shard: str, epoch: int, detail: dict[str, Any]) -> None:
         """Report a life-cycle event."""
         self.out.append(Happened(kind, shard, epoch, detail))
-
-    def elected(self, group: Group, leadership: Leadership, now_ms: int) -> None:
-        """An epoch was opened by this node."""
-        self.standing[group.group].won(leadership.shard)
-        self.row_changed(leadership.shard)
-        self.health.elected(leadership.why, leadership.before[0])
-        detail = {"why": leadership.why, "group": group.group}
-        self.happened("elected", leadership.shard, leadership.epoch, detail)
-        record = {
-            "shard": leadership.shard, "epoch": leadership.epoch, "node": self.plan.node,
-            "region": self.plan.region, "ended": leadership.why, "wall_ms": self.wall_ms(),
-            "before": self.census.node_name(leadership.before[0]),
-            "before_epoch": leadership.before[1],
-        } | self.upkeep.who_ended(leadership.shard, leadership.epoch)  # fmt: skip
-        self.duties.opened(record)
 
     def row_changed(self, shard: str, now_ms: int = 0) -> None:
         """A shard's row of the routing table may be another one."""

@@ -21,6 +21,7 @@ from controlplane.views import (
 )  # fmt: skip
 from regions.watch import Peer
 from shards.grant import process_of
+from shards.leadership import State
 
 if TYPE_CHECKING:
     from controlplane.node.node import Node
@@ -170,7 +171,10 @@ class Pictures:
     def fleet(self, now_ms: int) -> FleetView:
         """The page behind /v1/status."""
         node, known = self._node, self.shard_names()
-        groups = tuple(self._group(group, known, now_ms) for group in node.groups.values())
+        here = {name: _count_serving(group, now_ms) for name, group in node.groups.items()}
+        groups = tuple(
+            self._group(group, known, here[name], now_ms) for name, group in node.groups.items()
+        )
         return FleetView(
             node=node.plan.node,
             region=node.plan.region,
@@ -182,7 +186,7 @@ class Pictures:
             nodes=tuple(self._nodes(now_ms)),
             shards_total=len(known),
             shards_led=sum(group.led for group in groups),
-            shards_here=sum(_count_serving(g, now_ms) for g in node.groups.values()),
+            shards_here=sum(here.values()),
             shards_in_use=len(node.reports.load),
             round_trips_ms=tuple((r, m.p50_ms) for r, m in node.round_trips.measured().items()),
             groups_coming=node.made_groups.coming(),
@@ -193,9 +197,10 @@ class Pictures:
         system = {SYSTEM} if self._node.census.group_of(SYSTEM) is not None else set()
         return self._node.directory.rows.keys() | system
 
-    def _count_led(self, group: Group, known: Set[str], now_ms: int) -> int:
-        """Shards of a group with a live leader: by holders, of whom there are few."""
-        count = _count_serving(group, now_ms)
+    def _count_led(self, group: Group, known: Set[str], here: int, now_ms: int) -> int:
+        """Shards of a group with a live leader: by holders, of whom there are few. This node serves
+        `here` of them."""
+        count = here
         glance = self._glance(group, now_ms)
         if glance.reachable < group.quorum:
             return count
@@ -204,7 +209,7 @@ class Pictures:
                 count += len(group.by_holder.get(sid, set()) & known)
         return count
 
-    def _group(self, group: Group, known: Set[str], now_ms: int) -> GroupView:
+    def _group(self, group: Group, known: Set[str], here: int, now_ms: int) -> GroupView:
         up = sum(self._store(store, now_ms).state == "up" for store in group.plan.voters)
         return GroupView(
             group=group.group,
@@ -215,7 +220,7 @@ class Pictures:
             spare=max(0, up - group.quorum),
             ttl_ms=group.times.ttl_ms,
             shards=len(group.shards),
-            led=self._count_led(group, known, now_ms),
+            led=self._count_led(group, known, here, now_ms),
             version=group.version,
             change=self._node.changes.view(group.group),
             lost=self._node.losses.of(group),
@@ -300,8 +305,23 @@ class Pictures:
 
 
 def _count_serving(group: Group, now_ms: int) -> int:
-    """Shards of a group that this node leads, with a lease in its hand."""
-    return sum(led.serves(now_ms) for led in group.led.values())
+    """Shards of a group that this node leads, with a lease in its hand; nearly all of them have
+    that of its session."""
+    until_ms, session, whole = group.until_ms(), group.session, (1 << group.voters) - 1
+    holds, count = until_ms is not None and now_ms < until_ms, 0
+    for led in group.led.values():
+        log = led.log
+        if (
+            led.session is session
+            and led.state is State.LEADING
+            and led.held & whole == whole
+            and log is not None
+            and not log.closed
+        ):
+            count += holds
+        else:
+            count += led.serves(now_ms)
+    return count
 
 
 def _forced(plan: GroupPlan) -> ForcedView | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import takewhile
+from typing import Final, TypeAlias
 
 from controlplane.machine import Answer, Effect
 from controlplane.requests import (
@@ -25,6 +26,8 @@ from controlplane.requests import (
 )  # fmt: skip
 
 TakeOutcome: TypeAlias = Callable[[Outcome], None]
+LATE_MS: Final = 1_000
+"""A request that is not answered so long after its time is up is nobody's any more."""
 NoteAnswer: TypeAlias = Callable[[Request, Outcome, int], None]
 
 
@@ -109,6 +112,14 @@ class OpenRequests:
                 found = self._open.get(number)
                 if found is not None:
                     self.answer(number, _late(found))
+
+    def orphaned(self, now_ms: int) -> int:
+        """How many should have been answered a while ago; their deadlines come in order."""
+        found = 0
+        for queue in (self._writes, self._reads):
+            late = takewhile(lambda each: each[0] + LATE_MS <= now_ms, queue)
+            found += sum(number in self._open for _, number in late)
+        return found
 
     @property
     def deadline_ms(self) -> int | None:

@@ -292,7 +292,7 @@ class Serving:
         desk = self._desks.get(leadership.place)
         if leadership.state is State.LEADING and leadership.announced != leadership.epoch:
             leadership.announced = leadership.epoch
-            self._node.elected(group, leadership, now_ms)
+            self._node.elections.opened(group, leadership, now_ms)
         if desk is None or log is None or log.epoch != leadership.epoch or not log.is_open:
             return
         for sequence in range(desk.confirmed + 1, log.commit + 1) if desk.pending else ():

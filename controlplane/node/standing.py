@@ -48,9 +48,15 @@ AVOIDED_TTLS = 1  # ... and any other, by a node that is to lead nothing
 
 @dataclass(slots=True)
 class Attempt:
-    """What a candidate remembers of one open shard."""
+    """What a candidate remembers of one open shard.
+
+    `left_ms`: when it last had a valid leader; None if it had none, or never lost it.
+    """
 
     open_since_ms: int
+    left_ms: int | None = None
+    stood_ms: int = 0
+    won_ms: int = 0  # a majority granted it: its log is recovered since
     backoff_ms: int = 0  # after lost elections: not before
     not_before_ms: int = 0  # worth another look, while the same nodes live (`version`)
     version: int = -1
@@ -267,7 +273,8 @@ class StandingDesk:
     def _consider(self, shard: str, now_ms: int) -> bool:
         attempt = self._attempts.get(shard)
         if attempt is None:
-            attempt = self._attempts[shard] = Attempt(now_ms)
+            left_ms = self._left_ms(self._group.sighted(shard), now_ms)
+            attempt = self._attempts[shard] = Attempt(now_ms, left_ms)
         if attempt.version == self._alive_version and now_ms < attempt.not_before_ms:
             return False
         sighted = self._group.sighted(shard)
@@ -324,6 +331,7 @@ class StandingDesk:
             leadership.go_on_from(carried.former)
         group.led[shard] = leadership
         attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
+        attempt.stood_ms = now_ms
         leadership.stand(session, prospect.conditions, why, now_ms)
         return True
 
@@ -361,6 +369,18 @@ class StandingDesk:
             if (seen := sightings.get(leading.holder)) is not None
         ]
         return max(signs, default=None)
+
+    def _left_ms(self, sighted: Sighted, now_ms: int) -> int | None:
+        """When an open shard last had a valid leader, as far as is seen here; see Attempt."""
+        group, leading = self._group, sighted.leading_grant()
+        if leading is None:
+            return now_ms if sighted.shard in group.let_go else None
+        if leading.state == Held.HANDOVER:
+            return now_ms
+        seen = [ms for store, ms in (sighted.revoked_ms or {}).items() if store < group.voters]
+        if len(seen) >= group.quorum:
+            return sorted(seen)[group.quorum - 1]
+        return group.watch.last_sign_ms(leading.holder, group.voters, group.quorum)
 
     def _round_trip_ms(self) -> int:
         return max(lane.round_trip_ms for lane in self._group.lanes)
@@ -410,20 +430,27 @@ class StandingDesk:
             return
         attempt = self._attempts.setdefault(leadership.shard, Attempt(now_ms))
         attempt.deadline_ms = now_ms + group.times.call_timeout_ms * 2
+        attempt.stood_ms = now_ms
         leadership.stand(session, prospect.conditions, "mine", now_ms)
 
-    def won(self, shard: str) -> None:
-        """The epoch is open: forget the trouble it took."""
-        self._attempts.pop(shard, None)
+    def recovers(self, shard: str, now_ms: int) -> None:
+        """A majority granted it: what is in its log is decided now."""
+        attempt = self._attempts.get(shard)
+        if attempt is not None and attempt.won_ms < attempt.stood_ms:
+            attempt.won_ms = now_ms
+
+    def won(self, shard: str) -> Attempt | None:
+        """The epoch is open: forget the trouble it took, and tell it."""
         self.special.discard(shard)
         self._taken_away.discard(shard)
         self.why.pop(shard, None)
+        return self._attempts.pop(shard, None)
 
     def lost(self, shard: str, now_ms: int) -> None:
         """Back off with full jitter: U(0, min(TTL/2, 2 round trips * 2^losses))."""
         self.special.discard(shard)
         self._taken_away.discard(shard)
-        attempt = self._attempts.setdefault(shard, Attempt(now_ms))
+        attempt = self._attempts.setdefault(shard, Attempt(now_ms, now_ms))  # it was led till now
         attempt.losses += 1
         round_trip_ms = max(10, self._round_trip_ms())
         cap = min(self._group.times.ttl_ms // 2, 2 * round_trip_ms * 2 ** min(attempt.losses, 10))

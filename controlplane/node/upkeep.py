@@ -108,6 +108,7 @@ class Upkeep:
         self._node.serving.ended(group, leadership, why, now_ms)
         self._node.standing[group.group].lost(shard, now_ms)
         self._node.canary.lost(why, now_ms)
+        self._node.elections.gave_up(leadership, why)
         if why != "lost":
             self._node.happened("resigned", shard, epoch, {"why": why})
 

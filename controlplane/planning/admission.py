@@ -83,9 +83,13 @@ class _Node:
 class Admission:
     """The machine of one global leader."""
 
-    def __init__(self, limits: Limits, stood_ms: int) -> None:
-        """This node leads the system shard since `stood_ms`."""
+    def __init__(
+        self, limits: Limits, stood_ms: int, results: Counter[tuple[str, ...]] | None = None
+    ) -> None:
+        """This node leads the system shard since `stood_ms`. What comes of moves is counted in
+        `results`, by what they were for."""
         self.limits = limits
+        self._results: Counter[tuple[str, ...]] = Counter() if results is None else results
         self._stood_ms = stood_ms
         self._is_known = False
         self._held_until_ms: int | None = None
@@ -223,6 +227,7 @@ class Admission:
             self._ended.append(Ended(before.wanted, Hindrance.OVERTAKEN))
         self._on_way[wanted.shard] = OnItsWay(wanted, now_ms)
         self._count(wanted, 1)
+        self._results[wanted.kind.value, "begun"] += 1
         for scope, rate, cost in self._rates(wanted):
             bucket = self._bucket(scope)
             bucket.fill(rate, now_ms)
@@ -241,13 +246,16 @@ class Admission:
         move = self._over(shard)
         if move is None:
             return
+        self._results[move.wanted.kind.value, "arrived"] += 1
         self._shards[shard] = _Shard(now_ms, move.wanted.kind, node)
         if node in self._nodes:
             self._nodes[node].given_ms = now_ms
 
     def _failed(self, shard: str, now_ms: int) -> None:
-        if self._over(shard) is None:
+        move = self._over(shard)
+        if move is None:
             return
+        self._results[move.wanted.kind.value, "failed"] += 1
         known = self._shards.setdefault(shard, _Shard())
         cool_ms = self.limits.cool_down_ms << min(known.failures, COOL_DOUBLINGS_MAX)
         known.failures += 1

@@ -121,7 +121,7 @@ class Mover:
     async def _stand(self, now_ms: int, wall_ms: int) -> None:
         """Begin as the global leader, with what the one before wrote down."""
         limits = limits_of(self._service.documents().content(Kind.PLACEMENT))
-        admission = Admission(limits, now_ms)
+        admission = Admission(limits, now_ms, self._planner.moves)
         moved, legs = await self._book.moved(), await self._book.legs()
         self._kept = (await self._book.brake()).at(now_ms - wall_ms)
         gathered = self._service.gathered()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from controlplane.api.service import Service
 from controlplane.node.load_reports import Gathered
 from controlplane.planning.admission import Admission
 from controlplane.planning.draining import Draining
-from controlplane.planning.errors import NothingToPlan, QuestionRefused
+from controlplane.planning.errors import NothingToPlan, PlanningError, QuestionRefused
 from controlplane.planning.followers import Followers
 from controlplane.planning.forecaster import Forecaster
 from controlplane.planning.gathering import group_of, question_about, voters_of
@@ -66,6 +66,8 @@ class Planned:
     is_real: bool
     position: int
     """Of the newest document it knows."""
+    made_s: float = 0.0
+    """By the wall clock."""
 
 
 class Planner:
@@ -78,7 +80,14 @@ class Planner:
         self._kept: OrderedDict[str, Planned] = OrderedDict()
         self.moved_ms: dict[str, int] = {}  # wall clock: when a shard was last moved by an order
         self.to_remember: list[MovedOf] = []  # moved by people, and not written down yet
-        self.admission = Admission(limits_of(service.documents().content(Kind.PLACEMENT)), 0)
+        self.moves: Counter[tuple[str, ...]] = Counter()
+        """Since this process began: by what they were for, and what came of them."""
+        self.failures: Counter[str] = Counter()
+        """Plans that could not be made, by the reason."""
+        self.latest: Planned | None = None
+        """The last plan of the fleet as it is."""
+        limits = limits_of(service.documents().content(Kind.PLACEMENT))
+        self.admission = Admission(limits, 0, self.moves)
         self.draining = Draining(service)
         self.resharder = Resharder(service)
         self.followers = Followers(service)
@@ -95,11 +104,15 @@ class Planner:
     async def plan(self, wish: Wish, gathered: Gathered) -> Planned:
         """Make a plan. Raises PlanningError."""
         feed = self._feed(wish)
-        question = await self._question(wish, gathered, feed)
-        answer = await self._worker.ask(wish.time_limit_s, _plan(question, wish))
+        try:
+            question = await self._question(wish, gathered, feed)
+            answer = await self._worker.ask(wish.time_limit_s, _plan(question, wish))
+        except PlanningError as error:
+            self.failures[error.code] += wish.is_real
+            raise
         planned = self._planned(wish, feed, question, answer)
         if wish.is_real:
-            self._kept[planned.hash] = planned
+            self._kept[planned.hash] = self.latest = planned
             while len(self._kept) > KEPT_MAX:
                 self._kept.popitem(last=False)
         return planned
@@ -201,7 +214,8 @@ class Planner:
             "not_planned": question.not_planned[:MOVES_SHOWN],
             "unavailable": question.unavailable[:MOVES_SHOWN],
         }
-        return Planned(plan["hash"], document, tuple(moves), wish.is_real, feed.position)
+        made_s = time.time()
+        return Planned(plan["hash"], document, tuple(moves), wish.is_real, feed.position, made_s)
 
 
 def _plan(question: Question, wish: Wish) -> dict[str, Any]:

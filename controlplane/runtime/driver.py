@@ -40,6 +40,7 @@ from controlplane.node.directory import Directory
 from controlplane.node.documents import Documents
 from controlplane.node.drains import Drains
 from controlplane.node.fenced_writes import FencedWrites
+from controlplane.node.figures import Figures
 from controlplane.node.heats import Heats
 from controlplane.node.homecoming import Homecoming
 from controlplane.node.load_reports import Gathered
@@ -88,6 +89,8 @@ class NodeMachine(Protocol):
     def rollouts(self) -> Rollouts: ...
     @property
     def heats(self) -> Heats: ...
+    @property
+    def figures(self) -> Figures: ...
     @property
     def canary(self) -> Canary: ...
     @property

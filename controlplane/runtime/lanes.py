@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from time import perf_counter
 from typing import TypeAlias
 
 from controlplane.machine import (
@@ -56,8 +57,10 @@ class OrderedLane:
         lost: Callable[[str], None],
         draw: Draw,
         renewed: Callable[[str], None] = lambda outcome: None,
+        answered: Callable[[float, str], None] = lambda seconds, code: None,
     ) -> None:
-        """`renewed` is told how each renewal ended: `ok`, the store's code, or `lost`."""
+        """`renewed` is told how each renewal ended: `ok`, the store's code, or `lost`; `answered`
+        how many seconds each call took, and its code."""
         self.generation = 0
         self._store = store
         self._make_lane = make_lane
@@ -66,6 +69,7 @@ class OrderedLane:
         self._lost = lost
         self._draw = draw
         self._renewed = renewed
+        self._answered = answered
         self._renewing = 0
         self._lane: Lane | None = None
         self._ended: asyncio.Future[str] | None = None
@@ -78,10 +82,11 @@ class OrderedLane:
         generation = self.generation
         renewals = [at for at, command in enumerate(effect.commands) if command[0] == RENEW]
         self._renewing += len(renewals)
+        sent_s = perf_counter()
         self._lane.send(
             effect.header,
             effect.commands,
-            lambda reply: self._answer(generation, reply, renewals),
+            lambda reply: self._answer(generation, reply, renewals, sent_s),
         )
 
     def look(self, on_room: Callable[[StoreRoom], None]) -> None:
@@ -136,7 +141,8 @@ class OrderedLane:
         self._lane = lane
         self._post(Connected(self._store, self.generation))
 
-    def _answer(self, generation: int, reply: Reply, renewals: list[int]) -> None:
+    def _answer(self, generation: int, reply: Reply, renewals: list[int], sent_s: float) -> None:
+        self._answered(perf_counter() - sent_s, reply.code)
         for at in renewals:
             code = reply.results[at][0] if at < len(reply.results) else reply.code
             self._renewing -= 1

@@ -45,6 +45,7 @@ from controlplane.store_lanes import lane_maker
 from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, log_line
 from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.telemetry.otlp import metrics_push
 from controlplane.telemetry.spans import EventTracer, event_tracer
 from regions.errors import StoreUnsuitable
 from regions.store_errors import OtherIncarnation, StoreForgot
@@ -83,6 +84,9 @@ class _NodeProcess:
         self._plan = plan
         self._tracer = tracer
         self._metrics = NodeMetrics()
+        self._push = metrics_push(
+            settings.metrics_exporter, self._metrics.registry, plan.node, plan.region
+        )
         self._subscribers = Subscribers()
         node = Node(plan, random.random, boottime_ms())
         node.wall_offset_ms = time.time_ns() // 1_000_000 - boottime_ms()
@@ -98,7 +102,7 @@ class _NodeProcess:
             self._driver, plan, settings.topology, self._subscribers, self._metrics, self._happened
         )
         self._planner = Planner(self._service)
-        self._metrics.watch(self._service.fleet)
+        self._metrics.watch(self._service, self._planner)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Raises what broke, if something breaks."""
@@ -122,6 +126,9 @@ class _NodeProcess:
                 tasks.create_task(self._planner.forecaster.run()),
                 tasks.create_task(watch_loop_lag(self._metrics.loop_was_late)),
             ]
+            if self._push is not None:
+                every_s = self._settings.metrics_every_ms / 1_000
+                running.append(tasks.create_task(self._push.run(every_s)))
             server = await self._serve()
             try:
                 await stop.wait()
@@ -129,6 +136,8 @@ class _NodeProcess:
             finally:
                 await _within(CLOSING_MS_MAX, server.stop())
             self._wiring.close()
+            if self._push is not None:
+                self._push.close()
             for task in running:
                 task.cancel()
 
@@ -137,7 +146,7 @@ class _NodeProcess:
         limits = ApiSettings(dial=self._settings.dial)
         try:
             server = await ApiServer(
-                create_app(self._service, limits, self._planner), limits
+                create_app(self._service, limits, self._planner, self._metrics), limits
             ).start(host, port)
         except OSError as error:
             raise _port_in_use(host, port, error) from error
@@ -155,7 +164,7 @@ class _NodeProcess:
             LOGGER.warning("draining took too long: what is still led here ends with its lease")
 
     def _looked(self, seen: Headroom) -> None:
-        self._metrics.looked(seen)
+        self._metrics.stores.looked(seen)
         self._driver.post(seen)
 
     def _refused(self, store: str, error: StoreUnsuitable) -> None:

@@ -15,6 +15,7 @@ from config.feed import Feed
 from config.rollout import Rollout
 from config.rollout_step import Ack
 from controlplane.api.service import Check, NodeIdentity, RegionDocument, Subscription
+from controlplane.figures import NodeFigures
 from controlplane.machine import Happened, HomeWish, Judged, Told
 from controlplane.node.directory import MapRow
 from controlplane.node.drains import Drain
@@ -116,7 +117,7 @@ class NodeService:
             outcome = await self._driver.ask(request)
             return outcome
         finally:
-            self._metrics.answered(request, outcome, time.perf_counter() - since)
+            self._metrics.requests.answered(request, outcome, time.perf_counter() - since)
 
     def change_stores(self, order: GroupChange, *, begin: bool) -> StoresWanted | Refused:
         """Have a group's stores or lease changed, or only say what would be wanted."""
@@ -169,6 +170,10 @@ class NodeService:
     def fleet(self) -> FleetView:
         """Everything this node knows."""
         return self._node.fleet(self._driver.clock())
+
+    def figures(self) -> NodeFigures:
+        """What this node has counted, and how it stands."""
+        return self._node.figures.now(self._driver.clock())
 
     def slot_ranges(self) -> Iterable[SlotRange]:
         """The shard map alone."""

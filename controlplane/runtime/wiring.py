@@ -85,7 +85,7 @@ class Wiring:
 
     def call(self, effect: Call) -> None:
         """Send on an ordered lane."""
-        self._metrics.call_sent(effect.store)
+        self._metrics.stores.call_sent(effect.store)
         self._ordered[effect.store].call(effect)
 
     def drop(self, effect: Drop) -> None:
@@ -155,9 +155,10 @@ class Wiring:
             self._maker(store),
             post=self._post,
             refused=self._refused,
-            lost=self._metrics.lane_lost,
+            lost=self._metrics.stores.lane_lost,
             draw=random.random,
-            renewed=self._metrics.renewed,
+            renewed=self._metrics.stores.renewed,
+            answered=self._metrics.stores.answers_of(store),
         )
         lane.generation = self._left_at.pop(store, 0)
         self._ordered[store] = lane

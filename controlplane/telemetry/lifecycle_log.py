@@ -23,6 +23,7 @@ QUIET_KINDS = frozenset({"renewed"})
 LOUD_KINDS = frozenset(
     {
         "fenced",
+        "stale-accepted",
         "stuck",
         "expired",
         "evicted",

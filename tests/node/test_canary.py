@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controlplane.machine import Happened, Tell
-from controlplane.node.canary import SIGNS_MAX, WINDOW_MS, Sign
+from controlplane.node.canary import LOOK_EVERY_MS, SIGNS_MAX, WINDOW_MS, Sign
 from controlplane.node.drains import Drain, DrainState, Scope, read_drain
 from controlplane.node.trust import STABLE_MS
 from tests.node.rig import Rig, Seat
@@ -114,7 +114,7 @@ def test_let_lead_anew_it_begins_anew() -> None:
     assert n1.node.canary.unsteady is Sign.LOSSES
     tell(rig, FEW, 4)
     rig.until(lambda: n1.serves("b"), ms_max=60_000)
-    assert n1.node.canary.unsteady is None
+    rig.until(lambda: n1.node.canary.unsteady is None, ms_max=LOOK_EVERY_MS)
 
 
 def test_the_global_leader_is_told_until_the_record_says_so() -> None:

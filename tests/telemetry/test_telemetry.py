@@ -9,7 +9,6 @@ from io import StringIO
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from prometheus_client.parser import text_string_to_metric_families
 
 from controlplane.errors import TraceExporterMissing
 from controlplane.machine import Happened
@@ -27,40 +26,15 @@ from controlplane.requests import (
     Written,
 )
 from controlplane.telemetry import spans
+from controlplane.telemetry.leaderships import GIVEN_UP, STALE_ACCEPTED
 from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, set_up_logging
 from controlplane.telemetry.loop_lag import watch_loop_lag
-from controlplane.telemetry.metrics import GIVEN_UP, STALE_ACCEPTED, NodeMetrics
+from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.spans import EventTracer, event_tracer
-from controlplane.views import FleetView, GroupView, StoreView
+from tests.telemetry.exposed import samples, shown
 
 ELECTED = Happened("elected", "s1", 7, {"why": "the holder fell silent", "took_ms": 31})
 WRITE = Write("s1", (Put("p", "k", b"v"),))
-FLEET = FleetView(
-    node="n1",
-    region="here",
-    global_leader=None,
-    map_version=3,
-    leadership_revision=9,
-    groups=(GroupView("global", ("a", "b", "c"), (), 2, 3, 1, 6_000, 4, 4),),
-    stores=(
-        StoreView("a", "here", "here-a", ("global",), "up", "", 5, 1, 2),
-        StoreView("b", "there", "there-a", ("global",), "down", "cut", 0, None, None),
-    ),
-    nodes=(),
-    shards_total=5,
-    shards_led=4,
-    shards_here=2,
-)
-
-
-def samples(metrics: NodeMetrics) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the values of its labels, in the order of the labels."""
-    families = text_string_to_metric_families(metrics.text().decode())
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in families
-        for sample in family.samples
-    }
 
 
 def test_events_and_requests_are_counted() -> None:
@@ -73,14 +47,18 @@ def test_events_and_requests_are_counted() -> None:
         (Transfer("s1", "n2"), Evicted("s1", 7, "n1")),
     ]
     for request, outcome in answers:
-        metrics.answered(request, outcome, 0.003)
+        metrics.requests.answered(request, outcome, 0.003)
     metrics.happened(ELECTED)
-    metrics.call_sent("a")
-    metrics.call_sent("a")
-    metrics.lane_lost("a")
-    metrics.renewed("ok")
-    metrics.renewed("DEAD")
+    metrics.stores.call_sent("a")
+    metrics.stores.call_sent("a")
+    metrics.stores.lane_lost("a")
+    metrics.stores.renewed("ok")
+    metrics.stores.renewed("DEAD")
     metrics.loop_was_late(0.2)
+    answers_of_a = metrics.stores.answers_of("a")
+    answers_of_a(0.003, "OK")
+    answers_of_a(0.004, "OOM")
+    metrics.requests.routed("forwarded")
     found = samples(metrics)
     expected = {
         ("leadplane_requests_total", "ok", "write"): 1,
@@ -92,6 +70,9 @@ def test_events_and_requests_are_counted() -> None:
         ("leadplane_events_total", "elected"): 1,
         ("leadplane_store_calls_total", "a"): 2,
         ("leadplane_store_lanes_lost_total", "a"): 1,
+        ("leadplane_store_call_seconds_count", "a"): 2,
+        ("leadplane_store_errors_total", "OOM", "a"): 1,
+        ("leadplane_routed_total", "forwarded"): 1,
         ("leadplane_renewals_total", "ok"): 1,
         ("leadplane_renewals_total", "DEAD"): 1,
         ("leadplane_event_loop_lag_seconds_count",): 1,
@@ -122,17 +103,51 @@ def test_moves_that_were_given_up_are_counted_by_their_reason() -> None:
 
 
 def test_the_fleet_is_shown_as_it_is_when_asked() -> None:
-    metrics = NodeMetrics()
-    metrics.watch(lambda: FLEET)
-    found = samples(metrics)
+    found = samples(shown())
     expected = {
         ("leadplane_shards",): 5,
         ("leadplane_shards_led",): 4,
         ("leadplane_shards_led_here",): 2,
         ("leadplane_map_version",): 3,
         ("leadplane_group_spare_stores", "global"): 1,
-        ("leadplane_store_up", "a"): 1,
-        ("leadplane_store_up", "b"): 0,
+        ("leadplane_store_up", "here", "a"): 1,
+        ("leadplane_store_up", "there", "b"): 0,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_who_leads_next_tells_how_long_nobody_did() -> None:
+    metrics = NodeMetrics()
+    lost = {"why": "dead", "cause": "unplanned", "unled_ms": 4_200, "reconciled_ms": 300}
+    metrics.happened(Happened("elected", "s1", 7, lost))
+    metrics.happened(Happened("elected", "s2", 3, {"why": "handover", "cause": "planned"}))
+    metrics.happened(Happened("elected", "s3", 2, {"why": "mine", "cause": "renewed"}))
+    metrics.happened(Happened("stuck", "s4", 0, {"why": "a store is away"}))
+    found = samples(metrics)
+    expected = {
+        ("leadplane_leader_changes_total", "unplanned"): 1,
+        ("leadplane_leader_changes_total", "planned"): 1,
+        ("leadplane_election_seconds_sum", "unplanned"): 4.2,
+        ("leadplane_election_seconds_count", "unplanned"): 1,
+        ("leadplane_election_seconds_count", "planned"): 0,
+        ("leadplane_reconcile_seconds_sum",): 0.3,
+        ("leadplane_election_failures_total",): 1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_what_the_node_counted_is_shown_in_seconds() -> None:
+    found = samples(shown())
+    expected = {
+        ("leadplane_leader_shard_seconds_total", "global", "valid"): 90,
+        ("leadplane_leader_shard_seconds_total", "global", "none"): 10,
+        ("leadplane_leaderless_longest_seconds", "global"): 2.5,
+        ("leadplane_renewals_done_total", "global"): 99,
+        ("leadplane_lease_remaining_seconds", "global"): 4,
+        ("leadplane_takeovers_total",): 8,
+        ("leadplane_takeover_errors_total",): 1,
+        ("leadplane_follower_lag_seconds", "there", "here"): 0.25,
+        ("leadplane_placement_cost_usd_per_month", "bound"): 19,
     }
     assert {key: found.get(key) for key in expected} == expected
 
@@ -141,7 +156,7 @@ def test_no_label_names_a_shard() -> None:
     metrics = NodeMetrics()
     for number in range(50):
         metrics.happened(Happened("elected", f"shard-{number}", 1, {}))
-        metrics.answered(Write(f"shard-{number}", ()), None, 0.001)
+        metrics.requests.answered(Write(f"shard-{number}", ()), None, 0.001)
     assert b"shard-" not in metrics.text()
 
 

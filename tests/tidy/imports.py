@@ -73,6 +73,7 @@ IMPURE_MODULES = (
 ENTRY_POINTS = (
     "controlplane.cli.main",
     "controlplane.flags.provider",
+    "controlplane.telemetry.rules.__main__",
     "shards.placement.worker",
 )
 # Until a command runs simulations, the tests are what the simulator is for; until nodes change

@@ -1,0 +1,36 @@
+"""The rules as files, as they are committed in deploy/prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from controlplane.telemetry.rules.alerts import alert_rules, inhibition
+from controlplane.telemetry.rules.recording import recording_rules
+from controlplane.telemetry.rules.scale import Scale
+
+FOLDER: Final = Path("deploy/prometheus")
+HEAD: Final = "# Made by `make rules` from controlplane/telemetry/rules; do not edit.\n"
+
+
+def rule_files(scale: Scale) -> dict[str, str]:
+    """Every file by its name."""
+    return {
+        "recording.yaml": _text(recording_rules(scale)),
+        "alerts.yaml": _text(alert_rules(scale)),
+        "inhibition.yaml": _text(inhibition()),
+    }
+
+
+def write_rules(folder: Path, scale: Scale) -> None:
+    """Write all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in rule_files(scale).items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return HEAD + yaml.safe_dump(document, sort_keys=False, width=100)
