@@ -192,7 +192,8 @@ def test_when_the_last_region_is_removed_the_others_have_their_final_bake() -> N
 
 def test_a_region_that_was_skipped_with_the_version_goes_back_and_one_without_is_let_be() -> None:
     skipped = rollout(Reached.SENT, Reached.WAITING, phase=Phase.APPLYING)
-    skipped = replace(skipped, regions=(replace(skipped.regions[0], share=100), skipped.regions[1]))
+    had, had_not = skipped.regions
+    skipped = replace(skipped, regions=(replace(had, share=100), replace(had_not, step=0)))
     skipped = step(skipped, Seen(5, gone=["r0"]))
     aborted = ordered(skipped, Order.ABORT, "ann", "")
     assert not isinstance(aborted, Unfit)
