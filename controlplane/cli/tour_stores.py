@@ -25,7 +25,7 @@ from shards.scripts.library import leadplane_library
 ANSWER_S_MAX = 5.0
 RANGE_BYTES_MAX = 65_536
 # Payload of a result: [code, version, state, description, grant, ...]; see docs/STORE_FORMAT.md.
-GRANT, TAIL = 4, 5
+GRANT, TAIL, ENTRIES = 4, 5, 12
 PROMISED, HELD_EPOCH, HOLDER = 0, 2, 3
 
 Found = TypeVar("Found")
@@ -68,7 +68,7 @@ def ask_stores(scene: Scene, sequence: int) -> list[StoreSight]:
 
     async def ask(store: Mapping[str, Any], call: _Call) -> StoreSight:
         result = await call("range", scene.shard, sequence, RANGE_BYTES_MAX)
-        entries = {at: read_entry(at, blob) for at, blob in result[-1]}
+        entries = {at: read_entry(at, blob) for at, blob in result[ENTRIES]}
         epoch = entries[sequence].epoch if sequence in entries else 0
         promised = int(result[GRANT][PROMISED])
         return StoreSight(store["id"], store["region"], promised, epoch)
