@@ -108,10 +108,10 @@ class Attendance:
         return found
 
     def _close(self, ledger: Ledger) -> None:
-        """Nothing of the version before is seen any more; what is open ends now."""
-        ledger.without_ms = ledger.without_until_ms(self._node.now_ms)
-        ledger.unled.clear()
-        ledger.since_sum_ms = 0
+        """Nothing of the version before is seen any more. Who fell silent is not known now; what
+        nobody held goes on being without a leader until somebody takes it."""
+        now_ms = self._node.now_ms
+        ledger.without_ms += sum((now_ms - s.since_ms) * s.shards for s in ledger.silent.values())
         ledger.silent.clear()
         ledger.signs.clear()
         ledger.round_ms = None
@@ -210,20 +210,24 @@ class Attendance:
         self._last = {shard: last for shard, last in self._last.items() if self._is_on_map(shard)}
 
     def _sign_ms(self, group: Group, holder: str) -> int:
-        """When a holder last showed itself; a session that no store shows never did."""
+        """When a holder last showed itself: at the latest when it was granted a shard."""
         if group.plan.stands:
             found = group.watch.last_sign_ms(holder, group.voters, group.quorum)
         else:
             found = group.watch.last_sign_ms(holder, group.stores, 1)
-        return group.started_ms if found is None else found
+        return group.took_ms.get(holder, group.started_ms) if found is None else found
 
     def _is_on_map(self, shard: str) -> bool:
         directory = self._node.directory
         return shard == SYSTEM or not directory.is_known or shard in directory.rows
 
     def _count(self, group: Group, ledger: Ledger, now_ms: int) -> None:
-        """Add up the time since the last look, with as many shards as there were then."""
-        ledger.total_ms += max(0, now_ms - ledger.counted_ms) * ledger.shards
+        """Add up the time since the last look, with as many shards as there were then.
+
+        Who has heard nothing of the group yet cannot judge it, and counts nothing.
+        """
+        if group.watch.first_heard_ms is not None:
+            ledger.total_ms += max(0, now_ms - ledger.counted_ms) * ledger.shards
         ledger.counted_ms = now_ms
         directory = self._node.directory
         if not directory.is_known:

@@ -233,3 +233,36 @@ def test_what_left_the_map_is_not_missed() -> None:
     assert 0 < after.leaderless_ms - before.leaderless_ms <= 1_100  # until the next look
     rig.run(TTL_MS)
     assert figures(seat).leaderless_ms == after.leaderless_ms
+
+
+def test_a_session_that_no_store_showed_yet_counts_from_its_first_grant() -> None:
+    rig = led_rig()
+    rig.run(20 * TTL_MS)
+    seat = rig.seats["n3"]
+    before = figures(seat)
+    new = next(holder for holder in seat.group.by_holder if holder.startswith("n1"))
+    rig.mute("n3", *rig.stores)  # grants are heard at once, sessions only with the next poll
+    seat.group.took_ms[new] = rig.now_ms
+    seat.node.attendance.of(seat.group).signs.pop(new)
+    for sightings in seat.group.watch.sightings:
+        sightings.pop(new)
+    rig.run(TTL_MS // 5)
+    assert figures(seat).leaderless_ms == before.leaderless_ms
+
+
+def test_who_started_in_an_outage_and_heard_nothing_counts_nothing() -> None:
+    rig = led_rig()
+    seat = rig.start("n4", ("n1", "n2", "n3", "n4"))
+    rows = {shard: MapRow(shard, rig.group, 0, 1, ("eu",), 1) for shard in SHARDS}
+    seat.node.directory.rows.update(rows)  # as read from stores of another group
+    seat.node.directory.version = 1
+    for store in rig.stores:
+        rig.disconnect("n4", store)
+    rig.run(10 * TTL_MS)
+    heard = figures(seat)
+    assert (heard.valid_ms, heard.leaderless_ms) == (0, 0)
+    for store in rig.stores:
+        rig.connect("n4", store)
+    rig.run(10 * TTL_MS)
+    went_ms = figures(seat).valid_ms
+    assert 5 * TTL_MS * len(SHARDS) < went_ms <= 10 * TTL_MS * len(SHARDS)
