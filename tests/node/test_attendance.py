@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controlplane.figures import GroupFigures
-from controlplane.node.directory import MapRow
+from controlplane.node.directory import MAP_PREFIX, MapRow
 from controlplane.requests import Evict, Transfer
 from tests.node.rig import Rig, Seat
 
@@ -253,14 +253,17 @@ def test_a_session_that_no_store_showed_yet_counts_from_its_first_grant() -> Non
 def test_who_started_in_an_outage_and_heard_nothing_counts_nothing() -> None:
     rig = led_rig()
     seat = rig.start("n4", ("n1", "n2", "n3", "n4"))
-    rows = {shard: MapRow(shard, rig.group, 0, 1, ("eu",), 1) for shard in SHARDS}
-    seat.node.directory.rows.update(rows)  # as read from stores of another group
-    seat.node.directory.version = 1
+    directory = seat.node.directory  # as read from stores of another group
+    for number, shard in enumerate(SHARDS):
+        row = MapRow(shard, rig.group, number, number + 1, ("eu",), number + 1)
+        directory.put(MAP_PREFIX + shard, row.packed(), row.revision)
+    directory.scanned()
     for store in rig.stores:
         rig.disconnect("n4", store)
-    rig.run(10 * TTL_MS)
-    heard = figures(seat)
-    assert (heard.valid_ms, heard.leaderless_ms) == (0, 0)
+    for _ in range(3):
+        rig.run(5 * TTL_MS)
+        heard = figures(seat)
+        assert (heard.valid_ms, heard.leaderless_ms) == (0, 0)
     for store in rig.stores:
         rig.connect("n4", store)
     rig.run(10 * TTL_MS)
