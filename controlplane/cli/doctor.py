@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from controlplane.cli.connection import CommandFailed, FleetAccess, Unreachable, fleet_access
+from controlplane.cli.connection import (
+    CommandFailed,
+    FleetAccess,
+    Problem,
+    Unreachable,
+    fleet_access,
+)
 from controlplane.cli.output import format_option, print_document
 from controlplane.cli.status import whole_fleet
 from controlplane.doctor.looks import Occasion, Result, check_up
@@ -54,16 +61,26 @@ def doctor(context: click.Context, occasion: str, output: str) -> None:
 
 def sight_of(access: FleetAccess, occasion: Occasion) -> Sight:
     """Ask for all that the looks of an occasion need. Raises Unreachable when nobody answers."""
-    status = whole_fleet(access)
+    status, unasked = whole_fleet(access), dict[str, str]()
     led = status["shards_led"] >= status["shards_total"]
-    shards = () if led else access.items("/v1/shards")["items"]
+
+    def asked(look: str, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except CommandFailed as failure:
+            unasked[look] = failure.message
+            return None
+
+    shards = None if led else asked("leaders", lambda: access.items("/v1/shards")["items"])
+    by_day = occasion is not Occasion.INCIDENT
     return Sight(
         status,
-        unled=tuple(shard for shard in shards if shard["state"] != "led"),
+        unled=tuple(shard for shard in shards or () if shard["state"] != "led"),
         nodes=tuple(_node_sight(access, node) for node in status["nodes"]),
-        placement=_if_known(access, "/v1/placement"),
-        rollouts=None if (found := _listed(access, "/v1/rollouts")) is None else tuple(found),
-        audit=None if occasion is Occasion.INCIDENT else _if_known(access, "/v1/audit/verify"),
+        placement=asked("moves", lambda: access.get("/v1/placement")),
+        rollouts=asked("rollouts", lambda: access.items("/v1/rollouts")["items"]),
+        audit=asked("audit log", lambda: access.get("/v1/audit/verify")) if by_day else None,
+        unasked=unasked,
     )
 
 
@@ -75,7 +92,12 @@ def _node_sight(access: FleetAccess, node: Any) -> NodeSight:
     door = access.only(node["url"]).within(DOOR_TIMEOUT_S)
     try:
         version = str(door.get("/livez").get("version", ""))
+    except CommandFailed as failure:
+        return NodeSight(name, why=failure.where or failure.message)
+    try:
         fenced = len(door.items(f"/v1/nodes/{name}/fenced-writes")["items"])
+    except Problem:
+        fenced = 0  # of an earlier release
     except CommandFailed as failure:
         return NodeSight(name, why=failure.where or failure.message)
     return NodeSight(name, version=version, failed=_failed(door), fenced=fenced)
@@ -88,21 +110,6 @@ def _failed(door: FleetAccess) -> tuple[Any, ...]:
         document = getattr(failure, "document", {})
         return tuple(document.get("checks", [{"name": "readiness", "why": failure.message}]))
     return ()
-
-
-def _if_known(access: FleetAccess, path: str) -> Any:
-    """None when whoever knows it gives no answer: another look says why."""
-    try:
-        return access.get(path)
-    except CommandFailed:
-        return None
-
-
-def _listed(access: FleetAccess, path: str) -> Any:
-    try:
-        return access.items(path)["items"]
-    except CommandFailed:
-        return None
 
 
 def report_of(results: tuple[Result, ...]) -> dict[str, Any]:

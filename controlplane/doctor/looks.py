@@ -15,6 +15,10 @@ from controlplane.doctor.sight import Sight
 
 NAMED_MAX = 5
 """So many shards, nodes or writes are called by name; of the others only how many."""
+DIFFERS = "holds other data than its peers"
+"""How the page of a store begins to say that its copies are not those of the others."""
+STUCK = "stuck"
+"""The phase of a rollout that could not be taken back."""
 FROZEN = "frozen"
 """The pause of a rollout that goes on by itself, at a time that was set."""
 
@@ -63,12 +67,20 @@ class Result:
         return any(trouble.is_grave for trouble in self.troubles)
 
 
+def _unasked(look: str, sight: Sight) -> Iterator[Trouble]:
+    """What could not be looked at is not well; who is without a global leader knows why."""
+    if sight.status["global_leader"] is not None and look in sight.unasked:
+        yield Trouble(f"nobody could say: {sight.unasked[look]}", "leadplane status", False)
+
+
 def check_up(sight: Sight, occasion: Occasion) -> tuple[Result, ...]:
     """Every look of an occasion, in the order of `LOOKS`."""
     order = list(Occasion)
     due = order.index(occasion)
     return tuple(
-        Result(look, tuple(look.find(sight))) for look in LOOKS if order.index(look.occasion) <= due
+        Result(look, (*look.find(sight), *_unasked(look.name, sight)))
+        for look in LOOKS
+        if order.index(look.occasion) <= due
     )
 
 
@@ -99,6 +111,9 @@ def _majorities(sight: Sight) -> Iterator[Trouble]:
 
 def _unled(sight: Sight) -> Iterator[Trouble]:
     """Those whose group has its majority: the others are told of by their group."""
+    unled = sight.status["shards_total"] - sight.status["shards_led"]
+    if unled > 0 and "leaders" in sight.unasked:
+        yield Trouble(f"{unled} without a leader", "leadplane shards")
     groups = {group["group"]: group for group in sight.status["groups"]}
     by_why: dict[str, list[str]] = {}
     for shard in sight.unled:
@@ -145,11 +160,21 @@ def _stores(sight: Sight) -> Iterator[Trouble]:
             )
 
 
+def _copies(sight: Sight) -> Iterator[Trouble]:
+    for store in sight.status["stores"]:
+        if store["state"] == "up" and store["why"].startswith(DIFFERS):
+            yield Trouble(
+                f"{store['store']} {store['why']}", "keep its files: the difference is the evidence"
+            )
+
+
 def _headroom(sight: Sight) -> Iterator[Trouble]:
     for store in sight.status["stores"]:
-        if store["state"] == "up" and store["why"]:
+        if store["state"] == "up" and store["why"] and not store["why"].startswith(DIFFERS):
             yield Trouble(
-                f"{store['store']}: {store['why']}", "give it memory or disk, or take keys away"
+                f"{store['store']}: {store['why']}",
+                "give it memory or disk, or take keys away",
+                False,
             )
 
 
@@ -181,9 +206,10 @@ def _fenced(sight: Sight) -> Iterator[Trouble]:
 
 def _versions(sight: Sight) -> Iterator[Trouble]:
     found: dict[str, list[str]] = {}
+    alive = {node["node"] for node in sight.alive}
     for node in sight.nodes:
-        if node.version:
-            found.setdefault(node.version, []).append(node.node)
+        if node.node in alive and not node.why:
+            found.setdefault(node.version or "an earlier one", []).append(node.node)
     if len(found) > 1:
         listed = "; ".join(f"{version}: {_named(names)}" for version, names in found.items())
         yield Trouble(
@@ -219,6 +245,12 @@ def _moves(sight: Sight) -> Iterator[Trouble]:
 def _rollouts(sight: Sight) -> Iterator[Trouble]:
     for rollout in sight.rollouts or ():
         number, pause = rollout["rollout"], rollout["pause"]
+        if rollout["phase"] == STUCK:
+            yield Trouble(
+                f"rollout {number} of {rollout['document']} could not be taken back: "
+                f"{rollout['why']}",
+                f"leadplane rollouts get {number}",
+            )
         if not rollout["over"] and pause is not None and pause["why"] != FROZEN:
             detail = f": {pause['detail']}" if pause["detail"] else ""
             yield Trouble(
@@ -327,6 +359,7 @@ LOOKS = (
     Look("front doors", "does every node serve that renews?", "deaf-leader",
          Occasion.INCIDENT, _front_doors),
     Look("stores", "does every store answer?", "store-lost", Occasion.INCIDENT, _stores),
+    Look("copies", "do all stores hold the same?", "store-lost", Occasion.INCIDENT, _copies),
     Look("headroom", "is there room in every store?", "store-full",
          Occasion.INCIDENT, _headroom),
     Look("fenced writes", "did clients learn what became of theirs?", "stale-leader",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Row: TypeAlias = Mapping[str, Any]
@@ -24,8 +24,8 @@ class NodeSight:
 class Sight:
     """A fleet as it was found.
 
-    `status` is `/v1/status`, joined over regions. None in the place of the others: whoever knows
-    that (the global leader) gave no answer.
+    `status` is `/v1/status`, joined over regions. `unasked`: looks whose question got no answer,
+    with why; what they are about is None, or left out.
     """
 
     status: Row
@@ -34,6 +34,7 @@ class Sight:
     placement: Row | None = None
     rollouts: tuple[Row, ...] | None = None
     audit: Row | None = None
+    unasked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def alive(self) -> list[Row]:

@@ -31,6 +31,7 @@ class LeadershipMetrics:
         self._events = Counter(
             "leadplane_events_total", "Life-cycle events.", ["kind"], registry=registry
         )
+        self._events.labels("probe-failed")  # an alert counts from nothing to the first one
         self._elections = Histogram(
             "leadplane_election_seconds",
             "From the last valid moment of the old leader to the first committed entry of the new.",

@@ -2,8 +2,8 @@
 
 Each node has a registry of its own, so that several nodes can live in one process. No label names a
 shard or a key: the number of series does not grow with the number of shards. Labels name stores,
-groups, regions, kinds of events, kinds of requests, all of them few; but two gauges name the first
-ten shards of a list.
+groups, regions, kinds of events, kinds of requests, all of them few; but three gauges name the
+first ten shards of a list.
 
 Figures that the node keeps anyway (shards led, stores reachable) are not copied with every change:
 they are asked for when somebody scrapes.

@@ -61,7 +61,11 @@ class MetricsPush:
         data = metrics_data(
             self._registry.collect(), self._resource, self._since_ns, time.time_ns()
         )
-        result = await asyncio.to_thread(self._exporter.export, data)
+        try:
+            result = await asyncio.to_thread(self._exporter.export, data)
+        except Exception as failure:  # whatever an exporter raises, leases go on
+            LOGGER.warning("metrics were not sent: %s", failure)
+            return
         if result is not MetricExportResult.SUCCESS:
             LOGGER.warning("the collector did not take the metrics; they are sent again")
 

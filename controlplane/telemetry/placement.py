@@ -49,7 +49,7 @@ class PlacementSamples:
             "leadplane_placement_plans_failed_total",
             "Plans that could not be made, by the reason; `no-placement`: nothing is feasible.",
             ["why"],
-            {(why,): count for why, count in planner.failures.items()},
+            {(why,): count for why, count in ({"no-placement": 0} | planner.failures).items()},
         )
         yield from self._plan()
 

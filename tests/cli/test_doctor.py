@@ -55,16 +55,24 @@ def test_the_audit_log_is_verified_by_day_alone(fleet: StubFleet) -> None:
     assert "/v1/audit/verify" in [asked.path for asked in fleet.asked]
 
 
-def test_of_what_the_global_leader_alone_knows_nothing_is_said_without_it(
-    fleet: StubFleet,
-) -> None:
+def test_what_could_not_be_asked_is_not_called_well(fleet: StubFleet) -> None:
     answer_as_well(fleet)
-    fleet.document(
-        "/v1/placement", {"type": "/problems/no-leader", "title": "no", "status": 503}, status=503
-    )
+    gone = {"type": "/problems/overloaded", "title": "too much", "status": 503}
+    fleet.document("/v1/placement", gone, status=503)
     result = leadplane("doctor")
     assert result.exit_code == 0, result.output
-    assert "ok   does nothing hold moves up?" in result.stdout
+    assert "look does nothing hold moves up?" in result.stdout
+    assert "nobody could say: too much" in result.stdout
+
+
+def test_a_node_of_an_earlier_release_is_no_closed_door(fleet: StubFleet) -> None:
+    answer_as_well(fleet)
+    fleet.document("/livez", {"status": "alive", "node": NODE})
+    unknown = {"type": "/problems/no-such-route", "title": "no such route", "status": 404}
+    fleet.document(f"/v1/nodes/{NODE}/fenced-writes", unknown, status=404)
+    result = leadplane("doctor")
+    assert result.exit_code == 0, result.output
+    assert "ok   does every node serve that renews?" in result.stdout
 
 
 def test_when_nobody_answers_it_says_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:

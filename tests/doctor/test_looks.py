@@ -10,15 +10,19 @@ from typing import Any
 import orjson
 import pytest
 
-from controlplane.doctor.looks import LOOKS, Occasion, check_up
+from controlplane.doctor.looks import DIFFERS, LOOKS, Occasion, check_up
 from controlplane.doctor.sight import NodeSight, Sight
 from tests.cli import sample_fleet
 
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
+CONTROLPLANE = Path(__file__).parents[2] / "controlplane"
 PLACEMENT: dict[str, Any] = {
     "pause": None, "admission": {"braked": False, "crashes": 0, "suspects": []},
 }  # fmt: skip
-ROLLOUT: dict[str, Any] = {"rollout": 7, "document": "timeouts", "over": False, "pause": None}
+ROLLOUT: dict[str, Any] = {
+    "rollout": 7, "document": "timeouts", "over": False, "pause": None, "phase": "baking",
+    "why": "",
+}  # fmt: skip
 
 
 def healthy() -> Sight:
@@ -84,7 +88,13 @@ CASES: tuple[tuple[str, bool, str, Callable[[Sight], Sight]], ...] = (
     ("front doors", True, "does not answer", nodes_with(why="timed out")),
     ("front doors", False, "not ready", nodes_with(failed=({"name": "map", "why": "unknown"},))),
     ("stores", False, "is down: gone", status_with("stores", state="down", why="gone")),
-    ("headroom", True, "97 % of its memory", status_with("stores", why="97 % of its memory")),
+    ("copies", True, "holds other data", status_with("stores", why=f"{DIFFERS}: s03")),
+    ("rollouts", True, "could not be taken back: eu is gone", lambda sight: replace(
+        sight, rollouts=({**ROLLOUT, "phase": "stuck", "why": "eu is gone"},))),
+    ("moves", False, "nobody could say: timed out", lambda sight: replace(
+        sight, placement=None, unasked={"moves": "timed out"})),
+    ("releases", False, "an earlier one", nodes_with(version="")),
+    ("headroom", False, "97 % of its memory", status_with("stores", why="97 % of its memory")),
     ("fenced writes", False, "3 writes", nodes_with(fenced=3)),
     ("moves", False, "went down", admission(braked=True, crashes=2)),
     ("moves", False, "is given nothing", admission(suspects=["n1"])),
@@ -122,6 +132,17 @@ def test_a_look_finds_what_it_is_there_for(
 def test_every_look_has_a_case_and_a_runbook() -> None:
     assert {look.name for look in LOOKS} == {case[0] for case in CASES}
     assert all((RUNBOOKS / f"{look.runbook}.md").is_file() for look in LOOKS)
+
+
+def test_a_copy_that_differs_is_said_in_the_words_that_are_looked_for() -> None:
+    assert f'"{DIFFERS}: ' in (CONTROLPLANE / "node" / "digests.py").read_text("utf-8")
+
+
+def test_shards_without_a_leader_are_grave_though_nobody_can_list_them() -> None:
+    sight = replace(healthy(), unasked={"leaders": "timed out"})
+    sight.status["shards_led"] -= 2  # type: ignore[index]
+    (found,) = [r for r in check_up(sight, Occasion.INCIDENT) if r.look.name == "leaders"]
+    assert (found.is_grave, found.troubles[0].what) == (True, "2 without a leader")
 
 
 def test_at_night_only_what_can_be_wrong_is_looked_at() -> None:

@@ -123,3 +123,24 @@ def test_an_exporter_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(otlp, "OTLP_MODULE", "opentelemetry.no_such_exporter")
     with pytest.raises(MetricsExporterMissing, match="otlp"):
         metrics_push("otlp", NodeMetrics().registry, "n1", "here")
+
+
+async def test_an_exporter_that_raises_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiver() as found:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.url)
+        push = metrics_push("otlp", NodeMetrics().registry, "n1", "eu")
+        assert push is not None
+
+        def broken(*_: object) -> None:
+            raise ConnectionError("the collector is gone")
+
+        exporter = push._exporter
+        with monkeypatch.context() as patched, caplog.at_level("WARNING", "leadplane"):
+            patched.setattr(exporter, "export", broken)
+            await push.push()
+        assert "the collector is gone" in caplog.text
+        await push.push()
+        assert found.requests.qsize() == 1
+        push.close()

@@ -87,7 +87,7 @@ TICKETS: Final = (
         'quantile by (job, region) (0.5, leadplane_nodes{state="silent"}) > 0',
         300,
         TICKET,
-        "global-leader-lost",
+        "region-lost",
         "A node of {{ $labels.region }} is gone. First: `leadplane nodes` names it; start it.",
         "{{ $value }} nodes are silent.",
         "region",
