@@ -100,6 +100,8 @@ class Reshardings:
         if found.phase is Phase.DONE and before is not None and before.is_open:
             self._node.reports.load.went_over(found.parents, found.children, self._node.now_ms)
         if before is None or before.phase is not found.phase:
+            for parent in found.parents:
+                self._node.resting.resharded(parent.shard)
             detail = {"number": found.number, "kind": found.kind.value}
             detail |= {"parents": ",".join(parent.shard for parent in found.parents)}
             detail |= {"children": ",".join(child.shard for child in found.children)}

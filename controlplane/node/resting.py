@@ -130,8 +130,13 @@ class RestingCopies:
         return state is not None and state.rests
 
     def rests_at(self, group: Group, store: int, shard: str) -> bool:
-        """Whether a store's copy rests; `store` is its number in the group."""
+        """Whether a store's copy rests; `store` is its number in the group.
+
+        None does of a shard that goes over into others: that may be copied from there.
+        """
         if store < group.voters or not self._known:
+            return False
+        if self._node.reshardings.of_parent(shard, group.group) is not None:
             return False
         return self.rests_in(shard, group.plan.followers[store - group.voters].region)
 
@@ -143,6 +148,11 @@ class RestingCopies:
         rests = not log.closed and self.rests_at(group, store, leadership.shard)
         log.followers[store].rests = rests
         return rests
+
+    def resharded(self, shard: str) -> None:
+        """A shard begins, or no longer is, to go over into others."""
+        if shard in self._known:
+            self._changed(shard)
 
     def _changed(self, shard: str) -> None:
         """Who leads the shard looks at its followers' stores again."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from controlplane.node.resting import CopiesOf, CopyState, read_copies
 from controlplane.requests import Consistency, Found, Problem, Read, Refused, Written
+from shards.keyspace import SLOTS
+from shards.resharding import Kind, Part, Phase, Resharding
 from tests.node.rig import Rig, Seat
 
 BOUNDED, ANY = Consistency.BOUNDED, Consistency.ANY
@@ -69,6 +73,28 @@ def test_a_copy_that_is_wanted_again_is_caught_up(entries: int) -> None:
     say(rig, 6, rests=False)
     rig.until(lambda: keys_at(rig, "s4") == keys_at(rig, "s1"))
     rig.until(lambda: rig.is_fresh("s4")[0])
+
+
+def reshard(rig: Rig, version: int, phase: Phase) -> None:
+    """The shard is to go over into another, or that is over."""
+    part = Part("a", rig.group, 0, SLOTS, ("eu",))
+    found = Resharding(1, Kind.MOVE, (part,), (replace(part, shard="s01"),), phase, "", "", 0)
+    for seat in rig.seats.values():
+        seat.node.reshardings.put(found.key, found.packed(), version)
+
+
+def test_no_copy_rests_of_a_shard_that_goes_over_into_another() -> None:
+    rig, n1 = followed_rig()
+    say(rig, 5, rests=True)
+    write(rig, n1, "one")
+    rig.run(rig.ttl_ms)
+    assert keys_at(rig, "s4") == set()
+    reshard(rig, 6, Phase.DRAFTING)
+    rig.until(lambda: keys_at(rig, "s4") == {"one"})
+    reshard(rig, 7, Phase.CANCELLED)
+    write(rig, n1, "two")
+    rig.run(rig.ttl_ms)
+    assert keys_at(rig, "s4") == {"one"}
 
 
 def test_a_leader_keeps_no_entries_for_a_copy_that_rests() -> None:
