@@ -76,8 +76,8 @@ class Followers:
         self, gathered: Gathered, admission: Admission, now_ms: int, wall_ms: int
     ) -> None:
         """Look, if it is time, and write down what is due."""
-        if now_ms < self._next_ms:
-            return
+        if now_ms < self._next_ms or admission.is_cold(now_ms):
+            return  # who is new may not know yet which shards there are, and what is wanted
         self._next_ms = now_ms + LOOK_MS
         await self._drop_needless()
         content = self._service.documents().content(Kind.PLACEMENT)
@@ -87,10 +87,14 @@ class Followers:
             return
         gain_min = content.get("hysteresis", {}).get("gain_usd_per_month_min", 0.0)
         seen = await self._seen(gathered, wall_ms)
-        for copy in self._needs.look(policy, gain_min, seen, now_ms)[:CHANGES_AT_ONCE]:
+        tries = 0
+        for copy in self._needs.look(policy, gain_min, seen, now_ms):
             wanted = self._wanted(copy)
             if wanted is None or admission.judge(wanted, now_ms) not in ADMITTED:
                 continue
+            tries += 1
+            if tries > CHANGES_AT_ONCE:
+                break
             if await self._write(copy, wall_ms):
                 admission.step(Began(wanted), now_ms)
                 admission.step(Withdrawn(copy.shard), now_ms)  # budgets were taken from; no more
