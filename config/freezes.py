@@ -20,6 +20,8 @@ from regions.findings import Finding, Severity, pointer_to
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 JOINED_MAX: Final = 30
 """So many windows that follow each other are told as one."""
+YEAR_END: Final = 9_000
+"""No window is so far away: the calendar itself ends at 10000."""
 EMERGENCY: Final = "emergency"
 
 
@@ -40,7 +42,13 @@ class Weekly:
     zone: tzinfo
 
     def until_ms(self, at_ms: int) -> int:
-        """When it ends, if it holds at that moment; else 0."""
+        """When it ends, if it holds at that moment; else 0, as where the calendar ends."""
+        try:
+            return self._until_ms(at_ms)
+        except (OverflowError, ValueError):
+            return 0
+
+    def _until_ms(self, at_ms: int) -> int:
         here = datetime.fromtimestamp(at_ms / 1_000, self.zone).date()
         for back in (0, 1):
             day = here - timedelta(days=back)
@@ -158,6 +166,9 @@ def _once(content: Mapping[str, str]) -> Once | _Bad:
         if found.tzinfo is None:
             hint = "end it with Z, or with an offset such as +01:00"
             return _Bad("it has no zone", hint, ("once", field))
+        if found.year >= YEAR_END:
+            hint = f"take a year before {YEAR_END}"
+            return _Bad("it is too far away", hint, ("once", field))
         moments.append(round(found.timestamp() * 1_000))
     if moments[0] >= moments[1]:
         return _Bad("it ends before it begins", "until is later than from", ("once", "until"))

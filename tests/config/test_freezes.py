@@ -90,6 +90,15 @@ def test_an_hour_that_is_left_out_is_frozen_an_hour_later() -> None:
     assert held(night, at="2026-03-29T03:50:00+02:00") is None
 
 
+def test_where_the_calendar_ends_no_weekly_window_holds_and_nothing_breaks() -> None:
+    east = freezes_of({"freezes": [weekly(list(DAYS), "00:00", "00:00", "Asia/Tokyo")]})
+    for moment in ("9999-12-31T12:00:00Z", "9999-12-31T23:59:59Z"):
+        assert east.held("flags", "canary", "eu", ms(moment)) is None
+    assert held(weekly(["fri"], "22:00", "06:00"), at="9999-12-31T23:00:00Z") is None
+    last = {"name": "long", "once": {"from": "2026-01-01T00:00Z", "until": "8999-12-31T23:59Z"}}
+    assert held(last, at="2026-11-28T12:00:00Z") == Hold(ms("8999-12-31T23:59:00Z"), "long")
+
+
 def test_a_window_holds_where_it_says_and_lets_pass_what_it_says() -> None:
     moment = "2026-11-28T12:00:00Z"
     here = {**WEEKEND, "regions": ["us", "eu"]}
@@ -128,6 +137,10 @@ def test_what_says_what_is_frozen_is_never_frozen_itself() -> None:
          "/freezes/0/once/from"),
         ({"once": {"from": "2026-12-01T00:00:00Z", "until": "2026-12-01T01:00:00+01:00"}},
          "/freezes/0/once/until"),
+        ({"once": {"from": "2026-12-01T00:00:00Z", "until": "9999-12-31T23:59:59Z"}},
+         "/freezes/0/once/until"),
+        ({"once": {"from": "9000-01-01T00:00:00Z", "until": "9001-01-01T00:00:00Z"}},
+         "/freezes/0/once/from"),
         ({**WEEKEND, "regions": ["mars"]}, "/freezes/0/regions/0"),
         ({**WEEKEND, "passes": ["bold"]}, "/freezes/0/passes/0"),
         ({**WEEKEND, "colour": "red"}, "/freezes/0/colour"),
