@@ -89,9 +89,10 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Freezes:
-    """All windows."""
+    """All windows, and how much of the document could not be read."""
 
     windows: tuple[Freeze, ...] = ()
+    unread: int = 0
 
     def held(self, document: str, strategy: str, region: str, at_ms: int) -> Hold | None:
         """What keeps a step in a region from beginning at a moment. The document that says what is
@@ -114,15 +115,31 @@ class Freezes:
         return found
 
 
-def freezes_of(content: Mapping[str, Any]) -> Freezes:
-    """From the document, which was checked; what this node cannot read is left out."""
-    found = []
-    for each in content["freezes"]:
-        when = _when(each)
-        if not isinstance(when, _Bad):
-            passes = frozenset(each.get("passes", (EMERGENCY,)))
-            found.append(Freeze(each["name"], frozenset(each.get("regions", ())), passes, when))
-    return Freezes(tuple(found))
+def freezes_of(content: Any) -> Freezes:
+    """From the document in force. What cannot be read is left out: nobody may have checked it, if
+    it is older than this kind, or of a newer release."""
+    listed = content.get("freezes", []) if isinstance(content, dict) else None
+    if not isinstance(listed, list):
+        return Freezes(unread=1)
+    found = [window for each in listed if (window := _freeze(each)) is not None]
+    return Freezes(tuple(found), len(listed) - len(found))
+
+
+def _freeze(content: Any) -> Freeze | None:
+    try:
+        when, (name,) = _when(content), _words([content["name"]])
+        regions = _words(content.get("regions", []))
+        passes = _words(content.get("passes", [EMERGENCY]))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    return None if isinstance(when, _Bad) else Freeze(name, regions, passes, when)
+
+
+def _words(found: Any) -> frozenset[str]:
+    """Raises TypeError when it is no list of words."""
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise TypeError("this is no list of words")
+    return frozenset(found)
 
 
 def check_freezes(content: Mapping[str, Any]) -> Iterator[Finding]:
@@ -179,7 +196,7 @@ def _weekly(content: Mapping[str, Any]) -> Weekly | _Bad:
     times = []
     for field in ("from", "until"):
         try:
-            times.append(time.fromisoformat(content[field]))
+            times.append(time.fromisoformat(content[field]).replace(tzinfo=None))
         except ValueError:
             return _Bad("a day has no such time", "write 00:00 to 23:59", ("weekly", field))
     zone = zone_of(content.get("zone", "UTC"))

@@ -80,7 +80,8 @@ class RolloutDocument:
 
 def freezes_in(feed: Feed) -> Freezes:
     """What the document `rollouts` says where this is answered."""
-    return freezes_of(feed.content(Kind.ROLLOUTS))
+    found = feed.get(Kind.ROLLOUTS.value)
+    return Freezes() if found is None else freezes_of(found.content)
 
 
 def rollout_document(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from typing import Final
 
 from config.document import REGION_PREFIX, Kind, region_name
 from config.effect import first_in_line, place_in_line
@@ -12,6 +14,8 @@ from config.revision import Revision
 from config.rollout import Phase, Reached, Rollout, Why
 from config.rollout_step import Ack
 from controlplane.views import FleetView
+
+LOGGER: Final = logging.getLogger(__name__)
 
 
 def acks_of(rollout: Rollout, fleet: FleetView, said: Mapping[str, Ack]) -> dict[str, Ack]:
@@ -65,7 +69,12 @@ class FreezeReader:
         revision = feed.get(Kind.ROLLOUTS.value)
         if revision is not self._revision:
             self._revision = revision
-            self._freezes = freezes_of(feed.content(Kind.ROLLOUTS))
+            self._freezes = Freezes() if revision is None else freezes_of(revision.content)
+            if revision is not None and self._freezes.unread:
+                LOGGER.warning(
+                    "document rollouts, version %s: %s windows cannot be read, and are left out",
+                    revision.version, self._freezes.unread,
+                )  # fmt: skip
         return self._freezes
 
 

@@ -115,6 +115,51 @@ def test_what_says_what_is_frozen_is_never_frozen_itself() -> None:
 
 
 @pytest.mark.parametrize(
+    "window",
+    [
+        1,
+        None,
+        "weekend",
+        {},
+        {"name": 1},
+        {"name": 1, "weekly": WEEKEND["weekly"]},
+        {"weekly": WEEKEND["weekly"]},
+        {**WEEKEND, "weekly": {"days": ["sat"], "from": 9, "until": "10:00"}},
+        {**WEEKEND, "weekly": {"days": 6, "from": "09:00", "until": "10:00"}},
+        {**WEEKEND, "weekly": {"days": ["caturday"], "from": "09:00", "until": "10:00"}},
+        {**WEEKEND, "weekly": {**WEEKEND["weekly"], "zone": 3}},
+        {**WEEKEND, "weekly": ["sat"]},
+        {**WEEKEND, "regions": 3},
+        {**WEEKEND, "regions": {"but": ["us"]}},
+        {**WEEKEND, "passes": [["canary"]]},
+        {"name": "w", "once": {"from": "2026-01-01T00:00:00Z"}},
+        {"name": "w", "once": {"from": 1, "until": 2}},
+        {"name": "w", "once": {"from": "2026-01-01T00:00:00Z", "until": "9999-12-31T23:59:59Z"}},
+    ],
+)
+def test_a_window_that_cannot_be_read_is_left_out_and_the_others_hold(window: Any) -> None:
+    found = freezes_of({"freezes": [window, WEEKEND]})
+    assert found.unread == 1
+    assert found.held("flags", "canary", "eu", ms("2026-11-28T12:00:00Z")) == Hold(
+        ms("2026-11-30T00:00:00Z"), "weekend"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "unread"),
+    [({}, 0), ({"x": 1}, 0), ({"freezes": 3}, 1), ({"freezes": None}, 1), ([1], 1), (None, 1)],
+)
+def test_a_document_that_says_something_else_freezes_nothing(content: Any, unread: int) -> None:
+    assert freezes_of(content) == Freezes(unread=unread)
+
+
+def test_an_offset_at_a_time_of_day_says_nothing_beside_the_zone() -> None:
+    """The schema knows none; what was not checked may have one, at one of the two."""
+    odd = {"name": "w", "weekly": {"days": ["fri"], "from": "09:00+01:00", "until": "10:00"}}
+    assert held(odd, at="2026-11-27T09:30:00Z") == Hold(ms("2026-11-27T10:00:00Z"), "w")
+
+
+@pytest.mark.parametrize(
     ("window", "place"),
     [
         ({}, "/freezes/0"),

@@ -90,6 +90,33 @@ async def test_a_freeze_lets_emergencies_and_its_own_document_pass_and_what_goes
         assert stage.rollout(number).phase is Phase.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    "content", [{}, {"x": 1}, {"freezes": 3}, {"freezes": [{"name": 1}]}, [1], None]
+)
+async def test_a_document_of_freezes_that_cannot_be_read_holds_nothing_up(content: Any) -> None:
+    stage = Stage()
+    stage.edit("rollouts", content)
+    number = await stage.begin(NEW, AT_ONCE)
+    await stage.until(number, is_over)
+    assert stage.rollout(number).phase is Phase.SUCCEEDED
+
+
+async def test_what_of_the_freezes_is_left_out_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stage = Stage()
+    stage.edit("rollouts", {"freezes": [{"name": 1}, {"name": "weekend", "weekly": SHUT}]})
+    number = await stage.begin(NEW, AT_ONCE)
+    for _ in range(3):
+        await stage.turn()
+    pause = stage.rollout(number).pause
+    assert pause is not None
+    assert pause.detail == "weekend: ap, eu, us"
+    assert caplog.messages.count(
+        "document rollouts, version 1: 1 windows cannot be read, and are left out"
+    ) == 1  # fmt: skip
+
+
 # -- regions that are gone
 
 
