@@ -167,8 +167,11 @@ def _skipped(rollout: Rollout, gone: Iterable[RegionStep]) -> Rollout:
 
 def _needs_approval(rollout: Rollout) -> bool:
     """Whether nobody has said yet that the wave may begin, and it has not."""
-    is_asked = rollout.wave in rollout.strategy.approvals and rollout.wave not in rollout.approved
-    return is_asked and all(each.reached is Reached.WAITING for each in rollout.in_wave())
+    if rollout.wave not in rollout.strategy.approvals or rollout.wave in rollout.approved:
+        return False
+    begun = (Reached.SENT, Reached.APPLIED, Reached.UNREACHABLE)
+    states = {each.reached for each in rollout.in_wave()}
+    return Reached.WAITING in states and states.isdisjoint(begun)
 
 
 def _is_late(rollout: Rollout, each: RegionStep, seen: Seen) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from config.freezes import Hold
 from config.gate import Look, Verdict
 from config.rollout import Pause, Phase, Reached, RegionStep, Rollout, Why
@@ -240,6 +242,32 @@ def test_by_nodes_no_node_goes_back_because_others_died() -> None:
     had = tuple(replace(each, share=20, within=0) for each in had)
     again = step(by_nodes(regions=had), Seen(5, within={"r0": 3, "r1": 9}))
     assert [each.within for each in again.regions] == [0, 0], "these were all that there were"
+
+
+@pytest.mark.parametrize("other", [Reached.DEFERRED, Reached.SKIPPED])
+def test_by_nodes_a_wave_is_approved_though_a_region_of_it_was_left_in_an_earlier_one(
+    other: Reached,
+) -> None:
+    left, waits = by_nodes().regions
+    record = by_nodes(
+        wave=1, strategy=replace(LINEAR, approvals=(1,)),
+        regions=(replace(left, reached=other, share=20, within=7), waits),
+    )  # fmt: skip
+    asked = step(record, Seen(5))
+    assert asked.pause == Pause(Why.APPROVAL, detail="wave 2")
+    approved = ordered(asked, Order.RESUME, "ann", "")
+    assert not isinstance(approved, Unfit)
+    assert states(step(approved, Seen(5))) == [other, Reached.SENT]
+
+
+@pytest.mark.parametrize("other", [Reached.SENT, Reached.APPLIED])
+def test_a_wave_that_has_begun_is_not_asked_for_again(other: Reached) -> None:
+    record = rollout(
+        other, Reached.WAITING, phase=Phase.APPLYING, waves=(("r0", "r1"),),
+        strategy=replace(LINEAR, approvals=(0,)),
+    )  # fmt: skip
+    after = next_step(record, Seen(5))
+    assert after is None or after.pause is None
 
 
 def test_by_nodes_what_waits_for_more_goes_back_as_a_whole() -> None:
