@@ -37,16 +37,21 @@ def acks_of(rollout: Rollout, fleet: FleetView, said: Mapping[str, Ack]) -> dict
 
 
 def within_of(rollout: Rollout, fleet: FleetView) -> dict[str, int]:
-    """By region of the present wave, up to which place in line its nodes take the version."""
+    """By region, up to which place in line its nodes take the version in the present wave: so many
+    of all that are known, since the dead come back; and one that lives, to tell how it goes."""
     percent = rollout.percent(rollout.wave)
     if percent == 100:
         return {}
-    alive: dict[str, list[str]] = {}
+    known: dict[str, list[str]] = {}
+    living: dict[str, int] = {}
     for node in fleet.nodes:
+        known.setdefault(node.region, []).append(node.node)
         if node.alive:
-            alive.setdefault(node.region, []).append(node.node)
+            place = place_in_line(rollout.document, node.node)
+            living[node.region] = min(place, living.get(node.region, place))
     return {
-        region: first_in_line(rollout.document, nodes, percent) for region, nodes in alive.items()
+        region: max(first_in_line(rollout.document, nodes, percent), living.get(region, 0))
+        for region, nodes in known.items()
     }
 
 

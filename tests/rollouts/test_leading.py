@@ -220,6 +220,40 @@ async def test_by_nodes_a_wave_waits_for_its_nodes_and_not_for_others() -> None:
     assert (stage.runs(first), stage.runs(other)) == (2, 1)
 
 
+@pytest.mark.parametrize("alive", [0, 1, 2])
+async def test_by_nodes_those_that_were_dead_count_and_are_not_all_given_it_when_they_are_back(
+    alive: int,
+) -> None:
+    stage = Stage(nodes=5)
+    await in_force(stage)
+    names = [f"us-{number}" for number in range(1, 6)]
+    line = sorted(names, key=lambda node: place_in_line("flags", node))
+    for node in line[alive:]:
+        stage.fleet.nodes[node].alive = False
+    how = strategy(StrategyName.LINEAR, nodes_percent=20)
+    number = await stage.begin(NEW, how)
+    await stage.turn()
+    for node in line:
+        stage.fleet.nodes[node].alive = True
+    stage.fleet.add("us-6", "us")
+    assert stage.runs(line[0]) == 2
+    assert {stage.runs(node) for node in line[1:]} == {1}
+    await stage.until(number, is_over)
+    assert {stage.runs(node) for node in stage.fleet.nodes} == {2}
+
+
+async def test_by_nodes_one_that_lives_is_among_the_first() -> None:
+    stage = Stage(nodes=3)
+    await in_force(stage)
+    names = [f"us-{number}" for number in range(1, 4)]
+    line = sorted(names, key=lambda node: place_in_line("flags", node))
+    stage.fleet.nodes[line[0]].alive = False
+    how = strategy(StrategyName.LINEAR, nodes_percent=30)
+    number = await stage.begin(NEW, how)
+    await stage.until(number, lambda found: found.phase is Phase.BAKING)
+    assert [stage.runs(node) for node in line] == [2, 2, 1]
+
+
 async def test_by_nodes_what_fails_is_taken_back_from_all_that_have_it() -> None:
     stage = Stage(nodes=5)
     await in_force(stage)
