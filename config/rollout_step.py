@@ -139,8 +139,8 @@ def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
         return _sent(rollout, waiting[:room], Reached.SENT, seen)
     if under_way or waiting:
         return None
-    if all(each.reached is Reached.SKIPPED for each in rollout.in_wave()):
-        return _passed(rollout)
+    if all(each.reached in (Reached.SKIPPED, Reached.DEFERRED) for each in rollout.in_wave()):
+        return _passed(rollout)  # nobody is watched
     return rollout.next(phase=Phase.BAKING, baked_ms=0)
 
 
@@ -240,7 +240,8 @@ def _passed(rollout: Rollout) -> Rollout:
     found = replace(rollout, regions=rollout.with_regions(well))
     if not rollout.is_last:
         return _begin_wave(found, rollout.wave + 1)
-    if rollout.strategy.final_bake_ms and not rollout.is_final:
+    is_watched = bool(found.reached(Reached.HEALTHY))
+    if rollout.strategy.final_bake_ms and is_watched and not rollout.is_final:
         return found.next(
             phase=Phase.FINAL_BAKE, is_final=True, baked_ms=0, good=0, bad=0, silent=0
         )

@@ -118,6 +118,23 @@ def test_the_final_bake_is_had_though_the_last_wave_was_left_for_later() -> None
     assert step(record, Seen(0, look=PASS)).phase is Phase.FINAL_BAKE
 
 
+@pytest.mark.parametrize(
+    "states", [(Reached.DEFERRED, Reached.DEFERRED), (Reached.SKIPPED, Reached.DEFERRED)]
+)
+def test_a_wave_whose_regions_were_all_left_for_later_is_over(states: tuple[Reached, ...]) -> None:
+    left = rollout(*states, Reached.WAITING, phase=Phase.APPLYING, waves=(("r0", "r1"), ("r2",)))
+    after = step(left, Seen(5))
+    assert (after.phase, after.wave) == (Phase.APPLYING, 1)
+    last = rollout(Reached.HEALTHY, *states, phase=Phase.APPLYING, waves=(("r0",), ("r1", "r2")))
+    assert step(replace(last, wave=1), Seen(5)).phase is Phase.FINAL_BAKE
+
+
+@pytest.mark.parametrize("other", [Reached.SKIPPED, Reached.DEFERRED])
+def test_where_nobody_is_left_to_be_watched_there_is_no_final_bake(other: Reached) -> None:
+    record = rollout(other, other, phase=Phase.APPLYING, wave=1)
+    assert step(record, Seen(5)).phase is Phase.SUCCEEDED
+
+
 def test_a_step_of_the_clock_makes_no_region_late() -> None:
     record = rollout(Reached.SENT, Reached.WAITING, phase=Phase.APPLYING)
     assert next_step(record, Seen(wall_ms=10**12)) is None
