@@ -8,7 +8,7 @@ when the last of them ends. Nothing here reads a clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
@@ -94,25 +94,31 @@ class Freezes:
     windows: tuple[Freeze, ...] = ()
     unread: int = 0
 
-    def held(self, document: str, strategy: str, region: str, at_ms: int) -> Hold | None:
-        """What keeps a step in a region from beginning at a moment. The document that says what is
-        frozen is never held: else nobody could end a freeze that was set by mistake."""
+    def of(self, document: str, strategy: str, regions: Collection[str]) -> tuple[Freeze, ...]:
+        """The windows that may keep a step in one of these regions from beginning. The document
+        that says what is frozen is never held: else nobody could end a freeze that was set by
+        mistake."""
         if document == Kind.ROLLOUTS:
-            return None
-        counted = [
+            return ()
+        return tuple(
             each
             for each in self.windows
-            if strategy not in each.passes and (not each.regions or region in each.regions)
-        ]
-        found: Hold | None = None
-        for _ in range(JOINED_MAX):
-            now_ms = at_ms if found is None else found.until_ms
-            ends = [(each.when.until_ms(now_ms), each.name) for each in counted]
-            until_ms, name = max(ends, default=(0, ""))
-            if until_ms <= now_ms:
-                return found
-            found = Hold(until_ms, name if found is None else found.name)
-        return found
+            if strategy not in each.passes
+            and (not each.regions or not each.regions.isdisjoint(regions))
+        )
+
+
+def held(windows: Collection[Freeze], at_ms: int) -> Hold | None:
+    """What of these windows holds at a moment, until none of them does any more."""
+    found: Hold | None = None
+    for _ in range(JOINED_MAX):
+        now_ms = at_ms if found is None else found.until_ms
+        ends = [(each.when.until_ms(now_ms), each.name) for each in windows]
+        until_ms, name = max(ends, default=(0, ""))
+        if until_ms <= now_ms:
+            return found
+        found = Hold(until_ms, name if found is None else found.name)
+    return found
 
 
 def freezes_of(content: Any) -> Freezes:

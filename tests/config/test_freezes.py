@@ -11,6 +11,7 @@ import pytest
 from config.builtin import builtin_content
 from config.document import Kind
 from config.freezes import DAYS, Freezes, Hold, freezes_of
+from config.freezes import held as freezes_held
 from config.revision import Revision
 from tests.config.sample_fleet import feed, put, refused
 
@@ -24,8 +25,14 @@ def ms(moment: str) -> int:
 
 def held(*windows: dict[str, Any], at: str, **more: str) -> Hold | None:
     """What holds a canary of `flags` in `eu` up at a moment."""
-    named = {"document": "flags", "strategy": "canary", "region": "eu"} | more
-    return freezes_of({"freezes": list(windows)}).held(**named, at_ms=ms(at))
+    return held_in(freezes_of({"freezes": list(windows)}), at, **more)
+
+
+def held_in(
+    freezes: Freezes, at: str, document: str = "flags", strategy: str = "canary", region: str = "eu"
+) -> Hold | None:
+    """The same, of windows that were read."""
+    return freezes_held(freezes.of(document, strategy, (region,)), ms(at))
 
 
 def weekly(days: list[str], begins: str, ends: str, zone: str = "UTC") -> dict[str, Any]:
@@ -36,7 +43,7 @@ def weekly(days: list[str], begins: str, ends: str, zone: str = "UTC") -> dict[s
 def test_nothing_is_frozen_unless_somebody_says_so() -> None:
     content = builtin_content(Kind.ROLLOUTS)
     assert freezes_of(content) == Freezes()
-    assert Freezes().held("flags", "canary", "eu", 0) is None
+    assert held_in(Freezes(), "2026-11-28T12:00:00Z") is None
 
 
 def test_a_weekly_window_holds_on_its_days_alone_to_the_minute() -> None:
@@ -93,7 +100,7 @@ def test_an_hour_that_is_left_out_is_frozen_an_hour_later() -> None:
 def test_where_the_calendar_ends_no_weekly_window_holds_and_nothing_breaks() -> None:
     east = freezes_of({"freezes": [weekly(list(DAYS), "00:00", "00:00", "Asia/Tokyo")]})
     for moment in ("9999-12-31T12:00:00Z", "9999-12-31T23:59:59Z"):
-        assert east.held("flags", "canary", "eu", ms(moment)) is None
+        assert held_in(east, moment) is None
     assert held(weekly(["fri"], "22:00", "06:00"), at="9999-12-31T23:00:00Z") is None
     last = {"name": "long", "once": {"from": "2026-01-01T00:00Z", "until": "8999-12-31T23:59Z"}}
     assert held(last, at="2026-11-28T12:00:00Z") == Hold(ms("8999-12-31T23:59:00Z"), "long")
@@ -140,9 +147,7 @@ def test_what_says_what_is_frozen_is_never_frozen_itself() -> None:
 def test_a_window_that_cannot_be_read_is_left_out_and_the_others_hold(window: Any) -> None:
     found = freezes_of({"freezes": [window, WEEKEND]})
     assert found.unread == 1
-    assert found.held("flags", "canary", "eu", ms("2026-11-28T12:00:00Z")) == Hold(
-        ms("2026-11-30T00:00:00Z"), "weekend"
-    )
+    assert held_in(found, "2026-11-28T12:00:00Z") == Hold(ms("2026-11-30T00:00:00Z"), "weekend")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from config.document import canonical
 from config.effect import place_in_line, target_key
+from config.freezes import DAYS, Weekly
 from config.gate import Gate, GateKind, Look, Verdict
 from config.revision import Revision
 from config.rollout import OVER, Phase, Reached, Rollout, Why
@@ -88,6 +89,36 @@ async def test_a_freeze_lets_emergencies_and_its_own_document_pass_and_what_goes
         number = await stage.begin(revision, how)
         await stage.until(number, is_over)
         assert stage.rollout(number).phase is Phase.SUCCEEDED
+
+
+async def test_a_freeze_is_looked_up_once_until_it_ends_or_its_document_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    until_ms = Weekly.until_ms
+
+    def counted(window: Weekly, at_ms: int) -> int:
+        asked.append(at_ms)
+        return until_ms(window, at_ms)
+
+    monkeypatch.setattr(Weekly, "until_ms", counted)
+    stage = Stage()
+    week = [{"name": f"w{n}", "weekly": {**SHUT, "days": [DAYS[n]]}} for n in range(7)]
+    stage.edit("rollouts", {"freezes": week})
+    number = await stage.begin(NEW, AT_ONCE)
+    await stage.turn()
+    assert stage.rollout(number).pause is not None
+    assert len(asked) == 2 * 7, "of three regions at once: what holds, and what follows"
+    for _ in range(20):
+        await stage.turn()
+    assert len(asked) == 2 * 7
+    stage.wall_ms -= 86_400_000  # the clock is set: that hold is not known to hold then
+    await stage.turn()
+    assert len(asked) == 4 * 7
+    stage.edit("rollouts", {"freezes": week[:5]})
+    stage.wall_ms += 86_400_000
+    await stage.until(number, is_over)
+    assert stage.rollout(number).phase is Phase.SUCCEEDED
 
 
 @pytest.mark.parametrize(
