@@ -2,8 +2,9 @@
 
 A window holds every week by the wall clock of a zone, or once; in some regions, or everywhere.
 Where a clock is set back, what lies in the hour that comes twice holds both times; in an hour that
-is left out, an hour later. Windows that follow each other without a gap count as one: `held` says
-when the last of them ends. Nothing here reads a clock.
+is left out, an hour later, or what only begins there, an hour earlier if it would be over by then.
+Windows that follow each other without a gap count as one: `held` says when the last of them ends.
+Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class Weekly:
             if day.weekday() in self.days:
                 end = day if self.ends > self.begins else day + timedelta(days=1)
                 ends_ms = max(self._ms(end, self.ends, fold) for fold in (0, 1))
-                if self._ms(day, self.begins, 0) <= at_ms < ends_ms:
+                begins_ms = self._ms(day, self.begins, 0)
+                if begins_ms >= ends_ms:  # it begins in an hour that is left out, and ends after it
+                    begins_ms = self._ms(day, self.begins, 1)
+                if begins_ms <= at_ms < ends_ms:
                     return ends_ms
         return 0
 

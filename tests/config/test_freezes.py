@@ -97,6 +97,25 @@ def test_an_hour_that_is_left_out_is_frozen_an_hour_later() -> None:
     assert held(night, at="2026-03-29T03:50:00+02:00") is None
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends", "from_", "until"),
+    [
+        ("02:30", "03:15", "01:30:00+01:00", "03:15:00+02:00"),
+        ("02:30", "03:30", "01:30:00+01:00", "03:30:00+02:00"),
+        ("02:30", "04:00", "03:30:00+02:00", "04:00:00+02:00"),
+        ("01:30", "02:30", "01:30:00+01:00", "03:30:00+02:00"),
+    ],
+)
+def test_what_begins_or_ends_in_an_hour_that_is_left_out_does_not_vanish(
+    begins: str, ends: str, from_: str, until: str
+) -> None:
+    night = weekly(["sun"], begins, ends, "Europe/Berlin")  # 2:00 is 3:00 on 29 March
+    begins_ms, ends_ms = ms(f"2026-03-29T{from_}"), ms(f"2026-03-29T{until}")
+    (window,) = freezes_of({"freezes": [night]}).windows
+    assert window.when.until_ms(begins_ms) == window.when.until_ms(ends_ms - 1) == ends_ms
+    assert window.when.until_ms(begins_ms - 1) == window.when.until_ms(ends_ms) == 0
+
+
 def test_where_the_calendar_ends_no_weekly_window_holds_and_nothing_breaks() -> None:
     east = freezes_of({"freezes": [weekly(list(DAYS), "00:00", "00:00", "Asia/Tokyo")]})
     for moment in ("9999-12-31T12:00:00Z", "9999-12-31T23:59:59Z"):
