@@ -80,10 +80,12 @@ def place_in_line(document: str, node: str) -> int:
 
 
 def first_in_line(document: str, nodes: Collection[str], percent: int) -> int:
-    """Up to which place so many percent of these nodes are, at least one; 0: all of them."""
+    """Up to which place in line so many percent of these nodes are, at least one; 0: all of them,
+    whoever is yet to come, which is only meant by 100."""
     places = sorted(place_in_line(document, node) for node in nodes)
-    count = ceil(len(places) * percent / 100)
-    return places[count - 1] if 0 < count < len(places) else 0
+    if percent >= 100 or not places:
+        return 0
+    return places[ceil(len(places) * percent / 100) - 1]
 
 
 def read_target(value: bytes | str) -> Target:

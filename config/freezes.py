@@ -2,13 +2,14 @@
 
 A window holds every week by the wall clock of a zone, or once; in some regions, or everywhere.
 Where a clock is set back, what lies in the hour that comes twice holds both times; in an hour that
-is left out, an hour later. Windows that follow each other without a gap count as one: `held` says
-when the last of them ends. Nothing here reads a clock.
+is left out, an hour later, or what only begins there, an hour earlier if it would be over by then.
+Windows that follow each other without a gap count as one: `held` says when the last of them ends.
+Nothing here reads a clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,8 @@ from regions.findings import Finding, Severity, pointer_to
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 JOINED_MAX: Final = 30
 """So many windows that follow each other are told as one."""
+YEAR_END: Final = 9_000
+"""No window is so far away: the calendar itself ends at 10000."""
 EMERGENCY: Final = "emergency"
 
 
@@ -40,14 +43,23 @@ class Weekly:
     zone: tzinfo
 
     def until_ms(self, at_ms: int) -> int:
-        """When it ends, if it holds at that moment; else 0."""
+        """When it ends, if it holds at that moment; else 0, as where the calendar ends."""
+        try:
+            return self._until_ms(at_ms)
+        except (OverflowError, ValueError):
+            return 0
+
+    def _until_ms(self, at_ms: int) -> int:
         here = datetime.fromtimestamp(at_ms / 1_000, self.zone).date()
         for back in (0, 1):
             day = here - timedelta(days=back)
             if day.weekday() in self.days:
                 end = day if self.ends > self.begins else day + timedelta(days=1)
                 ends_ms = max(self._ms(end, self.ends, fold) for fold in (0, 1))
-                if self._ms(day, self.begins, 0) <= at_ms < ends_ms:
+                begins_ms = self._ms(day, self.begins, 0)
+                if begins_ms >= ends_ms:  # it begins in an hour that is left out, and ends after it
+                    begins_ms = self._ms(day, self.begins, 1)
+                if begins_ms <= at_ms < ends_ms:
                     return ends_ms
         return 0
 
@@ -81,40 +93,63 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Freezes:
-    """All windows."""
+    """All windows, and how much of the document could not be read."""
 
     windows: tuple[Freeze, ...] = ()
+    unread: int = 0
 
-    def held(self, document: str, strategy: str, region: str, at_ms: int) -> Hold | None:
-        """What keeps a step in a region from beginning at a moment. The document that says what is
-        frozen is never held: else nobody could end a freeze that was set by mistake."""
+    def of(self, document: str, strategy: str, regions: Collection[str]) -> tuple[Freeze, ...]:
+        """The windows that may keep a step in one of these regions from beginning. The document
+        that says what is frozen is never held: else nobody could end a freeze that was set by
+        mistake."""
         if document == Kind.ROLLOUTS:
-            return None
-        counted = [
+            return ()
+        return tuple(
             each
             for each in self.windows
-            if strategy not in each.passes and (not each.regions or region in each.regions)
-        ]
-        found: Hold | None = None
-        for _ in range(JOINED_MAX):
-            now_ms = at_ms if found is None else found.until_ms
-            ends = [(each.when.until_ms(now_ms), each.name) for each in counted]
-            until_ms, name = max(ends, default=(0, ""))
-            if until_ms <= now_ms:
-                return found
-            found = Hold(until_ms, name if found is None else found.name)
-        return found
+            if strategy not in each.passes
+            and (not each.regions or not each.regions.isdisjoint(regions))
+        )
 
 
-def freezes_of(content: Mapping[str, Any]) -> Freezes:
-    """From the document, which was checked; what this node cannot read is left out."""
-    found = []
-    for each in content["freezes"]:
-        when = _when(each)
-        if not isinstance(when, _Bad):
-            passes = frozenset(each.get("passes", (EMERGENCY,)))
-            found.append(Freeze(each["name"], frozenset(each.get("regions", ())), passes, when))
-    return Freezes(tuple(found))
+def held(windows: Collection[Freeze], at_ms: int) -> Hold | None:
+    """What of these windows holds at a moment, until none of them does any more."""
+    found: Hold | None = None
+    for _ in range(JOINED_MAX):
+        now_ms = at_ms if found is None else found.until_ms
+        ends = [(each.when.until_ms(now_ms), each.name) for each in windows]
+        until_ms, name = max(ends, default=(0, ""))
+        if until_ms <= now_ms:
+            return found
+        found = Hold(until_ms, name if found is None else found.name)
+    return found
+
+
+def freezes_of(content: Any) -> Freezes:
+    """From the document in force. What cannot be read is left out: nobody may have checked it, if
+    it is older than this kind, or of a newer release."""
+    listed = content.get("freezes", []) if isinstance(content, dict) else None
+    if not isinstance(listed, list):
+        return Freezes(unread=1)
+    found = [window for each in listed if (window := _freeze(each)) is not None]
+    return Freezes(tuple(found), len(listed) - len(found))
+
+
+def _freeze(content: Any) -> Freeze | None:
+    try:
+        when, (name,) = _when(content), _words([content["name"]])
+        regions = _words(content.get("regions", []))
+        passes = _words(content.get("passes", [EMERGENCY]))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    return None if isinstance(when, _Bad) else Freeze(name, regions, passes, when)
+
+
+def _words(found: Any) -> frozenset[str]:
+    """Raises TypeError when it is no list of words."""
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise TypeError("this is no list of words")
+    return frozenset(found)
 
 
 def check_freezes(content: Mapping[str, Any]) -> Iterator[Finding]:
@@ -158,6 +193,9 @@ def _once(content: Mapping[str, str]) -> Once | _Bad:
         if found.tzinfo is None:
             hint = "end it with Z, or with an offset such as +01:00"
             return _Bad("it has no zone", hint, ("once", field))
+        if found.year >= YEAR_END:
+            hint = f"take a year before {YEAR_END}"
+            return _Bad("it is too far away", hint, ("once", field))
         moments.append(round(found.timestamp() * 1_000))
     if moments[0] >= moments[1]:
         return _Bad("it ends before it begins", "until is later than from", ("once", "until"))
@@ -168,7 +206,7 @@ def _weekly(content: Mapping[str, Any]) -> Weekly | _Bad:
     times = []
     for field in ("from", "until"):
         try:
-            times.append(time.fromisoformat(content[field]))
+            times.append(time.fromisoformat(content[field]).replace(tzinfo=None))
         except ValueError:
             return _Bad("a day has no such time", "write 00:00 to 23:59", ("weekly", field))
     zone = zone_of(content.get("zone", "UTC"))

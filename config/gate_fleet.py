@@ -22,7 +22,8 @@ inconclusive; but where there were not so many before it either, there is nothin
 they are left out. Of other regions and times, those with fewer count as not known. A look that
 would be inconclusive is not given before `SAMPLES_MS` of the wave are over: there may be more yet.
 
-A wave that does not bake is not watched: of it, only nodes and leaders are asked for.
+A wave that does not bake is not watched: of it, only nodes and leaders are asked for. The same
+holds of one whose regions were all left for later.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def fleet_look(gate: Gate, before: Before, seen: FleetSeen) -> Look | None:
             return None
         more = f"{seen.leaderless} shards have no leader, {before.leaderless} had none before"
         return _named(gate, Look(Verdict.FAIL, more))
-    rules = [rule for rule in RULES if rule.measure in gate.measures and seen.is_baked]
+    is_judged = seen.is_baked and seen.wave
+    rules = [rule for rule in RULES if is_judged and rule.measure in gate.measures]
     if rules and seen.unheard:
         if seen.watched_ms < REPORTS_MS:
             return None

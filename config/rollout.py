@@ -59,7 +59,7 @@ TRANSITIONS: Final[Mapping[Phase, Mapping[Phase, str]]] = {
     },
     Phase.APPLYING: {
         Phase.BAKING: "all regions of the wave have it",
-        Phase.FINAL_BAKE: "the last wave's regions were all removed",
+        Phase.FINAL_BAKE: "the last wave's regions were all removed, or left for later",
         Phase.SUCCEEDED: "the same, without a final bake",
         Phase.ROLLING_BACK: "abort",
         Phase.ROLLED_BACK: "abort, before any region was reached",

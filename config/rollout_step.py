@@ -139,8 +139,8 @@ def _apply(rollout: Rollout, seen: Seen) -> Rollout | None:
         return _sent(rollout, waiting[:room], Reached.SENT, seen)
     if under_way or waiting:
         return None
-    if all(each.reached is Reached.SKIPPED for each in rollout.in_wave()):
-        return _passed(rollout)
+    if all(each.reached in (Reached.SKIPPED, Reached.DEFERRED) for each in rollout.in_wave()):
+        return _passed(rollout)  # nobody is watched
     return rollout.next(phase=Phase.BAKING, baked_ms=0)
 
 
@@ -167,8 +167,11 @@ def _skipped(rollout: Rollout, gone: Iterable[RegionStep]) -> Rollout:
 
 def _needs_approval(rollout: Rollout) -> bool:
     """Whether nobody has said yet that the wave may begin, and it has not."""
-    is_asked = rollout.wave in rollout.strategy.approvals and rollout.wave not in rollout.approved
-    return is_asked and all(each.reached is Reached.WAITING for each in rollout.in_wave())
+    if rollout.wave not in rollout.strategy.approvals or rollout.wave in rollout.approved:
+        return False
+    begun = (Reached.SENT, Reached.APPLIED, Reached.UNREACHABLE)
+    states = {each.reached for each in rollout.in_wave()}
+    return Reached.WAITING in states and states.isdisjoint(begun)
 
 
 def _is_late(rollout: Rollout, each: RegionStep, seen: Seen) -> bool:
@@ -237,7 +240,8 @@ def _passed(rollout: Rollout) -> Rollout:
     found = replace(rollout, regions=rollout.with_regions(well))
     if not rollout.is_last:
         return _begin_wave(found, rollout.wave + 1)
-    if rollout.strategy.final_bake_ms and not rollout.is_final:
+    is_watched = bool(found.reached(Reached.HEALTHY))
+    if rollout.strategy.final_bake_ms and is_watched and not rollout.is_final:
         return found.next(
             phase=Phase.FINAL_BAKE, is_final=True, baked_ms=0, good=0, bad=0, silent=0
         )

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from config.document import Kind
 from config.feed import Feed
-from config.freezes import Freezes, Hold, freezes_of
+from config.freezes import Freezes, freezes_of, held
 from config.gate import Gate, GateLook
 from config.rollout import RegionStep, Rollout
 from config.strategy import Strategy
 
 APPLYING_MS = 1_000
 """What a wave takes to reach its regions, in a preview."""
-HOLDS_MAX = 10
-"""So many freezes of a wave's regions, one after the other, are looked through."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaveDocument:
     """Regions that change together. `expected_ms`: when it would begin, after the rollout did.
 
-    It waits for a freeze until `frozen_until_wall_ms`, null if for none. By its end, so many
-    percent of the nodes of its regions have the version.
+    The first wave that meets a freeze waits until `frozen_until_wall_ms`; null for all others. By
+    its end, so many percent of the nodes of its regions have the version.
     """
 
     regions: tuple[str, ...]
@@ -80,7 +78,8 @@ class RolloutDocument:
 
 def freezes_in(feed: Feed) -> Freezes:
     """What the document `rollouts` says where this is answered."""
-    return freezes_of(feed.content(Kind.ROLLOUTS))
+    found = feed.get(Kind.ROLLOUTS.value)
+    return Freezes() if found is None else freezes_of(found.content)
 
 
 def rollout_document(
@@ -123,22 +122,16 @@ def rollout_document(
 
 
 def _waves(rollout: Rollout, freezes: Freezes) -> Iterator[WaveDocument]:
+    """When each would begin. Beyond the first freeze nothing is foretold of others: it costs much,
+    and means little."""
     expected_ms, strategy = 0, rollout.strategy
     for number, wave in enumerate(rollout.waves):
+        windows = freezes.of(rollout.document, strategy.name, wave)
+        hold = held(windows, rollout.began_ms + expected_ms)
         until_ms = None
-        for _ in range(HOLDS_MAX):
-            hold = _hold(rollout, wave, freezes, rollout.began_ms + expected_ms)
-            if hold is None:
-                break
-            until_ms = hold.until_ms
+        if hold is not None:
+            freezes, until_ms = Freezes(), hold.until_ms
             expected_ms = until_ms - rollout.began_ms
         approval = number in strategy.approvals
         yield WaveDocument(wave, expected_ms, approval, rollout.percent(number), until_ms)
         expected_ms += APPLYING_MS + strategy.bake_ms
-
-
-def _hold(rollout: Rollout, wave: Iterable[str], freezes: Freezes, wall_ms: int) -> Hold | None:
-    """What keeps a wave from beginning then."""
-    name = rollout.strategy.name
-    holds = [freezes.held(rollout.document, name, region, wall_ms) for region in wave]
-    return max((hold for hold in holds if hold is not None), default=None)

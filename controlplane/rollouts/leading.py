@@ -26,7 +26,7 @@ from controlplane.api.service import Service
 from controlplane.problems import RequestRefused
 from controlplane.requests import Problem, Refused
 from controlplane.rollouts.book import RolloutBook, ended
-from controlplane.rollouts.looking import FreezeReader, acks_of, frozen, is_gone, within_of
+from controlplane.rollouts.looking import FreezeReader, acks_of, is_gone, within_of
 from controlplane.views import FleetView
 
 EVERY_S: Final = 0.1
@@ -204,7 +204,7 @@ class RolloutLeader:
             is_first=self._is_first(rollout),
             before=known.before,
             waited_ms=known.waited(self._now_ms),
-            frozen=frozen(rollout, self._freezes.read(feed), wall_ms),
+            frozen=self._freezes.frozen(rollout, feed, wall_ms),
             gone=[e.region for e in rollout.regions if is_gone(e.region, feed, fleet)],
             within=within_of(rollout, fleet),
         )

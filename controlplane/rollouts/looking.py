@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from typing import Final
 
 from config.document import REGION_PREFIX, Kind, region_name
 from config.effect import first_in_line, place_in_line
 from config.feed import Feed
-from config.freezes import Freezes, Hold, freezes_of
+from config.freezes import Freeze, Freezes, Hold, freezes_of, held
 from config.revision import Revision
 from config.rollout import Phase, Reached, Rollout, Why
 from config.rollout_step import Ack
 from controlplane.views import FleetView
+
+LOGGER: Final = logging.getLogger(__name__)
 
 
 def acks_of(rollout: Rollout, fleet: FleetView, said: Mapping[str, Ack]) -> dict[str, Ack]:
@@ -33,16 +37,21 @@ def acks_of(rollout: Rollout, fleet: FleetView, said: Mapping[str, Ack]) -> dict
 
 
 def within_of(rollout: Rollout, fleet: FleetView) -> dict[str, int]:
-    """By region of the present wave, up to which place in line its nodes take the version."""
+    """By region, up to which place in line its nodes take the version in the present wave: so many
+    of all that are known, since the dead come back; and one that lives, to tell how it goes."""
     percent = rollout.percent(rollout.wave)
     if percent == 100:
         return {}
-    alive: dict[str, list[str]] = {}
+    known: dict[str, list[str]] = {}
+    living: dict[str, int] = {}
     for node in fleet.nodes:
+        known.setdefault(node.region, []).append(node.node)
         if node.alive:
-            alive.setdefault(node.region, []).append(node.node)
+            place = place_in_line(rollout.document, node.node)
+            living[node.region] = min(place, living.get(node.region, place))
     return {
-        region: first_in_line(rollout.document, nodes, percent) for region, nodes in alive.items()
+        region: max(first_in_line(rollout.document, nodes, percent), living.get(region, 0))
+        for region, nodes in known.items()
     }
 
 
@@ -54,31 +63,51 @@ def is_gone(region: str, feed: Feed, fleet: FleetView) -> bool:
 
 
 class FreezeReader:
-    """The windows of the document `rollouts`, read again when it is another one."""
+    """The windows of the document `rollouts`, read again when it is another one; and what they
+    hold, found again when that is over."""
 
     def __init__(self) -> None:
         self._revision: Revision | None = None
         self._freezes = Freezes()
+        self._holds: dict[tuple[Freeze, ...], tuple[int, Hold]] = {}  # with when it was found
 
-    def read(self, feed: Feed) -> Freezes:
-        """What is in force here."""
+    def frozen(self, rollout: Rollout, feed: Feed, wall_ms: int) -> dict[str, Hold]:
+        """By region of the present wave, what keeps a step from beginning there; looked at only
+        where one may begin."""
+        self._read(feed)
+        is_held = rollout.pause is not None and rollout.pause.why is Why.FROZEN
+        if rollout.phase is not Phase.APPLYING or not (rollout.pause is None or is_held):
+            return {}
+        regions: dict[tuple[Freeze, ...], list[str]] = {}
+        for each in rollout.in_wave():
+            if each.reached is Reached.WAITING:
+                of = self._freezes.of(rollout.document, rollout.strategy.name, (each.region,))
+                regions.setdefault(of, []).append(each.region)
+        holds = {windows: self._held(windows, wall_ms) for windows in regions}
+        return {
+            region: hold
+            for windows, hold in holds.items()
+            if hold is not None
+            for region in regions[windows]
+        }
+
+    def _held(self, windows: tuple[Freeze, ...], wall_ms: int) -> Hold | None:
+        found_ms, known = self._holds.get(windows, (0, None))
+        if known is not None and found_ms <= wall_ms < known.until_ms:
+            return known
+        hold = held(windows, wall_ms)
+        if hold is not None:
+            self._holds[windows] = (wall_ms, hold)
+        return hold
+
+    def _read(self, feed: Feed) -> None:
         revision = feed.get(Kind.ROLLOUTS.value)
         if revision is not self._revision:
             self._revision = revision
-            self._freezes = freezes_of(feed.content(Kind.ROLLOUTS))
-        return self._freezes
-
-
-def frozen(rollout: Rollout, freezes: Freezes, wall_ms: int) -> dict[str, Hold]:
-    """By region of the present wave, what keeps a step from beginning there; looked at only where
-    one may begin."""
-    is_held = rollout.pause is not None and rollout.pause.why is Why.FROZEN
-    if rollout.phase is not Phase.APPLYING or not (rollout.pause is None or is_held):
-        return {}
-    found = {}
-    for each in rollout.in_wave():
-        if each.reached is Reached.WAITING:
-            hold = freezes.held(rollout.document, rollout.strategy.name, each.region, wall_ms)
-            if hold is not None:
-                found[each.region] = hold
-    return found
+            self._holds.clear()
+            self._freezes = Freezes() if revision is None else freezes_of(revision.content)
+            if revision is not None and self._freezes.unread:
+                LOGGER.warning(
+                    "document rollouts, version %s: %s windows cannot be read, and are left out",
+                    revision.version, self._freezes.unread,
+                )  # fmt: skip

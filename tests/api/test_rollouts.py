@@ -186,6 +186,23 @@ async def test_a_freeze_is_counted_into_what_is_expected(leader: Node) -> None:
     assert {wave["frozen_until_wall_ms"] for wave in document(tried)["waves"]} == {None}
 
 
+@pytest.mark.parametrize(
+    "content", [{}, {"x": 1}, {"freezes": 3}, {"freezes": [{"name": 1}]}, [1], None]
+)
+async def test_a_document_of_freezes_that_cannot_be_read_stands_in_no_ones_way(
+    leader: Node, content: Any
+) -> None:
+    data, gone = canonical(content), content is None
+    leader.service.feed.apply(Revision("rollouts", 1, b"" if gone else data, deleted=gone))
+    tried = document(await start(leader, "?dry_run=true", strategy=STEADY))
+    assert {wave["frozen_until_wall_ms"] for wave in tried["waves"]} == {None}
+    begun = await start(leader, strategy=STEADY)
+    assert begun.status == 201
+    for path in ("/v1/rollouts", "/v1/rollouts/1"):
+        assert (await leader.get(path)).status == 200
+    assert (await leader.send("POST", "/v1/rollouts/1/pause", {})).status == 200
+
+
 async def test_a_rollout_by_nodes_says_how_many_of_them_are_in_each_wave(leader: Node) -> None:
     how = {"name": "exponential", "nodes_percent": 25, "approvals": [3]}
     tried = document(await start(leader, "?dry_run=true", strategy=how))

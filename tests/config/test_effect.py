@@ -35,9 +35,11 @@ def test_so_many_nodes_are_first_and_those_of_a_smaller_part_are_among_them(
     assert {node for node in NODES if place_in_line("flags", node) <= smaller} <= first
 
 
-def test_all_nodes_and_a_single_one_are_no_part() -> None:
-    assert first_in_line("flags", NODES, 100) == first_in_line("flags", NODES, 99) == 0
-    assert first_in_line("flags", ["n1"], 1) == first_in_line("flags", [], 50) == 0
+def test_only_a_hundred_percent_are_all_nodes_whoever_is_yet_to_come() -> None:
+    assert first_in_line("flags", NODES, 100) == first_in_line("flags", [], 50) == 0
+    last = max(place_in_line("flags", node) for node in NODES)
+    assert first_in_line("flags", NODES, 99) == last
+    assert first_in_line("flags", ["n1"], 1) == place_in_line("flags", "n1")
 
 
 def test_other_documents_have_other_nodes_first() -> None:

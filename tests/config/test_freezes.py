@@ -11,6 +11,7 @@ import pytest
 from config.builtin import builtin_content
 from config.document import Kind
 from config.freezes import DAYS, Freezes, Hold, freezes_of
+from config.freezes import held as freezes_held
 from config.revision import Revision
 from tests.config.sample_fleet import feed, put, refused
 
@@ -24,8 +25,14 @@ def ms(moment: str) -> int:
 
 def held(*windows: dict[str, Any], at: str, **more: str) -> Hold | None:
     """What holds a canary of `flags` in `eu` up at a moment."""
-    named = {"document": "flags", "strategy": "canary", "region": "eu"} | more
-    return freezes_of({"freezes": list(windows)}).held(**named, at_ms=ms(at))
+    return held_in(freezes_of({"freezes": list(windows)}), at, **more)
+
+
+def held_in(
+    freezes: Freezes, at: str, document: str = "flags", strategy: str = "canary", region: str = "eu"
+) -> Hold | None:
+    """The same, of windows that were read."""
+    return freezes_held(freezes.of(document, strategy, (region,)), ms(at))
 
 
 def weekly(days: list[str], begins: str, ends: str, zone: str = "UTC") -> dict[str, Any]:
@@ -36,7 +43,7 @@ def weekly(days: list[str], begins: str, ends: str, zone: str = "UTC") -> dict[s
 def test_nothing_is_frozen_unless_somebody_says_so() -> None:
     content = builtin_content(Kind.ROLLOUTS)
     assert freezes_of(content) == Freezes()
-    assert Freezes().held("flags", "canary", "eu", 0) is None
+    assert held_in(Freezes(), "2026-11-28T12:00:00Z") is None
 
 
 def test_a_weekly_window_holds_on_its_days_alone_to_the_minute() -> None:
@@ -90,6 +97,34 @@ def test_an_hour_that_is_left_out_is_frozen_an_hour_later() -> None:
     assert held(night, at="2026-03-29T03:50:00+02:00") is None
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends", "from_", "until"),
+    [
+        ("02:30", "03:15", "01:30:00+01:00", "03:15:00+02:00"),
+        ("02:30", "03:30", "01:30:00+01:00", "03:30:00+02:00"),
+        ("02:30", "04:00", "03:30:00+02:00", "04:00:00+02:00"),
+        ("01:30", "02:30", "01:30:00+01:00", "03:30:00+02:00"),
+    ],
+)
+def test_what_begins_or_ends_in_an_hour_that_is_left_out_does_not_vanish(
+    begins: str, ends: str, from_: str, until: str
+) -> None:
+    night = weekly(["sun"], begins, ends, "Europe/Berlin")  # 2:00 is 3:00 on 29 March
+    begins_ms, ends_ms = ms(f"2026-03-29T{from_}"), ms(f"2026-03-29T{until}")
+    (window,) = freezes_of({"freezes": [night]}).windows
+    assert window.when.until_ms(begins_ms) == window.when.until_ms(ends_ms - 1) == ends_ms
+    assert window.when.until_ms(begins_ms - 1) == window.when.until_ms(ends_ms) == 0
+
+
+def test_where_the_calendar_ends_no_weekly_window_holds_and_nothing_breaks() -> None:
+    east = freezes_of({"freezes": [weekly(list(DAYS), "00:00", "00:00", "Asia/Tokyo")]})
+    for moment in ("9999-12-31T12:00:00Z", "9999-12-31T23:59:59Z"):
+        assert held_in(east, moment) is None
+    assert held(weekly(["fri"], "22:00", "06:00"), at="9999-12-31T23:00:00Z") is None
+    last = {"name": "long", "once": {"from": "2026-01-01T00:00Z", "until": "8999-12-31T23:59Z"}}
+    assert held(last, at="2026-11-28T12:00:00Z") == Hold(ms("8999-12-31T23:59:00Z"), "long")
+
+
 def test_a_window_holds_where_it_says_and_lets_pass_what_it_says() -> None:
     moment = "2026-11-28T12:00:00Z"
     here = {**WEEKEND, "regions": ["us", "eu"]}
@@ -103,6 +138,49 @@ def test_a_window_holds_where_it_says_and_lets_pass_what_it_says() -> None:
 def test_what_says_what_is_frozen_is_never_frozen_itself() -> None:
     shut = {**WEEKEND, "passes": []}
     assert held(shut, at="2026-11-28T12:00:00Z", document="rollouts") is None
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        1,
+        None,
+        "weekend",
+        {},
+        {"name": 1},
+        {"name": 1, "weekly": WEEKEND["weekly"]},
+        {"weekly": WEEKEND["weekly"]},
+        {**WEEKEND, "weekly": {"days": ["sat"], "from": 9, "until": "10:00"}},
+        {**WEEKEND, "weekly": {"days": 6, "from": "09:00", "until": "10:00"}},
+        {**WEEKEND, "weekly": {"days": ["caturday"], "from": "09:00", "until": "10:00"}},
+        {**WEEKEND, "weekly": {**WEEKEND["weekly"], "zone": 3}},
+        {**WEEKEND, "weekly": ["sat"]},
+        {**WEEKEND, "regions": 3},
+        {**WEEKEND, "regions": {"but": ["us"]}},
+        {**WEEKEND, "passes": [["canary"]]},
+        {"name": "w", "once": {"from": "2026-01-01T00:00:00Z"}},
+        {"name": "w", "once": {"from": 1, "until": 2}},
+        {"name": "w", "once": {"from": "2026-01-01T00:00:00Z", "until": "9999-12-31T23:59:59Z"}},
+    ],
+)
+def test_a_window_that_cannot_be_read_is_left_out_and_the_others_hold(window: Any) -> None:
+    found = freezes_of({"freezes": [window, WEEKEND]})
+    assert found.unread == 1
+    assert held_in(found, "2026-11-28T12:00:00Z") == Hold(ms("2026-11-30T00:00:00Z"), "weekend")
+
+
+@pytest.mark.parametrize(
+    ("content", "unread"),
+    [({}, 0), ({"x": 1}, 0), ({"freezes": 3}, 1), ({"freezes": None}, 1), ([1], 1), (None, 1)],
+)
+def test_a_document_that_says_something_else_freezes_nothing(content: Any, unread: int) -> None:
+    assert freezes_of(content) == Freezes(unread=unread)
+
+
+def test_an_offset_at_a_time_of_day_says_nothing_beside_the_zone() -> None:
+    """The schema knows none; what was not checked may have one, at one of the two."""
+    odd = {"name": "w", "weekly": {"days": ["fri"], "from": "09:00+01:00", "until": "10:00"}}
+    assert held(odd, at="2026-11-27T09:30:00Z") == Hold(ms("2026-11-27T10:00:00Z"), "w")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +206,10 @@ def test_what_says_what_is_frozen_is_never_frozen_itself() -> None:
          "/freezes/0/once/from"),
         ({"once": {"from": "2026-12-01T00:00:00Z", "until": "2026-12-01T01:00:00+01:00"}},
          "/freezes/0/once/until"),
+        ({"once": {"from": "2026-12-01T00:00:00Z", "until": "9999-12-31T23:59:59Z"}},
+         "/freezes/0/once/until"),
+        ({"once": {"from": "9000-01-01T00:00:00Z", "until": "9001-01-01T00:00:00Z"}},
+         "/freezes/0/once/from"),
         ({**WEEKEND, "regions": ["mars"]}, "/freezes/0/regions/0"),
         ({**WEEKEND, "passes": ["bold"]}, "/freezes/0/passes/0"),
         ({**WEEKEND, "colour": "red"}, "/freezes/0/colour"),

@@ -255,6 +255,11 @@ def test_of_a_wave_that_does_not_bake_nodes_and_leaders_are_asked_alone() -> Non
     assert verdict(FINE, is_baked=False, alive={}) is FAIL
 
 
+def test_a_wave_in_which_nobody_is_watched_passes_unless_leaders_are_missed() -> None:
+    assert verdict({}) is PASS
+    assert verdict({}, leaderless=2, leaderless_ms=30_000) is FAIL
+
+
 # -- latency
 
 

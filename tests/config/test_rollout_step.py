@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from config.freezes import Hold
 from config.gate import Look, Verdict
 from config.rollout import Pause, Phase, Reached, RegionStep, Rollout, Why
@@ -114,6 +116,23 @@ def test_a_region_that_is_to_be_tried_again_is_taken_back_all_the_same() -> None
 def test_the_final_bake_is_had_though_the_last_wave_was_left_for_later() -> None:
     record = rollout(Reached.HEALTHY, Reached.DEFERRED, phase=Phase.GATING, wave=1)
     assert step(record, Seen(0, look=PASS)).phase is Phase.FINAL_BAKE
+
+
+@pytest.mark.parametrize(
+    "states", [(Reached.DEFERRED, Reached.DEFERRED), (Reached.SKIPPED, Reached.DEFERRED)]
+)
+def test_a_wave_whose_regions_were_all_left_for_later_is_over(states: tuple[Reached, ...]) -> None:
+    left = rollout(*states, Reached.WAITING, phase=Phase.APPLYING, waves=(("r0", "r1"), ("r2",)))
+    after = step(left, Seen(5))
+    assert (after.phase, after.wave) == (Phase.APPLYING, 1)
+    last = rollout(Reached.HEALTHY, *states, phase=Phase.APPLYING, waves=(("r0",), ("r1", "r2")))
+    assert step(replace(last, wave=1), Seen(5)).phase is Phase.FINAL_BAKE
+
+
+@pytest.mark.parametrize("other", [Reached.SKIPPED, Reached.DEFERRED])
+def test_where_nobody_is_left_to_be_watched_there_is_no_final_bake(other: Reached) -> None:
+    record = rollout(other, other, phase=Phase.APPLYING, wave=1)
+    assert step(record, Seen(5)).phase is Phase.SUCCEEDED
 
 
 def test_a_step_of_the_clock_makes_no_region_late() -> None:
@@ -240,6 +259,32 @@ def test_by_nodes_no_node_goes_back_because_others_died() -> None:
     had = tuple(replace(each, share=20, within=0) for each in had)
     again = step(by_nodes(regions=had), Seen(5, within={"r0": 3, "r1": 9}))
     assert [each.within for each in again.regions] == [0, 0], "these were all that there were"
+
+
+@pytest.mark.parametrize("other", [Reached.DEFERRED, Reached.SKIPPED])
+def test_by_nodes_a_wave_is_approved_though_a_region_of_it_was_left_in_an_earlier_one(
+    other: Reached,
+) -> None:
+    left, waits = by_nodes().regions
+    record = by_nodes(
+        wave=1, strategy=replace(LINEAR, approvals=(1,)),
+        regions=(replace(left, reached=other, share=20, within=7), waits),
+    )  # fmt: skip
+    asked = step(record, Seen(5))
+    assert asked.pause == Pause(Why.APPROVAL, detail="wave 2")
+    approved = ordered(asked, Order.RESUME, "ann", "")
+    assert not isinstance(approved, Unfit)
+    assert states(step(approved, Seen(5))) == [other, Reached.SENT]
+
+
+@pytest.mark.parametrize("other", [Reached.SENT, Reached.APPLIED])
+def test_a_wave_that_has_begun_is_not_asked_for_again(other: Reached) -> None:
+    record = rollout(
+        other, Reached.WAITING, phase=Phase.APPLYING, waves=(("r0", "r1"),),
+        strategy=replace(LINEAR, approvals=(0,)),
+    )  # fmt: skip
+    after = next_step(record, Seen(5))
+    assert after is None or after.pause is None
 
 
 def test_by_nodes_what_waits_for_more_goes_back_as_a_whole() -> None:

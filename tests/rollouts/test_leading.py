@@ -11,6 +11,7 @@ import pytest
 
 from config.document import canonical
 from config.effect import place_in_line, target_key
+from config.freezes import DAYS, Weekly
 from config.gate import Gate, GateKind, Look, Verdict
 from config.revision import Revision
 from config.rollout import OVER, Phase, Reached, Rollout, Why
@@ -88,6 +89,63 @@ async def test_a_freeze_lets_emergencies_and_its_own_document_pass_and_what_goes
         number = await stage.begin(revision, how)
         await stage.until(number, is_over)
         assert stage.rollout(number).phase is Phase.SUCCEEDED
+
+
+async def test_a_freeze_is_looked_up_once_until_it_ends_or_its_document_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    until_ms = Weekly.until_ms
+
+    def counted(window: Weekly, at_ms: int) -> int:
+        asked.append(at_ms)
+        return until_ms(window, at_ms)
+
+    monkeypatch.setattr(Weekly, "until_ms", counted)
+    stage = Stage()
+    week = [{"name": f"w{n}", "weekly": {**SHUT, "days": [DAYS[n]]}} for n in range(7)]
+    stage.edit("rollouts", {"freezes": week})
+    number = await stage.begin(NEW, AT_ONCE)
+    await stage.turn()
+    assert stage.rollout(number).pause is not None
+    assert len(asked) == 2 * 7, "of three regions at once: what holds, and what follows"
+    for _ in range(20):
+        await stage.turn()
+    assert len(asked) == 2 * 7
+    stage.wall_ms -= 86_400_000  # the clock is set: that hold is not known to hold then
+    await stage.turn()
+    assert len(asked) == 4 * 7
+    stage.edit("rollouts", {"freezes": week[:5]})
+    stage.wall_ms += 86_400_000
+    await stage.until(number, is_over)
+    assert stage.rollout(number).phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"x": 1}, {"freezes": 3}, {"freezes": [{"name": 1}]}, [1], None]
+)
+async def test_a_document_of_freezes_that_cannot_be_read_holds_nothing_up(content: Any) -> None:
+    stage = Stage()
+    stage.edit("rollouts", content)
+    number = await stage.begin(NEW, AT_ONCE)
+    await stage.until(number, is_over)
+    assert stage.rollout(number).phase is Phase.SUCCEEDED
+
+
+async def test_what_of_the_freezes_is_left_out_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stage = Stage()
+    stage.edit("rollouts", {"freezes": [{"name": 1}, {"name": "weekend", "weekly": SHUT}]})
+    number = await stage.begin(NEW, AT_ONCE)
+    for _ in range(3):
+        await stage.turn()
+    pause = stage.rollout(number).pause
+    assert pause is not None
+    assert pause.detail == "weekend: ap, eu, us"
+    assert caplog.messages.count(
+        "document rollouts, version 1: 1 windows cannot be read, and are left out"
+    ) == 1  # fmt: skip
 
 
 # -- regions that are gone
@@ -191,6 +249,40 @@ async def test_by_nodes_a_wave_waits_for_its_nodes_and_not_for_others() -> None:
     stage.deaf = {other}
     await stage.until(number, lambda found: found.phase is Phase.BAKING)
     assert (stage.runs(first), stage.runs(other)) == (2, 1)
+
+
+@pytest.mark.parametrize("alive", [0, 1, 2])
+async def test_by_nodes_those_that_were_dead_count_and_are_not_all_given_it_when_they_are_back(
+    alive: int,
+) -> None:
+    stage = Stage(nodes=5)
+    await in_force(stage)
+    names = [f"us-{number}" for number in range(1, 6)]
+    line = sorted(names, key=lambda node: place_in_line("flags", node))
+    for node in line[alive:]:
+        stage.fleet.nodes[node].alive = False
+    how = strategy(StrategyName.LINEAR, nodes_percent=20)
+    number = await stage.begin(NEW, how)
+    await stage.turn()
+    for node in line:
+        stage.fleet.nodes[node].alive = True
+    stage.fleet.add("us-6", "us")
+    assert stage.runs(line[0]) == 2
+    assert {stage.runs(node) for node in line[1:]} == {1}
+    await stage.until(number, is_over)
+    assert {stage.runs(node) for node in stage.fleet.nodes} == {2}
+
+
+async def test_by_nodes_one_that_lives_is_among_the_first() -> None:
+    stage = Stage(nodes=3)
+    await in_force(stage)
+    names = [f"us-{number}" for number in range(1, 4)]
+    line = sorted(names, key=lambda node: place_in_line("flags", node))
+    stage.fleet.nodes[line[0]].alive = False
+    how = strategy(StrategyName.LINEAR, nodes_percent=30)
+    number = await stage.begin(NEW, how)
+    await stage.until(number, lambda found: found.phase is Phase.BAKING)
+    assert [stage.runs(node) for node in line] == [2, 2, 1]
 
 
 async def test_by_nodes_what_fails_is_taken_back_from_all_that_have_it() -> None:
