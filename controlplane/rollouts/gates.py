@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from config.gate import (
     INTERVAL_MS,
@@ -55,11 +55,21 @@ class Asker(Protocol):
         ...
 
 
+class Asked(Protocol):
+    """An answer that is waited for: as much of a task as is needed."""
+
+    def done(self) -> bool: ...
+
+    def result(self) -> list[Look]: ...
+
+    def cancel(self) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Asking:
     """A look that is being taken; what the fleet itself said in it is there already."""
 
-    task: asyncio.Task[list[Look]]
+    task: Asked
     own: dict[str, Look | None]
     asked_ms: int
     wall_ms: int
@@ -95,9 +105,12 @@ class GateKeeper:
         service: Service,
         asker: Asker | None = None,
         wall_s: Callable[[], float] = time.time,
+        begin: Callable[[Coroutine[Any, Any, list[Look]]], Asked] = asyncio.create_task,
     ) -> None:
+        """`begin` has somebody asked while the loop goes on."""
         self._service = service
         self._asker = asker
+        self._begin = begin
         self._wall_s = wall_s
         self._watched: dict[int, _Watch] = {}
 
@@ -147,9 +160,10 @@ class GateKeeper:
         if self._asker is None or not outside:
             none = [without_data(gate, f"{gate.name}: nobody asks here") for gate in outside]
             return _looked(rollout, watch, own, none, (wall_ms, window_ms))
-        task = asyncio.create_task(self._asker.ask(outside, seen.wave))
+        task = self._begin(self._asker.ask(outside, seen.wave))
         watch.asking = _Asking(task, own, now_ms, wall_ms, window_ms)
-        await asyncio.sleep(0)  # an answer that is there at once counts now
+        if not task.done():
+            await asyncio.sleep(0)  # an answer that is there at once counts now
         return self._answered(rollout, watch, now_ms)
 
     def _answered(self, rollout: Rollout, watch: _Watch, now_ms: int) -> Look | None:

@@ -21,6 +21,7 @@ from collections.abc import (
 from typing import Any, Protocol, TypeAlias, cast
 
 from config.feed import Feed
+from config.gate import Look
 from config.rollout import Rollout
 from config.rollout_step import Ack
 from controlplane.api.service import Service
@@ -232,6 +233,29 @@ class Loop:
         self._is_busy = False
 
 
+class AnsweredAtOnce:
+    """What a coroutine comes to that waits for nothing."""
+
+    def __init__(self, asking: Coroutine[Any, Any, list[Look]]) -> None:
+        try:
+            asking.send(None)
+        except StopIteration as ended:
+            self._looks: list[Look] = ended.value
+        else:
+            raise AssertionError("who is asked in virtual time answers at once")
+
+    def done(self) -> bool:
+        """It is."""
+        return True
+
+    def result(self) -> list[Look]:
+        """What was said."""
+        return self._looks
+
+    def cancel(self) -> None:
+        """There is nothing to be ended."""
+
+
 def run_movers(fleet: Surroundings) -> None:
     """Let every process that starts from now on have its mover, and go on with rollouts."""
 
@@ -256,7 +280,7 @@ def run_rollouts(fleet: Surroundings, asker: Asker) -> None:
         def wall_s() -> float:
             return fleet.world.now_ms / 1_000
 
-        gates = GateKeeper(service, asker, wall_s)
+        gates = GateKeeper(service, asker, wall_s, AnsweredAtOnce)
         Loop(fleet, process, RolloutLeader(service, gates, wall_s).turn)
 
     fleet.on_started = begin

@@ -58,6 +58,7 @@ async def test_a_shard(pair: Pair) -> None:
         "epoch": 2,
         "state": "led",
         "why": "",
+        "rests_in": [],
         "leader": here | {"epoch": 2},
         "lease_remaining_ms": 900,
         "position": encode({"s1": 0}),
@@ -71,7 +72,7 @@ async def test_a_shard(pair: Pair) -> None:
     (listed,) = (
         item for item in document(await leader.get("/v1/shards"))["items"] if item["shard"] == "s1"
     )
-    assert listed == shown | {"replicas": None}
+    assert listed == shown | {"replicas": None, "rests_in": None}
     away = document(await follower.get("/v1/shards/s1"))
     assert (away["position"], away["sequence"]) == (None, None)
 

@@ -36,6 +36,7 @@ COURSE = (
     ("resharding", 0.5),
     ("apart", 0.5),
     ("heated", 1.0),
+    ("rollouts", 0.7),
 )
 VIOLATIONS_KEPT = 3
 

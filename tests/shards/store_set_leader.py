@@ -94,7 +94,7 @@ class Leader:
         if reply is None or not reply.results or reply.results[0][0] != Code.OK:
             self.is_over = True
             return
-        _, te, ts, tc, cm, be, bs, bc, entries = reply.results[0][4:]
+        _, te, ts, tc, cm, be, bs, bc, entries, _told = reply.results[0][4:]
         self.log = {seq: read_entry(seq, blob) for seq, blob in entries}
         self.base = Entry(bs, int(be), bc, b"")
         self.last = self.log.get(ts) or self.base

@@ -234,8 +234,8 @@ MUTANTS = (
         (
             Edit(
                 "regions/watch.py",
-                "return older_bound_ms(sent_ms, now_ms)",
-                "return older_bound_ms(now_ms, now_ms)",
+                "return None if vouched_ms is None else older_bound_ms(vouched_ms, now_ms)",
+                "return None if vouched_ms is None else older_bound_ms(now_ms, now_ms)",
             ),
         ),
         quick=True,

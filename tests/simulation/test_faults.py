@@ -40,7 +40,7 @@ def is_whole(fleet: Fleet) -> bool:
 
 EVERY_FAULT = (
     *ALL_FAULTS, "step clock", "wipe store", "change stores", "change lease", "reshard",
-    "rest copies",
+    "rest copies", "strike global leader", "cut off region",
 )  # fmt: skip
 
 
