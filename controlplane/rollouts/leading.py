@@ -159,14 +159,18 @@ class RolloutLeader:
             known.bake_ms = self._now_ms - known.rollout.baked_ms  # the clock stands still
         elif known.rollout.phase in WATCHED:
             known.look = await self._gates.look(known.rollout, self._now_ms)
-        begins = known.rollout.phase is Phase.PENDING and known.rollout.pause is None
-        if begins and self._is_first(known.rollout):
-            known.before = await self._before_of(known.rollout)
         for _ in range(STEPS_AT_ONCE):
+            await self._look_before(known)
             fleet = self._service.fleet()
             after = next_step(known.rollout, self._seen(known, fleet))
             if after is None or not await self._write(known, after, epoch):
                 return
+
+    async def _look_before(self, known: _Progress) -> None:
+        """What regions run just before it begins: as late as that, whatever it waited for."""
+        begins = known.rollout.phase is Phase.PENDING and known.rollout.pause is None
+        if begins and self._is_first(known.rollout):
+            known.before = await self._before_of(known.rollout)
 
     async def _write(self, known: _Progress, after: Rollout, epoch: int) -> bool:
         """One transition, once; False when the record was changed meanwhile, or nobody can say."""
