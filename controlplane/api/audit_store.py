@@ -25,7 +25,7 @@ from config.audit import (
 )
 from controlplane.api.edge import Edge
 from controlplane.node.following import SYSTEM
-from controlplane.problems import RequestRefused
+from controlplane.planning.system_shard import known_as
 from controlplane.requests import Found, Read, Scan, Scanned
 
 SCANNED_AT_ONCE: Final = 1_000
@@ -52,10 +52,7 @@ async def read_ends(edge: Edge, request: web.Request) -> Ends | web.Response:
         return outcome
     assert isinstance(outcome, Found), outcome
     anchor, head = (None if value is None else value.data for value in outcome.values)
-    try:
-        return Ends(read_anchor(anchor), read_head(head))
-    except ValueError as complaint:
-        raise RequestRefused("not-ready", f"{complaint}; ask a node of a newer release") from None
+    return Ends(known_as(read_anchor, anchor), known_as(read_head, head))
 
 
 async def read_page(

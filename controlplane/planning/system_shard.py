@@ -12,6 +12,7 @@ from controlplane.requests import Found, Read, Refused, Scan, Scanned, Value
 
 SCANNED_AT_ONCE: Final = 1_000
 Record = TypeVar("Record")
+Packed = TypeVar("Packed")
 
 
 async def values_of(service: Service, *keys: str) -> tuple[Value | None, ...]:
@@ -37,7 +38,7 @@ async def scan_all(service: Service, partition: str, prefix: str) -> list[tuple[
     return found
 
 
-def known_as(read: Callable[[bytes], Record], packed: bytes) -> Record:
+def known_as(read: Callable[[Packed], Record], packed: Packed) -> Record:
     """A record as it was kept. Raises RequestRefused when this release cannot read it."""
     try:
         return read(packed)

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import count
 from threading import Event, Thread
 from typing import Any
 
@@ -15,27 +14,14 @@ import pytest
 from controlplane.cli.connection import CommandFailed, FleetAccess
 from controlplane.cli.kv import key_path
 from tests.integration.fleet_on_test import FleetOnTest, asleep, wait_for
-from tests.integration.test_rollouts import edit, everywhere, send, until, until_over
+from tests.integration.test_rollouts import everywhere, ready, send, until, until_over
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
 
-NUMBERS = count(1)
 BAKE_MS = 60_000
 ASK_EVERY_S = 0.02
 ASKED_MIN = 400
 """So much clients ask before the wave: enough for the gate to know how it was."""
-
-
-def ready(fleet: FleetOnTest) -> str:
-    """A document of which version 1 is in force everywhere, and version 2 nowhere."""
-    name = f"it-gate-{next(NUMBERS)}"
-    edit(fleet.access, name, 1)
-    at_once = {"name": "all-at-once", "final_bake_ms": 0}
-    begun = send(fleet.access, "/v1/rollouts", document=name, strategy=at_once, gates=[])
-    assert until_over(fleet.access, begun["rollout"])["phase"] == "succeeded"
-    everywhere(fleet, name, 1)
-    edit(fleet.access, name, 2)
-    return name
 
 
 def canary_of(fleet: FleetOnTest) -> tuple[str, str, FleetAccess]:

@@ -101,8 +101,7 @@ def everywhere(fleet: FleetOnTest, name: str, version: int) -> None:
     wait_for(lambda: set(runs(fleet, name).values()) == {version}, f"all run version {version}")
 
 
-@pytest.fixture
-def name(fleet: FleetOnTest) -> str:
+def ready(fleet: FleetOnTest) -> str:
     """A document of which version 1 is in force everywhere, and version 2 nowhere."""
     name = f"it-rollout-{next(NUMBERS)}"
     edit(fleet.access, name, 1)
@@ -112,6 +111,12 @@ def name(fleet: FleetOnTest) -> str:
     everywhere(fleet, name, 1)
     edit(fleet.access, name, 2)
     return name
+
+
+@pytest.fixture
+def name(fleet: FleetOnTest) -> str:
+    """A document that is ready to be rolled out."""
+    return ready(fleet)
 
 
 def test_regions_change_one_after_the_other_and_not_before(fleet: FleetOnTest, name: str) -> None:

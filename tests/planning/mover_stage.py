@@ -34,6 +34,17 @@ def mover_of(service: FakeService) -> Mover:
     return Mover(service, Planner(service))
 
 
+async def crashed_under(service: FakeService, shard: str) -> None:
+    """The node n2 is given a shard by a plan, and goes down."""
+    await begun(service, shard)
+    mover = mover_of(service)
+    await mover.turn(1.0)
+    service.fleet_of.lead("n2", shard)
+    await mover.turn(1.0)
+    service.fleet_of.nodes["n2"].alive = False
+    await mover.turn(1.0)
+
+
 async def order_of(service: FakeService) -> Order:
     order = (await OrderBook(service).read()).order
     assert order is not None

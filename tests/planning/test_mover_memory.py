@@ -19,6 +19,7 @@ from tests.api.fake_service import FakeService
 from tests.planning.mover_stage import (
     LATER_MS,
     begun,
+    crashed_under,
     mover_of,
     set_moves,
 )
@@ -43,13 +44,7 @@ async def test_the_brake_is_told_when_it_is_pulled_and_holds_up_what_was_moved(
 async def test_the_brake_stays_pulled_when_another_node_becomes_the_global_leader(
     leader: FakeService,
 ) -> None:
-    await begun(leader, "s1")
-    mover = mover_of(leader)
-    await mover.turn(1.0)
-    leader.fleet_of.lead("n2", "s1")
-    await mover.turn(1.0)
-    leader.fleet_of.nodes["n2"].alive = False
-    await mover.turn(1.0)
+    await crashed_under(leader, "s1")
     leader.fleet_of.lead("n1", "s1")
     leader.fleet_of.nodes["n2"].alive = True
     planner = Planner(leader)
@@ -64,13 +59,7 @@ async def test_the_brake_stays_pulled_when_another_node_becomes_the_global_leade
 async def test_a_brake_that_was_let_go_counts_what_goes_down_afterwards(
     leader: FakeService,
 ) -> None:
-    await begun(leader, "s1")
-    mover = mover_of(leader)
-    await mover.turn(1.0)
-    leader.fleet_of.lead("n2", "s1")
-    await mover.turn(1.0)
-    leader.fleet_of.nodes["n2"].alive = False
-    await mover.turn(1.0)
+    await crashed_under(leader, "s1")
     leader.fleet_of.lead("n1", "s1")
     planner = Planner(leader)
     successor = Mover(leader, planner)
