@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,11 @@ from urllib.parse import urlencode, urlsplit
 import click
 
 TIMEOUT_S = 15.0
+ELECTION_WAIT_S = 10.0
+"""How long a command waits for a leader before it says that there is none."""
+ELECTION_PAUSE_S = 0.25
+ELECTING = frozenset({"no-leader", "not-leader"})
+"""Refusals of which nothing was done, and that are over when somebody leads."""
 LOCAL_FOLDER = ".leadplane"
 STATE_FILE = "fleet.json"
 PROBLEM = "application/problem+json"
@@ -82,12 +88,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class FleetAccess:
-    """The addresses of a fleet's nodes and what is needed to talk to them."""
+    """The addresses of a fleet's nodes and what is needed to talk to them.
+
+    What is refused because nobody leads yet is asked again for `election_wait_s`.
+    """
 
     urls: tuple[str, ...]
     token: str | None = None
     cacert: str | None = None
     timeout_s: float = TIMEOUT_S
+    election_wait_s: float = 0.0
 
     def get(self, path: str, **query: Any) -> Any:
         """A document of the fleet."""
@@ -114,6 +124,23 @@ class FleetAccess:
         Another address is tried only when this one cannot have carried the request out. Raises
         Problem for a refusal, Unreachable, or OutcomeUnknown.
         """
+        until_s = time.monotonic() + self.election_wait_s
+        while True:
+            try:
+                return self._send(method, path, query, headers, body)
+            except Problem as problem:
+                if problem.kind not in ELECTING or time.monotonic() >= until_s:
+                    raise
+            time.sleep(ELECTION_PAUSE_S)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+    ) -> Reply:
         wanted = {name: _query_text(value) for name, value in (query or {}).items()}
         present = {name: value for name, value in wanted.items() if value is not None}
         target = f"{path}?{urlencode(present)}" if present else path
@@ -133,13 +160,17 @@ class FleetAccess:
             "see whether it runs (leadplane up), or set LEADPLANE_URL",
         )
 
+    def at_once(self) -> FleetAccess:
+        """The same access, for who asks again by themselves while nobody leads."""
+        return replace(self, election_wait_s=0.0)
+
     def within(self, timeout_s: float) -> FleetAccess:
         """The same access, in less time."""
         return replace(self, timeout_s=timeout_s)
 
     def only(self, url: str) -> FleetAccess:
-        """The same access, to one node alone."""
-        return replace(self, urls=(url.rstrip("/"),))
+        """The same access, to one node alone; what it says now is what is asked for."""
+        return replace(self, urls=(url.rstrip("/"),), election_wait_s=0.0)
 
     def _send_to(
         self, url: str, method: str, target: str, headers: dict[str, str], body: bytes | None
@@ -195,7 +226,7 @@ def fleet_access() -> FleetAccess:
     for url in urls:
         _check_address(url, "LEADPLANE_URL")
     urls = urls or tuple(str(node["url"]) for node in local_fleet()["nodes"])
-    return FleetAccess(urls, token, cacert)
+    return FleetAccess(urls, token, cacert, election_wait_s=ELECTION_WAIT_S)
 
 
 def local_fleet(folder: Path | None = None) -> dict[str, Any]:

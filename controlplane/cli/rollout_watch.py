@@ -54,6 +54,7 @@ def looks(
     """
     started = heard = since = time.monotonic()
     known: Any = None
+    access = access.at_once()
     while True:
         left_s = inf if patience_s is None else started + patience_s - time.monotonic()
         try:

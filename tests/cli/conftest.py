@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from controlplane.cli import connection
 from tests.cli.stub_fleet import StubFleet, serving
 
 
@@ -15,4 +16,5 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubFleet]:
     with serving() as stub:
         monkeypatch.setenv("LEADPLANE_URL", stub.url)
         monkeypatch.delenv("LEADPLANE_TOKEN", raising=False)
+        monkeypatch.setattr(connection, "ELECTION_WAIT_S", 0.0)
         yield stub

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.cli import connection
 from controlplane.cli.connection import NEXT_STEPS
 from controlplane.cli.main import COMMANDS
 from controlplane.problems import KINDS
@@ -35,6 +36,29 @@ def test_a_problem_goes_to_stderr_with_what_to_do_next(fleet: StubFleet) -> None
         f"  at:   PUT {fleet.url}/v1/kv/k",
         f"  next: {NEXT_STEPS['no-quorum']}; try again in 250 ms",
     ]
+
+
+def test_an_election_is_waited_for(fleet: StubFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ELECTION_WAIT_S", 30.0)
+    monkeypatch.setattr(connection, "ELECTION_PAUSE_S", 0.01)
+    kinds = ("no-leader", "not-leader")
+    refusals = [{"type": f"/problems/{kind}", "title": "x", "status": 503} for kind in kinds]
+    fleet.one_after_the_other("/v1/rollouts/7", *refusals, {"rollout": 7})
+    assert connection.fleet_access().get("/v1/rollouts/7") == {"rollout": 7}
+    assert len(fleet.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "wait_s"), [("no-quorum", 30.0), ("unknown-outcome", 30.0), ("no-leader", 0.0)]
+)
+def test_only_an_election_is_waited_for_and_not_for_ever(
+    fleet: StubFleet, monkeypatch: pytest.MonkeyPatch, kind: str, wait_s: float
+) -> None:
+    monkeypatch.setattr(connection, "ELECTION_WAIT_S", wait_s)
+    refusal = {"type": f"/problems/{kind}", "title": "x", "status": 503}
+    fleet.one_after_the_other("/v1/rollouts/7", refusal, {"rollout": 7})
+    with pytest.raises(connection.Problem, match="x"):
+        connection.fleet_access().get("/v1/rollouts/7")
 
 
 def test_every_error_of_bad_input_is_shown(fleet: StubFleet) -> None:

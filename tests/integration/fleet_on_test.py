@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from controlplane.bench.numbered_writes import NumberedWrites
-from controlplane.cli.connection import CommandFailed, FleetAccess
+from controlplane.cli.connection import ELECTION_WAIT_S, CommandFailed, FleetAccess
 from controlplane.cli.kv import key_path
 from controlplane.process_identity import ProcessIdentity, identity_of
 
@@ -55,8 +55,9 @@ class FleetOnTest:
 
     @property
     def access(self) -> FleetAccess:
-        """HTTP by way of any node."""
-        return FleetAccess(tuple(node["url"] for node in self.state()["nodes"]))
+        """HTTP by way of any node; an election is waited for, as by every command."""
+        urls = tuple(node["url"] for node in self.state()["nodes"])
+        return FleetAccess(urls, election_wait_s=ELECTION_WAIT_S)
 
     def at(self, node: str) -> FleetAccess:
         """HTTP by way of one node."""
