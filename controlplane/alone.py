@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 
 from controlplane.node.quorum_loss import STOP_TTLS
@@ -14,8 +16,9 @@ class Alone:
 
     `goes_on`: their quorum is in the region, so nothing changes, for as long as it takes.
     `reads_only`: copies are read, ever older, without an end. `stops`: they are read for
-    `stops_after_ms` at most, as `on_quorum_loss` wants it. `nothing`: the region has no copy.
-    Strong reads of what does not go on end with the lease: in `strong_reads_ms` at the latest.
+    `stops_after_ms` at most, as `on_quorum_loss` wants it. `nothing`: the region has no copy, or
+    one that rests. Strong reads of what does not go on end with the lease: in `strong_reads_ms` at
+    the latest.
     """
 
     goes_on: int
@@ -37,8 +40,10 @@ def alone(region: str, fleet: FleetView) -> Alone:
         elif here.isdisjoint((*group.voters, *group.followers)):
             nothing += group.shards
         else:
-            stops += group.stops
-            reads_only += group.shards - group.stops
+            at_rest = _at_rest(region, group, here)
+            stops += group.stops - at_rest[True]
+            reads_only += group.shards - group.stops - at_rest[False]
+            nothing += at_rest.total()
             cut_off.append(group)
     ttls_ms = [group.ttl_ms for group in cut_off]
     stopping_ms = [STOP_TTLS * group.ttl_ms for group in cut_off if group.stops]
@@ -46,3 +51,12 @@ def alone(region: str, fleet: FleetView) -> Alone:
         goes_on, reads_only, stops, nothing,
         max(ttls_ms, default=None), max(stopping_ms, default=None),
     )  # fmt: skip
+
+
+def _at_rest(region: str, group: GroupView, here: Set[str]) -> Counter[bool]:
+    """Shards of a group that the region could not read, by whether they stop anyway."""
+    found: Counter[bool] = Counter()
+    if here.isdisjoint(group.voters):
+        for (where, stops), shards in group.resting.items():
+            found[stops] += shards * (where == region)
+    return found

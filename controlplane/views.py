@@ -5,7 +5,8 @@ Made on demand by `Node`; a view is a picture of this node's knowledge, not of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from controlplane.requests import LeaderHint
 from shards.resharding import Kind, Part, Phase
@@ -116,6 +117,8 @@ class GroupView:
     set_ttl_ms: int | None = None  # the lease that people set; `ttl_ms` may follow round trips
     needed_ttl_ms: int | None = None  # what round trips need, as measured by the answering node
     stops: int = 0  # shards whose reads stop with the quorum, as `on_quorum_loss` wants it
+    resting: Mapping[tuple[str, bool], int] = field(default_factory=dict)
+    """Shards whose copies rest where they have no vote, by region and by whether they stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class LettingGo:
     @property
     def not_vouched_for(self) -> set[str]:
         """Shards that somebody else may lead by now while a store still carries our mark."""
-        return {shard for shard in self._debts if shard not in self._group.led}
+        return self._debts.keys() - self._group.led.keys()
 
     def owes(self, shard: str) -> bool:
         """Whether a store has yet to answer a release."""

@@ -187,7 +187,8 @@ class Outgoing:
 
     def _renew(self, now_ms: int, vouches: bool) -> None:
         group = self._group
-        unsync = self._unsync(now_ms)
+        # What vouches for nothing has nothing to except: each copy stays as old as it was known.
+        unsync = self._unsync(now_ms) if vouches else []
         seen = self.lane.opseq if vouches else 0
         named = set(unsync) if len(group.sessions) == 1 else set()
         for session in group.sessions.values():

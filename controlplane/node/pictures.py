@@ -228,6 +228,7 @@ class Pictures:
             set_ttl_ms=description_of(group.plan).least_ttl_ms,
             needed_ttl_ms=self._node.lease_needs.need_ms(group),
             stops=self._node.quorum_loss.count().get(group.group, 0),
+            resting=self._node.resting.count(group.group),
         )
 
     @property

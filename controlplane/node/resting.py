@@ -14,6 +14,7 @@ be wiped.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -81,6 +82,9 @@ class RestingCopies:
         self._node = node
         self._known: dict[str, CopiesOf] = {}
         self._gone: dict[str, int] = {}
+        self._changes = 0
+        self._counted_as_of: tuple[int, ...] = ()
+        self._counts: dict[str, Counter[tuple[str, bool]]] = {}
 
     @property
     def known(self) -> Mapping[str, CopiesOf]:
@@ -140,6 +144,22 @@ class RestingCopies:
             return False
         return self.rests_in(shard, group.plan.followers[store - group.voters].region)
 
+    def count(self, group: str) -> Mapping[tuple[str, bool], int]:
+        """Shards of a group that rest, by region and by whether they stop without a quorum."""
+        node = self._node
+        as_of = (self._changes, node.map_version, node.feed.position)
+        if as_of != self._counted_as_of:
+            self._counts = {}
+            for shard, each in self._known.items():
+                row = node.directory.rows.get(shard)
+                if row is not None:
+                    stops = node.quorum_loss.stops(shard)
+                    regions = [r for r, state in each.states.items() if state.rests]
+                    counts = self._counts.setdefault(row.group, Counter())
+                    counts.update((region, stops) for region in regions)
+            self._counted_as_of = as_of
+        return self._counts.get(group, {})
+
     def heed(self, group: Group, store: int, leadership: Leadership) -> bool:
         """Have the log of a shard that is led here know whether a store is to be sent entries."""
         log = leadership.log
@@ -156,6 +176,7 @@ class RestingCopies:
 
     def _changed(self, shard: str) -> None:
         """Who leads the shard looks at its followers' stores again."""
+        self._changes += 1
         self._node.row_changed(shard)
         led = self._node.census.leadership(shard)
         if led is not None:

@@ -144,6 +144,8 @@ class Upkeep:
             self._node.happened("unsafe-ttl", "", 0, detail)
 
     def _drop_old_sessions(self, group: Group) -> None:
+        if len(group.sessions) == 1:
+            return
         used = {leadership.session.sid for leadership in group.led.values()}
         for sid in list(group.sessions):
             if sid not in used and group.sessions[sid] is not group.session:

@@ -263,8 +263,11 @@ class Admission:
 
     # -- what is asked
 
-    def judge(self, wanted: Wanted, now_ms: int) -> Hindrance | None:
-        """What keeps a move from being begun now; None if nothing does."""
+    def judge(self, wanted: Wanted, now_ms: int, *, stays_led: bool = False) -> Hindrance | None:
+        """What keeps a move from being begun now; None if nothing does.
+
+        `stays_led`: the shard is changed where it is, so it does not matter how long it was there.
+        """
         kind = wanted.kind
         under_way = self._on_way.get(wanted.shard)
         if under_way is not None and under_way.wanted.kind.rank <= kind.rank:
@@ -274,7 +277,10 @@ class Admission:
             return hindrance
         if kind is MoveKind.SAFETY:
             return None
-        return self._by_state(wanted, now_ms) or self._by_room(wanted, now_ms)
+        hindrance = self._by_state(wanted, now_ms)
+        if stays_led and hindrance is Hindrance.RESIDENCE:
+            hindrance = None
+        return hindrance or self._by_room(wanted, now_ms)
 
     def _at_target(self, wanted: Wanted, now_ms: int) -> Hindrance | None:
         """Whether somebody is there to take it."""

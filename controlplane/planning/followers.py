@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from config.audit import Note, What
@@ -26,12 +27,12 @@ from controlplane.api.service import Service
 from controlplane.machine import Happened
 from controlplane.node.following import SYSTEM
 from controlplane.node.load_reports import Gathered
-from controlplane.node.resting import PARTITION, PREFIX, CopiesOf, CopyState
+from controlplane.node.resting import PARTITION, CopiesOf, CopyState
 from controlplane.planning.admission import Admission
 from controlplane.planning.copy_needs import CopyNeeds, CopySeen, Demand, Prices, balance_of
 from controlplane.planning.gathering import LOOKED_AT_ONCE, distances_of
 from controlplane.planning.proceedings import Began, Withdrawn
-from controlplane.planning.reasons import Hindrance, MoveKind, Wanted
+from controlplane.planning.reasons import MoveKind, Wanted
 from controlplane.requests import Compare, Delete, Put, Refused, Write
 from controlplane.views import FleetView, ShardView
 from regions.latency_matrix import Pair
@@ -42,8 +43,6 @@ LOGGER: Final = logging.getLogger(__name__)
 LOOK_MS: Final = 5_000
 CHANGES_AT_ONCE: Final = 32
 PRINCIPAL: Final = "load"
-ADMITTED: Final = (None, Hindrance.RESIDENCE)
-"""Where a shard is led from is not what is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,16 @@ class Ground:
     """Regions every living node of which has said everything."""
     without_vote: Mapping[str, tuple[str, ...]]
     """By group, the regions that have a copy and no vote."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is written of one shard's copies, and what has happened then."""
+
+    before: CopiesOf
+    put: Put | Delete
+    note: Note
+    events: tuple[Happened, ...]
 
 
 class Followers:
@@ -87,17 +96,26 @@ class Followers:
             return
         gain_min = content.get("hysteresis", {}).get("gain_usd_per_month_min", 0.0)
         seen = await self._seen(gathered, wall_ms)
-        tries = 0
-        for copy in self._needs.look(policy, gain_min, seen, now_ms):
-            wanted = self._wanted(copy)
-            if wanted is None or admission.judge(wanted, now_ms) not in ADMITTED:
+        due = self._needs.look(policy, gain_min, seen, now_ms)
+        admitted = self._admitted(due, admission, now_ms)
+        if admitted:
+            await self._write([self._change(copy, wall_ms) for copy in admitted])
+
+    def _admitted(
+        self, due: Iterable[CopySeen], admission: Admission, now_ms: int
+    ) -> list[CopySeen]:
+        """What is changed now, a shard's copies one after the other."""
+        found: dict[str, CopySeen] = {}
+        for copy in due:
+            wanted = None if copy.shard in found else self._wanted(copy)
+            if wanted is None or admission.judge(wanted, now_ms, stays_led=True) is not None:
                 continue
-            tries += 1
-            if tries > CHANGES_AT_ONCE:
+            admission.step(Began(wanted), now_ms)
+            admission.step(Withdrawn(copy.shard), now_ms)  # budgets were taken from; no more
+            found[copy.shard] = copy
+            if len(found) == CHANGES_AT_ONCE:
                 break
-            if await self._write(copy, wall_ms):
-                admission.step(Began(wanted), now_ms)
-                admission.step(Withdrawn(copy.shard), now_ms)  # budgets were taken from; no more
+        return list(found.values())
 
     def copies_of(self, shard: str, gathered: Gathered, wall_ms: int) -> tuple[CopySeen, ...]:
         """The copies of one shard that may rest, as they are now."""
@@ -174,7 +192,7 @@ class Followers:
             size_bytes=size,
         )  # fmt: skip
 
-    async def _write(self, copy: CopySeen, wall_ms: int) -> bool:
+    def _change(self, copy: CopySeen, wall_ms: int) -> _Change:
         before = self._service.copies().get(copy.shard) or CopiesOf(copy.shard, {})
         now = CopyState(not copy.rests, wall_ms)
         after = CopiesOf(copy.shard, {**before.states, copy.region: now})
@@ -189,19 +207,19 @@ class Followers:
             {"region": copy.region, "rests": copy.rests},
             {"region": copy.region, "rests": now.rests},
         )  # fmt: skip
-        if not await self._submit(after.put(), before, note):
-            return False
         kind = "follower-added" if copy.rests else "follower-removed"
-        self._service.report(Happened(kind, copy.shard, 0, detail))
-        return True
+        return _Change(before, after.put(), note, (Happened(kind, copy.shard, 0, detail),))
 
-    async def _submit(self, change: Put | Delete, before: CopiesOf, note: Note) -> bool:
-        compares = (Compare(before.key, before.version),)
-        outcome = await self._service.submit(Write(SYSTEM, (change,), compares, notes=(note,)))
+    async def _write(self, changes: Sequence[_Change]) -> None:
+        """All of them in one entry, or none: then the next look finds what stands in the way."""
+        compares = tuple(Compare(each.before.key, each.before.version) for each in changes)
+        puts, notes = tuple(each.put for each in changes), tuple(each.note for each in changes)
+        outcome = await self._service.submit(Write(SYSTEM, puts, compares, notes=notes))
         if isinstance(outcome, Refused):
-            LOGGER.info("copies of %s stay as they are: %s", before.shard, outcome.detail)
-            return False
-        return True
+            LOGGER.info("copies of %d shards stay as they are: %s", len(changes), outcome.detail)
+            return
+        for event in chain.from_iterable(each.events for each in changes):
+            self._service.report(event)
 
     async def _drop_needless(self) -> None:
         """Forget what is said of shards that are gone; of all, when nobody wants any to rest."""
@@ -212,17 +230,21 @@ class Followers:
         records = [
             r for shard, r in service.copies().items() if shard not in names or not is_wanted
         ]
-        for record in records[:CHANGES_AT_ONCE]:
-            is_gone = record.shard not in names
-            reason = "there is no such shard" if is_gone else "every copy follows"
-            states = {region: state.rests for region, state in record.states.items()}
-            note = Note(What.FOLLOWER, record.shard, PRINCIPAL, reason, {"rests": states})
-            dropped = Delete(PARTITION, PREFIX + record.shard)
-            if not await self._submit(dropped, record, note) or is_gone:
-                continue
-            for region in (region for region, rests in states.items() if rests):
-                event = Happened("follower-added", record.shard, 0, {"region": region})
-                service.report(event)
+        if records:
+            needless = records[:CHANGES_AT_ONCE]
+            await self._write([_dropped(record, record.shard not in names) for record in needless])
+
+
+def _dropped(record: CopiesOf, is_gone: bool) -> _Change:
+    """Nothing is said of a shard's copies any more; they follow, unless the shard is gone."""
+    reason = "there is no such shard" if is_gone else "every copy follows"
+    states = {region: state.rests for region, state in record.states.items()}
+    follow = () if is_gone else tuple(region for region, rests in states.items() if rests)
+    return _Change(
+        record, Delete(PARTITION, record.key),
+        Note(What.FOLLOWER, record.shard, PRINCIPAL, reason, {"rests": states}),
+        tuple(Happened("follower-added", record.shard, 0, {"region": each}) for each in follow),
+    )  # fmt: skip
 
 
 def without_vote(fleet: FleetView) -> dict[str, tuple[str, ...]]:

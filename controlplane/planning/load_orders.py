@@ -9,16 +9,13 @@ record of the resharding is over. A new global leader finds those records, and c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from controlplane.planning.admission import Admission
 from controlplane.planning.proceedings import Arrived, Began, Failed, Withdrawn
-from controlplane.planning.reasons import Hindrance, MoveKind, Wanted
+from controlplane.planning.reasons import MoveKind, Wanted
 from controlplane.planning.splitting import PRINCIPAL, Due, ShardSeen, Splitting
 from shards.resharding import Part, Phase
-
-ADMITTED: Final = (None, Hindrance.RESIDENCE)
-"""Where a shard is led from is not what a split or merge changes; these have a cool-down."""
 
 
 class LoadOrders:
@@ -42,7 +39,7 @@ class LoadOrders:
             wanted = [_wanted(parent) for parent in due.parents]
             if any(each.shard in self._on_way for each in due.parents):
                 continue
-            if all(admission.judge(each, now_ms) in ADMITTED for each in wanted):
+            if all(admission.judge(each, now_ms, stays_led=True) is None for each in wanted):
                 for each in wanted:
                     admission.step(Began(each), now_ms)
                     self._on_way[each.shard] = now_ms

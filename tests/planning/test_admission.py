@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -364,6 +365,18 @@ def test_what_a_copy_was_in_bytes_is_waited_for_before_the_next_one() -> None:
     assert machine.judge(bulk("b"), NOW + 20_000) is Hindrance.RATE
     assert machine.judge(cost("c"), NOW + 20_000) is None, "leaders have a budget of their own"
     assert machine.judge(bulk("b"), NOW + 31_000) is None
+
+
+def test_what_changes_a_shard_where_it_is_needs_no_residence_but_room() -> None:
+    machine = known()
+    machine.step(Began(cost("b")), NOW)
+    machine.step(Arrived("b", "n3"), NOW)
+    machine.step(Began(bulk("a", size=30_000_000)), NOW)
+    machine.step(Arrived("a", "n3"), NOW)
+    in_place = partial(machine.judge, bulk("b", "n3"), stays_led=True)
+    assert machine.judge(bulk("b", "n3"), NOW + 31_000) is Hindrance.RESIDENCE
+    assert in_place(NOW + 20_000) is Hindrance.RATE
+    assert in_place(NOW + 31_000) is None
 
 
 def test_a_copy_may_take_longer_than_a_hand_over() -> None:

@@ -80,17 +80,27 @@ def test_r19_what_was_marked_again_after_it_was_answered_is_named_again() -> Non
 
 
 def test_r19_what_an_earlier_connection_unmarked_is_named_on_the_next_one() -> None:
-    rig, n1 = led_rig()
-    rig.mute("n1", "s2")
-    rig.disconnect("n1", "s1")
-    rig.until(lambda: not n1.serves("a"))
+    rig, _ = lapsed_rig()
     for _ in range(2):
         rig.disconnect("n1", "s3")
         commands = spy(rig, "s3")
         rig.connect("n1", "s3")
-        rig.run(rig.ttl_ms)
-        renewals = [command[7] for command in commands if command[0] == "renew"]
-        assert ["a"] in renewals[:2]
+        rig.run(rig.ttl_ms // 2)
+        vouching = [command for command in commands if command[0] == "renew" and command[6]]
+        assert vouching[0][7] == ["a"]
+
+
+def test_a_renewal_of_a_session_that_has_run_out_vouches_for_nothing_and_excepts_nothing() -> None:
+    rig, n1 = led_rig()
+    rig.mute("n1", "s2")
+    rig.disconnect("n1", "s1")
+    rig.until(lambda: not n1.serves("a"))
+    commands, seen = spy(rig, "s3"), rig.is_fresh("s3")[1]
+    rig.run(rig.ttl_ms)
+    renewals = [command[6:8] for command in commands if command[0] == "renew"]
+    assert len(renewals) > 1
+    assert all(renewal == [0, []] for renewal in renewals)
+    assert rig.is_fresh("s3")[1] == seen, "so its copy is known to be as old as it is"
 
 
 def test_r19_a_leader_without_a_lease_marks_no_store_as_fresh() -> None:

@@ -223,7 +223,7 @@ MUTANTS = (
         (
             Edit(
                 "controlplane/node/outgoing.py",
-                "unsync = self._unsync(now_ms)",
+                "unsync = self._unsync(now_ms) if vouches else []",
                 "unsync = []",
             ),
         ),
@@ -320,7 +320,7 @@ MUTANTS = (
         (
             Edit(
                 "controlplane/node/outgoing.py",
-                "        unsync = self._unsync(now_ms)\n"
+                "        unsync = self._unsync(now_ms) if vouches else []\n"
                 "        seen = self.lane.opseq if vouches else 0\n",
                 "        unsync: list[str] = []\n        seen = self.lane.opseq\n",
             ),
