@@ -42,7 +42,7 @@ from controlplane.runtime.service import NodeService, Subscribers
 from controlplane.runtime.wiring import Wiring
 from controlplane.settings import NodeSettings
 from controlplane.store_lanes import lane_maker
-from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, log_line
+from controlplane.telemetry.lifecycle_log import LOGGER, LifecycleLog, log_line
 from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.otlp import metrics_push
@@ -84,6 +84,7 @@ class _NodeProcess:
         self._plan = plan
         self._tracer = tracer
         self._metrics = NodeMetrics()
+        self._log = LifecycleLog()
         self._push = metrics_push(
             settings.metrics_exporter, self._metrics.registry, plan.node, plan.region
         )
@@ -136,6 +137,7 @@ class _NodeProcess:
             finally:
                 await _within(CLOSING_MS_MAX, server.stop())
             self._wiring.close()
+            self._log.tell_left_out()
             if self._push is not None:
                 self._push.close()
             for task in running:
@@ -174,7 +176,7 @@ class _NodeProcess:
 
     def _happened(self, event: Happened) -> None:
         self._metrics.happened(event)
-        log_happened(event)
+        self._log.happened(event)
         if self._tracer is not None:
             self._tracer.happened(event)
         self._subscribers.happened(event)

@@ -2,7 +2,8 @@
 
     2026-03-01T12:00:00.123Z INFO  eu-central-1-n1 elected shard=s03 epoch=7 took_ms=31
 
-Values with spaces or quotes are quoted, so a line can be taken apart again. Wall time is for the
+Of each kind so many a second, and the number of those that were left out: `left-out of=stuck
+lines=8123`. Counters have all of them. Values with spaces or quotes are quoted, so a line can be taken apart again. Wall time is for the
 reader alone; nothing in the product compares it.
 """
 
@@ -12,6 +13,7 @@ import json
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 from controlplane.machine import Happened
@@ -40,6 +42,9 @@ LOUD_KINDS = frozenset(
     }
 )
 """What an operator may have to look after."""
+LINES_A_SECOND = 200
+"""Of one kind; what is beyond is counted. When thousands of shards change hands at once, to write a
+line of each would hold up the renewals of all."""
 
 
 def set_up_logging(node: str, level: str) -> None:
@@ -55,18 +60,40 @@ def set_up_logging(node: str, level: str) -> None:
     LOGGER.setLevel(level.upper())
 
 
-def log_happened(event: Happened) -> None:
-    """Write one life-cycle event."""
-    if event.kind in QUIET_KINDS:
-        level = logging.DEBUG
-    else:
-        level = logging.WARNING if event.kind in LOUD_KINDS else logging.INFO
-    if not LOGGER.isEnabledFor(level):
-        return
-    fields: dict[str, object] = {}
-    if event.shard:
-        fields = {"shard": event.shard, "epoch": event.epoch}
-    LOGGER.log(level, "%s", line_of(event.kind, fields | event.detail))
+class LifecycleLog:
+    """Writes what happens to leaderships at one node, of each kind so much a second."""
+
+    def __init__(self, lines_a_second: int = LINES_A_SECOND) -> None:
+        self._most = lines_a_second
+        self._second = 0
+        self._counts: Counter[str] = Counter()
+
+    def happened(self, event: Happened) -> None:
+        """Write one life-cycle event."""
+        if event.kind in QUIET_KINDS:
+            level = logging.DEBUG
+        else:
+            level = logging.WARNING if event.kind in LOUD_KINDS else logging.INFO
+        if not LOGGER.isEnabledFor(level) or not self._admits(event.kind, int(time.monotonic())):
+            return
+        fields: dict[str, object] = {}
+        if event.shard:
+            fields = {"shard": event.shard, "epoch": event.epoch}
+        LOGGER.log(level, "%s", line_of(event.kind, fields | event.detail))
+
+    def _admits(self, kind: str, second: int) -> bool:
+        if second != self._second:
+            self.tell_left_out()
+            self._second = second
+        self._counts[kind] += 1
+        return self._counts[kind] <= self._most
+
+    def tell_left_out(self) -> None:
+        """Say how many lines were not written."""
+        counts, self._counts = self._counts, Counter()
+        for kind, lines in counts.items():
+            if lines > self._most:
+                LOGGER.warning("%s", line_of("left-out", {"of": kind, "lines": lines - self._most}))
 
 
 def log_line(kind: str, **fields: object) -> None:

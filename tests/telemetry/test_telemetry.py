@@ -25,9 +25,9 @@ from controlplane.requests import (
     Write,
     Written,
 )
-from controlplane.telemetry import spans
+from controlplane.telemetry import lifecycle_log, spans
 from controlplane.telemetry.leaderships import GIVEN_UP, STALE_ACCEPTED
-from controlplane.telemetry.lifecycle_log import LOGGER, log_happened, set_up_logging
+from controlplane.telemetry.lifecycle_log import LOGGER, LifecycleLog, set_up_logging
 from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.spans import EventTracer, event_tracer
@@ -177,18 +177,36 @@ def log() -> Iterator[StringIO]:
 
 
 def test_a_line_says_what_happened_and_can_be_taken_apart(log: StringIO) -> None:
-    log_happened(ELECTED)
+    LifecycleLog().happened(ELECTED)
     assert log.getvalue().endswith(
         'Z INFO  n1 elected shard=s1 epoch=7 why="the holder fell silent" took_ms=31\n'
     )
 
 
 def test_what_needs_a_look_is_a_warning_and_what_is_routine_is_not_told(log: StringIO) -> None:
-    log_happened(Happened("renewed", "s1", 7, {}))
-    log_happened(Happened("fenced", "s1", 7, {"said": 'a "quote"\nand a line'}))
+    LifecycleLog().happened(Happened("renewed", "s1", 7, {}))
+    LifecycleLog().happened(Happened("fenced", "s1", 7, {"said": 'a "quote"\nand a line'}))
     lines = log.getvalue().splitlines()
     assert len(lines) == 1
     assert 'WARN  n1 fenced shard=s1 epoch=7 said="a \\"quote\\"\\nand a line"' in lines[0]
+
+
+def test_so_many_lines_of_a_kind_are_written_a_second_and_the_others_counted(
+    log: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [5.0]
+    monkeypatch.setattr(lifecycle_log.time, "monotonic", lambda: seconds[0])
+    written = LifecycleLog(lines_a_second=2)
+    for number in range(5):
+        written.happened(Happened("stuck", f"s{number}", 0, {}))
+    written.happened(ELECTED)
+    seconds[0] = 6.1
+    written.happened(Happened("stuck", "s9", 0, {}))
+    written.tell_left_out()
+    assert [line.split("n1 ")[1].split(" epoch")[0] for line in log.getvalue().splitlines()] == [
+        "stuck shard=s0", "stuck shard=s1", "elected shard=s1", "left-out of=stuck lines=3",
+        "stuck shard=s9",
+    ]  # fmt: skip
 
 
 def test_a_span_says_what_happened_and_how_long_it_took() -> None:
