@@ -3,8 +3,8 @@
     2026-03-01T12:00:00.123Z INFO  eu-central-1-n1 elected shard=s03 epoch=7 took_ms=31
 
 Of each kind so many a second, and the number of those that were left out: `left-out of=stuck
-lines=8123`. Counters have all of them. Values with spaces or quotes are quoted, so a line can be taken apart again. Wall time is for the
-reader alone; nothing in the product compares it.
+lines=8123`. Counters have all of them. Values with spaces or quotes are quoted, so a line can be
+taken apart again. Wall time is for the reader alone; nothing in the product compares it.
 """
 
 from __future__ import annotations
