@@ -94,6 +94,9 @@ class NodeSettings(BaseSettings):
     probe_timeout_ms: int = Field(default=2_000, ge=10, le=60_000)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     trace_exporter: Literal["none", "console", "otlp"] = "none"
+    trace_requests_percent: float = Field(default=1.0, ge=0, le=100)
+    """Of the requests whose sender does not say whether to trace them; what happens to leaderships
+    is always traced."""
     metrics_exporter: Literal["none", "otlp"] = "none"
     """Beside /metrics, which is always there."""
     metrics_every_ms: int = Field(default=15_000, ge=100, le=3_600_000)

@@ -23,6 +23,7 @@ from controlplane.planning.planner import Planner
 from controlplane.problems import RequestRefused
 from controlplane.telemetry.http import Observe
 from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.telemetry.request_spans import CURRENT, RequestSpans
 
 EDGE: Final = web.AppKey("edge", Edge)
 SHORTCUTS: Final = web.AppKey("shortcuts", Shortcuts)
@@ -39,6 +40,7 @@ def create_app(
     settings: ApiSettings | None = None,
     planner: Planner | None = None,
     metrics: NodeMetrics | None = None,
+    traces: RequestSpans | None = None,
 ) -> web.Application:
     """The HTTP application of one node. Run it with `controlplane.api.server.ApiServer`."""
 
@@ -59,6 +61,8 @@ def create_app(
         if metrics is not None:
             observe = metrics.http.route(endpoint.method, endpoint.path)
         handler: Any = _served(edge, endpoint.handler, observe)
+        if traces is not None:
+            handler = _traced(traces, f"{endpoint.method} {endpoint.path}", handler)
         for method in (endpoint.method, "HEAD") if endpoint.also_head else (endpoint.method,):
             app.router.add_route(method, path, handler, expect_handler=_expect)
             shortcuts.add(method, endpoint.path, handler, REST_OF_PATH)
@@ -125,6 +129,26 @@ def _served(edge: Edge, handler: Handler, observe: Observe | None = None) -> App
         return response
 
     return serve
+
+
+def _traced(traces: RequestSpans, route: str, serve: AppHandler) -> AppHandler:
+    """The same, with a span of each request that is to have one."""
+
+    async def traced(request: web.Request) -> Answered:
+        span = traces.begin(route, request.headers.get("traceparent"))
+        if span is None:
+            return await serve(request)
+        token, error, status = CURRENT.set(span), "the client went away", 0
+        try:
+            answer = await serve(request)
+            status = HTTPStatus.OK if isinstance(answer, Reply) else answer.status
+            error = f"status {status}" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
+            return answer
+        finally:
+            CURRENT.reset(token)
+            span.end(error, status=int(status), route=route)
+
+    return traced
 
 
 def _check_line(request: web.Request) -> None:

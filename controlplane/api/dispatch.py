@@ -34,6 +34,7 @@ from controlplane.problems import (
     leader_document,
 )
 from controlplane.requests import LeaderHint, Outcome, Problem, Refused, Request
+from controlplane.telemetry.request_spans import CURRENT
 from controlplane.views import NodeView, ShardView
 from shards.routing import (
     Asked,
@@ -321,13 +322,29 @@ class Dispatch:
 
     async def _forward(self, passage: Passage, target: Target, hops: int) -> PeerReply | None:
         """The answer of another node, or None when nothing reached it."""
+        headers, span = _sent_on(passage, hops, target.epoch), CURRENT.get()
+        if span is None:
+            return await self._send(passage, target, headers)
+        hop = span.child("forward", node=target.node)
+        headers["traceparent"] = hop.traceparent
+        error = "no answer"
+        try:
+            reply = await self._send(passage, target, headers)
+            error = "not reached" if reply is None else ""
+            return reply
+        finally:
+            hop.end(error)
+
+    async def _send(
+        self, passage: Passage, target: Target, headers: Mapping[str, str]
+    ) -> PeerReply | None:
         assert self._client is not None, "the application is not started"
         incoming = passage.incoming
         try:
             reply = await self._client.send(
                 incoming.method,
                 target.url.rstrip("/") + passage.path_and_query,
-                headers=_sent_on(passage, hops, target.epoch),
+                headers=headers,
                 body=passage.body,
                 timeout_ms=max(passage.patience_ms, self._settings.request_timeout_ms),
             )
@@ -416,7 +433,7 @@ def _redirect(request: web.Request, target: Target) -> web.Response:
     )
 
 
-def _sent_on(passage: Passage, hops: int, epoch: int) -> Mapping[str, str]:
+def _sent_on(passage: Passage, hops: int, epoch: int) -> dict[str, str]:
     incoming = passage.incoming.headers
     headers = {name: incoming[name] for name in SENT_ON if name in incoming}
     if passage.own_path:

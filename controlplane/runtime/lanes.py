@@ -58,9 +58,11 @@ class OrderedLane:
         draw: Draw,
         renewed: Callable[[str], None] = lambda outcome: None,
         answered: Callable[[float, str], None] = lambda seconds, code: None,
+        traced: Callable[[str, Call], Callable[[Reply], None] | None] | None = None,
     ) -> None:
         """`renewed` is told how each renewal ended: `ok`, the store's code, or `lost`; `answered`
-        how many seconds each call took, and its code."""
+        how many seconds each call took, and its code. `traced` hears of each call that is sent, and
+        may want to hear of its answer."""
         self.generation = 0
         self._store = store
         self._make_lane = make_lane
@@ -70,6 +72,7 @@ class OrderedLane:
         self._draw = draw
         self._renewed = renewed
         self._answered = answered
+        self._traced = traced
         self._renewing = 0
         self._lane: Lane | None = None
         self._ended: asyncio.Future[str] | None = None
@@ -82,12 +85,15 @@ class OrderedLane:
         generation = self.generation
         renewals = [at for at, command in enumerate(effect.commands) if command[0] == RENEW]
         self._renewing += len(renewals)
+        told = None if self._traced is None else self._traced(self._store, effect)
         sent_s = perf_counter()
-        self._lane.send(
-            effect.header,
-            effect.commands,
-            lambda reply: self._answer(generation, reply, renewals, sent_s),
-        )
+
+        def on_reply(reply: Reply) -> None:
+            if told is not None:
+                told(reply)
+            self._answer(generation, reply, renewals, sent_s)
+
+        self._lane.send(effect.header, effect.commands, on_reply)
 
     def look(self, on_room: Callable[[StoreRoom], None]) -> None:
         """Ask how much room the store has; without a lane nobody answers."""

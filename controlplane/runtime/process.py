@@ -46,7 +46,7 @@ from controlplane.telemetry.lifecycle_log import LOGGER, LifecycleLog, log_line
 from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.otlp import metrics_push
-from controlplane.telemetry.spans import EventTracer, event_tracer
+from controlplane.telemetry.spans import EventTracer, event_tracer, trace_id_of
 from regions.errors import StoreUnsuitable
 from regions.store_errors import OtherIncarnation, StoreForgot
 
@@ -67,7 +67,8 @@ async def run_node(settings: NodeSettings, *, any_address: bool = False) -> None
         settings.topology, lambda at: lane_maker(at, settings.dial), settings.stores_wait_ms_max
     )
     plan = make_plan(settings, f"{settings.node}.{secrets.token_hex(4)}", fleet)
-    tracer = event_tracer(settings.trace_exporter, settings.node, settings.site.region)
+    share = settings.trace_requests_percent / 100
+    tracer = event_tracer(settings.trace_exporter, settings.node, settings.site.region, share)
     try:
         await _NodeProcess(settings, plan, tracer).run(_stop_signal())
     finally:
@@ -84,7 +85,8 @@ class _NodeProcess:
         self._plan = plan
         self._tracer = tracer
         self._metrics = NodeMetrics()
-        self._log = LifecycleLog()
+        self._log = LifecycleLog() if tracer is None else LifecycleLog(trace_of=trace_id_of)
+        spans = None if tracer is None else tracer.shards
         self._push = metrics_push(
             settings.metrics_exporter, self._metrics.registry, plan.node, plan.region
         )
@@ -92,7 +94,7 @@ class _NodeProcess:
         node = Node(plan, random.random, boottime_ms())
         node.wall_offset_ms = time.time_ns() // 1_000_000 - boottime_ms()
         self._node = node
-        self._wiring = Wiring(settings.dial, self._metrics, self._refused, self._looked)
+        self._wiring = Wiring(settings.dial, self._metrics, self._refused, self._looked, spans)
         self._driver = Driver(
             node,
             self._wiring,
@@ -100,8 +102,9 @@ class _NodeProcess:
             on_table=self._subscribers.table_changed,
         )
         self._service = NodeService(
-            self._driver, plan, settings.topology, self._subscribers, self._metrics, self._happened
-        )
+            self._driver, plan, settings.topology, self._subscribers, self._metrics, self._happened,
+            spans,
+        )  # fmt: skip
         self._planner = Planner(self._service)
         self._metrics.watch(self._service, self._planner)
 
@@ -147,9 +150,9 @@ class _NodeProcess:
         host, port = self._settings.address
         limits = ApiSettings(dial=self._settings.dial)
         try:
-            server = await ApiServer(
-                create_app(self._service, limits, self._planner, self._metrics), limits
-            ).start(host, port)
+            traces = None if self._tracer is None else self._tracer.requests
+            app = create_app(self._service, limits, self._planner, self._metrics, traces)
+            server = await ApiServer(app, limits).start(host, port)
         except OSError as error:
             raise _port_in_use(host, port, error) from error
         log_line("serving", url=self._plan.url, process=self._plan.process)

@@ -34,6 +34,7 @@ from controlplane.requests import (
 )
 from controlplane.runtime.driver import Driver
 from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.telemetry.request_spans import CURRENT, ShardSpans
 from controlplane.views import FleetView, ReplicaView, ReshardingView, ShardView
 from regions.reference import known_round_trip_ms
 from regions.topology import Topology
@@ -88,8 +89,10 @@ class NodeService:
         subscribers: Subscribers,
         metrics: NodeMetrics,
         report: Callable[[Happened], None],
+        spans: ShardSpans | None = None,
     ) -> None:
         self._report = report
+        self._spans = spans
         self.condition = Condition()
         self.identity = NodeIdentity(plan.node, plan.region, plan.url, plan.process)
         self.limits: Limits = plan.limits
@@ -111,6 +114,12 @@ class NodeService:
 
     async def submit(self, request: Request) -> Outcome:
         """Put a request to this node and wait for its one answer; time limits are the node's."""
+        span = CURRENT.get()
+        if span is None or self._spans is None:
+            return await self._submit(request)
+        return await self._spans.around(span, request, self._submit)
+
+    async def _submit(self, request: Request) -> Outcome:
         since = time.perf_counter()
         outcome: Outcome | None = None
         try:

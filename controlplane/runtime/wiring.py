@@ -31,6 +31,7 @@ from controlplane.runtime.lanes import BulkLane, OrderedLane
 from controlplane.runtime.peers import Peers
 from controlplane.store_lanes import lane_maker
 from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.telemetry.request_spans import ShardSpans
 from regions.conversation import MakeLane
 from regions.errors import StoreUnsuitable
 from regions.store import StoreAddress, StoreIdentity
@@ -47,12 +48,14 @@ class Wiring:
         metrics: NodeMetrics,
         refused: Refused,
         looked: Callable[[Headroom], None],
+        spans: ShardSpans | None = None,
     ) -> None:
         self.peers: Peers | None = None
         self._dial = dial
         self._metrics = metrics
         self._refused = refused
         self._looked = looked
+        self._spans = spans
         self._addresses: dict[str, StoreAddress] = {}
         self._incarnations: dict[str, str] = {}  # of the stores that have an ordered lane
         self._ordered: dict[str, OrderedLane] = {}
@@ -155,15 +158,21 @@ class Wiring:
             self._maker(store),
             post=self._post,
             refused=self._refused,
-            lost=self._metrics.stores.lane_lost,
+            lost=self._lane_lost,
             draw=random.random,
             renewed=self._metrics.stores.renewed,
             answered=self._metrics.stores.answers_of(store),
+            traced=None if self._spans is None else self._spans.sent,
         )
         lane.generation = self._left_at.pop(store, 0)
         self._ordered[store] = lane
         self._run(store, lane.run())
         self._run(store, watch_headroom(store, lane, self._looked))
+
+    def _lane_lost(self, store: str) -> None:
+        self._metrics.stores.lane_lost(store)
+        if self._spans is not None:
+            self._spans.lost(store)
 
     def _run(self, name: str, running: Coroutine[Any, Any, None]) -> None:
         assert self._group is not None, "lanes are opened in a task group"

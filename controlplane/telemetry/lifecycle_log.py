@@ -14,7 +14,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from controlplane.machine import Happened
 
@@ -63,8 +63,14 @@ def set_up_logging(node: str, level: str) -> None:
 class LifecycleLog:
     """Writes what happens to leaderships at one node, of each kind so much a second."""
 
-    def __init__(self, lines_a_second: int = LINES_A_SECOND) -> None:
+    def __init__(
+        self,
+        lines_a_second: int = LINES_A_SECOND,
+        trace_of: Callable[[Happened], str | None] = lambda event: None,
+    ) -> None:
+        """`trace_of` tells the trace that an event belongs to, when there are traces."""
         self._most = lines_a_second
+        self._trace_of = trace_of
         self._second = 0
         self._counts: Counter[str] = Counter()
 
@@ -79,7 +85,9 @@ class LifecycleLog:
         fields: dict[str, object] = {}
         if event.shard:
             fields = {"shard": event.shard, "epoch": event.epoch}
-        LOGGER.log(level, "%s", line_of(event.kind, fields | event.detail))
+        trace = self._trace_of(event)
+        traced = {} if trace is None else {"trace": trace}
+        LOGGER.log(level, "%s", line_of(event.kind, fields | event.detail | traced))
 
     def _admits(self, kind: str, second: int) -> bool:
         if second != self._second:

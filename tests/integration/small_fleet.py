@@ -32,9 +32,15 @@ class SmallFleet:
     """What a test may do to it, and see of it. All keys belong to one shard."""
 
     def __init__(self, announced: Mapping[str, Any], admins: Mapping[str, redis.Redis]) -> None:
-        self.access = FleetAccess((announced["nodes"][0]["url"],))
+        self.urls = tuple(str(node["url"]) for node in announced["nodes"])
+        self.access = FleetAccess(self.urls[:1])
         self.admins = admins
+        self._directory = Path(announced["dir"])
         self._stores: dict[str, int] = {s["id"]: s["pid"] for s in announced["stores"]}
+
+    def logs(self) -> list[Path]:
+        """What the nodes have written."""
+        return sorted(self._directory.glob("nodes/*.log"))
 
     def put(self, name: str, value: bytes) -> None:
         """Write one key. Raises Problem."""
@@ -179,11 +185,13 @@ def key_of(name: str) -> str:
 
 
 @contextmanager
-def small_fleet(directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[SmallFleet]:
-    """Run one in this directory; `settings` are variables for its node."""
+def small_fleet(
+    directory: Path, settings: Mapping[str, str] | None = None, nodes: int = 1
+) -> Iterator[SmallFleet]:
+    """Run one in this directory; `settings` are variables for its nodes."""
     directory.mkdir(parents=True, exist_ok=True)
     regions = directory / "regions.yaml"
-    regions.write_text(one_region_topology())
+    regions.write_text(one_region_topology(nodes))
     place = ["--dir", str(directory / "fleet")]
     words = ["up", *place, "--regions", str(regions), "--shards", "1", "--detach", "-o", "json"]
     with ExitStack() as stack:

@@ -30,7 +30,7 @@ from controlplane.telemetry.leaderships import GIVEN_UP, STALE_ACCEPTED
 from controlplane.telemetry.lifecycle_log import LOGGER, LifecycleLog, set_up_logging
 from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
-from controlplane.telemetry.spans import EventTracer, event_tracer
+from controlplane.telemetry.spans import EventTracer, event_tracer, trace_id_of
 from tests.telemetry.exposed import samples, shown
 
 ELECTED = Happened("elected", "s1", 7, {"why": "the holder fell silent", "took_ms": 31})
@@ -224,6 +224,38 @@ def test_a_span_says_what_happened_and_how_long_it_took() -> None:
     }
     assert span.start_time is not None
     assert span.end_time == span.start_time + 31_000_000
+
+
+def test_all_of_one_term_is_one_trace_at_every_node_and_the_log_names_it(log: StringIO) -> None:
+    exporter = InMemorySpanExporter()
+    over = Happened("resigned", "s1", 7, {"why": "expired"})
+    for node, event in (("n1", ELECTED), ("n2", over)):
+        tracer = EventTracer(exporter, node, "here")
+        tracer.happened(event)
+        tracer.close()
+    traces = {f"{span.context.trace_id:032x}" for span in exporter.get_finished_spans()}
+    LifecycleLog(trace_of=trace_id_of).happened(over)
+    assert traces == {log.getvalue().strip().rsplit("trace=", 1)[1]}
+    next_term = Happened("elected", "s1", 8, {})
+    of_rollout = [Happened("rollout", "system", 0, {"rollout": each}) for each in ("7", "8")]
+    others = {trace_id_of(each) for each in (next_term, *of_rollout)}
+    assert len(others | traces) == 4
+    assert trace_id_of(Happened("drain", "system", 0, {})) is None
+
+
+def test_an_election_is_told_with_its_phases_and_trouble_as_an_error() -> None:
+    exporter = InMemorySpanExporter()
+    tracer = EventTracer(exporter, "n1", "here")
+    tracer.happened(Happened("elected", "s1", 7, {"took_ms": 50, "reconciled_ms": 20}))
+    tracer.happened(Happened("stuck", "s1", 0, {"why": "nobody answers"}))
+    tracer.close()
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    lasted = {name: (span.end_time or 0) - (span.start_time or 0) for name, span in spans.items()}
+    assert {name: ns // 1_000_000 for name, ns in lasted.items()} == {
+        "elected": 50, "standing": 30, "reconciling": 20, "stuck": 0,
+    }  # fmt: skip
+    assert spans["stuck"].status.description == "nobody answers"
+    assert spans["elected"].status.is_ok
 
 
 def test_without_an_exporter_there_is_no_tracer() -> None:
