@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("controlplane.cli.serve:serve", "Run one node."),
     "tour": ("controlplane.cli.tour:tour", "See a fleet lose a leader and nothing else."),
     "status": ("controlplane.cli.status:status", "The whole fleet on one page."),
+    "topology": ("controlplane.cli.topology:topology", "Regions, zones, nodes, stores: a tree."),
+    "top": ("controlplane.cli.top:top", "The fleet on a screen, looked through by keys."),
     "doctor": ("controlplane.cli.doctor:doctor", "What is wrong, and what to do first."),
     "shards": ("controlplane.cli.shards:shards", "Who leads what; transfer and evict."),
     "regions": ("controlplane.cli.regions:regions", "Nodes and stores of each region; edit them."),
