@@ -94,7 +94,7 @@ def new_backup(path: Path, force: bool) -> Iterator[BackupWriter]:
         raise BackupRefused(f"{path} is there already", hint="take another name, or --force")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
-        with beside.open("xb") as file:
+        with open(beside, "xb", opener=_for_its_owner) as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=FAST) as archive:
                 yield BackupWriter(archive, path.parent)
             file.flush()
@@ -107,6 +107,10 @@ def new_backup(path: Path, force: bool) -> Iterator[BackupWriter]:
         raise BackupRefused(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _take_name(beside: Path, path: Path) -> None:

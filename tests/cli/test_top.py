@@ -19,7 +19,7 @@ from controlplane.cli.connection import FleetAccess
 from controlplane.cli.top import keys_in, look_at
 from controlplane.cli.top_screen import DOWN, ENTER, ESCAPE, PAGE_DOWN, TAB, UP, Look, Screen
 from controlplane.cli.top_view import draw_screen
-from tests.cli.sample_rollout import rollout
+from tests.cli.sample_rollout import ROLLOUT, shown
 from tests.cli.stub_fleet import StubFleet, leadplane
 
 WAIT_S = 20.0
@@ -28,7 +28,7 @@ WAIT_S = 20.0
 @pytest.fixture
 def look(fleet: StubFleet) -> Look:
     """What the sample fleet shows."""
-    fleet.document("/v1/rollouts", {"items": [rollout()]})
+    fleet.document("/v1/rollouts", {"items": [shown(ROLLOUT)]})
     return look_at(FleetAccess((fleet.url,)), None)
 
 
