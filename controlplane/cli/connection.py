@@ -160,6 +160,33 @@ class FleetAccess:
             "see whether it runs (leadplane up), or set LEADPLANE_URL",
         )
 
+    def told(self, path: str, quiet_s: float) -> str:
+        """What a stream of events at the first address has to tell from its beginning, until it is
+        quiet for so long. Raises Problem, Unreachable."""
+        import http.client
+
+        url = self.urls[0]
+        parts = urlsplit(url)
+        connection = self._connect(parts.scheme, parts.hostname or "", parts.port)
+        connection.timeout = self.timeout_s
+        found = []
+        try:
+            connection.request("GET", parts.path.rstrip("/") + path, headers=self._headers())
+            answer = connection.getresponse()
+            if answer.status >= 400:
+                reply = Reply(answer.status, _named(answer), answer.read(), url)
+                raise Problem(_problem_document(reply), reply.status, f"GET {url}{path}")
+            connection.sock.settimeout(quiet_s)
+            while line := answer.readline():
+                found.append(line)
+        except TimeoutError:
+            return b"".join(found).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as failure:
+            raise Unreachable(f"{url} does not answer: {failure}") from failure
+        finally:
+            connection.close()
+        return b"".join(found).decode("utf-8", "replace")
+
     def at_once(self) -> FleetAccess:
         """The same access, for who asks again by themselves while nobody leads."""
         return replace(self, election_wait_s=0.0)
@@ -179,8 +206,7 @@ class FleetAccess:
 
         parts = urlsplit(url)
         connection = self._connect(parts.scheme, parts.hostname or "", parts.port)
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        headers |= self._headers()
         try:
             connection.connect()
         except OSError as failure:
@@ -199,8 +225,10 @@ class FleetAccess:
             ) from failure
         finally:
             connection.close()
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        return Reply(answer.status, found, content, url)
+        return Reply(answer.status, _named(answer), content, url)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def _connect(self, scheme: str, host: str, port: int | None) -> Any:
         import http.client
@@ -211,6 +239,10 @@ class FleetAccess:
 
         trust = ssl.create_default_context(cafile=self.cacert)
         return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=trust)
+
+
+def _named(answer: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.getheaders()}
 
 
 class _NotSent(Exception):

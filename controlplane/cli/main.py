@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fenced": ("controlplane.cli.fenced:fenced", "Writes that lost their leader; put them again."),
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),
     "kv": ("controlplane.cli.kv:kv", "Put, get, delete and scan keys."),
+    "debug": ("controlplane.cli.debug:debug", "What is needed to look into a fleet, in a file."),
     "backup": ("controlplane.cli.backup:backup", "All that the stores hold, in one file."),
     "restore": ("controlplane.cli.backup:restore", "New stores, made from such a file."),
     "bench": ("controlplane.cli.bench:bench", "Measure, with the peer beside us."),
