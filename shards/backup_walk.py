@@ -1,20 +1,20 @@
 """Reading one shard out of a store, as it was at one position, while its leader goes on writing.
 
-Theory of operation. Pages of the applied state are read from a store of the group, and after each of
-them the entries that were committed meanwhile. What the pages show is fuzzy; with all entries from
-the start of the walk up to the latest page applied over it, it is the shard as it was behind the last
-of those entries, and nothing else. Leaders keep a few hundred entries only, and nobody tells them to
-keep more for this: so the entries are taken along, and not looked for at the end.
+Theory of operation. Pages of the applied state are read from a store of the group, and after each
+of them the entries that were committed meanwhile. What the pages show is fuzzy; with all entries
+from the start of the walk up to the latest page applied over it, it is the shard as it was behind
+the last of those entries, and nothing else. Leaders keep a few hundred entries only, and nobody
+tells them to keep more for this: so the entries are taken along, not looked for at the end.
 
-    LOCATING --the entry at the commit index--> TAILING
-    TAILING  --all that is committed was read--> PAGING --page--> TAILING ... --pages and entries-->
-    DONE
-    TAILING  --trimmed away, or ids forgotten while ids are read--> LOCATING: once more, from nothing
+    LOCATING --the entry at the commit index, or the last that was trimmed--> PAGING
+    PAGING   --page--> TAILING --all that is committed was read--> PAGING ...
+    TAILING  --the last page was read, and all entries that it may show--> DONE
+    TAILING  --trimmed away, or ids forgotten while ids are read--> LOCATING: from nothing
     any      --a refusal, or too many beginnings--> FAILED
 
-Ids are read first: an entry that forgets some of them spoils only a walk that is still at the ids, as
-shards/learner_copy explains. What is read goes into `pages` and `logs`, for the caller to take away;
-at a new beginning, `beginnings` counts one up, and what was taken before is worth nothing.
+Ids are read first: an entry that forgets some of them spoils only a walk that is still at the ids,
+as shards/learner_copy explains. What is read goes into `pages` and `logs`, for the caller to take
+away; at a new beginning, `beginnings` counts one up, and what was taken before is worth nothing.
 """
 
 from __future__ import annotations

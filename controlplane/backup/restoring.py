@@ -1,4 +1,4 @@
-"""New, empty stores made from a backup: the same groups and stores by name, another fleet by identity.
+"""New, empty stores made from a backup: the same fleet by name, another one by identity.
 
 Theory of operation. Every store mints an incarnation of its own, so nobody who knew the old stores
 takes these for them. Each learns its groups at a version far beyond the one that was saved, is

@@ -124,24 +124,31 @@ class _Saving:
         """Read everything. Raises SourceFailed, BackupRefused."""
         made_ms = time.time_ns() // 1_000_000
         wanted = [each for group in self._fleet.groups.values() for each in await _wanted(group)]
-        system = [w for w in wanted if (w.group.description.group, w.shard) == _SYSTEM_PLACE]
-        if not system:
-            hint = "start its nodes, and wait until `leadplane status` says Healthy"
-            raise BackupRefused("the fleet has no system shard yet", hint=hint)
+        system = _system_of(wanted)
         names = await self._fleet.group_names()
-        self._facts = before = await self._read_facts(system[0])
+        self._facts = await self._read_facts(system)
         self._of = len(wanted)
         try:
             async with asyncio.TaskGroup() as copying:
                 for each in wanted:
-                    if each is not system[0]:
+                    if each is not system:
                         copying.create_task(self._copy(each))
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
-        await self._copy(system[0])
-        if await self._read_facts(system[0]) != before or await self._fleet.group_names() != names:
+        await self._copy(system)
+        if await self._facts_by_now(system) != self._facts or (
+            await self._fleet.group_names() != names
+        ):
             raise BackupRefused("shards or groups were changed meanwhile", hint="begin again")
         return self._manifest(made_ms, release)
+
+    async def _facts_by_now(self, before: Wanted) -> _Facts:
+        """What the system shard says at the end: of all that was acknowledged there by now."""
+        system = _system_of(await _wanted(before.group))
+        _, committed = (await self._sources(system))[0]
+        if committed < system.goal != before.goal:
+            raise SourceFailed("nobody knows what was decided last")
+        return await self._read_facts(system)
 
     def _manifest(self, made_ms: int, release: str) -> Manifest:
         groups = tuple(_saved(group, self._facts.made) for group in self._fleet.groups.values())
@@ -152,8 +159,8 @@ class _Saving:
         return Manifest(made_ms, release, cluster, places, nodes, groups, shards)
 
     async def _read_facts(self, system: Wanted) -> _Facts:
-        """What the system shard says of reshardings and groups. Raises BackupRefused while one of
-        them goes on."""
+        """What the system shard says of reshardings and groups. Raises BackupRefused while one is
+        being made of others."""
         source, _ = (await self._sources(system))[0]
         counter, made, closed = b"", [], []
         for key, version, value in await _scan(source, system, RESHARDS, RESHARDS_PREFIX):
@@ -251,7 +258,13 @@ class _Saving:
         self._tell(Progress(len(self._saved), self._of, size, wanted.shard))
 
 
-_SYSTEM_PLACE = (GLOBAL_GROUP, SYSTEM)
+def _system_of(wanted: list[Wanted]) -> Wanted:
+    """The system shard. Raises BackupRefused where there is none."""
+    for each in wanted:
+        if (each.group.description.group, each.shard) == (GLOBAL_GROUP, SYSTEM):
+            return each
+    hint = "start its nodes, and wait until `leadplane status` says Healthy"
+    raise BackupRefused("the fleet has no system shard yet", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

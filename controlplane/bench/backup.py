@@ -1,4 +1,4 @@
-"""Benchmark `backup`: a fleet is backed up while clients write; how long it takes, and what they see.
+"""Benchmark `backup`: a fleet is backed up while clients write; how long, and what they see.
 
 A fleet of its own (one region, three stores, one node) is filled over HTTP. Then clients write one
 small value after the other without pause, each to a shard of its own, for a while undisturbed, and

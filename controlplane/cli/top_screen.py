@@ -1,4 +1,4 @@
-"""What a person at `leadplane top` looks at: which view, filtered and sorted how, and what is marked.
+"""What a person at `leadplane top` looks at: which view, filtered and sorted how, what is marked.
 
 Pure: looks and keys go in, rows come out. A look is what the fleet answered at one moment; what
 changed hands between two looks is kept as the list of elections.

@@ -184,5 +184,6 @@ def test_what_fails_on_the_way_leaves_nothing(tmp_path: Path, force: bool) -> No
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BackupRefused, match="cannot be written"), new_backup(tmp_path / "x/b", False):
+    path = tmp_path / "x" / "b"
+    with pytest.raises(BackupRefused, match="cannot be written"), new_backup(path, False):
         raise AssertionError("it was begun")

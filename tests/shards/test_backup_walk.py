@@ -1,4 +1,4 @@
-"""A shard read out while it is written and trimmed: what comes of it is the shard at one position."""
+"""A shard read out while it is written and trimmed: it comes out as it was at one position."""
 
 from __future__ import annotations
 
