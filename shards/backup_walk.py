@@ -12,8 +12,8 @@ tells them to keep more for this: so the entries are taken along, not looked for
     TAILING  --trimmed away, or ids forgotten while ids are read--> LOCATING: from nothing
     any      --a refusal, or too many beginnings--> FAILED
 
-Ids are read first: an entry that forgets some of them spoils only a walk that is still at the ids,
-as shards/learner_copy explains. What is read goes into `pages` and `logs`, for the caller to take
+Ids are read first: an entry that forgets some of them spoils only a walk whose pages of ids may
+show it, as shards/learner_copy explains. What is read goes into `pages` and `logs`, for the caller to take
 away; at a new beginning, `beginnings` counts one up, and what was taken before is worth nothing.
 """
 
@@ -48,7 +48,7 @@ class BackupWalk:
     """One shard at one store. One question at a time: `question`, `answered`."""
 
     __slots__ = (
-        "_after", "_head", "_part", "_upto", "_wanted", "beginnings", "logs", "pages", "phase",
+        "_after", "_head", "_ids_upto", "_part", "_upto", "_wanted", "beginnings", "logs", "pages", "phase",
         "position", "start", "why",
     )  # fmt: skip
 
@@ -59,6 +59,7 @@ class BackupWalk:
         self._part = 0
         self._after = ""
         self._upto = 0
+        self._ids_upto = 0
         self.start: Place = (0, 0, 0)
         self.position: Place = (0, 0, 0)
         self.pages: list[list[Any]] = []  # [part, [[name, record] ...]]
@@ -135,7 +136,8 @@ class BackupWalk:
             self._again(committed, "its log was trimmed faster than it was read")
             return
         entries = [read_entry(seq, blob) for seq, blob in listed if seq <= committed]
-        if self._part == 0 and any(map(forgets_ids, entries)):
+        seen = [e for e in entries if not self._part or e.sequence <= self._ids_upto]
+        if any(map(forgets_ids, seen)):
             self._again(committed, "ids were forgotten while they were read")
             return
         if entries:
@@ -160,6 +162,8 @@ class BackupWalk:
         if more:
             self._after = records[-1][0]
         else:
+            if self._part == 0:
+                self._ids_upto = applied  # what is forgotten later, pages of ids do not show
             self._part += 1
             self._after = ""
         self.phase = Phase.TAILING

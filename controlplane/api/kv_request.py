@@ -133,7 +133,8 @@ def _usual_freshness(raw: str) -> Freshness:
 
 
 def freshness_of(found: Mapping[str, Any], lineage: int) -> Freshness:
-    """How fresh the answer must be; a position must be of this lineage. Raises RequestRefused when the parameters contradict."""
+    """How fresh the answer must be; a position must be of this lineage. Raises RequestRefused when
+    the parameters contradict."""
     max_staleness_ms: int | None = found.get("max_staleness_ms")
     named = found.get("consistency")
     if named is None:

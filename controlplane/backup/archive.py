@@ -16,6 +16,7 @@ import json
 import os
 import secrets
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 SPOOL_BYTES: Final = 8 * 1024 * 1024
 COPY_BYTES: Final = 1024 * 1024
 FAST: Final = 1  # of zlib's levels
+READ_WRONG: Final = (
+    ValueError, KeyError, EOFError, OSError, NotImplementedError, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What an archive raises whose bytes are not what they were."""
 
 
 def framed(value: list[Any]) -> bytes:
@@ -62,7 +67,7 @@ class BackupWriter:
 
     def spool(self) -> IO[bytes]:
         """Room for frames that may still be thrown away; closed by whoever asked for it."""
-        return SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=self._folder)
+        return SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(self._folder))
 
     def keep(self, pieces: list[IO[bytes]]) -> Kept:
         """Write what was spooled as the next section."""
@@ -149,7 +154,7 @@ class Backup:
                     if not isinstance(found, list) or not found:
                         raise ValueError("a frame that is none")
                     yield found
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except READ_WRONG as error:
             raise self._invalid(f"shard {shard.shard}: {error}") from error
         if (digest.hexdigest(), frames, size) != (shard.sha256, shard.frames, shard.bytes):
             raise self._invalid(f"shard {shard.shard} is not what was written")
@@ -177,12 +182,8 @@ def open_backup(path: Path) -> Iterator[Backup]:
             archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(path.open("rb"))))
             manifest = _manifest_in(archive)
             _require_sections(archive, manifest)
-        except zipfile.BadZipFile as error:
-            raise BackupInvalid(f"{path} is no backup, or was cut off: {error}") from error
-        except OSError as error:
-            raise BackupInvalid(f"{path} cannot be read: {error.strerror or error}") from error
-        except (KeyError, ValueError) as error:
-            raise BackupInvalid(f"{path} is no backup: {error}") from error
+        except READ_WRONG as error:
+            raise BackupInvalid(f"{path} is no backup, or not whole: {error}") from error
         yield Backup(path, archive, manifest)
 
 

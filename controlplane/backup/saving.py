@@ -290,9 +290,7 @@ class _Counts:
         self.entries += entries
 
 
-async def _read(
-    walk: BackupWalk, source: Source, pages: IO[bytes], logs: IO[bytes]
-) -> _Counts:
+async def _read(walk: BackupWalk, source: Source, pages: IO[bytes], logs: IO[bytes]) -> _Counts:
     """Walk a shard to its end. Raises SourceFailed."""
     counts, beginnings = _Counts(), 0
     while not walk.is_over:

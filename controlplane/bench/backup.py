@@ -138,8 +138,6 @@ def _run(words: list[str]) -> float:
 def _restored_s(regions: Path, file: Path, directory: Path) -> float:
     place = ["--dir", str(directory)]
     try:
-        return _run(
-            ["up", *place, "--regions", str(regions), "--restore", str(file), "--detach"]
-        )
+        return _run(["up", *place, "--regions", str(regions), "--restore", str(file), "--detach"])
     finally:
         subprocess.run([*LEADPLANE, "down", *place], capture_output=True, check=False)

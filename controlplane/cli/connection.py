@@ -168,15 +168,16 @@ class FleetAccess:
         url = self.urls[0]
         parts = urlsplit(url)
         connection = self._connect(parts.scheme, parts.hostname or "", parts.port)
-        connection.timeout = self.timeout_s
         found = []
         try:
+            connection.connect()
+            socket = connection.sock  # which is not there any more once a short answer has come
             connection.request("GET", parts.path.rstrip("/") + path, headers=self._headers())
             answer = connection.getresponse()
             if answer.status >= 400:
                 reply = Reply(answer.status, _named(answer), answer.read(), url)
                 raise Problem(_problem_document(reply), reply.status, f"GET {url}{path}")
-            connection.sock.settimeout(quiet_s)
+            socket.settimeout(quiet_s)
             while line := answer.readline():
                 found.append(line)
         except TimeoutError:

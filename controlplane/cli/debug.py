@@ -106,8 +106,12 @@ def _of_node(bundle: _Bundle, door: FleetAccess, node: str) -> None:
     folder = f"nodes/{node}"
     bundle.document(f"{folder}/livez.json", lambda: door.get("/livez"))
     bundle.document(f"{folder}/readyz.json", lambda: door.get("/readyz"))
-    bundle.text(f"{folder}/metrics.txt", lambda: door.send("GET", "/metrics").body.decode())
+    bundle.text(f"{folder}/metrics.txt", lambda: _metrics(door))
     bundle.text(f"{folder}/events.txt", lambda: _events(door))
+
+
+def _metrics(door: FleetAccess) -> str:
+    return door.send("GET", "/metrics").body.decode()
 
 
 def _events(door: FleetAccess) -> str:

@@ -110,9 +110,7 @@ def check_old_nodes_are_refused(before: Topology, after: Topology) -> None:
 
 def check_sessions_are_refused(access: FleetAccess, old_token: str, key: str) -> None:
     with pytest.raises(Problem, match="before it was restored") as refused:
-        access.send(
-            "GET", key_path(key), query={"consistency": "session", "position": old_token}
-        )
+        access.send("GET", key_path(key), query={"consistency": "session", "position": old_token})
     assert refused.value.kind == "invalid"
     new_token = access.send("PUT", key_path(key), body=b"after").headers["leadplane-position"]
     assert new_token != old_token

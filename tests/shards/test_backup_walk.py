@@ -44,7 +44,7 @@ class Busy:
         if kind < 0.15:
             self.write([["d", "part", key]])
         elif kind < 0.25:
-            self.write([["h", 1 + seq % 5, ["led", seq]]])
+            self.write([["h", str(1 + seq % 5), ["led", seq]]])
         elif kind < 0.3:
             self.write([["x", max(0, seq - 6)]])
         else:
@@ -154,7 +154,7 @@ def test_it_is_the_shard_at_its_position(seed: int, monkeypatch: pytest.MonkeyPa
 
 def test_a_shard_of_which_nothing_is_committed_is_over_at_once() -> None:
     busy = Busy(random.Random(0))
-    walk = busy.walk()
+    walk = BackupWalk(GROUP, 1, SHARD, 0)
     assert (walk.is_over, walk.position) == (True, (0, 0, 0))
     assert contents(restored(walk, Taken())) == of_the_log(busy.log[:1])
 
