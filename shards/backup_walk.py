@@ -13,8 +13,9 @@ tells them to keep more for this: so the entries are taken along, not looked for
     any      --a refusal, or too many beginnings--> FAILED
 
 Ids are read first: an entry that forgets some of them spoils only a walk whose pages of ids may
-show it, as shards/learner_copy explains. What is read goes into `pages` and `logs`, for the caller to take
-away; at a new beginning, `beginnings` counts one up, and what was taken before is worth nothing.
+show it, as shards/learner_copy explains. What is read goes into `pages` and `logs`, for the
+caller to take away; at a new beginning, `beginnings` counts one up, and what was taken before is
+worth nothing.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class BackupWalk:
     """One shard at one store. One question at a time: `question`, `answered`."""
 
     __slots__ = (
-        "_after", "_head", "_ids_upto", "_part", "_upto", "_wanted", "beginnings", "logs", "pages", "phase",
-        "position", "start", "why",
+        "_after", "_head", "_ids_upto", "_part", "_upto", "_wanted", "beginnings", "logs", "pages",
+        "phase", "position", "start", "why",
     )  # fmt: skip
 
     def __init__(self, group: str, version: int, shard: str, committed: int) -> None:

@@ -30,7 +30,7 @@ class SourceFailed(Exception):
     """A store was lost, or refused what it was asked: another one may do."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Source:
     """One store; one question at a time, so that its own work is never kept waiting for two."""
 

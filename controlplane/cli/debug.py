@@ -115,7 +115,7 @@ def _metrics(door: FleetAccess) -> str:
 
 
 def _events(door: FleetAccess) -> str:
-    events = door.told("/v1/events", EVENTS_QUIET_S).strip("\n").split("\n\n")
+    events = door.told("/v1/events?from=0", EVENTS_QUIET_S).strip("\n").split("\n\n")
     return "\n\n".join(events[-EVENTS_LAST:]) + "\n"
 
 

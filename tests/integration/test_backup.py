@@ -160,7 +160,8 @@ def test_what_was_acknowledged_before_is_there_and_nothing_beyond(
     count = len(json.loads(made.stdout)["shards"])
     assert f"{count} of {count} shards saved" in made.stderr
     assert "is there already" in command("backup", str(file), "--dir", place, code=1).stderr
-    assert f"is whole: {count} shards of" in command("restore", str(file), "--check").stdout
+    checked = json.loads(command("restore", str(file), "--check", "-o", "json").stdout)
+    assert (checked["whole"], len(checked["shards"])) == (True, count)
     with open_backup(file) as backup:
         manifest = backup.manifest
     before = load_topology(fleet.directory / "topology.yaml")
