@@ -8,6 +8,7 @@ acknowledged before the question is at one of those that were asked.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from regions.topology import Topology
 
 LaneTo: TypeAlias = Callable[[StoreAddress], MakeLane]
 DUMP_BYTES = 64 * 1024
+REST = 0.5
 
 
 class SourceFailed(Exception):
@@ -32,7 +34,8 @@ class SourceFailed(Exception):
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """One store; one question at a time, so that its own work is never kept waiting for two."""
+    """One store; one question at a time, and a rest of half as long as the answer took: its own
+    work is never kept waiting for two, and the busier it is, the less it is asked."""
 
     store: str
     talk: Conversation
@@ -41,10 +44,13 @@ class Source:
     async def ask(self, command: list[Any]) -> list[Any]:
         """The result of one command. Raises SourceFailed."""
         async with self.turn:
+            asked_s = time.monotonic()
             try:
-                return await self.talk.result(command)
+                result = await self.talk.result(command)
             except RegionsError as error:
                 raise SourceFailed(f"{self.store}: {error}") from error
+            await asyncio.sleep(REST * (time.monotonic() - asked_s))
+            return result
 
 
 @dataclass(frozen=True, slots=True)
