@@ -47,7 +47,8 @@ def find_secrets(content: Any) -> Iterator[Finding]:
 def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[Finding]:
     if isinstance(value, str):
         kind = secret_in(value)
-        if kind is None and _is_named_as_secret(path, value):
+        named = path[-1] if path else ""
+        if kind is None and isinstance(named, str) and is_named_as_secret(named, value):
             kind = "a secret, by the name of its field"
         if kind is not None:
             yield _refused(path, kind)
@@ -62,9 +63,9 @@ def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[Finding]:
                 yield from _walk(item, (*path, key))
 
 
-def _is_named_as_secret(path: tuple[str | int, ...], value: str) -> bool:
-    named = path[-1] if path else ""
-    if not isinstance(named, str) or not _NAMED.search(named):
+def is_named_as_secret(named: str, value: str) -> bool:
+    """Whether a field of that name holds a secret, by the name and the look of the value."""
+    if not _NAMED.search(named):
         return False
     return len(value) >= NAMED_CHARACTERS_MIN and not any(c.isspace() for c in value)
 

@@ -126,6 +126,20 @@ class ChaosImpossible(ControlplaneError):
     hint = "leave that scenario out here, or run it where it can be done"
 
 
+class BackupRefused(ControlplaneError):
+    """No backup can be made now, or stores cannot take one; nothing is left behind."""
+
+    code = "backup-refused"
+    hint = "mend what it says, and begin again"
+
+
+class BackupInvalid(ControlplaneError):
+    """A file is no backup, or not whole, or of a format that is not known here."""
+
+    code = "backup-invalid"
+    hint = "take another file: nothing was done with this one"
+
+
 def first_cause(error: BaseException) -> BaseException:
     """Give the first real failure inside a group of failures; any other is its own cause."""
     while isinstance(error, BaseExceptionGroup):

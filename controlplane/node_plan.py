@@ -41,6 +41,7 @@ class GroupPlan:
     forced: Forced | None = None  # an operator's act made this version
     set_ttl_ms: int = 0  # the lease that people set, if round trips need a longer one
     earlier_ttl_ms: int = 0  # of versions before, if leases of theirs may be left, and longer
+    cluster: str = ""  # of a fleet that was restored from a backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def group_plan(
         forced=description.forced,
         set_ttl_ms=description.set_ttl_ms,
         earlier_ttl_ms=description.earlier_ttl_ms,
+        cluster=description.cluster,
     )
 
 
@@ -103,6 +105,7 @@ def description_of(plan: GroupPlan) -> GroupDescription:
         plan.forced,
         plan.set_ttl_ms,
         plan.earlier_ttl_ms,
+        plan.cluster,
     )
 
 

@@ -270,6 +270,7 @@ class Change:
             self.old.floor,
             set_ttl_ms=set_ms if set_ms != ttl_ms else 0,
             earlier_ttl_ms=left_ms if left_ms > ttl_ms else 0,
+            cluster=self.old.cluster,
         )
 
     def _propose(self, now_ms: int) -> None:

@@ -217,4 +217,5 @@ class Forcing:
             Forced(old.version, gone, self.act.by, self.act.why),
             old.set_ttl_ms,
             old.earlier_ttl_ms,
+            old.cluster,
         )

@@ -59,7 +59,8 @@ class GroupDescription:
     `before` are the voters of the version before, none of the first one. No epoch up to `floor`
     is asked for in this version and in later ones. `set_ttl_ms` is the lease that people set, where
     round trips need a longer one; `earlier_ttl_ms` the longest that a version before may have left,
-    where it is longer than this version's own; else both are 0."""
+    where it is longer than this version's own; else both are 0. `cluster` is the id that a fleet
+    got when it was restored from a backup, "" before."""
 
     group: str
     version: int
@@ -71,6 +72,7 @@ class GroupDescription:
     forced: Forced | None = None
     set_ttl_ms: int = 0
     earlier_ttl_ms: int = 0
+    cluster: str = ""
 
     @property
     def least_ttl_ms(self) -> int:
@@ -130,6 +132,8 @@ def write_description(description: GroupDescription) -> bytes:
         document["set_ttl_ms"] = description.set_ttl_ms
     if description.earlier_ttl_ms:
         document["earlier_ttl_ms"] = description.earlier_ttl_ms
+    if description.cluster:
+        document["cluster"] = description.cluster
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -152,6 +156,7 @@ def read_description(text: bytes | str) -> GroupDescription:
             _read_forced(document.get("forced")),
             int(document.get("set_ttl_ms", 0)),
             int(document.get("earlier_ttl_ms", 0)),
+            str(document.get("cluster", "")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the description of a group: {error!r}") from error
@@ -205,8 +210,8 @@ def may_follow(
 
 
 def _malformed(old: GroupDescription, new: GroupDescription) -> str:
-    if (new.group, new.floor) != (old.group, old.floor):
-        return "the group and its floor of epochs stay as they are"
+    if (new.group, new.cluster, new.floor) != (old.group, old.cluster, old.floor):
+        return "the group, its cluster and its floor of epochs stay as they are"
     if not TTL_FLOOR_MS <= new.ttl_ms <= TTL_MAX_MS and new.ttl_ms != old.ttl_ms:
         return f"a lease lasts {TTL_FLOOR_MS} to {TTL_MAX_MS} ms"
     if new.longest_ttl_ms < old.ttl_ms:

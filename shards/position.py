@@ -6,7 +6,10 @@ merges what it adds; neither side needs to understand the other's shards. A toke
 
     base64url( format | lineage | count | (name length | name | sequence) ... | CRC-32 )
 
-with unsigned variable-length integers, names in byte order, and no padding. `lineage` is 0.
+with unsigned variable-length integers, names in byte order, and no padding. `lineage` is 0 of a
+fleet from its beginning, and another number after each time that it was restored from a backup:
+what was written behind the backup is gone, and new writes take its sequences. So a token of before
+would say "seen" of what its client never saw, and is refused.
 
 Shards go over into others, under names that were never used before, and the sequences of a child go
 on from the greatest of its parents (shards/resharding). So whatever a token says of a shard that is
@@ -27,7 +30,7 @@ from typing import Final, TypeAlias
 from zlib import crc32
 
 FORMAT: Final = 1
-LINEAGE: Final = 0
+FIRST_LINEAGE: Final = 0
 SEQUENCE_MAX: Final = 2**53 - 1
 SHARDS_MAX: Final = 256
 """How many shards one token can hold: it must still fit into a URL and a header line."""
@@ -45,23 +48,29 @@ class PositionInvalid(ValueError):
     """A position was refused; the message says why, in words for the client that sent it."""
 
 
-def encode_one(shard: str, sequence: int) -> str:
+def lineage_of(cluster: str) -> int:
+    """The lineage of a fleet with this cluster id, "" if it was never restored."""
+    return (crc32(cluster.encode()) or 1) if cluster else FIRST_LINEAGE
+
+
+def encode_one(shard: str, sequence: int, lineage: int = FIRST_LINEAGE) -> str:
     """The token of one sequence of one shard: `encode({shard: sequence})`, for every answer."""
     if not 0 <= sequence <= SEQUENCE_MAX:
         raise PositionInvalid(f"cannot hold sequence {sequence} of shard {shard!r}")
-    body = bytearray(_head_of_one(shard))
+    body = bytearray(_head_of_one(shard, lineage))
     _put_integer(body, sequence)
     return _sealed(body)
 
 
 @lru_cache(maxsize=16_384)
-def _head_of_one(shard: str) -> bytes:
-    head = bytearray((FORMAT, LINEAGE, 1))
+def _head_of_one(shard: str, lineage: int) -> bytes:
+    head = _begun(lineage)
+    head.append(1)
     _put_name(head, shard.encode())
     return bytes(head)
 
 
-def encode(position: Position) -> str:
+def encode(position: Position, lineage: int = FIRST_LINEAGE) -> str:
     """The token of a position.
 
     Raises PositionInvalid when it holds more shards than a token can, so that nothing a session
@@ -72,7 +81,7 @@ def encode(position: Position) -> str:
             f"would hold {len(position)} shards, at most {SHARDS_MAX} fit: "
             "keep one position for each shard, or group of shards"
         )
-    body = bytearray((FORMAT, LINEAGE))
+    body = _begun(lineage)
     _put_integer(body, len(position))
     for name, sequence in sorted((name.encode(), at) for name, at in position.items()):
         if not 0 <= sequence <= SEQUENCE_MAX:
@@ -82,10 +91,11 @@ def encode(position: Position) -> str:
     return _sealed(body)
 
 
-def decode(token: str) -> dict[str, int]:
+def decode(token: str, lineage: int = FIRST_LINEAGE) -> dict[str, int]:
     """What a token holds. The empty token is the beginning: it constrains nothing.
 
-    Raises PositionInvalid for anything that `encode` did not make, or not in this form.
+    Raises PositionInvalid for anything that `encode` did not make, or not in this form, or of
+    another lineage.
     """
     if not token:
         return {}
@@ -97,10 +107,15 @@ def decode(token: str) -> dict[str, int]:
     body, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
     if crc32(body).to_bytes(_CHECKSUM_BYTES, "big") != checksum:
         raise PositionInvalid("is not a position, or was cut off or changed on its way")
-    found = _entries(body)
+    found, its_lineage = _entries(body)
     # What cannot be written again must not be read: it would fail once an answer is to be added.
-    if encode(found) != token:
+    if encode(found, its_lineage) != token:
         raise PositionInvalid("is malformed")
+    if its_lineage != lineage:
+        raise PositionInvalid(
+            "is of another fleet, or of this one before it was restored from a backup: "
+            "begin without one"
+        )
     return found
 
 
@@ -142,12 +157,19 @@ def writing_since(position: Position, shard: str, ancestors: Iterable[str]) -> i
     return max(found, default=None)
 
 
-def _entries(body: bytes) -> dict[str, int]:
-    if len(body) < 3 or body[0] != FORMAT or body[1] != LINEAGE:
+def _begun(lineage: int) -> bytearray:
+    body = bytearray((FORMAT,))
+    _put_integer(body, lineage)
+    return body
+
+
+def _entries(body: bytes) -> tuple[dict[str, int], int]:
+    if len(body) < 3 or body[0] != FORMAT:
         raise PositionInvalid("is of a format that this node does not know")
     found: dict[str, int] = {}
     try:
-        count, at = _take_integer(body, 2)
+        lineage, at = _take_integer(body, 1)
+        count, at = _take_integer(body, at)
         for _ in range(count):
             end = at + 1 + body[at]
             name = body[at + 1 : end].decode()
@@ -156,7 +178,7 @@ def _entries(body: bytes) -> dict[str, int]:
         raise PositionInvalid("is malformed") from None
     if at != len(body) or len(found) != count:
         raise PositionInvalid("is malformed")
-    return found
+    return found, lineage
 
 
 def _sealed(body: bytearray) -> str:

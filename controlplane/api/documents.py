@@ -217,10 +217,10 @@ class ScanItem:
     encoding: str
 
 
-def replica_document(shard: str, view: ReplicaView) -> ReplicaDocument:
+def replica_document(shard: str, view: ReplicaView, lineage: int = 0) -> ReplicaDocument:
     """A replica with its position as a token."""
     at = view.position
-    position = encode_one(shard, at) if at is not None else None
+    position = encode_one(shard, at, lineage) if at is not None else None
     return ReplicaDocument(view.node, view.region, view.url, view.role, position, view.staleness_ms)
 
 
@@ -228,6 +228,7 @@ def shard_document(
     view: ShardView,
     replicas: tuple[ReplicaDocument, ...] | None = None,
     rests_in: tuple[str, ...] | None = None,
+    lineage: int = 0,
 ) -> ShardDocument:
     """A shard with its position as a token, and its copies where they are asked for."""
     at = view.position
@@ -243,7 +244,7 @@ def shard_document(
         why=view.why,
         leader=view.leader,
         lease_remaining_ms=view.lease_remaining_ms,
-        position=encode_one(view.shard, at) if at is not None else None,
+        position=encode_one(view.shard, at, lineage) if at is not None else None,
         sequence=at,
         size_bytes=view.size_bytes,
         replicas=replicas,

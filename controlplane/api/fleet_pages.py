@@ -42,18 +42,19 @@ async def list_shards(edge: Edge, request: web.Request) -> web.StreamResponse:
 def _shard_listed(edge: Edge, shard: str) -> ShardDocument:
     view = edge.service.shard_view(shard)
     assert view is not None, "the map does not change while it is listed"
-    return shard_document(view)
+    return shard_document(view, lineage=edge.here.lineage)
 
 
 async def get_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /v1/shards/{shard}: one shard and its copies."""
     NO_PARAMETERS.parse(request.rel_url.raw_query_string)
     view = shard_in_path(edge, request)
-    replicas = tuple(replica_document(view.shard, r) for r in edge.service.replicas(view.shard))
+    lineage, seen = edge.here.lineage, edge.service.replicas(view.shard)
+    replicas = tuple(replica_document(view.shard, replica, lineage) for replica in seen)
     copies = edge.service.copies().get(view.shard)
     states = {} if copies is None else copies.states
     rests_in = tuple(sorted(region for region, state in states.items() if state.rests))
-    return json_response(shard_document(view, replicas, rests_in))
+    return json_response(shard_document(view, replicas, rests_in, lineage))
 
 
 async def get_history(edge: Edge, request: web.Request) -> web.StreamResponse:

@@ -90,7 +90,7 @@ async def _write(
     edge: Edge, request: web.Request, key: str, body: bytes, mutation: Put | Delete
 ) -> Answered:
     found = WRITE_PARAMETERS.parse(request.rel_url.raw_query_string)
-    position = position_of(found)
+    position = position_of(found, edge.here.lineage)
     condition = condition_of(request, key)
     op_id = idempotency_key_of(request)
     shard = edge.shard_of(key)
@@ -113,7 +113,7 @@ async def _write(
         assert isinstance(outcome, web.Response), outcome
         return outcome
     shard = outcome.shard  # another one, if it went over into others meanwhile
-    token = merged_token(position, shard, outcome.position).encode()
+    token = merged_token(position, shard, outcome.position, edge.here.lineage).encode()
     version = outcome.position
     lines = b"%b%b%b%b" % (
         JSON_LINE,
@@ -128,7 +128,7 @@ async def _write(
 async def get_key(edge: Edge, request: web.Request) -> Answered:
     """GET /v1/kv/{key}: the value as it was put."""
     key = key_of(request, edge.service.limits.key_bytes_max)
-    wanted = read_freshness(request.rel_url.raw_query_string)
+    wanted = read_freshness(request.rel_url.raw_query_string, edge.here.lineage)
     shard = edge.shard_of(key)
     check_room(wanted.position, shard)
     outcome = await _read(edge, request, shard, (key,), wanted)
@@ -147,7 +147,8 @@ async def get_key(edge: Edge, request: web.Request) -> Answered:
             return empty_response(
                 304, headers | {"Leadplane-Version": str(value.version), "ETag": tag}
             )
-    token = merged_token(wanted.position, origin.shard, origin.position).encode()
+    lineage = edge.here.lineage
+    token = merged_token(wanted.position, origin.shard, origin.position, lineage).encode()
     lines = b"%b%b%b" % (
         OCTETS_LINE,
         _lines(origin.shard, origin.epoch, origin.staleness_ms, edge.here.node, origin.role),
@@ -198,7 +199,7 @@ async def scan_keys(edge: Edge, request: web.Request) -> web.StreamResponse:
     scope = f"kv {partition}\0{prefix}"
     after = read_continue(found.get("continue"), scope)
     limit = found.get("limit", SCAN_LIMIT)
-    wanted = freshness_of(found)
+    wanted = freshness_of(found, edge.here.lineage)
     shard = edge.shard_of_slot(slot_of(partition))
     check_room(wanted.position, shard)
     sequence, beside = _seen(edge, wanted.position, shard)
@@ -274,7 +275,7 @@ def _scan_item(key: str, value: Value) -> ScanItem:
 def _provenance(edge: Edge, origin: Provenance, position: Mapping[str, int]) -> dict[str, str]:
     """What an answer says of itself."""
     fields = _fields(origin.shard, origin.epoch, origin.staleness_ms, edge.here.node, origin.role)
-    token = merged_token(position, origin.shard, origin.position)
+    token = merged_token(position, origin.shard, origin.position, edge.here.lineage)
     return {**dict(fields), "Leadplane-Position": token}
 
 

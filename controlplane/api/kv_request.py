@@ -21,7 +21,15 @@ from controlplane.api.parameters import CONTINUE, LIMIT, Kind, Parameter, Parame
 from controlplane.problems import InputError, invalid
 from controlplane.requests import Compare, Consistency
 from shards.keyspace import key_complaint
-from shards.position import SHARDS_MAX, PositionInvalid, decode, encode, encode_one, merge
+from shards.position import (
+    FIRST_LINEAGE,
+    SHARDS_MAX,
+    PositionInvalid,
+    decode,
+    encode,
+    encode_one,
+    merge,
+)
 
 IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
 KEY_PREFIX: Final = "/v1/kv/"
@@ -111,21 +119,22 @@ def check_key(parameter: str, key: str, key_bytes_max: int) -> None:
         raise invalid(InputError(complaint, parameter=parameter))
 
 
-def read_freshness(raw: str) -> Freshness:
+def read_freshness(raw: str, lineage: int) -> Freshness:
     """How fresh a read must be, by its query as it was sent. Raises RequestRefused."""
     if POSITION.name in raw:
-        return freshness_of(READ_PARAMETERS.parse(raw))
+        return freshness_of(READ_PARAMETERS.parse(raw), lineage)
     return _usual_freshness(raw)
 
 
 @lru_cache(maxsize=USUAL_QUERIES_MAX)
 def _usual_freshness(raw: str) -> Freshness:
     """Of a query without a position: the same clients ask in the same words all the time."""
-    return freshness_of(READ_PARAMETERS.parse(raw))
+    return freshness_of(READ_PARAMETERS.parse(raw), FIRST_LINEAGE)
 
 
-def freshness_of(found: Mapping[str, Any]) -> Freshness:
-    """How fresh the answer must be. Raises RequestRefused when the parameters contradict."""
+def freshness_of(found: Mapping[str, Any], lineage: int) -> Freshness:
+    """How fresh the answer must be; a position must be of this lineage. Raises RequestRefused when
+    the parameters contradict."""
     max_staleness_ms: int | None = found.get("max_staleness_ms")
     named = found.get("consistency")
     if named is None:
@@ -142,16 +151,17 @@ def freshness_of(found: Mapping[str, Any]) -> Freshness:
         complaint = f"does not go with consistency={consistency.value}, only with strong"
         raise invalid(InputError(complaint, parameter="quorum"))
     may_proxy = found.get("proxy", True)
-    return Freshness(consistency, max_staleness_ms, position_of(found), may_proxy, by_quorum)
+    position = position_of(found, lineage)
+    return Freshness(consistency, max_staleness_ms, position, may_proxy, by_quorum)
 
 
-def position_of(found: Mapping[str, Any]) -> Mapping[str, int]:
+def position_of(found: Mapping[str, Any], lineage: int) -> Mapping[str, int]:
     """What the client has seen, by shard. Raises RequestRefused when it is no position."""
     token = found.get("position")
     if not token:
         return {}
     try:
-        return decode(token)
+        return decode(token, lineage)
     except PositionInvalid as complaint:
         raise invalid(InputError(str(complaint), parameter="position")) from None
 
@@ -163,11 +173,11 @@ def check_room(position: Mapping[str, int], shard: str) -> None:
         raise invalid(InputError(complaint, parameter="position"))
 
 
-def merged_token(position: Mapping[str, int], shard: str, sequence: int) -> str:
+def merged_token(position: Mapping[str, int], shard: str, sequence: int, lineage: int) -> str:
     """The position to answer: what the client had seen, and this."""
     if not position:
-        return encode_one(shard, sequence)
-    return encode(merge(position, {shard: sequence}))
+        return encode_one(shard, sequence, lineage)
+    return encode(merge(position, {shard: sequence}), lineage)
 
 
 def condition_of(request: web.Request, key: str) -> Compare | None:

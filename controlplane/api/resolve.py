@@ -74,7 +74,7 @@ def _answer(edge: Edge, found: Mapping[str, Any], shard: str) -> bytes:
         edge.service.map_version,
         NULL if leader is None else _leader(leader.node, leader.region, leader.url, leader.epoch),
         NULL if target is None else _place(*target) + b"}",
-        b",".join([_replica(shard, replica, kept_ms) for replica in replicas]),
+        b",".join([_replica(shard, each, kept_ms, edge.here.lineage) for each in replicas]),
         _number(lease_ms),
         _valid_for_ms(leader, lease_ms),
     )
@@ -88,7 +88,7 @@ def _target(
     replicas: tuple[ReplicaView, ...],
 ) -> tuple[str, str, str, str] | None:
     """The leader for a write; for a read the copy in the client's region, else the leader."""
-    sequence = sequence_of(position_of(found), shard)
+    sequence = sequence_of(position_of(found, edge.here.lineage), shard)
     if found.get("intent") != WRITE:
         region = found.get("region") or edge.here.region
         near = nearest(replicas, region, found.get("max_staleness_ms"), sequence)
@@ -132,13 +132,13 @@ def _place(node: str, region: str, url: str, role: str) -> bytes:
     return json_bytes(TargetDocument(node, region, url, role))[:-1]
 
 
-def _replica(shard: str, view: ReplicaView, kept_ms: int) -> bytes:
+def _replica(shard: str, view: ReplicaView, kept_ms: int, lineage: int) -> bytes:
     at, age_ms = view.position, view.staleness_ms
     if age_ms is not None and view.role != LEADER:
         age_ms += kept_ms
     return b'%b,"position":%b,"staleness_ms":%b}' % (
         _place(view.node, view.region, view.url, view.role),
-        NULL if at is None else b'"%b"' % encode_one(shard, at).encode(),
+        NULL if at is None else b'"%b"' % encode_one(shard, at, lineage).encode(),
         _number(age_ms),
     )
 

@@ -38,12 +38,14 @@ from shards.routing import SlotRange
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentity:
-    """Who answers: the node, its place and address, and this run of it."""
+    """Who answers: the node, its place and address, this run of it; and the lineage of its fleet:
+    positions of another one mean nothing here (shards/position)."""
 
     node: str
     region: str
     url: str
     process: str
+    lineage: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from controlplane.bench.backup import Saving, measure_backup
 from controlplane.bench.bench_fleet import (
     START_S_MAX,
     BenchFleet,
@@ -70,6 +71,7 @@ class Extent:
     placing: Placing = field(default_factory=Placing)
     splitting: Splitting = field(default_factory=Splitting)
     rolling: Rolling = field(default_factory=Rolling)
+    saving: Saving = field(default_factory=Saving)
 
 
 @dataclass
@@ -204,6 +206,10 @@ class Bench:
         """A large shard is split and merged again."""
         return (measure_splits(self.extent.splitting, self.tell),)
 
+    def backup(self) -> Sequence[Findings]:
+        """All that stores hold, into a file, under load."""
+        return (measure_backup(self.extent.saving, self.tell),)
+
     def rollouts(self) -> Sequence[Findings]:
         """Documents on their way to every node, and many of them."""
         fleet = self.stack.enter_context(bench_fleet(self.extent.shards))
@@ -236,6 +242,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "move": Bench.move,
     "scale": Bench.scale,
     "split": Bench.split,
+    "backup": Bench.backup,
     "rollouts": Bench.rollouts,
     "placement": Bench.placement,
 }

@@ -37,6 +37,7 @@ NAMES = (
     "move",
     "scale",
     "split",
+    "backup",
     "rollouts",
     "placement",
 )
@@ -158,7 +159,7 @@ def draw_report(report: Any, wide: bool) -> RenderableType:
     default=1_000,
     show_default=True,
     type=click.IntRange(min=1, max=100_000),
-    help="Size of the shard of `split`.",
+    help="Size of the shard of `split`, and of the fleet of `backup`.",
 )
 @click.option(
     "--revisions",
@@ -199,6 +200,7 @@ def bench(
     The exit status is 1 when something was not measured, or a promise not kept.
     """
     from controlplane.bench import report as reports
+    from controlplane.bench.backup import Saving
     from controlplane.bench.machine_facts import machine_facts
     from controlplane.bench.placement import Placing
     from controlplane.bench.resharding import Splitting
@@ -217,6 +219,7 @@ def bench(
         etcd=etcd,
         placing=Placing(seeds, placed),
         rolling=rolling(runs, revisions),
+        saving=Saving(megabytes * 1_000_000),
         splitting=Splitting(shard_bytes=megabytes * 1_000_000, rounds=rounds),
     )
     found = run_benchmarks(sorted(names), extent, lambda line: click.echo(line, err=True))
@@ -227,6 +230,8 @@ def bench(
         sizes = f"--seeds {seeds} --placed {placed}"
     if names == {"split"}:
         sizes = f"--megabytes {megabytes} --rounds {rounds}"
+    if names == {"backup"}:
+        sizes = f"--megabytes {megabytes}"
     if names == {"rollouts"}:
         sizes = f"--runs {runs} --revisions {revisions}"
     command = " ".join(["leadplane bench", *what, sizes])

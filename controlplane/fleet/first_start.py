@@ -6,6 +6,12 @@ found empty later has forgotten what it promised; to initialise it again would h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+from controlplane.backup.archive import open_backup
+from controlplane.backup.restoring import restore
+from controlplane.backup.saving import Progress
 from controlplane.store_lanes import lane_maker
 from regions.bootstrap import NewGroup, bootstrap
 from regions.topology import Topology
@@ -20,3 +26,11 @@ async def initialise(topology: Topology, nonce: str) -> None:
     stores = {s.id: lane_maker(s.listens_at, {}, may_be_empty=True) for s in topology.stores}
     groups = [NewGroup(g.name, g.ttl_ms, g.stores, g.followers) for g in topology.groups]
     await bootstrap(stores, groups, nonce)
+
+
+async def initialise_from(
+    backup: Path, topology: Topology, tell: Callable[[Progress], None]
+) -> None:
+    """Make the stores those of a fleet that was backed up. Raises BackupInvalid, BackupRefused."""
+    with open_backup(backup) as found:
+        await restore(found, topology, lambda at: lane_maker(at, {}, may_be_empty=True), tell)

@@ -13,13 +13,15 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+from controlplane.backup.saving import Progress as Restoring
 from controlplane.child_process import NOWHERE_ELSE, Surroundings
 from controlplane.embedded import StoreNews, StoreProcess, keep_running
 from controlplane.errors import FleetFailed, first_cause
 from controlplane.fleet.directory import FleetDirectory, FleetOptions
-from controlplane.fleet.first_start import initialise
+from controlplane.fleet.first_start import initialise, initialise_from
 from controlplane.fleet.layout import DRAIN_MS_MAX, write_settings
 from controlplane.fleet.node_process import NodeProcess
 from controlplane.fleet.readiness import FleetSight, look
@@ -62,6 +64,8 @@ class FleetPlan:
     """Ways through the proxy, in place of those that the latency asks for."""
     within: Mapping[str, Surroundings] = field(default_factory=dict)
     """In what stores and nodes run, by id, where that is anything but this machine as it is."""
+    backup: Path | None = None
+    """What the stores are filled with on the first start; None: they begin empty."""
 
     @property
     def ready_ms_max(self) -> int:
@@ -157,7 +161,7 @@ class Supervisor:
             keepers.create_task(keep_running(store, self._store_news))
         if not self._plan.directory.is_bootstrapped:
             self._note(phase=Phase.BOOTSTRAPPING)
-            await initialise(self._plan.topology, self._plan.options.nonce)
+            await self._initialise()
             self._plan.directory.bootstrapped_path.touch()
             self._note(first_start=True)
         self._note(phase=Phase.STARTING_NODES)
@@ -176,6 +180,13 @@ class Supervisor:
         for node in self._nodes:
             keepers.create_task(node.keep_running(self._node_news))
         self._note(phase=Phase.READY, detail="")
+
+    async def _initialise(self) -> None:
+        if self._plan.backup is None:
+            await initialise(self._plan.topology, self._plan.options.nonce)
+            return
+        tell = partial(_tell_restored, self._note)
+        await initialise_from(self._plan.backup, self._plan.topology, tell)
 
     async def _start_stores(self) -> None:
         self._note(phase=Phase.STARTING_STORES)
@@ -268,6 +279,10 @@ class Supervisor:
         if state != self._state or phase is not None:
             self._state = state
             self._report(state)
+
+
+def _tell_restored(note: Callable[..., None], progress: Restoring) -> None:
+    note(detail=f"{progress.shards} of {progress.of} shards restored")
 
 
 def _indented(text: str) -> str:

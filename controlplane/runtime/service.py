@@ -40,6 +40,7 @@ from regions.reference import known_round_trip_ms
 from regions.topology import Topology
 from shards.heat import Heat
 from shards.load import ShardLoad
+from shards.position import lineage_of
 from shards.routing import SlotRange
 
 
@@ -94,7 +95,9 @@ class NodeService:
         self._report = report
         self._spans = spans
         self.condition = Condition()
-        self.identity = NodeIdentity(plan.node, plan.region, plan.url, plan.process)
+        cluster = next((group.cluster for group in plan.groups if group.cluster), "")
+        lineage = lineage_of(cluster)
+        self.identity = NodeIdentity(plan.node, plan.region, plan.url, plan.process, lineage)
         self.limits: Limits = plan.limits
         self._driver = driver
         self._node = driver.node

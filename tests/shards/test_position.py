@@ -18,6 +18,7 @@ from shards.position import (
     decode,
     encode,
     encode_one,
+    lineage_of,
     merge,
     sequence_of,
 )
@@ -37,6 +38,17 @@ def test_a_token_stays_readable_for_later_versions() -> None:
     assert encode({"s-0001": 300, "b": 0}) == encode({"b": 0, "s-0001": 300})
     assert decode("AQACAWIABnMtMDAwMawC_qPjkw") == {"s-0001": 300, "b": 0}
     assert encode_one("b", 7) == encode({"b": 7})
+
+
+def test_a_token_of_before_a_restore_is_refused() -> None:
+    first, second = lineage_of(""), lineage_of("5f1c")
+    assert (first, lineage_of("5f1d") != second) == (0, True)
+    token = encode({"s1": 300}, second)
+    assert encode_one("s1", 300, second) == token
+    assert decode(token, second) == {"s1": 300}
+    for old, here in ((encode({"s1": 300}), second), (token, first)):
+        with pytest.raises(PositionInvalid, match="before it was restored"):
+            decode(old, here)
 
 
 def test_the_empty_token_is_the_beginning() -> None:
@@ -96,7 +108,8 @@ FOREIGN = (
     ("x" * (TOKEN_CHARACTERS_MAX + 1), "longer than"),
     (sealed(b""), "format"),
     (sealed(b"\x02\x00\x00"), "format"),
-    (sealed(b"\x01\x01\x00"), "format"),
+    (sealed(b"\x01\x01\x00"), "another fleet"),
+    (sealed(b"\x01\x80\x00\x00"), "malformed"),
     (sealed(b"\x01\x00\x01"), "malformed"),
     (sealed(b"\x01\x00\x01\x01a"), "malformed"),
     (sealed(b"\x01\x00\x01\x05a\x07"), "malformed"),
