@@ -250,6 +250,21 @@ def test_the_next_leader_goes_on_where_the_last_one_was() -> None:
     assert numbers == sorted(set(numbers))
 
 
+def test_the_next_leader_says_what_is_kept_to_who_was_not_told() -> None:
+    rig = fleet("n1", "n2", "n3")
+    rig.run(3_000)
+    first, other = reporter_of(rig)
+    rig.untold.add(other.plan.node)
+    happen(other, 2)
+    rig.until(lambda: [kind for kind, _ in of(rig, other)].count("stuck") == 2)
+    assert not is_kept(other)
+    del rig.seats[first.plan.node]
+    rig.untold.clear()
+    rig.until(lambda: leader(rig, SYSTEM) is not None)
+    rig.until(lambda: is_kept(other))
+    assert [kind for kind, _ in of(rig, other)].count("stuck") == 2
+
+
 def test_a_state_that_cannot_be_read_stops_events_and_nothing_else() -> None:
     rig = fleet("n1", "n2", "n3")
     rig.run(3_000)
