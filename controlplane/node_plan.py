@@ -153,6 +153,7 @@ class Limits:
     document_versions_max: int = VERSIONS_KEPT_MAX  # of each document are kept
     audit_records_max: int = RECORDS_MAX  # are kept, the newest
     audit_bytes_max: int = BYTES_MAX
+    events_kept_max: int = 20_000  # life-cycle events in the system shard, the newest
     lease_follows: bool = True  # a group's lease follows its round trips; False: people are to ask
 
 

@@ -53,6 +53,7 @@ class LimitSettings(BaseModel):
     document_versions_max: int = Field(default=_DEFAULTS.document_versions_max, ge=1, le=1_000)
     audit_records_max: int = Field(default=_DEFAULTS.audit_records_max, ge=10, le=1_000_000)
     audit_bytes_max: int = Field(default=_DEFAULTS.audit_bytes_max, ge=1 << 16)
+    events_kept_max: int = Field(default=_DEFAULTS.events_kept_max, ge=100, le=1_000_000)
 
     def limits(self) -> Limits:
         """Give them as the node takes them."""

@@ -30,6 +30,7 @@ from controlplane.api.responses import json_response
 from controlplane.problems import RequestRefused
 from controlplane.requests import History, Tenures
 from controlplane.views import ShardView
+from shards.tenures import overlaps
 
 
 async def list_shards(edge: Edge, request: web.Request) -> web.StreamResponse:
@@ -58,7 +59,7 @@ async def get_shard(edge: Edge, request: web.Request) -> web.StreamResponse:
 
 
 async def get_history(edge: Edge, request: web.Request) -> web.StreamResponse:
-    """GET /v1/shards/{shard}/history: who led it, until which epoch, and why it ended."""
+    """GET /v1/shards/{shard}/history: who led it, why it ended, and whether none overlap."""
     found = LIST_PARAMETERS.parse(request.rel_url.raw_query_string)
     scope = f"history of {request.match_info['shard']}"
     read_continue(found.get("continue"), scope)
@@ -68,7 +69,9 @@ async def get_history(edge: Edge, request: web.Request) -> web.StreamResponse:
         return outcome
     assert isinstance(outcome, Tenures), outcome
     listed = page(outcome.records, _epoch_name, scope, found, lambda record: record)
-    return json_response({"shard": outcome.shard} | listed)
+    problems = overlaps(outcome.records)
+    checked = {"overlap_free": not problems, "problems": problems}
+    return json_response({"shard": outcome.shard} | checked | listed)
 
 
 def _epoch_name(record: Mapping[str, Any]) -> str:

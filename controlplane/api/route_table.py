@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from controlplane.api import (
+    event_pages,
     fleet_pages,
     group_orders,
     health,
@@ -356,14 +357,27 @@ FLEET: Final = (
     Endpoint(
         "GET",
         "/v1/events",
-        streams.events,
-        "Life-cycle events as the answering node sees them",
+        event_pages.list_events,
+        "Life-cycle events of the fleet, oldest first; with Accept: text/event-stream, those of the"
+        " answering node as they happen",
         "fleet",
         Needs.READER,
-        (Answer(200, "A stream that does not end.", None, (Raw.EVENTS,)),),
-        ("invalid", "compacted", "too-many-streams"),
-        streams.STREAM_PARAMETERS,
-        (LAST_EVENT_ID,),
+        (Answer(200, "One page, by number.", event_pages.KeptEvent, (Raw.EVENTS,), listed=True),),
+        ("compacted", "too-many-streams", "unknown-shard", *READ),
+        event_pages.EVENT_PARAMETERS,
+        (LAST_EVENT_ID, *PASSED_ON),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/events/summary",
+        event_pages.summarise_events,
+        "Counts of the life-cycle events that are not kept any more, by the hour",
+        "fleet",
+        Needs.READER,
+        (Answer(200, "One page, by hour.", event_pages.CountedHour, listed=True),),
+        ("unknown-shard", *READ),
+        LIST_PARAMETERS,
+        PASSED_ON,
     ),
 )
 

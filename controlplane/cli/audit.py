@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.connection import CommandFailed, FleetAccess, access_at, fleet_access
+from controlplane.cli.durations import moment_ms
 from controlplane.cli.output import (
     Column,
     format_option,
@@ -101,7 +102,7 @@ def list_records(
     """List changes, the oldest first; long values are cut, -o json has all of them."""
     query: dict[str, Any] = {
         "after": after, "kind": kind, "subject": subject, "principal": principal,
-        "since": _moment(since, "--since"), "until": _moment(until, "--until"),
+        "since": moment_ms(since, "--since"), "until": moment_ms(until, "--until"),
     }  # fmt: skip
     if last is None and all(value is None for value in query.values()):
         last = LISTED
@@ -230,15 +231,3 @@ def _of_checkpoint(held: str) -> str:
     if held == "trimmed":
         return "older than all that is kept: it proves nothing any more"
     return held
-
-
-def _moment(text: str | None, option: str) -> int | None:
-    """Milliseconds since 1970 of a moment in ISO 8601."""
-    if text is None:
-        return None
-    from datetime import datetime
-
-    try:
-        return round(datetime.fromisoformat(text).astimezone().timestamp() * 1_000)
-    except ValueError:
-        raise click.UsageError(f"{option}: {text!r} is no moment; 2026-03-01T12:00 is") from None

@@ -1,4 +1,4 @@
-"""Durations as people type them: `90s`, `10m`, `1h30m`, `250ms`; `0` is none."""
+"""Durations as people type them: `90s`, `10m`, `1h30m`, `250ms`; `0` is none. Moments, too."""
 
 from __future__ import annotations
 
@@ -32,3 +32,29 @@ def duration_text(ms: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0"
+
+
+def moment_ms(text: str | None, option: str) -> int | None:
+    """Milliseconds since 1970 of a moment in ISO 8601. Raises click.UsageError for what is none."""
+    if text is None:
+        return None
+    from datetime import datetime
+
+    try:
+        return round(datetime.fromisoformat(text).astimezone().timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        raise click.UsageError(f"{option}: {text!r} is no moment; 2026-03-01T12:00 is") from None
+
+
+def ago_or_moment_ms(text: str | None, option: str, now_ms: int) -> int | None:
+    """The same, also of how long ago it was: `1h`. Raises click.UsageError for what is neither."""
+    if text is None:
+        return None
+    try:
+        return max(0, now_ms - duration_ms(text))
+    except click.BadParameter:
+        complaint = f"{option}: {text!r} is neither a duration, such as 90s or 1h30m, nor a moment"
+    try:
+        return moment_ms(text, option)
+    except click.UsageError:
+        raise click.UsageError(f"{complaint}, such as 2026-03-01T12:00") from None

@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("controlplane.cli.documents:config", "The fleet's documents; edit and compare."),
     "flags": ("controlplane.cli.flags:flags", "Feature flags in force; evaluate one."),
     "rollouts": ("controlplane.cli.rollouts:rollouts", "How edits take effect, wave after wave."),
+    "events": ("controlplane.cli.events:events", "What happened in the fleet, and when."),
+    "history": ("controlplane.cli.shards:shard_history", "Who led a shard when, and why no more."),
     "audit": ("controlplane.cli.audit:audit", "What was changed, by whom, why; and is it whole?"),
     "fenced": ("controlplane.cli.fenced:fenced", "Writes that lost their leader; put them again."),
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),

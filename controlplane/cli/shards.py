@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -30,6 +32,8 @@ from controlplane.cli.route import REPLICAS
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+OVERLAPS = 1
+"""The exit status of `history` when two tenures overlap."""
 STATE_STYLES = {"led": "green", "electing": "yellow", "unavailable": "red"}
 
 
@@ -142,13 +146,19 @@ def _when(row: Row) -> str | None:
     return moment_text(row.get("wall_ms"), "%m-%d %H:%M:%S")
 
 
+def _unled(row: Row) -> str | None:
+    return None if row.get("unled_ms") is None else ms_text(row["unled_ms"])
+
+
 HISTORY = (
     Column("EPOCH", lambda h: h["epoch"], right=True),
     Column("SINCE", _when),
     Column("LEADER", lambda h: h["node"]),
     Column("BEFORE", lambda h: h.get("before")),
     Column("WHICH ENDED", lambda h: h.get("ended")),
+    Column("UNLED", _unled, sparse=True),
     Column("REASON", lambda h: h.get("reason"), sparse=True),
+    Column("CAUSE", lambda h: h.get("cause"), wide=True),
     Column("BY", lambda h: h.get("principal"), wide=True),
     Column("REGION", lambda h: h.get("region"), wide=True),
     Column("BEFORE EPOCH", lambda h: h.get("before_epoch"), right=True, wide=True),
@@ -157,17 +167,46 @@ HISTORY = (
 
 
 def draw_history(document: Any, wide: bool) -> RenderableType:
-    """One line for each tenure, oldest first: who led, after whom, and why that one's ended."""
-    return table(HISTORY, document["items"], wide)
+    """One line for each tenure, oldest first: who led, after whom, and why that one's ended.
+
+    Below them, whether any of them overlap; nothing of a node that does not look.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    drawn = table(HISTORY, document["items"], wide)
+    if "overlap_free" not in document:
+        return drawn
+    lines = [Text(f"NOT POSSIBLE: {problem}") for problem in document["problems"]]
+    return Group(drawn, *(lines or [Text("No two tenures overlap: each follows the one before.")]))
 
 
 @shards.command("history")
 @click.argument("shard")
+@click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
 @output_options
-def shard_history(shard: str, output: str, watch: bool) -> None:
-    """Show who led a shard, until which epoch, and why each tenure ended."""
-    access = fleet_access()
-    show(lambda: access.items(f"/v1/shards/{shard}/history"), draw_history, output, watch)
+def shard_history(shard: str, at: str | None, output: str, watch: bool) -> None:
+    """Show who led SHARD since when, after whom, why that one's tenure ended, and for how long
+    nobody led between them: of the last 64 tenures.
+
+    Tenures are held against each other: exit 1 if two of them overlap.
+
+    \b
+    Example:
+      leadplane history s17
+      leadplane history s17 -o wide    # also the cause, by whom, and the region
+    """
+    access = access_at(at)
+    overlap_free: list[bool] = []
+
+    def fetch() -> dict[str, Any]:
+        document = access.items(f"/v1/shards/{quote(shard, safe='')}/history")
+        overlap_free[:] = [document.get("overlap_free", True)]
+        return document
+
+    show(fetch, draw_history, output, watch)
+    if not all(overlap_free):
+        sys.exit(OVERLAPS)
 
 
 @shards.command("transfer")

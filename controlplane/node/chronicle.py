@@ -8,7 +8,9 @@ there already, since a report whose acknowledgement got lost comes again, and a 
 would break the chain. A row is acknowledged when it was found there, or when its entry is
 committed: never before, or a leader that is lost takes the row along.
 
-The audit log has one record of each entry, in that entry (controlplane/node/audit_log).
+The audit log has one record of each entry, in that entry (controlplane/node/audit_log). So has the
+record of life-cycle events one event of each row, which drops the row when the event is old
+(controlplane/node/event_log).
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 ROWS_MAX = 500
 INBOX_MAX = 20_000  # rows beyond are not taken; they are reported again
 ENTRY_EVERY_MS = 50
-REASON_MAX = 80  # in the audit log, of each of many; the record of the order has all of it
 HISTORY = "history"
 HEAD_KEY = "{history}/head"
+REASON_MAX = 80  # in the audit log, of each of many; the record of the order has all of it
 
 Key = tuple[str, int]  # shard, epoch
 Row = dict[str, Any]
@@ -77,11 +79,12 @@ class Chronicle:
             batch = self._batch = None
         if batch is None and self._inbox and now_ms >= self._next_entry_ms:
             self._next_entry_ms = now_ms + ENTRY_EVERY_MS
-            self._look_up(group, leadership, max(1, min(ROWS_MAX, group.room)))
+            rows_max = min(ROWS_MAX, group.room) // 2  # each is a row and an event
+            self._look_up(group, leadership, max(1, rows_max))
 
     def _look_up(self, group: Group, leadership: Leadership, rows_max: int) -> None:
         batch = Batch(leadership.epoch, sorted(self._inbox)[:rows_max])
-        names = [_name_of(key) for key in batch.keys]
+        names = [row_key(*key) for key in batch.keys]
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
             if self._batch is not batch:
@@ -105,11 +108,15 @@ class Chronicle:
         sequence = log.last.sequence + 1
         effects: list[list[Any]] = []
         before, rows = self.head, [self._inbox[key][0] for key in batch.keys]
+        hashes: list[str] = []
         for key, row in zip(batch.keys, rows, strict=True):
             packed = pack({**row, "previous_hash": self.head})
             self.head = sha256(packed).hexdigest()
-            effects.append(["p", HISTORY, _name_of(key), packed, sequence])
+            hashes.append(self.head)
+            effects.append(["p", HISTORY, row_key(*key), packed, sequence])
         effects.append(["p", HISTORY, HEAD_KEY, self.head.encode(), sequence])
+        hashed = list(zip(rows, hashes, strict=True))
+        effects += self._node.duties.events.of_rows(hashed, sequence, leadership.epoch)
         audit = self._node.duties.audit
         if audit.is_open(leadership.epoch):
             note = leadership_note(rows, before, self.head)
@@ -127,8 +134,8 @@ class Chronicle:
             self._node.duties.acknowledge(reporter, kept)
 
 
-def _name_of(key: Key) -> str:
-    shard, epoch = key
+def row_key(shard: str, epoch: int) -> str:
+    """Where the row of an epoch is kept."""
     return f"{{history}}/{shard}/{epoch:016d}"
 
 

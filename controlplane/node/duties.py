@@ -4,8 +4,9 @@ report to it.
 Theory of operation. When its epoch opens, the global leader reads the shard map as committed;
 where there is none it writes the first one from the seeds it was started with. Afterwards it
 imports the history of leadership (controlplane/node/chronicle): every leader reports the epochs it
-opened until the report is acknowledged. The stores' own histories stay complete without all this.
-What is changed in the system shard it records (controlplane/node/audit_log).
+opened until the report is acknowledged; and other life-cycle events likewise (controlplane/node/
+event_log). The stores' own histories go on without all this. What is changed in the system shard it
+records (controlplane/node/audit_log).
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from controlplane.node.audit_log import AuditLog
 from controlplane.node.audit_reports import AuditReports
 from controlplane.node.chronicle import HEAD_KEY, ROWS_MAX, Chronicle
 from controlplane.node.directory import MAP, MAP_PREFIX, MapRow
+from controlplane.node.event_log import EventLog
 from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
+from controlplane.node.outbox import Outbox
 from regions.codec import Code, as_bytes
 from shards.leadership import Leadership
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 REPORT_EVERY_MS = 1_000
+UNREPORTED_MAX = 20_000
+LAST_REPORTS_MS = 1_000  # so long a process that is stopped waits for what it reported to be kept
 
 
 class Duties:
@@ -36,21 +41,27 @@ class Duties:
         self._node = node
         self.audit = AuditLog(node)
         self.audit_reports = AuditReports(node)
+        self.events = EventLog(node)
+        self.outbox = Outbox(node)
         self._ready_epoch = 0
         self._reading_epoch = 0
         self._chronicle = Chronicle(node)
         self._unreported: dict[tuple[str, int], dict[str, Any]] = {}
+        self._left_out = 0  # epochs that were opened here, and that nobody was told of
         self._next_report_ms = 0
+        self._waits_until_ms: int | None = None
 
     def advance(self, now_ms: int) -> None:
         """Report what was opened here; do the global leader's work if it is ours."""
         if now_ms >= self._next_report_ms and self._unreported:
             self._next_report_ms = now_ms + REPORT_EVERY_MS
             self._report(now_ms)
+        self.outbox.advance(now_ms)
         self.audit_reports.advance(now_ms)
         led = self._node.census.leadership(SYSTEM)
         if led is None or not led[1].serves(now_ms):
             self._chronicle.forget()
+            self.events.forget()
             self.audit.forget()
             return
         group, leadership = led
@@ -59,7 +70,9 @@ class Duties:
                 self._reading_epoch = leadership.epoch
                 self._read_head(group, leadership)
         else:
-            self._chronicle.advance(group, leadership, now_ms)
+            self.events.advance(group, leadership, now_ms)
+            if self.events.is_settled(leadership.epoch):
+                self._chronicle.advance(group, leadership, now_ms)
             self.audit.advance(group, leadership, now_ms)
 
     # -- the first map
@@ -118,6 +131,17 @@ class Duties:
     def opened(self, record: dict[str, Any]) -> None:
         """This node opened an epoch: it has to reach the system shard's history."""
         self._unreported[record["shard"], record["epoch"]] = record
+        if len(self._unreported) > UNREPORTED_MAX:
+            del self._unreported[next(iter(self._unreported))]
+            self._left_out += 1
+
+    def waits_to_be_kept(self, now_ms: int) -> bool:
+        """Whether this process, which is to end, waits a moment for what it reported."""
+        if self._waits_until_ms is None:
+            self._waits_until_ms = now_ms + LAST_REPORTS_MS
+        has_more = bool(self._unreported) or len(self.outbox) > 0
+        is_led = self._node.census.global_leader() is not None
+        return has_more and is_led and now_ms < self._waits_until_ms
 
     def _report(self, now_ms: int) -> None:
         rows = list(self._unreported.values())[:ROWS_MAX]
@@ -148,6 +172,9 @@ class Duties:
             for key in keys:
                 if isinstance(key, list) and len(key) == 2:
                     self._unreported.pop((key[0], key[1]), None)
+        if self._left_out:
+            self._node.happened("elections-dropped", "", 0, {"count": self._left_out})
+            self._left_out = 0
         if self._unreported:
             self._next_report_ms = 0
 

@@ -50,7 +50,7 @@ class Elections:
         if before:
             detail["before"] = before
         had_leader = attempt is not None and attempt.left_ms is not None
-        detail["cause"] = _cause(leadership.why, had_leader, ordered)
+        detail["cause"] = cause_of(leadership.why, had_leader, ordered.get("principal", ""))
         if attempt is not None and attempt.stood_ms:
             detail["took_ms"] = now_ms - attempt.stood_ms
             if attempt.won_ms >= attempt.stood_ms:
@@ -61,12 +61,13 @@ class Elections:
         record = {
             "shard": shard, "epoch": epoch, "node": node.plan.node,
             "region": node.plan.region, "ended": leadership.why, "wall_ms": node.wall_ms(),
-            "before": before, "before_epoch": leadership.before[1],
+            "before": before, "before_epoch": leadership.before[1], "group": group.group,
         } | ordered  # fmt: skip
-        node.duties.opened(record)
+        told = {name: detail[name] for name in ("cause", "took_ms", "unled_ms") if name in detail}
+        node.duties.opened(record | told)
 
 
-def _cause(why: str, had_leader: bool, ordered: dict[str, str]) -> str:
+def cause_of(why: str, had_leader: bool, by: str) -> str:
     """Why there is a new epoch: `first`, `renewed` (the same leader), `planned`, `unplanned`.
 
     Who took a shard away is known where the one who did it takes it over, or said so; a leader that
@@ -76,5 +77,4 @@ def _cause(why: str, had_leader: bool, ordered: dict[str, str]) -> str:
         return "renewed"
     if why == "free" and not had_leader:
         return "first"
-    by_a_node = ordered.get("principal", "").startswith(BY_A_NODE)
-    return "unplanned" if why in UNPLANNED or by_a_node else "planned"
+    return "unplanned" if why in UNPLANNED or by.startswith(BY_A_NODE) else "planned"

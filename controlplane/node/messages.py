@@ -23,6 +23,10 @@ def take_message(node: Node, sender: str, message: dict[str, Any], now_ms: int) 
             node.duties.reported(sender, message.get("rows"))
         case "opened-ack":
             node.duties.acknowledged(message.get("keys"))
+        case "events":
+            node.duties.events.heard(sender, message)
+        case "events-kept":
+            node.duties.outbox.kept(message.get("process"), message.get("upto"))
         case "audit":
             node.duties.audit_reports.heard(sender, message.get("notes"))
         case "audit-kept":

@@ -426,6 +426,7 @@ class Node:
     def happened(self, kind: str, shard: str, epoch: int, detail: dict[str, Any]) -> None:
         """Report a life-cycle event."""
         self.out.append(Happened(kind, shard, epoch, detail))
+        self.duties.outbox.add(kind, shard, epoch, detail)
 
     def row_changed(self, shard: str, now_ms: int = 0) -> None:
         """A shard's row of the routing table may be another one."""

@@ -142,9 +142,10 @@ class Rebalance:
                 if leadership.state is State.LEADING and self._node.transfers.under_way < DRAIN_MAX:
                     self._give(group, leadership, now_ms)
         paying = any(group.letting_go.is_paying for group in self._node.groups.values())
-        if left == 0 and not paying and not self._drained:
-            self._drained = True
-            self._node.out.append(Drained())
+        if left or paying or self._drained or self._node.duties.waits_to_be_kept(now_ms):
+            return
+        self._drained = True
+        self._node.out.append(Drained())
 
     def _give(self, group: Group, leadership: Leadership, now_ms: int) -> None:
         here = self._node.plan.node

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from controlplane.machine import Happened
 from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from shards.election import drawn, pre_vote
@@ -390,7 +389,7 @@ class StandingDesk:
         if stuck and not attempt.reported:
             attempt.reported = True
             why = self.why.get(sighted.shard, "no candidate was elected")
-            self._node.out.append(Happened("stuck", sighted.shard, 0, {"why": why}))
+            self._node.happened("stuck", sighted.shard, 0, {"why": why})
 
     def _check_deadlines(self, now_ms: int) -> None:
         for leadership in list(self._group.standing.values()):
@@ -438,6 +437,11 @@ class StandingDesk:
         attempt = self._attempts.get(shard)
         if attempt is not None and attempt.won_ms < attempt.stood_ms:
             attempt.won_ms = now_ms
+
+    def left_ms(self, shard: str) -> int | None:
+        """Since when nobody leads a shard that is stood for here; None if nobody ever did."""
+        attempt = self._attempts.get(shard)
+        return None if attempt is None else attempt.left_ms
 
     def won(self, shard: str) -> Attempt | None:
         """The epoch is open: forget the trouble it took, and tell it."""

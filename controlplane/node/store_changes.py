@@ -311,7 +311,11 @@ class StoreChanges:
             detail = {"group": name, "why": "a version beyond it was forced"}
             self._node.happened("change-left", "", 0, detail)
         else:
-            finished = {"group": name, "version": str(install.new.version)}
+            new = install.new
+            finished = {
+                "group": name, "version": str(new.version), "voters": ",".join(sorted(new.voters)),
+                "followers": ",".join(sorted(new.followers)),
+            }  # fmt: skip
             self._node.happened("change-finished", "", 0, finished)
 
     def left(self, name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from controlplane.node.elections import SAME_LEADER, cause_of
 from controlplane.node.group import Group
 from regions.codec import Code, pack
 from regions.latency import quorum_round_trip_ms, ttl_needed_ms
@@ -204,14 +205,19 @@ class Upkeep:
     # -- history
 
     def history_effect(self, group: Group, leadership: Leadership, tail: Entry) -> list[Any]:
-        """One line of the history of leadership: who, since when, who before, why it ended."""
-        plan = self._node.plan
+        """One line of the history of leadership: who, since when, who before, why it ended.
+
+        Nobody led for `unled_ms` when the line is written; until it is kept it takes a round trip.
+        """
+        plan, now_ms = self._node.plan, self._node.now_ms
         holder, before = leadership.before
         ended_epoch, by, reason = self._reasons.pop(leadership.shard, (0, "", ""))
         if ended_epoch != before:
             by, reason = "", ""  # that end was another node's to tell
         if by or reason:
             self._ended_by[leadership.shard] = (leadership.epoch, by, reason)
+        left_ms = self._node.standing[group.group].left_ms(leadership.shard)
+        was_unled = left_ms is not None and leadership.why not in SAME_LEADER
         record = {
             "shard": leadership.shard,
             "epoch": leadership.epoch,
@@ -221,6 +227,8 @@ class Upkeep:
             "before": self._node.census.node_name(holder),
             "before_epoch": before,
             "ended": ENDINGS.get(leadership.why, leadership.why),
+            "cause": cause_of(leadership.why, left_ms is not None, by),
+            "unled_ms": now_ms - left_ms if was_unled and left_ms is not None else None,
             "principal": by or "system",
             "reason": reason,
             "wall_ms": self._node.wall_ms(),

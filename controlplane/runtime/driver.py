@@ -39,6 +39,7 @@ from controlplane.node.canary import Canary
 from controlplane.node.directory import Directory
 from controlplane.node.documents import Documents
 from controlplane.node.drains import Drains
+from controlplane.node.duties import Duties
 from controlplane.node.fenced_writes import FencedWrites
 from controlplane.node.figures import Figures
 from controlplane.node.heats import Heats
@@ -82,6 +83,8 @@ class NodeMachine(Protocol):
     @property
     def resting(self) -> RestingCopies: ...
 
+    @property
+    def duties(self) -> Duties: ...
     @property
     def documents(self) -> Documents: ...
 

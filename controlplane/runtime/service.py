@@ -173,6 +173,7 @@ class NodeService:
 
     def report(self, event: Happened) -> None:
         """Tell everybody who listens of something that was decided here."""
+        self._node.duties.outbox.add(event.kind, event.shard, event.epoch, event.detail)
         self._report(event)
 
     def subscribe(self, subscription: Subscription) -> Callable[[], None]:

@@ -98,6 +98,7 @@ class SimulatedService:
 
     def report(self, event: Happened) -> None:
         """Note something that was decided here."""
+        self._node.duties.outbox.add(event.kind, event.shard, event.epoch, event.detail)
         self._fleet.happened(self._process, event)
 
     def fleet(self) -> FleetView:

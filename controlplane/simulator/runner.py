@@ -15,6 +15,7 @@ from controlplane.simulator.checkers.lineage import check_staleness_of_keys, rep
 from controlplane.simulator.checkers.linearizability import Searched, check_linearizability
 from controlplane.simulator.checkers.reads import check_reads, rests_on_clocks
 from controlplane.simulator.checkers.sessions import check_sessions
+from controlplane.simulator.checkers.tenures import check_tenures
 from controlplane.simulator.checkers.writes import check_writes
 from controlplane.simulator.collection import collecting_seldom
 from controlplane.simulator.faults import Fault, Faults
@@ -192,6 +193,8 @@ def judge(
         check_staleness_of_keys(history, findings)
     witness.check_copies(replays)
     witness.check_maps()
+    twins = [store.twin for store in fleet.stores.values()]
+    check_tenures(twins, world.now_ms, findings)
     if differing := fleet.happenings["diverged"]:
         detail = f"leaders found {differing} copies to differ"
         findings.add("stores that applied the same hold the same", world.now_ms, detail)
