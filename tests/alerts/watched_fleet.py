@@ -153,10 +153,11 @@ class Case:
         self.mark = mark
 
     def arrives(self, name: str, seconds: float = ARRIVES_S_MAX, **labels: str) -> Told:
-        """An alert reaches the receiver that its label says, and has a runbook."""
+        """An alert reaches the receiver that its label says, or has reached it and is still on."""
 
         def look() -> Told | None:
-            for told in self._watched.pager.since(self.mark):
+            pager = self._watched.pager
+            for told in (*pager.since(self.mark), *pager.firing().values()):
                 if told.name == name and labels.items() <= told.labels.items():
                     return told
             return None
