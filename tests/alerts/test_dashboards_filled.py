@@ -5,6 +5,7 @@ It runs after the faults, as the files of one group do, and counts on what they 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import pytest
@@ -43,7 +44,7 @@ def used(watched: WatchedFleet) -> None:
         for node in watched.nodes:
             path = key_path(f"{{used-{number}}}/k")
             watched.at(node).send("PUT", path, body=b"v")
-            watched.at(node).send("GET", path, query=old)
+            wait_for(partial(watched.at(node).send, "GET", path, query=old), "a copy has it")
 
 
 @pytest.mark.parametrize("query", QUERIES)
