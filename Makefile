@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz format rules models prove steps mutants chaos bench pin clean
+.PHONY: help install demo test check fuzz format rules dashboards models prove steps mutants chaos bench pin clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make the virtual environment (again only when its inputs changed)
 
@@ -45,6 +45,9 @@ format: install ## rewrite the source in the one format
 
 rules: install ## write the rules for Prometheus, in deploy/prometheus
 	@$(BIN)/python -m controlplane.telemetry.rules
+
+dashboards: install ## write the dashboards for Grafana, in deploy/grafana
+	@$(BIN)/python -m controlplane.telemetry.dashboards
 
 models: install ## explore the protocol's models exhaustively, and each planted mistake
 	@$(BIN)/python -m tests.models.run_models

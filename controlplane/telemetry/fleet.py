@@ -71,6 +71,12 @@ def _groups(fleet: FleetView) -> Iterable[Metric]:
         {(group.group,): group.spare for group in groups},
     )
     yield gauges(
+        "leadplane_group_shards",
+        "Shards that a group holds.",
+        ["group"],
+        {(group.group,): group.shards for group in groups},
+    )
+    yield gauges(
         "leadplane_group_has_quorum",
         "1: a majority of the group's voters can be reached.",
         ["group"],

@@ -73,6 +73,7 @@ class StoreMetrics:
 
     def answers_of(self, store: str) -> TakeAnswer:
         """What is to be told of every answer of a store."""
+        self._lost.labels(store)  # seen before the first lane breaks
         observe, errors = self._seconds.of(store).observe, self._errors
 
         def take(seconds: float, code: str) -> None:

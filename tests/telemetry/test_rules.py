@@ -65,14 +65,36 @@ def test_a_time_scale_changes_times_and_nothing_else() -> None:
     assert named == [rule.get("record") for rule in rules(recording_rules(Scale()))]
 
 
+def test_every_alert_has_a_case() -> None:
+    cases = yaml.safe_load(CASES.read_text(encoding="utf-8"))
+    shown = {name for case in cases for firing in case["fires"].values() for name in firing}
+    assert shown == {alert.name for alert in all_alerts()}
+
+
 @pytest.mark.needs_binary("promtool")
+@pytest.mark.parametrize(
+    "what", [("rules", "recording.yaml", "alerts.yaml"), ("config", "prometheus.yaml")]
+)
 @pytest.mark.parametrize("times", [1.0, 1 / 60])
-def test_promtool_reads_the_rules(
+def test_promtool_reads_what_is_written(
+    times: float, what: tuple[str, ...], tmp_path: Path, needs_binary: Callable[[str], Path]
+) -> None:
+    write_rules(tmp_path, Scale(times))
+    done = subprocess.run(
+        [needs_binary("promtool"), "check", *what],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.needs_binary("amtool")
+@pytest.mark.parametrize("times", [1.0, 1 / 60])
+def test_amtool_reads_whom_to_tell(
     times: float, tmp_path: Path, needs_binary: Callable[[str], Path]
 ) -> None:
     write_rules(tmp_path, Scale(times))
     done = subprocess.run(
-        [needs_binary("promtool"), "check", "rules", "recording.yaml", "alerts.yaml"],
+        [needs_binary("amtool"), "check-config", "alertmanager.yaml"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -73,6 +73,7 @@ IMPURE_MODULES = (
 ENTRY_POINTS = (
     "controlplane.cli.main",
     "controlplane.flags.provider",
+    "controlplane.telemetry.dashboards.__main__",
     "controlplane.telemetry.rules.__main__",
     "shards.placement.worker",
 )

@@ -135,26 +135,3 @@ def _rule(alert: Alert, scale: Scale) -> dict[str, Any]:
         "runbook_url": normpath(f"{RUNBOOKS}/{alert.runbook}.md"),
     }
     return rule
-
-
-def inhibition() -> dict[str, Any]:
-    """What Alertmanager is to keep quiet, since something wider says the same."""
-    return {
-        "inhibit_rules": [
-            {
-                "source_matchers": ['scope="region-down"'],
-                "target_matchers": ['scope="region"'],
-                "equal": ["job", "region"],
-            },
-            {
-                "source_matchers": ['alertname="LeadplaneNoLeader"'],
-                "target_matchers": ['alertname=~"LeadplaneAvailabilityBurn.*|LeadplaneElection.*"'],
-                "equal": ["job"],
-            },
-            {
-                "source_matchers": ['alertname="LeadplaneGroupLost"'],
-                "target_matchers": ['alertname="LeadplaneNoSpareStores"'],
-                "equal": ["job", "group"],
-            },
-        ]
-    }

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import yaml
 
-from controlplane.telemetry.rules.alerts import alert_rules, inhibition
+from controlplane.telemetry.rules.alerts import alert_rules
 from controlplane.telemetry.rules.recording import recording_rules
+from controlplane.telemetry.rules.routing import Receivers, alertmanager
 from controlplane.telemetry.rules.scale import Scale
+from controlplane.telemetry.rules.scraping import prometheus
 
 FOLDER: Final = Path("deploy/prometheus")
 HEAD: Final = "# Made by `make rules` from controlplane/telemetry/rules; do not edit.\n"
@@ -19,9 +21,10 @@ HEAD: Final = "# Made by `make rules` from controlplane/telemetry/rules; do not 
 def rule_files(scale: Scale) -> dict[str, str]:
     """Every file by its name."""
     return {
-        "recording.yaml": _text(recording_rules(scale)),
-        "alerts.yaml": _text(alert_rules(scale)),
-        "inhibition.yaml": _text(inhibition()),
+        "recording.yaml": as_yaml(recording_rules(scale)),
+        "alerts.yaml": as_yaml(alert_rules(scale)),
+        "alertmanager.yaml": as_yaml(alertmanager(scale, Receivers())),
+        "prometheus.yaml": as_yaml(prometheus(scale)),
     }
 
 
@@ -32,5 +35,6 @@ def write_rules(folder: Path, scale: Scale) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _text(document: Mapping[str, Any]) -> str:
+def as_yaml(document: Mapping[str, Any]) -> str:
+    """A file that says where it comes from."""
     return HEAD + yaml.safe_dump(document, sort_keys=False, width=100)

@@ -116,7 +116,8 @@ TICKETS: Final = (
     ),
     Alert(
         "LeadplaneNoSpareStores",
-        "min by (job, group) (leadplane_group_spare_stores) < 1",
+        "min by (job, group) (leadplane_group_spare_stores) < 1"
+        " and max by (job, group) (leadplane_group_shards) > 0",
         300,
         TICKET,
         "store-lost",

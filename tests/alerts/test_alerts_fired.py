@@ -1,0 +1,261 @@
+"""The fleet is broken for real; who is to be told is told, nobody else is woken, and it ends.
+
+One fleet for all, so the order counts: what wakes nobody comes first, what nothing mends, last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import pytest
+
+from controlplane.cli.connection import Problem
+from controlplane.cli.kv import key_path
+from controlplane.telemetry.rules.alerts import all_alerts
+from tests.alerts.provoked import FAILOVER, FIRED, LINGERS, MADE_UP
+from tests.alerts.watched_fleet import WatchedFleet
+from tests.integration.fleet_on_test import AT_ONCE, wait_for
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("alerts")]
+
+LATER = "ap-southeast-1"
+"""The last region: the global leader prefers another."""
+UNLED_S = 32.0
+"""Longer than an election may take."""
+LOOKS_BACK_S = 100.0
+"""An hour, here a minute, and what telling of its end adds."""
+LATE_S, PULSE_S, PULSES = 0.4, 1.0, 12
+QUICK = {"name": "all-at-once", "final_bake_ms": 60_000, "step_deadline_ms": 3_000}
+
+
+def test_every_alert_is_fired_here_or_there_is_a_reason() -> None:
+    assert not FIRED & MADE_UP.keys()
+    assert FIRED | MADE_UP.keys() == {alert.name for alert in all_alerts()}
+    assert LINGERS.keys() <= FIRED
+
+
+def test_what_is_planned_wakes_nobody(watched: WatchedFleet) -> None:
+    with watched.case():
+        node = watched.leaders()["system"]
+        with drained(watched, f"/v1/nodes/{node}", (node,)):
+            pass
+        shard, leader = next(iter(watched.leaders().items()))
+        hand_over(watched, shard, next(n for n in watched.nodes if n not in (node, leader)))
+        watched.do(watched.fleet.kill(watched.voters[-1]))
+        wait_for(lambda: state_of(watched, watched.voters[-1]) == "down", "the store is seen down")
+        restart_nodes(watched)
+
+
+@contextmanager
+def drained(watched: WatchedFleet, path: str, nodes: tuple[str, ...]) -> Iterator[None]:
+    """Within, these nodes lead nothing."""
+    watched.order("POST", f"{path}/drain")
+    try:
+        wait_for(lambda: not {*nodes} & {*watched.leaders().values()}, f"{path} leads nothing", 60)
+        yield
+    finally:
+        wait_for(lambda: watched.order("POST", f"{path}/undrain"), "it may lead again")
+
+
+def restart_nodes(watched: WatchedFleet) -> None:
+    """A node of every region in turn, as an upgrade does it."""
+    for node in watched.nodes[::2]:
+        before = process_of(watched, node)
+        watched.do(watched.fleet.end(node))
+        wait_for(partial(is_new, watched, node, before), f"{node} is started again")
+        watched.until_whole()
+
+
+def is_new(watched: WatchedFleet, node: str, before: str) -> bool:
+    return process_of(watched, node) not in ("", before)
+
+
+def process_of(watched: WatchedFleet, node: str) -> str:
+    found = watched.access.items("/v1/nodes")["items"]
+    return next(str(each["process"]) for each in found if each["node"] == node)
+
+
+def state_of(watched: WatchedFleet, store: str) -> str:
+    found = watched.access.get("/v1/status")["stores"]
+    return next(str(each["state"]) for each in found if each["store"] == store)
+
+
+def hand_over(watched: WatchedFleet, shard: str, node: str) -> None:
+    """Have a shard led by this node."""
+    order = {"to_node": node, "force": True}
+    path = f"/v1/shards/{shard}/transfer"
+    wait_for(lambda: watched.order("POST", path, **order), f"{shard} is handed to {node}")
+    wait_for(lambda: watched.leaders().get(shard) == node, f"{node} leads {shard}")
+
+
+def test_nodes_that_are_gone_and_a_region_without_any(watched: WatchedFleet) -> None:
+    first, second = watched.nodes_of(LATER)
+    with watched.case() as case, drained(watched, f"/v1/regions/{LATER}", (first, second)):
+        number = rolled_out(watched)
+        with watched.down(first):
+            case.arrives("LeadplaneNodeSilent", region=LATER)
+            case.arrives("LeadplaneBlind")
+            with watched.down(second):
+                case.arrives("LeadplaneRegionDown", region=LATER)
+                watched.order("POST", f"/v1/rollouts/{number}/abort")
+                case.arrives("LeadplaneRolloutStuck")
+        case.ends(
+            "LeadplaneNodeSilent", "LeadplaneBlind", "LeadplaneRegionDown", "LeadplaneRolloutStuck"
+        )
+
+
+def rolled_out(watched: WatchedFleet) -> int:
+    """A rollout that has reached every region, and is not over."""
+    watched.access.send(
+        "PUT", "/v1/config/noted", None,
+        {"Content-Type": "application/json", "If-None-Match": "*"}, b'{"content": {"n": 1}}',
+    )  # fmt: skip
+    begun = watched.order("POST", "/v1/rollouts", document="noted", strategy=QUICK, gates=[])
+    number = int(begun["rollout"])
+
+    def has_reached_all() -> bool:
+        return bool(watched.access.get(f"/v1/rollouts/{number}")["phase"] == "final-bake")
+
+    wait_for(has_reached_all, "it is in force everywhere")
+    return number
+
+
+def test_a_store_that_stays_down_and_a_node_that_is_late(watched: WatchedFleet) -> None:
+    store = watched.voters[-1]
+    region = watched.region_of(store)
+    with watched.case() as case:
+        with watched.down(store):
+            case.arrives("LeadplaneStoreDown", store=store)
+            case.arrives("LeadplaneFollowerLag", to_region=region)
+            case.arrives("LeadplaneNoSpareStores", group="global")
+            be_late(watched, watched.nodes_of(region)[0])
+            case.arrives("LeadplaneLoopLag")
+        case.ends(
+            "LeadplaneStoreDown", "LeadplaneFollowerLag", "LeadplaneNoSpareStores",
+            "LeadplaneLoopLag",
+        )  # fmt: skip
+
+
+def be_late(watched: WatchedFleet, node: str) -> None:
+    """Stop a node now and then, each time for less than its lease."""
+    for _ in range(PULSES):
+        with watched.asleep(node):
+            time.sleep(LATE_S)
+        time.sleep(PULSE_S - LATE_S)
+
+
+def test_a_store_without_its_data_and_one_that_fills_up(watched: WatchedFleet) -> None:
+    wiped, full = watched.voters[-1], watched.voters[-2]
+    with watched.case() as case:
+        watched.do(watched.fleet.forget(wiped, "wiped"))
+        case.arrives("LeadplaneStoreRefused", store=wiped)
+        watched.until_whole()
+        watched.do(watched.fleet.fill(full, "memory", 0))
+        case.arrives("LeadplaneStoreFilling", store=full)
+        watched.do(watched.fleet.empty(full, "memory"))
+        case.ends("LeadplaneStoreRefused", "LeadplaneStoreFilling")
+
+
+def test_a_placement_that_nothing_fulfils(watched: WatchedFleet) -> None:
+    with watched.case() as case:
+        constrain(watched, {"region": {"leaders": 1}})
+        wait_for(lambda: not can_be_planned(watched), "no placement is left")
+        case.arrives("LeadplanePlacementInfeasible")
+        constrain(watched, {})
+        wait_for(lambda: can_be_planned(watched), "there is one again")
+
+
+def can_be_planned(watched: WatchedFleet) -> bool:
+    try:
+        watched.order("POST", "/v1/placement/plan", scope="all")
+    except Problem as problem:
+        if problem.kind != "no-placement":
+            raise
+        return False
+    return True
+
+
+def constrain(watched: WatchedFleet, capacity: dict[str, object]) -> None:
+    content = {"capacity": capacity}
+    watched.order("PUT", f"/v1/config/constraints?{AT_ONCE}", content=content)
+
+
+def test_a_shard_that_does_not_come_to_rest(watched: WatchedFleet) -> None:
+    with watched.case(pages={"LeadplaneFlapping", *FAILOVER}) as case:
+        shard = watched.access.get("/v1/route", key="{restless}/k")["shard"]
+        for number in range(6):
+            leader = watched.leaders()[shard]
+            hand_over(watched, shard, [n for n in watched.nodes if n != leader][number % 2])
+        case.arrives("LeadplaneFlapping")
+        # What a node counted in a quarter of an hour, it forgets only with its process.
+        for node in watched.nodes:
+            watched.do(watched.fleet.kill(node))
+        case.ends("LeadplaneFlapping")
+
+
+def test_a_node_that_renews_and_cannot_be_asked(watched: WatchedFleet) -> None:
+    ways = watched.fleet.ways
+    with watched.case(pages=FAILOVER) as case:
+        deaf = watched.leaders()["system"]
+        watched.do(ways.cut("deaf", {(node, deaf) for node in watched.nodes if node != deaf}))
+        case.arrives("LeadplaneProbeFailed")
+        watched.do(ways.mend("deaf", loses=True))
+
+
+def test_a_leader_that_lost_its_shards_with_a_write_under_way(watched: WatchedFleet) -> None:
+    with watched.case(pages=FAILOVER) as case:
+        shard = watched.access.get("/v1/route", key="{doubt}/k")["shard"]
+        leader = watched.leaders()[shard]
+        with ExitStack() as absent:
+            with watched.asleep(*watched.voters[1:]):
+                with pytest.raises(Problem) as refused:
+                    watched.at(leader).send("PUT", key_path("{doubt}/k"), body=b"v")
+                absent.enter_context(watched.asleep(leader))
+            wait_for(lambda: led_by_another(watched, shard, leader), "somebody else leads")
+        assert refused.value.kind == "unknown-outcome"
+        case.arrives("LeadplaneFencedOperations")
+
+
+def led_by_another(watched: WatchedFleet, shard: str, leader: str) -> bool:
+    other = next(node for node in watched.nodes if node != leader)
+    found = watched.at(other).get(f"/v1/shards/{shard}")["leader"]
+    return bool(found) and found["node"] != leader
+
+
+def test_shards_without_a_majority(watched: WatchedFleet) -> None:
+    with watched.case(pages=FAILOVER) as case:
+        shard, leader = next(iter(watched.leaders().items()))
+        with watched.asleep(leader):  # it would only go on
+            with watched.asleep(*watched.voters[1:]):
+                began_s = time.monotonic()
+                case.arrives("LeadplaneNoLeader")
+                case.arrives("LeadplaneRenewalsBurnFast")
+                case.arrives("LeadplaneRenewalsBurnHigh")
+                time.sleep(max(0.0, UNLED_S - (time.monotonic() - began_s)))
+            wait_for(lambda: led_by_another(watched, shard, leader), "somebody else leads")
+        for name in sorted(FIRED):
+            if "Availability" in name or "ElectionsBurn" in name:
+                case.arrives(name)
+        case.ends("LeadplaneNoLeader")
+
+
+def test_a_group_that_lost_its_data(watched: WatchedFleet) -> None:
+    with watched.case(pages=FAILOVER) as case:
+        for store in watched.voters[1:]:
+            watched.do(watched.fleet.forget(store, "wiped"))
+        case.arrives("LeadplaneGroupLost", group="global")
+        path = "/v1/regions/groups/global/force-recover?reason=it+was+taken+away"
+        watched.order("POST", path, accept_loss=True)
+        case.ends("LeadplaneGroupLost")
+
+
+def test_all_of_them_arrived_and_ended(watched: WatchedFleet) -> None:
+    assert watched.shown == FIRED
+
+    def are_over() -> bool:
+        return not (watched.pager.firing().keys() & FIRED) - LINGERS.keys()
+
+    wait_for(are_over, "whatever looks back has nothing to see", LOOKS_BACK_S)
