@@ -1,4 +1,4 @@
-"""Life-cycle events of the whole fleet as the system shard keeps them; of one node as a stream.
+"""Life-cycle events of the whole fleet as the system shard keeps them.
 
 The record is read at whatever copy of the system shard is near, so there is an answer also while
 nobody leads that shard. Each page says how old it may be, and from where on there are only counts.
@@ -16,7 +16,6 @@ from controlplane.api.edge import Edge
 from controlplane.api.paging import PAGE_ITEMS, continue_token, page, read_continue
 from controlplane.api.parameters import (
     CONTINUE,
-    FROM,
     LIMIT,
     LIST_PARAMETERS,
     Kind,
@@ -24,7 +23,6 @@ from controlplane.api.parameters import (
     Parameters,
 )
 from controlplane.api.responses import json_response
-from controlplane.api.streams import EVENT_STREAM, watch_events
 from controlplane.node.event_records import (
     EARLIER,
     HEAD_KEY,
@@ -42,7 +40,6 @@ from controlplane.node.event_records import (
 )
 from controlplane.node.following import SYSTEM
 from controlplane.planning.system_shard import known_as
-from controlplane.problems import InputError, invalid
 from controlplane.requests import Consistency, Found, Read, Scan, Scanned
 
 LOOKED_AT_MAX: Final = 5_000
@@ -57,7 +54,6 @@ EVENT_PARAMETERS: Final = Parameters(
     Parameter("shard", "Only events of this shard."),
     Parameter("kind", "Only events of this kind.", choices=tuple(sorted(KINDS))),
     Parameter("node", "Only what happened at this node."),
-    FROM,
 )
 
 
@@ -113,21 +109,8 @@ class _Part(NamedTuple):
 
 
 async def list_events(edge: Edge, request: web.Request) -> web.StreamResponse:
-    """GET /v1/events: what is kept, oldest first; or a stream, for those who accept one."""
+    """GET /v1/events/kept: what is kept, oldest first."""
     found = EVENT_PARAMETERS.parse(request.rel_url.raw_query_string)
-    accepts = EVENT_STREAM in request.headers.get("Accept", "")
-    if accepts or "from" in found or "Last-Event-ID" in request.headers:
-        complaint = "is not for a stream, which has all events of the answering node"
-        errors = [InputError(complaint, parameter=name) for name in found if name != "from"]
-        if errors:
-            raise invalid(*errors)
-        return await watch_events(edge, request)
-    return await _list_kept(edge, request, found)
-
-
-async def _list_kept(
-    edge: Edge, request: web.Request, found: Mapping[str, Any]
-) -> web.StreamResponse:
     scope = f"events {[found.get(name) for name in FILTERS]}"
     token = read_continue(found.get("continue"), scope)
     after, limit = int(token) if token else 0, int(found.get("limit", PAGE_ITEMS))

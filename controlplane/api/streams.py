@@ -58,8 +58,8 @@ async def _watch_routes(edge: Edge, request: web.Request) -> web.StreamResponse:
     return await stream(edge, request, feed.journal, since, first, feed.settle)
 
 
-async def watch_events(edge: Edge, request: web.Request) -> web.StreamResponse:
-    """GET /v1/events as a stream: life-cycle events of this node as they happen."""
+async def events(edge: Edge, request: web.Request) -> web.StreamResponse:
+    """GET /v1/events: life-cycle events as they happen."""
     journal = edge.event_feed.journal
     since = since_in(request)
     if since is None:

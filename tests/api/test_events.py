@@ -45,12 +45,12 @@ def keep(node: Node) -> None:
 
 
 async def numbers(node: Node, query: str = "") -> list[int]:
-    page = document(await node.get(f"/v1/events{query}"))
+    page = document(await node.get(f"/v1/events/kept{query}"))
     return [item["sequence"] for item in page["items"]]
 
 
 async def test_a_page_says_all_of_each_event_and_what_it_does_not_know(kept: Node) -> None:
-    page = document(await kept.get("/v1/events?limit=1"))
+    page = document(await kept.get("/v1/events/kept?limit=1"))
     assert page["items"] == [
         {
             "sequence": 4, "kind": "fenced", "shard": "s0", "group": "global", "epoch": 4,
@@ -63,21 +63,21 @@ async def test_a_page_says_all_of_each_event_and_what_it_does_not_know(kept: Nod
 
 
 async def test_without_events_there_is_an_empty_page(node: Node) -> None:
-    page = document(await node.get("/v1/events"))
+    page = document(await node.get("/v1/events/kept"))
     assert page == {
         "items": [], "staleness_ms": 0, "summarised_before": {"sequence": 1, "wall_ms": None}
     }  # fmt: skip
 
 
 async def test_events_come_in_pages_oldest_first(kept: Node) -> None:
-    page = document(await kept.get("/v1/events?limit=3"))
+    page = document(await kept.get("/v1/events/kept?limit=3"))
     found = [item["sequence"] for item in page["items"]]
     while "continue" in page:
-        page = document(await kept.get(f"/v1/events?limit=3&continue={page['continue']}"))
+        page = document(await kept.get(f"/v1/events/kept?limit=3&continue={page['continue']}"))
         found += [item["sequence"] for item in page["items"]]
     assert found == list(range(4, 14))
-    page = document(await kept.get("/v1/events?limit=3"))
-    other = await kept.get(f"/v1/events?limit=3&kind=fenced&continue={page['continue']}")
+    page = document(await kept.get("/v1/events/kept?limit=3"))
+    other = await kept.get(f"/v1/events/kept?limit=3&kind=fenced&continue={page['continue']}")
     assert kind(other) == "invalid"
 
 
@@ -87,7 +87,7 @@ async def test_events_are_found_by_shard_kind_node_and_time(kept: Node) -> None:
     assert await numbers(kept, "?node=n0&kind=elected") == [6, 12]
     assert await numbers(kept, "?since=7000&until=9000") == [7, 8]
     assert await numbers(kept, "?shard=s9") == []
-    first = document(await kept.get("/v1/events?shard=s1&limit=2"))
+    first = document(await kept.get("/v1/events/kept?shard=s1&limit=2"))
     rest = f"?shard=s1&limit=9&continue={first['continue']}"
     assert await numbers(kept, rest) == [9, 11, 13]
 
@@ -102,36 +102,31 @@ async def test_events_are_found_by_shard_kind_node_and_time(kept: Node) -> None:
 async def test_what_is_asked_badly_is_refused_by_name(
     kept: Node, query: str, parameter: str
 ) -> None:
-    refused = await kept.get(f"/v1/events?{query}")
+    refused = await kept.get(f"/v1/events/kept?{query}")
     assert (refused.status, kind(refused)) == (400, "invalid")
     assert [error["parameter"] for error in document(refused)["errors"]] == [parameter]
-
-
-async def test_a_stream_takes_no_filter(kept: Node) -> None:
-    refused = await kept.get("/v1/events?kind=fenced", Accept="text/event-stream")
-    assert (refused.status, kind(refused)) == (400, "invalid")
 
 
 async def test_any_node_answers_from_its_own_copy_and_says_how_old_that_is(fleet: Fleet) -> None:
     leads, other = await fleet.node("n1", "eu"), await fleet.node("n2", "us")
     fleet.fake.lead("n1")
     keep(leads)
-    page = document(await other.get("/v1/events"))
+    page = document(await other.get("/v1/events/kept"))
     assert len(page["items"]) == 10
     assert page["staleness_ms"] == other.service.staleness_ms
     other.service.staleness_ms = None
-    assert document(await other.get("/v1/events"))["staleness_ms"] is None
+    assert document(await other.get("/v1/events/kept"))["staleness_ms"] is None
     assert leads.service.asked == []
 
 
 async def test_a_copy_that_cannot_be_read_is_said(kept: Node) -> None:
     kept.service.answer = lambda request: Refused(Problem.NO_QUORUM, "no store answers")
-    refused = await kept.get("/v1/events")
+    refused = await kept.get("/v1/events/kept")
     assert (refused.status, kind(refused)) == (503, "no-quorum")
     kept.service.answer = None
     shard = kept.service.fleet_of.shards["system"]
     shard.values[EVENTS[3].key] = (PARTITION, Value(9, b"\xc1"))
-    assert kind(await kept.get("/v1/events")) == "not-ready"
+    assert kind(await kept.get("/v1/events/kept")) == "not-ready"
 
 
 async def test_what_is_not_kept_any_more_is_counted_by_the_hour(kept: Node) -> None:

@@ -31,7 +31,7 @@ def test_events_are_listed_with_what_each_is_about(fleet: StubFleet) -> None:
     lost = event(
         2, kind="lease-expired", shard="", epoch=0, detail={"group": "global", "shards": 3}
     )
-    fleet.document("/v1/events", page(event(1), lost))
+    fleet.document("/v1/events/kept", page(event(1), lost))
     before_ms = time.time_ns() // 1_000_000
     lines = leadplane("events", "--since", "90m", "--shard", "s17", columns=200).stdout.splitlines()
     assert lines[0].split() == ["WHEN", "KIND", "ABOUT", "EPOCH", "NODE", "DETAIL"]
@@ -40,22 +40,22 @@ def test_events_are_listed_with_what_each_is_about(fleet: StubFleet) -> None:
     assert "why dead, cause unplanned, unled_ms 3.2 s" in lines[1]
     assert "abab" not in lines[1]
     assert lines[2].split()[2:5] == ["lease-expired", "global", "-"]
-    query = fleet.last("GET", "/v1/events").query
+    query = fleet.last("GET", "/v1/events/kept").query
     assert query["shard"] == "s17"
     assert abs(int(query["since"]) - (before_ms - 90 * 60_000)) < 60_000
     assert "kind" not in query
 
 
 def test_without_a_word_the_last_hour_is_shown(fleet: StubFleet) -> None:
-    fleet.document("/v1/events", page())
+    fleet.document("/v1/events/kept", page())
     told = leadplane("events")
     assert told.stdout == "No such event is kept.\n"
-    since_ms = int(fleet.last("GET", "/v1/events").query["since"])
+    since_ms = int(fleet.last("GET", "/v1/events/kept").query["since"])
     assert abs(since_ms - (time.time_ns() // 1_000_000 - 3_600_000)) < 60_000
 
 
 def test_json_is_what_the_fleet_says(fleet: StubFleet) -> None:
-    fleet.document("/v1/events", page(event(1)))
+    fleet.document("/v1/events/kept", page(event(1)))
     told = json.loads(leadplane("events", "--kind", "elected", "-o", "json").stdout)
     assert told["items"] == [event(1)]
     assert told["summarised_before"] == {"sequence": 1, "wall_ms": None}
@@ -63,11 +63,11 @@ def test_json_is_what_the_fleet_says(fleet: StubFleet) -> None:
 
 def test_what_is_not_known_of_the_time_asked_for_is_said(fleet: StubFleet) -> None:
     now_ms = time.time_ns() // 1_000_000
-    fleet.document("/v1/events", page(event(1), age_ms=None, dropped_ms=now_ms - 60_000))
+    fleet.document("/v1/events/kept", page(event(1), age_ms=None, dropped_ms=now_ms - 60_000))
     told = leadplane("events", "--since", "1h").stdout
     assert "there are only counts: see --summary" in told
     assert "nobody vouches for" in told
-    fleet.document("/v1/events", page(event(1), age_ms=5_000, dropped_ms=now_ms - 7_200_000))
+    fleet.document("/v1/events/kept", page(event(1), age_ms=5_000, dropped_ms=now_ms - 7_200_000))
     told = leadplane("events", "--since", "1h").stdout
     assert "only counts" not in told
     assert "up to 5.0 s old" in told
