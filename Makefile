@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz format rules dashboards models prove steps mutants chaos bench pin clean
+.PHONY: help install demo test check fuzz format rules dashboards alerts models prove steps mutants chaos bench pin clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ rules: install ## write the rules for Prometheus, in deploy/prometheus
 
 dashboards: install ## write the dashboards for Grafana, in deploy/grafana
 	@$(BIN)/python -m controlplane.telemetry.dashboards
+
+alerts: install ## break a fleet for every alert, beside a real Prometheus and Alertmanager; six minutes of a machine that does nothing else
+	@CI=true $(BIN)/pytest -q -n 1 tests/alerts
 
 models: install ## explore the protocol's models exhaustively, and each planted mistake
 	@$(BIN)/python -m tests.models.run_models

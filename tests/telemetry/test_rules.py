@@ -15,6 +15,7 @@ from controlplane.telemetry.rules.alerts import PAGE, alert_rules, all_alerts
 from controlplane.telemetry.rules.files import FOLDER, rule_files, write_rules
 from controlplane.telemetry.rules.recording import recording_rules
 from controlplane.telemetry.rules.scale import Scale
+from tests.alerts.provoked import FIRED, LINGERS, MADE_UP
 from tests.telemetry.exposed import shown
 
 ROOT = Path(__file__).parents[2]
@@ -145,3 +146,9 @@ def _promtool_case(case: dict[str, Any]) -> dict[str, Any]:
         ],
         "promql_expr_test": expressions,
     }
+
+
+def test_every_alert_is_fired_by_a_real_fault_or_there_is_a_reason() -> None:
+    assert not FIRED & MADE_UP.keys()
+    assert FIRED | MADE_UP.keys() == {alert.name for alert in all_alerts()}
+    assert LINGERS.keys() <= FIRED
