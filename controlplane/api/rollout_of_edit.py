@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from config.revision import Revision
 from config.strategy import Strategy, strategy_of
@@ -18,6 +18,9 @@ from controlplane.api.order_read import PRINCIPAL
 from controlplane.api.rollout_bodies import own_gate
 from controlplane.problems import InputError, RequestRefused, invalid
 from controlplane.rollouts.beginning import Beginnings, Wish
+
+NOTHING_DONE: Final = frozenset({"no-leader", "not-leader"})
+"""What says of a request that it may be sent again as it is: not so of one that is half done."""
 
 
 def strategy_in(found: Mapping[str, Any]) -> Strategy | None:
@@ -51,6 +54,8 @@ async def rolled_out(
     except RequestRefused as refused:
         made = f"version {revision.version} was made, and has no effect yet"
         refused.detail = f"{made}: {refused.detail}"
+        if refused.kind.name in NOTHING_DONE:
+            raise RequestRefused("rollout-refused", refused.detail) from refused
         raise
 
 

@@ -142,7 +142,7 @@ def bundle(file: Path, force: bool) -> None:
 
     if file.exists() and not force:
         raise CommandFailed(f"{file} is there already", hint="take another name, or --force")
-    found = gathered(fleet_access())
+    found = gathered(fleet_access().at_once())
     if not found.members:
         why = next(iter(found.failed.values()), "nobody answers")
         raise CommandFailed(f"nothing could be gathered: {why}", hint="see `leadplane doctor`")

@@ -50,7 +50,7 @@ def doctor(context: click.Context, occasion: str, output: str) -> None:
     leadplane doctor --preproduction     before the fleet is relied upon
     """
     try:
-        sight = sight_of(fleet_access(), Occasion(occasion))
+        sight = sight_of(fleet_access().at_once(), Occasion(occasion))
     except Unreachable as failure:
         failure.hint += f"; then read {RUNBOOKS}/control-plane-down.md"
         raise

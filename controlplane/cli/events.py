@@ -114,9 +114,15 @@ def events(
 
 
 def _all(access: FleetAccess, query: Mapping[str, Any]) -> dict[str, Any]:
-    """Every page of what is asked for, and what the oldest of them says of itself."""
-    document = access.items("/v1/events/kept", limit=PAGE, **query)
-    return {"since_ms": query["since"], **document}
+    """Every page of what is asked for, as old as the oldest of them."""
+    document = access.get("/v1/events/kept", limit=PAGE, **query)
+    ages, items = [document["staleness_ms"]], list(document["items"])
+    while token := document.get("continue"):
+        document = access.get("/v1/events/kept", limit=PAGE, **{**query, "continue": token})
+        ages.append(document["staleness_ms"])
+        items += document["items"]
+    oldest_ms = None if None in ages else max(ages)
+    return {**document, "since_ms": query["since"], "items": items, "staleness_ms": oldest_ms}
 
 
 def draw_events(document: Any, wide: bool) -> RenderableType:

@@ -306,12 +306,17 @@ def unpin_shard(shard: str, reason: str | None, dry_run: bool, output: str) -> N
 def _act(
     shard: str, action: str, body: dict[str, Any], reason: str | None, dry_run: bool
 ) -> dict[str, Any]:
-    reply = fleet_access().send(
-        "POST",
-        f"/v1/shards/{shard}/{action}",
-        query={"reason": reason, "dry_run": True if dry_run else None},
-        headers={"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex},
-        body=json.dumps(body).encode(),
+    # Whoever is elected meanwhile is not who was meant.
+    reply = (
+        fleet_access()
+        .at_once()
+        .send(
+            "POST",
+            f"/v1/shards/{shard}/{action}",
+            query={"reason": reason, "dry_run": True if dry_run else None},
+            headers={"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex},
+            body=json.dumps(body).encode(),
+        )
     )
     document: dict[str, Any] = reply.document()
     return document

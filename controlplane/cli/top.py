@@ -80,7 +80,7 @@ def top(at: str | None, every_s: float, output: str) -> None:
     """
     access = access_at(at)
     if output == "json" or not (sys.stdout.isatty() and sys.stdin.isatty()):
-        look = look_at(access, at)
+        look = look_at(access.at_once(), at)
         document = {"status": look.status, "shards": look.shards, "rollouts": look.rollouts}
         print_document(document, lambda _, __: draw_once(look), output)
         return

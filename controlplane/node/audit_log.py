@@ -67,6 +67,7 @@ class AuditLog:
         self._to_tell: list[tuple[int, Head]] = []  # checkpoints, by the sequences of their entries
         self._unmarked_since_ms: int | None = None  # something was recorded after the last one
         self._trimming = False
+        self._trimmed_at = 0  # the entry that trimmed the last ones
         self._is_broken = False
         self._unreadable = (0, "")  # in which epoch, and why
 
@@ -100,6 +101,7 @@ class AuditLog:
         self._epoch = epoch
         self._to_tell.clear()
         self._trimming = self._is_broken = False
+        self._trimmed_at = 0
         is_marked = self.head.checkpoint == self.head.sequence
         self._unmarked_since_ms = None if is_marked else now_ms
         self._take_up()
@@ -144,7 +146,7 @@ class AuditLog:
         since_ms = self._unmarked_since_ms
         if since_ms is not None and now_ms - since_ms >= CHECKPOINT_EVERY_MS:
             self._write(group, leadership, checkpoint_note(self.head), [])
-        may_trim = log.pending == 0 and not (self._trimming or self._is_broken)
+        may_trim = log.commit >= self._trimmed_at and not (self._trimming or self._is_broken)
         if may_trim and self._is_too_much():
             self._read_oldest(group, leadership)
 
@@ -183,13 +185,15 @@ class AuditLog:
         )
 
     def _trim(self, group: Group, leadership: Leadership, records: list[Kept]) -> None:
+        log = leadership.log
+        assert log is not None, "a leading shard has a log"
+        if len(records) < 2 and log.pending:
+            return  # what there is waits to be decided
         verdict = check(records, Known(anchor=self._anchor))
         if not verdict.valid or len(records) < 2:
             at = verdict.at or verdict.last + 1
             self._broken(leadership.epoch, at, verdict.problem or f"record {at} is missing")
             return
-        log = leadership.log
-        assert log is not None, "a leading shard has a log"
         gone = records[: self._too_many(records)]
         size_bytes = self._anchor.size_bytes + sum(len(each.data) for each in gone)
         before = {"first": self._anchor.sequence + 1}
@@ -199,6 +203,7 @@ class AuditLog:
         anchor = ["p", PARTITION, ANCHOR_KEY, self._anchor.packed(), log.last.sequence + 1]
         deletes: list[list[Any]] = [["d", PARTITION, each.key] for each in gone]
         self._write(group, leadership, note, [*deletes, anchor])
+        self._trimmed_at = log.last.sequence
 
     def _too_many(self, records: list[Kept]) -> int:
         """How many of these go, of two or more: to a tenth below the limits, never all of them."""

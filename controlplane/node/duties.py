@@ -59,9 +59,11 @@ class Duties:
         self.outbox.advance(now_ms)
         self.audit_reports.advance(now_ms)
         led = self._node.census.leadership(SYSTEM)
-        if led is None or not led[1].serves(now_ms):
+        if led is None:
             self._chronicle.forget()
             self.events.forget()
+        if led is None or not led[1].serves(now_ms):
+            # What is written in this epoch is not decided yet, and may be when the lease is back.
             self.audit.forget()
             return
         group, leadership = led

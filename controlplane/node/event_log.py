@@ -81,6 +81,7 @@ class EventLog:
         self._kept: dict[str, int] = {}  # the marks that are committed
         self._next_entry_ms = 0
         self._dropping = False
+        self._dropped_at = 0  # the entry that dropped the last ones
 
     def is_settled(self, epoch: int) -> bool:
         """Whether it is known in this epoch if events can be kept, and behind which."""
@@ -90,7 +91,7 @@ class EventLog:
         """This node does not lead the system shard: whoever does is told everything again."""
         self._epoch = self._reading = 0
         self._state = None
-        self._dropping = False
+        self._dropping, self._dropped_at = False, 0
         self._inbox.clear()
         self._under_way.clear()
 
@@ -149,15 +150,15 @@ class EventLog:
             self._next_entry_ms = now_ms + ENTRY_EVERY_MS
             self._write(group, leadership, state, max(1, min(ROWS_MAX, group.room)))
         is_too_much = state.head.kept > self._node.plan.limits.events_kept_max
-        if is_too_much and log.pending == 0 and not self._dropping:
+        if is_too_much and log.commit >= self._dropped_at and not self._dropping:
             self._read_oldest(group, leadership, state)
 
     def _read(self, group: Group, leadership: Leadership, after: str) -> None:
         """Read the state behind a key, page after page."""
-        epoch = leadership.epoch
+        epoch, found = leadership.epoch, self._found
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
-            if self._reading != epoch:
+            if self._reading != epoch or self._found is not found:
                 return
             if result is None or result[0] != Code.OK or leadership.epoch != epoch:
                 self._reading = 0
@@ -165,7 +166,7 @@ class EventLog:
             items, more = result[9], result[10]
             try:
                 for key, _, value in items:
-                    self._found.take(key, as_bytes(value))
+                    found.take(key, as_bytes(value))
             except ValueError as complaint:
                 self._settled(epoch, None)
                 self._node.happened("events-unreadable", SYSTEM, epoch, {"why": str(complaint)})
@@ -173,7 +174,7 @@ class EventLog:
             if more and items:
                 self._read(group, leadership, items[-1][0])
             else:
-                self._settled(epoch, self._found)
+                self._settled(epoch, found)
 
         scan = Scan(SYSTEM, PARTITION, STATE_PREFIX, after, READ_AT_ONCE)
         is_asked = self._node.serving.reads.scan_current(group, leadership, scan, READ_BYTES, reply)
@@ -242,7 +243,7 @@ class EventLog:
         epoch, after = leadership.epoch, record_key(state.head.first - 1)
 
         def reply(result: list[Any] | None, now_ms: int) -> None:
-            if not self.is_settled(epoch):
+            if self._state is not state:
                 return
             self._dropping = False
             leads = leadership.epoch == epoch and leadership.serves(now_ms)
@@ -259,6 +260,8 @@ class EventLog:
     ) -> None:
         log = leadership.log
         assert log is not None, "a leading shard has a log"
+        if not items and log.pending:
+            return  # all there is waits to be decided
         try:
             records = [read_record(as_bytes(value)) for _, _, value in items]
             if not records:
@@ -293,7 +296,7 @@ class EventLog:
             row=rows[-1] if rows else state.head.row,
         )
         effects.append(_head(state, sequence))
-        log.write(effects)
+        self._dropped_at = log.write(effects).sequence
         group.dirty(leadership)
 
 

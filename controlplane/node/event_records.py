@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -76,7 +77,8 @@ def read_reported(fields: Any) -> Reported | None:
         ]:  # fmt: skip
             is_short = max(len(kind), len(shard), len(group)) <= TEXT_MAX
             if is_short and min(number, epoch, wall_ms) >= 0:
-                return Reported(number, kind, shard, group, epoch, wall_ms, brief(detail))
+                with suppress(ValueError, OverflowError):  # nested too deep, or not to be packed
+                    return Reported(number, kind, shard, group, epoch, wall_ms, brief(detail))
     return None
 
 

@@ -90,10 +90,11 @@ class Outbox:
         """Everything of this process up to a number is kept."""
         if process != self._node.plan.process or not isinstance(upto, int):
             return
+        before = len(self)
         while self._held and self._held[0].number <= upto:
             self._held.popleft()
         self._dropped_from = max(self._dropped_from, min(upto, self._count) + 1)
-        if len(self):
+        if 0 < len(self) < before:
             self._next_report_ms = 0
 
 

@@ -98,6 +98,11 @@ class Transfers:
             if number is not None and problem is not None:
                 self._node.requests.answer(number, problem)
             return
+        if number is not None:
+            opened = self._node.requests.get(number)
+            if opened is None:
+                return  # its time was up, and that was said
+            opened.sent = True
         leadership.state = State.HANDING
         handing = Handing(
             group, leadership, target, leadership.epoch, now_ms, number,

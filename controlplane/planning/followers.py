@@ -33,7 +33,7 @@ from controlplane.planning.copy_needs import CopyNeeds, CopySeen, Demand, Prices
 from controlplane.planning.gathering import LOOKED_AT_ONCE, distances_of
 from controlplane.planning.proceedings import Began, Withdrawn
 from controlplane.planning.reasons import MoveKind, Wanted
-from controlplane.requests import Compare, Delete, Put, Refused, Write
+from controlplane.requests import Compare, Delete, Problem, Put, Refused, Write
 from controlplane.views import FleetView, ShardView
 from regions.latency_matrix import Pair
 from regions.topology import ZONE_RTT_MS
@@ -211,11 +211,15 @@ class Followers:
         return _Change(before, after.put(), note, (Happened(kind, copy.shard, 0, detail),))
 
     async def _write(self, changes: Sequence[_Change]) -> None:
-        """All of them in one entry, or none: then the next look finds what stands in the way."""
+        """All of them in one entry; each by itself, where another version of some is in the way."""
         compares = tuple(Compare(each.before.key, each.before.version) for each in changes)
         puts, notes = tuple(each.put for each in changes), tuple(each.note for each in changes)
         outcome = await self._service.submit(Write(SYSTEM, puts, compares, notes=notes))
         if isinstance(outcome, Refused):
+            if outcome.problem is Problem.PRECONDITION_FAILED and len(changes) > 1:
+                for change in changes:
+                    await self._write([change])
+                return
             LOGGER.info("copies of %d shards stay as they are: %s", len(changes), outcome.detail)
             return
         for event in chain.from_iterable(each.events for each in changes):

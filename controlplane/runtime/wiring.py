@@ -101,6 +101,8 @@ class Wiring:
         store, lane = effect.store, self._ordered.get(effect.store)
         if not effect.incarnation:
             self._cancel(store)
+            if self._spans is not None:
+                self._spans.lost(store)
             if lane is not None:
                 self._left_at[store] = lane.generation
                 del self._ordered[store]

