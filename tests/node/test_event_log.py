@@ -131,6 +131,26 @@ def test_a_node_is_not_told_before_its_events_are_committed() -> None:
     assert of(rig, other)[-1][0] == "stuck"
 
 
+def test_a_lease_that_lapses_and_is_back_in_the_same_epoch_forgets_nothing_under_way() -> None:
+    rig = fleet()
+    rig.run(3_000)
+    first, other = reporter_of(rig)
+    epoch = first.led(SYSTEM).epoch
+    rig.mute(first.plan.node, "s2", "s3")
+    happen(other, 1)
+    rig.until(lambda: not first.serves(SYSTEM))
+    rig.run(200)
+    assert first.node.duties.events.is_settled(epoch), "what is written may yet be decided"
+    rig.let(first.plan.node, "s2", "s3")
+    rig.until(lambda: first.serves(SYSTEM))
+    happen(other, 1)
+    rig.until(lambda: is_kept(other))
+    assert first.led(SYSTEM).epoch == epoch
+    found = of(rig, other)
+    assert [kind for kind, _ in found].count("stuck") == 2
+    assert len(set(found)) == len(found)
+
+
 def test_what_was_not_committed_is_reported_to_the_next_leader() -> None:
     rig = fleet("n1", "n2", "n3")
     rig.run(3_000)
