@@ -13,6 +13,7 @@ It is written under a temporary name beside its own, and renamed when it is whol
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import secrets
 import zipfile
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final
@@ -31,15 +33,21 @@ from regions.codec import pack, unpack
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_SUM: Final = "manifest.sha256"
-MANIFEST_BYTES_MAX: Final = 256 * 1024 * 1024
+MANIFEST_BYTES_MAX: Final = 64 * 1024 * 1024
+SUM_BYTES: Final = 64
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 SPOOL_BYTES: Final = 8 * 1024 * 1024
 COPY_BYTES: Final = 1024 * 1024
 FAST: Final = 1  # of zlib's levels
 READ_WRONG: Final = (
-    ValueError, KeyError, EOFError, OSError, NotImplementedError, zlib.error, zipfile.BadZipFile,
+    ValueError, KeyError, IndexError, TypeError, EOFError, OSError, OverflowError, RecursionError,
+    RuntimeError, NotImplementedError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
 """What an archive raises whose bytes are not what they were."""
+ORDERS: Final = frozenset(
+    ("shard", *parts) for n in range(4) for parts in combinations(("page", "data", "log"), n)
+)
+"""Which kinds of frames a section may hold, one after the other."""
 
 
 def framed(value: list[Any]) -> bytes:
@@ -123,9 +131,17 @@ def _take_name(beside: Path, path: Path) -> None:
     try:
         path.hardlink_to(beside)
     except FileExistsError:
-        raise BackupRefused(
-            f"somebody made {path} meanwhile", hint="take another name, or --force"
-        ) from None
+        raise _taken(path) from None
+    except OSError:  # a place that knows no hard links
+        try:
+            path.touch(0o600, exist_ok=False)
+        except FileExistsError:
+            raise _taken(path) from None
+        beside.replace(path)
+
+
+def _taken(path: Path) -> BackupRefused:
+    return BackupRefused(f"somebody made {path} meanwhile", hint="take another name, or --force")
 
 
 class Backup:
@@ -163,9 +179,17 @@ class Backup:
         """Read all of it. Raises BackupInvalid."""
         for shard in self.manifest.shards:
             records = entries = 0
-            for kind, *rest in self.frames(shard):
-                records += len(rest[1]) if kind == "page" else 0
-                entries += len(rest[2]) if kind == "log" else 0
+            kinds: list[str] = []
+            try:
+                for kind, *rest in self.frames(shard):
+                    if kind != (kinds[-1] if kinds else ""):
+                        kinds.append(str(kind))
+                    records += len(rest[1]) if kind == "page" else 0
+                    entries += len(rest[2]) if kind == "log" else 0
+            except (IndexError, TypeError) as error:
+                raise self._invalid(f"shard {shard.shard} holds a frame that is none") from error
+            if tuple(kinds) not in ORDERS:
+                raise self._invalid(f"shard {shard.shard} has its parts in no order that there is")
             if (records, entries) != (shard.records, shard.entries):
                 raise self._invalid(f"shard {shard.shard} has other counts than it says")
 
@@ -190,6 +214,8 @@ def open_backup(path: Path) -> Iterator[Backup]:
 def _manifest_in(archive: zipfile.ZipFile) -> Manifest:
     if archive.getinfo(MANIFEST).file_size > MANIFEST_BYTES_MAX:
         raise ValueError("its manifest is too long to be one")
+    if archive.getinfo(MANIFEST_SUM).file_size != SUM_BYTES:
+        raise ValueError("the digest of its manifest is none")
     text, kept = archive.read(MANIFEST), archive.read(MANIFEST_SUM)
     if sha256(text).hexdigest().encode() != kept:
         raise ValueError("its manifest was changed after it was written")

@@ -125,7 +125,7 @@ class _Saving:
         made_ms = time.time_ns() // 1_000_000
         wanted = [each for group in self._fleet.groups.values() for each in await _wanted(group)]
         system = _system_of(wanted)
-        names = await self._fleet.group_names()
+        before = await self._fleet.open_groups()
         self._facts = await self._read_facts(system)
         self._of = len(wanted)
         try:
@@ -136,9 +136,9 @@ class _Saving:
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
         await self._copy(system)
-        if await self._facts_by_now(system) != self._facts or (
-            await self._fleet.group_names() != names
-        ):
+        facts, now = await self._facts_by_now(system), await self._fleet.open_groups()
+        # A store that is lost meanwhile may have been the only one to tell of something older.
+        if facts != self._facts or any(before.get(name, 0) < now[name] for name in now):
             raise BackupRefused("shards or groups were changed meanwhile", hint="begin again")
         return self._manifest(made_ms, release)
 
@@ -185,7 +185,7 @@ class _Saving:
 
     async def _sources(self, wanted: Wanted) -> list[tuple[Source, int]]:
         """Stores that know everything to be committed which there was at the beginning, and how
-        much that is; those that know the most first, if none comes to know all of it."""
+        much that is; those that know the most, if none comes to know all of it."""
         until_s = time.monotonic() + COMMITTED_S_MAX
         found = [(source, held.committed) for source, held in wanted.held]
         while True:
@@ -195,7 +195,8 @@ class _Saving:
             await asyncio.sleep(LOOK_AGAIN_S)
             found = await self._committed(wanted)
         if not whole:
-            return sorted(found, key=lambda each: -each[1])
+            most = max(committed for _, committed in found)
+            return [each for each in found if each[1] == most]
         self._turn += 1
         turn = self._turn % len(whole)
         voters = wanted.group.description.voters
@@ -207,7 +208,10 @@ class _Saving:
         found = []
         for source, _ in wanted.held:
             command = ["range", of.group, of.version, wanted.shard, wanted.goal + 1, 1]
-            result = await source.ask(command)
+            try:
+                result = await source.ask(command)
+            except SourceFailed:
+                continue
             if result[0] == Code.OK:
                 found.append((source, result[8]))
         if not found:
@@ -216,11 +220,13 @@ class _Saving:
 
     async def _copy(self, wanted: Wanted) -> None:
         async with self._free:
-            problem = ""
-            for number in range(TRIES_MAX):
+            problem, failed = "", set[Source]()
+            for _ in range(TRIES_MAX):
                 try:
                     found = await self._sources(wanted)
-                    await self._copy_from(wanted, *found[number % len(found)])
+                    best = next((each for each in found if each[0] not in failed), found[0])
+                    failed.add(best[0])  # another one is asked next, if there is one
+                    await self._copy_from(wanted, *best)
                     return
                 except SourceFailed as error:
                     problem = str(error)

@@ -113,13 +113,23 @@ class FleetSources:
     places: Mapping[str, StoreAddress]
     sources: tuple[Source, ...]
 
-    async def group_names(self) -> set[str]:
-        """Names of the groups that are there now."""
-        names: set[str] = set()
+    async def open_groups(self) -> dict[str, int]:
+        """Groups that are there now, with their versions, as far as stores tell of them. Raises
+        SourceFailed when none does."""
+        versions: dict[str, int] = {}
+        problems = []
         for source in self.sources:
-            result = await source.ask(["hello", "", 0])
-            names |= {name for name, _version, state in result[6] if state == "open"}
-        return names
+            try:
+                result = await source.ask(["hello", "", 0])
+            except SourceFailed as error:
+                problems.append(str(error))
+                continue
+            for name, version, state in result[6]:
+                if state != "absent":
+                    versions[name] = max(version, versions.get(name, 0))
+        if len(problems) == len(self.sources):
+            raise SourceFailed("; ".join(problems))
+        return versions
 
 
 async def find_sources(topology: Topology, lane_to: LaneTo, stack: AsyncExitStack) -> FleetSources:
@@ -130,8 +140,12 @@ async def find_sources(topology: Topology, lane_to: LaneTo, stack: AsyncExitStac
     places = {store.id: store.listens_at for store in topology.stores}
     opened, problems = await _open(places, lane_to, stack)
     placed = PlacedStores()
-    for source in opened:
-        await ask_for_places(source.talk, placed)
+    for source in tuple(opened):
+        try:
+            await ask_for_places(source.talk, placed)
+        except RegionsError as error:
+            problems[source.store] = str(error)
+            opened.remove(source)
     told = {store: place.address for store, place in placed.places().items()}
     more = {s: at for s, at in told.items() if s not in places and at is not None}
     also, other_problems = await _open(more, lane_to, stack)

@@ -19,6 +19,8 @@ from urllib.parse import urlencode, urlsplit
 import click
 
 TIMEOUT_S = 15.0
+TOLD_S_MAX = 10.0
+"""How long is listened to a stream that never falls silent."""
 ELECTION_WAIT_S = 10.0
 """How long a command waits for a leader before it says that there is none."""
 ELECTION_PAUSE_S = 0.25
@@ -240,8 +242,9 @@ class FleetAccess:
 
 
 def _until_quiet(answer: Any) -> Iterator[bytes]:
-    """The lines of an answer, until its end, or until none came in time."""
-    while True:
+    """The lines of an answer, until its end, or until none came in time; and not for ever."""
+    until_s = time.monotonic() + TOLD_S_MAX
+    while time.monotonic() < until_s:
         try:
             line = answer.readline()
         except TimeoutError:

@@ -24,8 +24,9 @@ EVENTS_QUIET_S = 0.5
 """A stream of events that is silent for so long has told what it had."""
 DOOR_TIMEOUT_S = 3.0
 REDACTED = "[redacted]"
-WITH_VALUES = ("before", "after", "content")
-"""Fields that may hold what a document says; only that they were there is kept."""
+WITH_VALUES = ("before", "after", "content", "partition")
+"""Fields that may hold what a document says, or a part of clients' keys; only that they were there
+is kept."""
 _USER = re.compile(r"(?<=://)[^/@\s\"]+@")
 
 
@@ -116,7 +117,16 @@ def _metrics(door: FleetAccess) -> str:
 
 def _events(door: FleetAccess) -> str:
     events = door.told("/v1/events?from=0", EVENTS_QUIET_S).strip("\n").split("\n\n")
-    return "\n\n".join(events[-EVENTS_LAST:]) + "\n"
+    return "\n\n".join(_without_values(event) for event in events[-EVENTS_LAST:]) + "\n"
+
+
+def _without_values(event: str) -> str:
+    """One event of a stream, its document redacted as any other."""
+    head, found, document = event.partition("data: ")
+    try:
+        return head + found + json.dumps(redacted(json.loads(document)), ensure_ascii=False)
+    except ValueError:
+        return event if not found else f"{head}{found}{REDACTED}"
 
 
 @click.group("debug")

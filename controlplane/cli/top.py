@@ -101,6 +101,10 @@ def _follow(access: FleetAccess, at: str | None, every_s: float) -> None:
             except CommandFailed as failure:
                 with turn:
                     screen.failed(f"{time.strftime('%H:%M:%S')}: {failure.message}")
+            except Exception as defect:  # the screen must not go on as if nothing were wrong
+                with turn:
+                    screen.failed(f"{time.strftime('%H:%M:%S')}: {defect!r}")
+                raise
             else:
                 with turn:
                     screen.saw(look, time.strftime("%H:%M:%S"))

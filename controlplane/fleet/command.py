@@ -176,6 +176,7 @@ def _laid_out(directory: FleetDirectory, options: UpOptions) -> tuple[Topology, 
             shards=_shards_in(options.backup, topology) or options.shards or FleetOptions().shards,
             survival=options.survival or FleetOptions().survival,
             nonce=secrets.token_hex(16),
+            is_restored=options.backup is not None,
         )
         directory.make(topology, made)
         return topology, made
@@ -185,12 +186,15 @@ def _laid_out(directory: FleetDirectory, options: UpOptions) -> tuple[Topology, 
         )
         raise FleetFailed(message, hint="leave out --ephemeral, or choose another directory")
     topology, made = directory.load()
+    if made.is_restored and options.backup is None and not directory.is_bootstrapped:
+        message = f"the fleet in {directory.path} was to come from a backup, and has not yet"
+        raise FleetFailed(message, hint="say --restore FILE again, or choose another directory")
     asked = {
         "--regions": options.regions is not None,
         "--base-port": options.base_port is not None,
         "--shards": options.shards not in (None, made.shards),
         "--survival": options.survival not in (None, made.survival),
-        "--restore": options.backup is not None,
+        "--restore": options.backup is not None and directory.is_bootstrapped,
     }
     if differs := [name for name, other in asked.items() if other]:
         message = (

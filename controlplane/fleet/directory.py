@@ -38,6 +38,8 @@ class FleetOptions:
     survival: Survival = Survival.MIXED
     nonce: str = ""
     """By which an interrupted initialisation of the stores knows its own work."""
+    is_restored: bool = False
+    """From a backup: it must not begin empty."""
 
 
 class FleetDirectory:
@@ -87,7 +89,8 @@ class FleetDirectory:
         try:
             record = orjson.loads(self.options_path.read_bytes())
             shards, survival = int(record["shards"]), Survival(record["survival"])
-            options = FleetOptions(shards, survival, str(record["nonce"]))
+            is_restored = bool(record.get("is_restored", False))
+            options = FleetOptions(shards, survival, str(record["nonce"]), is_restored)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FleetFailed(f"{self.options_path} cannot be read: {error}") from error
         return load_topology(self.topology_path), options

@@ -61,6 +61,10 @@ class Succession:
         old = self._node.groups.get(description.group)
         if old is None or description.version <= old.version:
             return
+        if description.cluster != old.plan.cluster:
+            why = "its stores were restored from a backup: end this process, and start it again"
+            self._report_unknown(description, why)
+            return
         plan = self._planned(description)
         if plan is None:
             return

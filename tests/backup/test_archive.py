@@ -155,6 +155,50 @@ def test_sections_that_are_not_what_was_written_are_refused(tmp_path: Path) -> N
                 backup.verify()
 
 
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [
+        ([["xyz"], *FRAMES], "no order"),
+        ([*FRAMES[:1], FRAMES[3], *FRAMES[1:3]], "no order"),
+        (FRAMES[1:], "no order"),
+        ([FRAMES[0], ["page"]], "frame that is none"),
+        ([FRAMES[0], ["page", "kv", 7]], "frame that is none"),
+    ],
+)
+def test_frames_that_make_no_shard_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: list[list[Any]], why: str
+) -> None:
+    monkeypatch.setitem(globals(), "FRAMES", frames)
+    saved(tmp_path / "b")
+    with open_backup(tmp_path / "b") as backup, pytest.raises(BackupInvalid, match=why):
+        backup.verify()
+
+
+def test_a_digest_that_would_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    saved(path)
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read(MANIFEST)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, text)
+        archive.writestr(MANIFEST_SUM, b"0" * 1_000_000)
+    with pytest.raises(BackupInvalid, match="digest"), open_backup(path):
+        raise AssertionError("it was opened")
+
+
+def test_a_place_without_hard_links_gets_the_file_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    saved(tmp_path / "b")
+    with open_backup(tmp_path / "b") as backup:
+        backup.verify()
+    assert [each.name for each in tmp_path.iterdir()] == ["b"]
+
+
 def test_a_file_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "b"
     path.write_bytes(b"precious")

@@ -14,6 +14,7 @@ from tests.cli.stub_fleet import StubFleet, leadplane
 
 KEY = "AKIA" + "ABCDEFGHIJKLMNOP"
 EVENTS = b'retry: 1000\n\nid: 1\nevent: elected\ndata: {"shard": "s00"}\n\n'
+EVENTS += b'id: 2\nevent: hot-partition\ndata: {"detail": {"partition": "plain"}}\n\n'
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,3 +90,16 @@ def test_writes_end_as_unknown_when_a_node_does_not_stand_in_the_next_version() 
     refused = n1.answers[number]
     assert isinstance(refused, Refused)
     assert refused.problem is Problem.UNKNOWN_OUTCOME
+
+
+def test_a_version_of_a_fleet_that_was_restored_is_not_gone_over_to() -> None:
+    rig = led_rig()
+    n1 = rig.seats["n1"]
+    restored = replace(next_version(n1), cluster="another")
+    n1.node.succession.follow(restored, rig.now_ms)
+    n1.node.succession.follow(restored, rig.now_ms)
+    rig.run(50)
+    assert n1.group.version == restored.version - 1
+    whys = [e.detail["why"] for e in n1.happened if e.kind == "group-not-followed"]
+    assert len(whys) == 1
+    assert "restored from a backup" in whys[0]
