@@ -73,6 +73,7 @@ class SystemFollower:
         self._readers = tuple(readers)
         self._by_partition = {reader.partition: reader for reader in readers}
         self._applied: int | None = None  # log position reached; None: scan first
+        self._decided = 0  # the most that any store was told to be; it stays so
         self._goal: int | None = None  # from here on what was scanned is of one moment
         self._busy = False
         self._asked_ms = 0
@@ -106,7 +107,7 @@ class SystemFollower:
 
     def begin_anew(self) -> None:
         """Stores may know less than they did: read it all again."""
-        self._applied = None
+        self._applied, self._decided = None, 0
 
     def _read_on(self) -> None:
         group = self._node.census.system_group()
@@ -170,10 +171,11 @@ class SystemFollower:
             self._applied = sequence
             self._apply(sequence, blob)
         self._reached()
-        decided = result[TOLD_AT] if len(result) > TOLD_AT else committed
+        told = result[TOLD_AT] if len(result) > TOLD_AT else committed
+        decided = self._decided = max(self._decided, told, committed)
         if self._goal is None and self._is_prompt(now_ms):
             self._node.documents.settle(now_ms, is_all=self._applied >= decided)
-        if self._applied >= max(committed, decided):
+        if self._applied >= decided:
             self.up_to_date_ms = now_ms
         elif records:
             self.deadline_ms = now_ms

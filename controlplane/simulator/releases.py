@@ -37,6 +37,8 @@ class Releases:
         world = self._fleet.world
         self.operator.stop()
         ends_ms = world.now_ms + END_MS_MAX
+        if not self.operator.is_any_on():
+            world.run_until(world.now_ms + REST_MS)  # what was asked for last may just begin
         while world.now_ms < ends_ms and self.operator.is_any_on():
             world.run_until(world.now_ms + REST_MS)
         world.run_until(world.now_ms + REST_MS)

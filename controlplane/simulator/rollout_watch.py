@@ -103,7 +103,8 @@ class RolloutWatch:
         """Hold all that was seen against the log, and what nodes have in the end."""
         checker = RolloutChecker(findings, are_related, bad)
         checker.check(changes_of(replay))
-        check_applied(self.applied, replay, self.told, self.known, findings)
+        regions = set(self._regions.values())
+        check_applied(self.applied, replay, self.told, self.known, regions, findings)
         now_ms = self._fleet.world.now_ms
         for name, process in self._fleet.processes.items():
             for document in self._documents:

@@ -96,7 +96,7 @@ async def test_events_are_found_by_shard_kind_node_and_time(kept: Node) -> None:
     ("query", "parameter"),
     [
         ("since=1h", "since"), ("until=-1", "until"), ("kind=burned", "kind"), ("limit=0", "limit"),
-        ("continue=x", "continue"), ("from=0&shard=s1", "shard"), ("colour=red", "colour"),
+        ("continue=x", "continue"), ("colour=red", "colour"),
     ],
 )  # fmt: skip
 async def test_what_is_asked_badly_is_refused_by_name(

@@ -88,6 +88,7 @@ def test_r19_what_an_earlier_connection_unmarked_is_named_on_the_next_one() -> N
         rig.run(rig.ttl_ms // 2)
         vouching = [command for command in commands if command[0] == "renew" and command[6]]
         assert vouching[0][7] == ["a"]
+        assert vouching[-1][7] == [], "it knows by now"
 
 
 def test_a_renewal_of_a_session_that_has_run_out_vouches_for_nothing_and_excepts_nothing() -> None:

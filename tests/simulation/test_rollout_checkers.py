@@ -215,15 +215,26 @@ LOG = Replay(
 )
 
 
-def seen(*had: tuple[int, str, int], told: int = 0, known: int = 0) -> set[str]:
-    """What is found of a process that had these: version, digest, and where it had read to."""
+def seen(
+    *had: tuple[int, str, int], told: int = 0, known: int = 0, elsewhere: tuple[int, int] = (0, 0)
+) -> set[str]:
+    """What is found of a process that had these: version, digest, and where it had read to.
+
+    `told` and `known` are of its own region, `elsewhere` is both of another one.
+    """
     findings = Findings()
     applied = [
         Applied("n1-1", "eu", "a", (version, digest), position, position)
         for version, digest, position in had
     ]
+    tolds, knowns = {"eu": told, "us": elsewhere[0]}, {"eu": known, "us": elsewhere[1]}
     check_applied(
-        applied, LOG, lambda _region, _position: told, lambda _region, _ms: known, findings
+        applied,
+        LOG,
+        lambda region, _position: tolds[region],
+        lambda region, _ms: knowns[region],
+        tolds,
+        findings,
     )
     return {violation.invariant for violation in findings.violations}
 
@@ -255,3 +266,11 @@ def test_a_node_that_slept_and_did_not_read_on_first_is_found() -> None:
 def test_a_node_that_has_what_was_taken_back_by_then_is_found() -> None:
     assert seen((2, "two", 2), told=2) == set()
     assert seen((2, "two", 2), told=3) == {"what was taken back is not run"}
+
+
+def test_a_node_whose_store_does_not_know_as_much_has_read_at_another_one() -> None:
+    took_up, taken_back = (2, "two", 2), {"what was taken back is not run"}
+    assert seen(took_up, told=3, known=1, elsewhere=(2, 2)) == set()
+    assert seen(took_up, told=3, known=1, elsewhere=(3, 2)) == taken_back
+    assert seen(took_up, told=3, known=2, elsewhere=(2, 2)) == taken_back
+    assert seen(took_up, told=3, known=1, elsewhere=(2, 1)) == taken_back

@@ -5,11 +5,12 @@
 * What its region's store knew to be decided a while ago, a node has read before it takes things up.
 * What was ordered and taken back before its region's store came to know of it is never in force:
   a node reads at least as far as the store was told to be decided when it was given the order.
+  While its region's store does not know as much, it has read at another one: then that counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from config.effect import EVERYWHERE, Target, read_target, target_key
@@ -48,6 +49,7 @@ def check_applied(
     replay: Replay,
     told: Callable[[str, int], int],
     known: Callable[[str, int], int],
+    regions: Collection[str],
     findings: Findings,
 ) -> None:
     """`told` says up to where a region's store was told that entries are decided when it was
@@ -66,7 +68,9 @@ def check_applied(
         if each.position < late:
             detail = f"{name}, when {late} was known long ago"
             findings.add("who was away reads on first", each.at_ms, detail)
-        decided = told(each.region, ordered_at)
+        knew = [region for region in regions if known(region, each.at_ms) >= each.position]
+        asked = [each.region] if each.region in knew else knew or [each.region]
+        decided = min(told(region, ordered_at) for region in asked)
         if each.position < decided:
             detail = f"{name}, of {ordered_at}, while {decided} was decided"
             findings.add("what was taken back is not run", each.at_ms, detail)
