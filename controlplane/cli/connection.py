@@ -107,11 +107,18 @@ class FleetAccess:
 
     def items(self, path: str, **query: Any) -> dict[str, Any]:
         """A whole list: pages are fetched until there is no `continue`."""
-        document: dict[str, Any] = self.get(path, **query)
-        while document.get("continue"):
-            page = self.get(path, **{**query, "continue": document["continue"]})
-            document = {**page, "items": document["items"] + page["items"]}
-        return document
+        pages = list(self.pages(path, **query))
+        if len(pages) == 1:
+            return pages[0]
+        return {**pages[-1], "items": [item for page in pages for item in page["items"]]}
+
+    def pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Each page of a list."""
+        page: dict[str, Any] = self.get(path, **query)
+        yield page
+        while page.get("continue"):
+            page = self.get(path, **{**query, "continue": page["continue"]})
+            yield page
 
     def send(
         self,

@@ -115,14 +115,14 @@ def events(
 
 def _all(access: FleetAccess, query: Mapping[str, Any]) -> dict[str, Any]:
     """Every page of what is asked for, as old as the oldest of them."""
-    document = access.get("/v1/events/kept", limit=PAGE, **query)
-    ages, items = [document["staleness_ms"]], list(document["items"])
-    while token := document.get("continue"):
-        document = access.get("/v1/events/kept", limit=PAGE, **{**query, "continue": token})
-        ages.append(document["staleness_ms"])
-        items += document["items"]
-    oldest_ms = None if None in ages else max(ages)
-    return {**document, "since_ms": query["since"], "items": items, "staleness_ms": oldest_ms}
+    pages = list(access.pages("/v1/events/kept", limit=PAGE, **query))
+    ages = [page["staleness_ms"] for page in pages]
+    return {
+        **pages[-1],
+        "since_ms": query["since"],
+        "items": [item for page in pages for item in page["items"]],
+        "staleness_ms": None if None in ages else max(ages),
+    }
 
 
 def draw_events(document: Any, wide: bool) -> RenderableType:
