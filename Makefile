@@ -28,7 +28,7 @@ demo: install ## start three regions on this machine and watch a failover
 	@$(BIN)/leadplane tour --start
 
 test: install check ## everything that must hold: check, then all tests
-	@$(BIN)/pytest -q -n $(WORKERS)
+	@$(BIN)/pytest -q -n $(WORKERS) || $(BIN)/python -m tests.run_again $$?
 
 check: install ## style, types and layering
 	@$(BIN)/ruff check --quiet . && echo "check: style"

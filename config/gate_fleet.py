@@ -19,7 +19,8 @@ A figure is judged of all regions of the wave together, and of each of them. One
 limit fails the gate if at least `EVENTS_MIN` requests, writes or leaderships made it so: fewer are
 chance. Shares of requests need enough of them: fewer than `samples_min` in the wave are
 inconclusive; but where there were not so many before it either, there is nothing to be had, and
-they are left out. Of other regions and times, those with fewer count as not known. A look that
+they are left out. Of other regions and times, those with fewer count as not known; where no number
+is asked for, those with fewer than `COMPARED_MIN`: one slow request is no reference. A look that
 would be inconclusive is not given before `SAMPLES_MS` of the wave are over: there may be more yet.
 
 A wave that does not bake is not watched: of it, only nodes and leaders are asked for. The same
@@ -41,6 +42,7 @@ REPORTS_MS: Final = 15_000
 """Nodes that have said nothing of themselves for so long are missing."""
 SAMPLES_MS: Final = 30_000
 EVENTS_MIN: Final = 3
+COMPARED_MIN: Final = 20
 ERRORS_GUARD: Final = 0.01
 LATENCY_GUARD_MS: Final = 20.0
 LAG_GUARD: Final = 1_000.0
@@ -165,6 +167,7 @@ class _Wave:
 
     def __init__(self, gate: Gate, before: Before, seen: FleetSeen) -> None:
         self._needed = max(1, gate.samples_min)
+        self._compared = gate.samples_min or COMPARED_MIN
         self._is_lenient = gate.samples_min == 0
         self._control = _comparable(before, seen)
         self._now = {region: seen.totals.get(region, Totals()) for region in sorted(seen.wave)}
@@ -205,15 +208,15 @@ class _Wave:
         return Look(Verdict.INCONCLUSIVE, detail)
 
     def _judged(self, rule: _Rule, unit: _Unit) -> Look:
-        now = self._figure(rule, unit.now, unit.count)
-        was = self._figure(rule, unit.before, unit.count)
+        now = self._figure(rule, unit.now, unit.count, self._needed)
+        was = self._figure(rule, unit.before, unit.count, self._compared)
         if now is None:
             if was is None:
                 return Look(Verdict.PASS)
             return Look(Verdict.INCONCLUSIVE, f"{rule.measure} of {unit.name} is not known now")
         guard = rule.guard(unit)
-        control = self._figure(rule, unit.control, unit.control_count)
-        control_was = self._figure(rule, unit.control_before, unit.control_count)
+        control = self._figure(rule, unit.control, unit.control_count, self._compared)
+        control_was = self._figure(rule, unit.control_before, unit.control_count, self._compared)
         reference = _reference(guard / rule.factor, was, control, control_was)
         if reference is not None and rule.factor * reference >= rule.most:
             reference = None
@@ -228,8 +231,9 @@ class _Wave:
         beside = f", before {rule.shown(was)}" if was is not None else ""
         return Look(Verdict.FAIL, f"{said}, at most {rule.shown(limit)}{beside}")
 
-    def _figure(self, rule: _Rule, totals: Totals, regions: int) -> float | None:
-        if rule.is_share and totals.requests < self._needed:
+    @staticmethod
+    def _figure(rule: _Rule, totals: Totals, regions: int, needed: int) -> float | None:
+        if rule.is_share and totals.requests < needed:
             return None
         return rule.figure(totals, regions)
 

@@ -17,8 +17,8 @@ flags:
 YAML
 }
 
-# Nobody asks this fleet for anything, so its gate is not to wait for requests to judge by.
-echo '{name: fleet, samples_min: 0}' >"$work/gate.yaml"
+# Nobody asks this fleet for anything, so its gate is to judge by what needs no requests.
+echo '{name: fleet, measures: [nodes, leaders, elections, fenced, lag]}' >"$work/gate.yaml"
 
 roll_out() { # apply the document, and wait for its rollout: the exit status says how it ended
     leadplane config apply -f "$work/flags.recipe.yaml" --yes --reason "$1"

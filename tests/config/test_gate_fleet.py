@@ -302,6 +302,24 @@ def test_the_slowest_hundredth_is_held_against_before_and_against_the_control_re
 
 
 @pytest.mark.parametrize(
+    ("before", "control", "control_before", "wanted"),
+    [
+        # a single request of control regions, quick by chance, says nothing of the wave
+        (slow(50, 6, quick=0), IDLE, slow(1, 6, quick=0), PASS),
+        (slow(50, 6, quick=0), totals(1), slow(1, 6, quick=0), PASS),
+        (slow(50, 6, quick=0), totals(50), slow(50, 6, quick=0), FAIL),
+        (slow(19, 6, quick=0), IDLE, IDLE, PASS),
+        (totals(20), IDLE, IDLE, FAIL),
+    ],
+)
+def test_a_few_requests_are_no_reference_even_where_a_few_are_judged(
+    before: Totals, control: Totals, control_before: Totals, wanted: Verdict
+) -> None:
+    gate = Gate("fleet", measures=(Measure.LATENCY,), samples_min=0)
+    assert verdict(slow(4, 6, quick=0), before, control, control_before, gate=gate) is wanted
+
+
+@pytest.mark.parametrize(
     ("latency", "p99_ms"),
     [
         ((), None),
