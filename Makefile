@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz format rules dashboards alerts models prove steps mutants chaos bench pin clean
+.PHONY: help install demo test check fuzz twin format rules dashboards alerts models prove steps mutants chaos bench pin clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ check: install ## style, types and layering
 fuzz: install ## requests of every kind, many more than in `make test`: a quarter of an hour
 	@LEADPLANE_FUZZ_REQUESTS=$(or $(REQUESTS),50000) LEADPLANE_FUZZ_MUTATIONS=$(or $(MUTATIONS),10000) \
 		$(BIN)/pytest -q -n $(WORKERS) --timeout 1800 tests/fuzz
+
+twin: install ## random commands to the scripts on real servers and to their twin: some 1,190 for each of SEEDS; half an hour
+	@LEADPLANE_TWIN_SEEDS=$(or $(SEEDS),900) $(BIN)/pytest -q -n 0 -o junit_family=xunit1 \
+		--junitxml .pytest_cache/twin.xml tests/conformance/test_random_calls.py
+	@grep -o 'name="commands" value="[0-9]*"' .pytest_cache/twin.xml
 
 format: install ## rewrite the source in the one format
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
