@@ -37,8 +37,10 @@ def test_what_is_planned_wakes_nobody(watched: WatchedFleet) -> None:
             pass
         shard, leader = next(iter(watched.leaders().items()))
         hand_over(watched, shard, next(n for n in watched.nodes if n not in (node, leader)))
-        watched.do(watched.fleet.kill(watched.voters[-1]))
-        wait_for(lambda: state_of(watched, watched.voters[-1]) == "down", "the store is seen down")
+        with watched.down(watched.voters[-1]):
+            wait_for(
+                lambda: state_of(watched, watched.voters[-1]) == "down", "the store is seen down"
+            )
         restart_nodes(watched)
 
 
