@@ -116,17 +116,21 @@ class _Saving:
         self._tell = tell
         self._free = asyncio.Semaphore(AT_A_TIME)
         self._saved: list[SavedShard] = []
-        self._facts = _Facts(b"", (), frozenset())
+        self._facts = _Facts(b"", (), frozenset(), frozenset())
         self._of = 0
         self._turn = 0
 
     async def run(self, release: str) -> Manifest:
         """Read everything. Raises SourceFailed, BackupRefused."""
         made_ms = time.time_ns() // 1_000_000
-        wanted = [each for group in self._fleet.groups.values() for each in await _wanted(group)]
-        system = _system_of(wanted)
+        there = [each for group in self._fleet.groups.values() for each in await _wanted(group)]
+        system = _system_of(there)
         before = await self._fleet.open_groups()
         self._facts = await self._read_facts(system)
+        for name, refusal in self._fleet.lacking.items():
+            if name not in self._facts.dropped:
+                raise refusal
+        wanted = [w for w in there if w.group.description.group not in self._facts.dropped]
         self._of = len(wanted)
         try:
             async with asyncio.TaskGroup() as copying:
@@ -151,7 +155,12 @@ class _Saving:
         return await self._read_facts(system)
 
     def _manifest(self, made_ms: int, release: str) -> Manifest:
-        groups = tuple(_saved(group, self._facts.made) for group in self._fleet.groups.values())
+        facts = self._facts
+        groups = tuple(
+            _saved(group, facts.made)
+            for name, group in self._fleet.groups.items()
+            if name not in facts.dropped
+        )
         cluster = self._fleet.groups[GLOBAL_GROUP].description.cluster
         places = {store: str(at) for store, at in sorted(self._fleet.places.items())}
         nodes = tuple(node.id for node in self._topology.nodes)
@@ -162,7 +171,7 @@ class _Saving:
         """What the system shard says of reshardings and groups. Raises BackupRefused while one is
         being made of others."""
         source, _ = (await self._sources(system))[0]
-        counter, made, closed = b"", [], []
+        counter, made, dropped, closed = b"", [], [], []
         for key, version, value in await _scan(source, system, RESHARDS, RESHARDS_PREFIX):
             if key == COUNTER_KEY:
                 counter = as_bytes(value)
@@ -175,13 +184,15 @@ class _Saving:
                 closed += [(parent.group, parent.shard) for parent in resharding.parents]
         for key, version, value in await _scan(source, system, GROUPS, GROUPS_PREFIX):
             group = read_made_group(key, value, version)
-            if group.is_made and not group.dropped:
-                made.append(group.description.group)
-            elif not group.dropped:
-                name = group.description.group
+            name = group.description.group
+            if group.dropped:
+                dropped.append(name)
+            elif group.is_made:
+                made.append(name)
+            else:
                 hint = "wait until `leadplane regions groups` shows it"
                 raise BackupRefused(f"group {name} is being made", hint=hint)
-        return _Facts(counter, tuple(made), frozenset(closed))
+        return _Facts(counter, tuple(made), frozenset(dropped), frozenset(closed))
 
     async def _sources(self, wanted: Wanted) -> list[tuple[Source, int]]:
         """Stores that know everything to be committed which there was at the beginning, and how
@@ -275,11 +286,12 @@ def _system_of(wanted: list[Wanted]) -> Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """The counter of reshardings, which groups were made while the fleet ran, which shards have
-    gone over into others."""
+    """The counter of reshardings, which groups were made while the fleet ran and which of them
+    dropped since, which shards have gone over into others."""
 
     counter: bytes
     made: tuple[str, ...]
+    dropped: frozenset[str]
     closed: frozenset[tuple[str, str]]
 
 

@@ -21,7 +21,7 @@ from regions.conversation import Conversation, MakeLane, conversation
 from regions.errors import RegionsError
 from regions.membership import GroupDescription, ask_for_description, description_in
 from regions.store import StoreAddress
-from regions.topology import Topology
+from regions.topology import GLOBAL_GROUP, Topology
 
 LaneTo: TypeAlias = Callable[[StoreAddress], MakeLane]
 DUMP_BYTES = 64 * 1024
@@ -30,6 +30,10 @@ REST = 0.5
 
 class SourceFailed(Exception):
     """A store was lost, or refused what it was asked: another one may do."""
+
+
+class GroupLacksMajority(BackupRefused):
+    """Too few stores of a group answer to know all that was acknowledged there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -107,9 +111,14 @@ class GroupSources:
 
 @dataclass(frozen=True, slots=True)
 class FleetSources:
-    """All of them, by group, and where stores are."""
+    """All of them, by group, and where stores are.
+
+    `lacking` are groups without a majority of stores that answer, and why: that matters unless they
+    were dropped.
+    """
 
     groups: Mapping[str, GroupSources]
+    lacking: Mapping[str, GroupLacksMajority]
     places: Mapping[str, StoreAddress]
     sources: tuple[Source, ...]
 
@@ -135,7 +144,8 @@ class FleetSources:
 async def find_sources(topology: Topology, lane_to: LaneTo, stack: AsyncExitStack) -> FleetSources:
     """Open every store that the topology or a document tells of, for the time of the stack.
 
-    Raises BackupRefused when a group has no majority of stores that answer, or is being changed.
+    Raises BackupRefused when the global group has no majority of stores that answer, or a group is
+    being changed.
     """
     places = {store.id: store.listens_at for store in topology.stores}
     opened, problems = await _open(places, lane_to, stack)
@@ -154,9 +164,18 @@ async def find_sources(topology: Topology, lane_to: LaneTo, stack: AsyncExitStac
     if not opened:
         raise BackupRefused(_lines("no store answers", problems), hint="start the stores first")
     names = {name for source in opened for name, _, _ in source.talk.status.groups}
-    groups = {name: await _group(name, opened, problems) for name in sorted(names)}
-    present = {name: group for name, group in groups.items() if group is not None}
-    return FleetSources(present, places | more, tuple(opened))
+    groups: dict[str, GroupSources] = {}
+    lacking: dict[str, GroupLacksMajority] = {}
+    for name in sorted(names):
+        try:
+            group = await _group(name, opened, problems)
+        except GroupLacksMajority as refusal:
+            if name == GLOBAL_GROUP:
+                raise
+            lacking[name] = refusal
+        else:
+            groups |= {} if group is None else {name: group}
+    return FleetSources(groups, lacking, places | more, tuple(opened))
 
 
 async def _open(
@@ -205,7 +224,7 @@ async def _group(
     if sum(source.store in newest.voters for source in members) < newest.quorum:
         missing = {s: problems.get(s, "not in it") for s in newest.voters}
         absent = {s: why for s, why in missing.items() if s not in {m.store for m in members}}
-        raise BackupRefused(
+        raise GroupLacksMajority(
             _lines(f"group {name} has no majority of stores that answer", absent),
             hint="start them, or force the group to go on with what is left",
         )

@@ -9,16 +9,19 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from controlplane.backup.archive import open_backup
 from controlplane.bench.numbered_writes import NumberedWrites
 from controlplane.cli.connection import FleetAccess, Problem
+from controlplane.cli.kv import key_path
 from controlplane.embedded import free_ports
 from tests.integration.conftest import DOWN_S_MAX, LEADPLANE, UP_S_MAX
-from tests.integration.fleet_on_test import AT_ONCE, MEND_S_MAX, FleetOnTest, wait_for
+from tests.integration.fleet_on_test import AT_ONCE, MEND_S_MAX, FleetOnTest, asleep, wait_for
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("voters")]
 
@@ -193,6 +196,33 @@ def test_a_plan_makes_a_group_and_moves_shards_there_and_no_write_fails(
     assert planned(access)["moves"] == []
 
 
+def test_a_group_that_was_made_is_there_in_a_restored_fleet(
+    fleet: FleetOnTest, tmp_path: Path
+) -> None:
+    put_one = key_path(key_of("kept", 1))
+    fleet.access.send("PUT", put_one, body=b"here")
+    file, regions, place = tmp_path / "fleet.leadplane", tmp_path / "regions.yaml", tmp_path / "new"
+    regions.write_text(four_regions())
+    steps = (
+        ["backup", str(file), "--dir", str(fleet.directory)],
+        ["up", "--dir", str(place), "--regions", str(regions), "--restore", str(file), "--detach"],
+    )
+    try:
+        for words in steps:
+            done = subprocess.run(
+                [*LEADPLANE, *words], capture_output=True, text=True, timeout=UP_S_MAX, check=False
+            )
+            assert done.returncode == 0, done.stderr
+        restored = FleetOnTest(place).access
+        assert restored.send("GET", put_one).body == b"here"
+        assert set(groups_of_shards(restored).values()) == {"multi/ap+sa+us"}
+    finally:
+        subprocess.run(
+            [*LEADPLANE, "down", "--dir", str(place)],
+            capture_output=True, timeout=DOWN_S_MAX, check=False,
+        )  # fmt: skip
+
+
 def test_moves_go_on_when_the_global_leader_is_killed_among_them(fleet: FleetOnTest) -> None:
     access = fleet.access
     keep_out_of(access, "sa")
@@ -227,6 +257,24 @@ def test_a_group_in_which_nothing_is_any_more_is_dropped_and_every_node_leaves_i
     )
     with pytest.raises(Problem, match="was there from the start"):
         send(access, "POST", "/v1/regions/groups/global/drop", {})
+
+
+def test_a_backup_asks_no_majority_of_a_group_that_was_dropped(
+    fleet: FleetOnTest, tmp_path: Path
+) -> None:
+    file = tmp_path / "fleet.leadplane"
+    words = [*LEADPLANE, "backup", str(file), "--dir", str(fleet.directory)]
+    with asleep(fleet.process("stores", "ap-a")), asleep(fleet.process("stores", "sa-a")):
+        refused = subprocess.run(
+            words, capture_output=True, text=True, timeout=UP_S_MAX, check=False
+        )
+    assert "group region/ap has no majority" in refused.stderr, "it is the first, but for that one"
+    fleet.until_whole()
+    saved = subprocess.run(words, capture_output=True, text=True, timeout=UP_S_MAX, check=False)
+    assert saved.returncode == 0, saved.stderr
+    with open_backup(file) as backup:
+        kept = {group.group for group in backup.manifest.groups}
+    assert kept == {"global", *(f"region/{name}" for name in REGIONS)}
 
 
 def groups_of_node(access: FleetAccess) -> set[str]:
