@@ -145,6 +145,29 @@ async def test_metrics_are_text(node: Node) -> None:
     assert reply.body == node.service.metrics()
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_open"),
+    [
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;version=1.0.0;q=0.6, text/plain;version=0.0.4;q=0.4", True),
+        ("Application/OpenMetrics-Text; q=0.001", True),
+        ("application/openmetrics-text; version=what", True),
+        ("application/openmetrics-text; q=0", False),
+        ("application/openmetrics-text;q=0.00, */*", False),
+        ("text/plain, */*", False),
+        ("application/openmetrics-text-or-so", False),
+        ("", False),
+    ],
+)
+async def test_metrics_are_open_metrics_for_whoever_takes_them(
+    node: Node, accept: str, is_open: bool
+) -> None:
+    reply = await node.get("/metrics", Accept=accept)
+    assert reply.body.endswith(b"# EOF\n") is is_open
+    kind_of_text = "application/openmetrics-text; version=1.0.0" if is_open else "text/plain"
+    assert reply.headers["Content-Type"].startswith(kind_of_text)
+
+
 async def test_a_stopping_server_lets_requests_finish(fleet: Fleet) -> None:
     node = await fleet.node("n1", "eu")
     fleet.fake.lead("n1")
