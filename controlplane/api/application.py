@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final
@@ -24,6 +24,7 @@ from controlplane.problems import RequestRefused
 from controlplane.telemetry.http import Exemplify, Observe
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.request_spans import CURRENT, RequestSpans
+from controlplane.telemetry.traffic import REQUESTS
 
 EDGE: Final = web.AppKey("edge", Edge)
 SHORTCUTS: Final = web.AppKey("shortcuts", Shortcuts)
@@ -54,6 +55,8 @@ def create_app(
     if metrics is not None:
         metrics.http.watches(lambda: edge.streams)
         edge.dispatch.routed = metrics.requests.routed
+        here = service.identity.region
+        edge.dispatch.bytes_of = partial(metrics.traffic.between, here, REQUESTS)
     shortcuts = app[SHORTCUTS] = Shortcuts()
     for endpoint in ROUTES:
         path = _pattern(endpoint.path)
@@ -144,6 +147,7 @@ def _traced(
         if span is None:
             return await serve(request)
         token, error, status = CURRENT.set(span), "the client went away", 0
+        began_s = perf_counter()
         try:
             answer = await serve(request)
             if exemplify is not None and (isinstance(answer, Reply) or not answer.prepared):

@@ -27,6 +27,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from config.feed import Feed
 from config.rollout import Rollout
 from controlplane.figures import NodeFigures
 from controlplane.machine import Happened
@@ -39,6 +40,7 @@ from controlplane.telemetry.placement import PlacementSamples
 from controlplane.telemetry.requests import RequestMetrics
 from controlplane.telemetry.rollouts import RolloutMetrics, RolloutStates
 from controlplane.telemetry.stores import StoreMetrics
+from controlplane.telemetry.traffic import TrafficMetrics, TrafficPrices
 from controlplane.views import FleetView
 
 LAG_S: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
@@ -53,6 +55,8 @@ class Watched(Protocol):
 
     def rollouts(self) -> Iterable[tuple[Rollout, int]]: ...
 
+    def documents(self) -> Feed: ...
+
 
 class NodeMetrics:
     """Everything that one node counts, by subject, and the text that Prometheus reads."""
@@ -66,6 +70,7 @@ class NodeMetrics:
         self.requests = RequestMetrics(self.registry)
         self.stores = StoreMetrics(self.registry)
         self.http = HttpMetrics(self.registry)
+        self.traffic = TrafficMetrics(self.registry)
         self._leaderships = LeadershipMetrics(self.registry)
         self._rollouts = RolloutMetrics(self.registry)
         Gauge(
@@ -92,6 +97,7 @@ class NodeMetrics:
         self.registry.register(FigureSamples(node.figures))
         self.registry.register(RolloutStates(node.rollouts))
         self.registry.register(PlacementSamples(planner))
+        self.registry.register(TrafficPrices(node.documents))
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

@@ -10,6 +10,7 @@ import pytest
 from controlplane.api.service import Check
 from controlplane.api.settings import ApiSettings
 from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
+from regions.store import ByteCount
 from tests.api.listening import Fleet, Node, document, kind, until
 from tests.api.raw_peer import raw_peer, say
 
@@ -200,6 +201,24 @@ async def test_the_client_tells_unreachable_from_lost() -> None:
         async with raw_peer(lambda number: cut) as peer:
             with pytest.raises(PeerLost):
                 await client.send("GET", peer.url + "/x", timeout_ms=200)
+
+
+async def test_the_client_counts_the_bytes_of_what_was_answered() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Named: so\r\n\r\nbytes"
+    byte_count = ByteCount()
+    async with HttpClient() as client, raw_peer(lambda number: answer) as peer:
+        for _ in range(2):
+            await client.send(
+                "PUT", peer.url + "/a?b=c", headers={"Z": "z"}, body=b"body",
+                timeout_ms=2_000, byte_count=byte_count,
+            )  # fmt: skip
+        assert byte_count == ByteCount(sum(map(len, peer.requests)), 2 * len(answer))
+    with pytest.raises(PeerUnreachable):
+        async with HttpClient() as client:
+            await client.send(
+                "GET", "http://127.0.0.1:1/x", timeout_ms=2_000, byte_count=byte_count
+            )
+    assert byte_count.received == 2 * len(answer)
 
 
 async def test_the_client_follows_nothing_by_itself() -> None:
