@@ -23,9 +23,12 @@ from aiohttp import (
 )
 from yarl import URL
 
+from regions.store import ByteCount
+
 KEPT_S = 30.0
 """How long an idle connection is kept: less than servers keep theirs, so that a request is hardly
 ever sent into a connection that the other side is just closing."""
+LINE_END = len("\r\n")
 
 
 class PeerUnreachable(Exception):
@@ -89,12 +92,13 @@ class HttpClient:
         body: bytes = b"",
         timeout_ms: int,
         bytes_max: int | None = None,
+        byte_count: ByteCount | None = None,
     ) -> PeerReply:
         """Send one request and read the whole answer; redirects are answers too.
 
         `url` is taken as it is: path and query must be encoded already. Raises PeerUnreachable, or
         PeerLost when `timeout_ms` is over, the connection breaks, or the answer is larger than
-        `bytes_max`.
+        `bytes_max`. `byte_count` takes a request that was answered, and its answer.
         """
         timeout = ClientTimeout(total=timeout_ms / 1000, sock_connect=self._connect_s)
         try:
@@ -107,6 +111,9 @@ class HttpClient:
                 allow_redirects=False,
             ) as answer:
                 content = await _content(answer, bytes_max)
+                if byte_count is not None:
+                    byte_count.sent += _asked_bytes(answer) + len(body)
+                    byte_count.received += _answered_bytes(answer) + len(content)
                 return PeerReply(answer.status, answer.headers, content)
         except (ClientConnectorError, ConnectionTimeoutError, ValueError) as failure:
             # The last is raised for what is no URL, and for a host that can be no name.
@@ -133,6 +140,23 @@ async def _content(answer: ClientResponse, bytes_max: int | None) -> bytes:
         if len(content) > bytes_max:
             raise ClientError(f"the answer is larger than {bytes_max} bytes")
     return bytes(content)
+
+
+def _asked_bytes(answer: ClientResponse) -> int:
+    """The head of the request that was answered so, as it was written."""
+    first_line = len(answer.method) + len(answer.url.raw_path_qs) + len("  HTTP/1.1")
+    return first_line + LINE_END + _head_bytes(answer.request_info.headers)
+
+
+def _answered_bytes(answer: ClientResponse) -> int:
+    """The head of an answer, as it was read."""
+    first_line = len("HTTP/1.1 200 ") + len(answer.reason or "")
+    return first_line + LINE_END + _head_bytes(answer.headers)
+
+
+def _head_bytes(headers: Mapping[str, str]) -> int:
+    lines = sum(len(name) + len(": ") + len(value) + LINE_END for name, value in headers.items())
+    return lines + LINE_END
 
 
 def _origin(url: str) -> str:

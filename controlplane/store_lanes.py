@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from regions.conversation import MakeLane
 from regions.redis_store import RedisStore
-from regions.store import Lane, OnLost, StoreAddress, StoreIdentity
+from regions.store import ByteCount, Lane, OnLost, StoreAddress, StoreIdentity
 from regions.topology import address_of
 from shards.scripts.library import leadplane_library
 
@@ -22,12 +22,21 @@ def lane_maker(
     *,
     expected: StoreIdentity | None = None,
     may_be_empty: bool = False,
+    byte_count: ByteCount | None = None,
 ) -> MakeLane:
-    """Give what makes lanes to a store; `dial` says which address to go to instead of its own."""
+    """Give what makes lanes to a store; `dial` says which address to go to instead of its own,
+    `byte_count` counts their bytes."""
     address, library = _way_to(store, dial), leadplane_library()
 
     def make_lane(on_lost: OnLost) -> Lane:
-        return RedisStore(address, on_lost, library, expected=expected, may_be_empty=may_be_empty)
+        return RedisStore(
+            address,
+            on_lost,
+            library,
+            expected=expected,
+            may_be_empty=may_be_empty,
+            byte_count=byte_count,
+        )
 
     return make_lane
 

@@ -29,7 +29,15 @@ from regions.codec import Code, Reply, pack_call
 from regions.errors import RegionsError, StoreOutcomeUnknown, StoreReplyMalformed, StoreUnavailable
 from regions.redis_checks import Requirements, check_store, read_reply
 from regions.scripts.library import Library
-from regions.store import OnLost, OnReply, StoreAddress, StoreIdentity, StoreRoom, StoreStatus
+from regions.store import (
+    ByteCount,
+    OnLost,
+    OnReply,
+    StoreAddress,
+    StoreIdentity,
+    StoreRoom,
+    StoreStatus,
+)
 from regions.store_errors import AccessDenied
 from regions.store_functions import function_of
 from regions.store_room import local_folder, room_of
@@ -68,12 +76,15 @@ class RedisStore:
         ephemeral: bool = False,
         may_be_empty: bool = False,
         open_ms_max: int = OPEN_MS_MAX,
+        byte_count: ByteCount | None = None,
     ) -> None:
-        """`expected`, `ephemeral` and `may_be_empty` are those of redis_checks.Requirements."""
+        """`expected`, `ephemeral` and `may_be_empty` are those of redis_checks.Requirements; the
+        bytes of calls and replies are counted in `byte_count`."""
         self.address = address
         self._on_lost = on_lost
         self._required = Requirements(library, expected, ephemeral, may_be_empty)
         self._open_ms_max = open_ms_max
+        self._byte_count = ByteCount() if byte_count is None else byte_count
         self._pending: deque[OnReply | _Look] = deque()
         self._writer: asyncio.StreamWriter | None = None
         self._reader = hiredis.Reader(notEnoughData=_NOT_YET)
@@ -120,7 +131,9 @@ class RedisStore:
             return
         pieces = _framed(function_of(commands, self._announced), pack_call(header, commands))
         self._pending.append(on_reply)
-        if sum(map(len, pieces)) <= JOIN_BYTES_MAX:
+        size = sum(map(len, pieces))
+        self._byte_count.sent += size
+        if size <= JOIN_BYTES_MAX:
             writer.transport.write(b"".join(pieces))
         else:
             writer.transport.writelines(pieces)
@@ -146,6 +159,7 @@ class RedisStore:
 
     def received(self, data: bytes) -> None:
         """Take what arrived; every whole reply in it is handed on."""
+        self._byte_count.received += len(data)
         self._reader.feed(data)
         try:
             while self._writer is not None:

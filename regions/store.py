@@ -62,6 +62,14 @@ class StoreRoom:
     disk_size_bytes: int | None = None
 
 
+@dataclass(slots=True)
+class ByteCount:
+    """Bytes of one kind on one way between two places: what went out, and what came back."""
+
+    sent: int = 0
+    received: int = 0
+
+
 class Lane(Protocol):
     """One connection to a store. Not thread-safe; all callbacks run on the loop that opened it."""
 

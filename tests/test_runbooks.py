@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import click
 import pytest
 
 from controlplane.cli.main import cli
+from tests.typed_commands import understand
 
 RUNBOOKS = Path(__file__).parents[1] / "docs" / "runbooks"
 PAGES = sorted(path for path in RUNBOOKS.glob("*.md") if path.name != "README.md")
@@ -44,16 +44,7 @@ def test_commands_of_a_runbook_are_understood(
     text = page.read_text("utf-8")
     lines = COMMAND.findall(text)
     for line in lines:
-        arguments = shlex.split(line)[1:]
-        command: click.Command = cli
-        context = click.Context(cli, info_name="leadplane")
-        while isinstance(command, click.Group) and arguments:
-            found = command.get_command(context, arguments[0])
-            if found is None:
-                break
-            command, arguments = found, arguments[1:]
-        if arguments != ["--help"]:
-            command.make_context("leadplane", list(arguments), parent=context)  # raises UsageError
+        understand(line)
     assert lines or page.name == "README.md"
     for mention in INLINE.findall(text):
         named = mention.split()[1].rstrip(":")

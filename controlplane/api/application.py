@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final
@@ -21,9 +21,10 @@ from controlplane.api.settings import ApiSettings
 from controlplane.api.shortcuts import Answered, AppHandler, Shortcuts
 from controlplane.planning.planner import Planner
 from controlplane.problems import RequestRefused
-from controlplane.telemetry.http import Observe
+from controlplane.telemetry.http import Exemplify, Observe
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.request_spans import CURRENT, RequestSpans
+from controlplane.telemetry.traffic import REQUESTS
 
 EDGE: Final = web.AppKey("edge", Edge)
 SHORTCUTS: Final = web.AppKey("shortcuts", Shortcuts)
@@ -54,6 +55,8 @@ def create_app(
     if metrics is not None:
         metrics.http.watches(lambda: edge.streams)
         edge.dispatch.routed = metrics.requests.routed
+        here = service.identity.region
+        edge.dispatch.bytes_of = partial(metrics.traffic.between, here, REQUESTS)
     shortcuts = app[SHORTCUTS] = Shortcuts()
     for endpoint in ROUTES:
         path = _pattern(endpoint.path)
@@ -62,7 +65,10 @@ def create_app(
             observe = metrics.http.route(endpoint.method, endpoint.path)
         handler: Any = _served(edge, endpoint.handler, observe)
         if traces is not None:
-            handler = _traced(traces, f"{endpoint.method} {endpoint.path}", handler)
+            exemplify = None
+            if metrics is not None:
+                exemplify = metrics.http.traced(endpoint.method, endpoint.path)
+            handler = _traced(traces, f"{endpoint.method} {endpoint.path}", handler, exemplify)
         for method in (endpoint.method, "HEAD") if endpoint.also_head else (endpoint.method,):
             app.router.add_route(method, path, handler, expect_handler=_expect)
             shortcuts.add(method, endpoint.path, handler, REST_OF_PATH)
@@ -131,7 +137,9 @@ def _served(edge: Edge, handler: Handler, observe: Observe | None = None) -> App
     return serve
 
 
-def _traced(traces: RequestSpans, route: str, serve: AppHandler) -> AppHandler:
+def _traced(
+    traces: RequestSpans, route: str, serve: AppHandler, exemplify: Exemplify | None = None
+) -> AppHandler:
     """The same, with a span of each request that is to have one."""
 
     async def traced(request: web.Request) -> Answered:
@@ -139,8 +147,11 @@ def _traced(traces: RequestSpans, route: str, serve: AppHandler) -> AppHandler:
         if span is None:
             return await serve(request)
         token, error, status = CURRENT.set(span), "the client went away", 0
+        began_s = perf_counter()
         try:
             answer = await serve(request)
+            if exemplify is not None and (isinstance(answer, Reply) or not answer.prepared):
+                exemplify(perf_counter() - began_s, span.trace_id)
             status = HTTPStatus.OK if isinstance(answer, Reply) else answer.status
             error = f"status {status}" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
             return answer

@@ -36,6 +36,7 @@ from controlplane.problems import (
 from controlplane.requests import LeaderHint, Outcome, Problem, Refused, Request
 from controlplane.telemetry.request_spans import CURRENT
 from controlplane.views import NodeView, ShardView
+from regions.store import ByteCount
 from shards.routing import (
     Asked,
     Forward,
@@ -140,6 +141,8 @@ class Dispatch:
         self._client: HttpClient | None = None
         self.routed: Callable[[str], None] = lambda result: None
         """Told of each request that another node was to answer, and what came of it."""
+        self.bytes_of: Callable[[str], ByteCount | None] = lambda region: None
+        """Where bytes are counted of what is passed on to a region, and of the answers."""
 
     async def open(self) -> None:
         """Get ready to speak to other nodes; call it inside the running loop."""
@@ -347,6 +350,7 @@ class Dispatch:
                 headers=headers,
                 body=passage.body,
                 timeout_ms=max(passage.patience_ms, self._settings.request_timeout_ms),
+                byte_count=self.bytes_of(target.region),
             )
         except PeerUnreachable:
             pause_s = self._settings.peer_pause_ms / 1000

@@ -31,6 +31,7 @@ from controlplane.node.event_records import (
     KINDS,
     PARTITION,
     RECORDS_PREFIX,
+    EventHead,
     EventRecord,
     hour_key,
     read_counts,
@@ -45,6 +46,9 @@ from controlplane.requests import Consistency, Found, Read, Scan, Scanned
 LOOKED_AT_MAX: Final = 5_000
 """So many records are looked at for one page; it may be short, or empty, and have a `continue`."""
 SCANNED_AT_ONCE: Final = 1_000
+CLOCKS_MS_MAX: Final = 300_000
+"""How far the clock of an event's node may be ahead of the global leader's that kept it; such an
+event is kept so long *before* it happened."""
 FILTERS: Final = ("since", "until", "shard", "kind", "node")
 EVENT_PARAMETERS: Final = Parameters(
     LIMIT,
@@ -113,7 +117,10 @@ async def list_events(edge: Edge, request: web.Request) -> web.StreamResponse:
     found = EVENT_PARAMETERS.parse(request.rel_url.raw_query_string)
     scope = f"events {[found.get(name) for name in FILTERS]}"
     token = read_continue(found.get("continue"), scope)
-    after, limit = int(token) if token else 0, int(found.get("limit", PAGE_ITEMS))
+    limit = int(found.get("limit", PAGE_ITEMS))
+    after = int(token) if token else await _before(edge, request, found.get("since", 0))
+    if isinstance(after, web.Response):
+        return after
     items: list[KeptEvent] = []
     ages: list[int | None] = []
     looked_at, more = 0, True
@@ -132,22 +139,54 @@ async def list_events(edge: Edge, request: web.Request) -> web.StreamResponse:
             looked_at, after = looked_at + 1, record.sequence
             if _fits(record, found):
                 items.append(KeptEvent(**asdict(record)))
-    outcome = await edge.ask(
-        request, SYSTEM, Read(SYSTEM, (HEAD_KEY,), Consistency.ANY), needs_leader=False
-    )
-    if isinstance(outcome, web.Response):
-        return outcome
-    assert isinstance(outcome, Found), outcome
-    (value,) = outcome.values
-    head = known_as(read_event_head, None if value is None else value.data)
+    looked = await _head(edge, request)
+    if isinstance(looked, web.Response):
+        return looked
+    head, staleness_ms = looked
     document: dict[str, Any] = {
         "items": items,
-        "staleness_ms": _oldest([*ages, outcome.provenance.staleness_ms]),
+        "staleness_ms": _oldest([*ages, staleness_ms]),
         "summarised_before": {"sequence": head.first, "wall_ms": head.recorded_ms or None},
     }
     if more:
         document["continue"] = continue_token(f"{after:016d}", scope)
     return json_response(document)
+
+
+async def _before(edge: Edge, request: web.Request, since_ms: int) -> int | web.Response:
+    """The number of a record near the first one of this time, and before it.
+
+    Records are numbered as they were kept, which is after they happened.
+    """
+    if not since_ms:
+        return 0
+    looked = await _head(edge, request)
+    if isinstance(looked, web.Response):
+        return looked
+    first, end = looked[0].first, looked[0].last + 1
+    while end - first > SCANNED_AT_ONCE:
+        middle = (first + end) // 2
+        part = await _scan(edge, request, RECORDS_PREFIX, record_key(middle - 1), 1)
+        if isinstance(part, web.Response):
+            return part
+        records = [known_as(read_record, data) for _, data in part.items]
+        if records and records[0].recorded_ms < since_ms - CLOCKS_MS_MAX:
+            first = records[0].sequence + 1
+        else:
+            end = middle
+    return first - 1
+
+
+async def _head(edge: Edge, request: web.Request) -> tuple[EventHead, int | None] | web.Response:
+    """The head of the record, and how old it may be."""
+    read = Read(SYSTEM, (HEAD_KEY,), Consistency.ANY)
+    outcome = await edge.ask(request, SYSTEM, read, needs_leader=False)
+    if isinstance(outcome, web.Response):
+        return outcome
+    assert isinstance(outcome, Found), outcome
+    (value,) = outcome.values
+    head = known_as(read_event_head, None if value is None else value.data)
+    return head, outcome.provenance.staleness_ms
 
 
 async def _scan(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,6 +19,9 @@ from controlplane.problems import RequestRefused
 
 RELEASE: Final = version("leadplane")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPEN_METRICS: Final = "application/openmetrics-text"
+OPEN_METRICS_TYPE: Final = f"{OPEN_METRICS}; version=1.0.0; charset=utf-8"
+NEVER: Final = re.compile(r"q\s*=\s*0(\.0*)?")
 READY_PARAMETERS: Final = Parameters(
     Parameter("verbose", "List every check, also when all is well.", Kind.FLAG)
 )
@@ -53,7 +58,18 @@ async def get_readyz(edge: Edge, request: web.Request) -> web.StreamResponse:
 async def get_metrics(edge: Edge, request: web.Request) -> web.StreamResponse:
     """GET /metrics: counters and gauges of this process."""
     NO_PARAMETERS.parse(request.rel_url.raw_query_string)
+    if takes_open_metrics(request.headers.getall("Accept", ())):
+        return bytes_response(edge.service.metrics(exemplars=True), OPEN_METRICS_TYPE)
     return bytes_response(edge.service.metrics(), METRICS_TYPE)
+
+
+def takes_open_metrics(accept: Iterable[str]) -> bool:
+    """Whether these headers name OpenMetrics, and not as what is not wanted."""
+    for each in ",".join(accept).lower().split(","):
+        name, *parameters = (part.strip() for part in each.split(";"))
+        if name == OPEN_METRICS:
+            return not any(NEVER.fullmatch(parameter) for parameter in parameters)
+    return False
 
 
 async def get_openapi(edge: Edge, request: web.Request) -> web.StreamResponse:

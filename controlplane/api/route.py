@@ -28,6 +28,7 @@ class Raw(Enum):
     OCTETS = "application/octet-stream"
     EVENTS = "text/event-stream"
     TEXT = "text/plain"
+    OPEN_METRICS = "application/openmetrics-text"
     SVG = "image/svg+xml"
 
 

@@ -420,10 +420,10 @@ HEALTH: Final = (
         "GET",
         "/metrics",
         health.get_metrics,
-        "Metrics of this process in the Prometheus text format",
+        "Metrics of this process for Prometheus; with exemplars if OpenMetrics is accepted",
         "health",
         Needs.NOTHING,
-        (Answer(200, "All of them.", None, (Raw.TEXT,)),),
+        (Answer(200, "All of them.", None, (Raw.TEXT, Raw.OPEN_METRICS)),),
         ("invalid",),
     ),
     Endpoint(

@@ -224,6 +224,6 @@ class Service(Protocol):
         """What must hold before clients are sent here; ready when every check is ok."""
         ...
 
-    def metrics(self) -> bytes:
-        """The metrics of this process in the Prometheus text format."""
+    def metrics(self, *, exemplars: bool = False) -> bytes:
+        """The metrics of this process as Prometheus has them; with exemplars, as OpenMetrics."""
         ...

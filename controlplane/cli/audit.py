@@ -99,7 +99,12 @@ def list_records(
     output: str = "table",
     watch: bool = False,
 ) -> None:
-    """List changes, the oldest first; long values are cut, -o json has all of them."""
+    """List changes, the oldest first; long values are cut, -o json has all of them.
+
+    \b
+    Example:
+      leadplane audit list --subject placement --since 2026-03-01T12:00
+    """
     query: dict[str, Any] = {
         "after": after, "kind": kind, "subject": subject, "principal": principal,
         "since": moment_ms(since, "--since"), "until": moment_ms(until, "--until"),
@@ -119,7 +124,12 @@ def list_records(
 @click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only behind this number.")
 def export(file: IO[str], after: int) -> None:
-    """Write the whole log to FILE as JSON lines, one record each; without FILE, print it."""
+    """Write the whole log to FILE as JSON lines, one record each; without FILE, print it.
+
+    \b
+    Example:
+      leadplane audit export audit.jsonl
+    """
     count, last = 0, ""
     for item in _records(fleet_access(), after):
         file.write(json.dumps(item, ensure_ascii=False, sort_keys=True) + "\n")
@@ -141,6 +151,11 @@ def verify(file: str | None, checkpoint: str | None, at: str | None, output: str
 
     A checkpoint is the number of a record, a colon and its digest; in a file, its last line counts.
     Without one, nobody can tell whether the last records of an export were cut off.
+
+    \b
+    Examples:
+      leadplane audit verify
+      leadplane audit verify audit.jsonl --checkpoint last-checkpoint
     """
     kept = None if checkpoint is None else _checkpoint(checkpoint)
     if file is not None:

@@ -198,6 +198,11 @@ def bench(
 
     Starts fleets, and the peers, of its own on loopback; whatever runs here is left alone.
     The exit status is 1 when something was not measured, or a promise not kept.
+
+    \b
+    Examples:
+      leadplane bench lookups
+      leadplane bench evict --runs 30 --record evictions
     """
     from controlplane.bench import report as reports
     from controlplane.bench.backup import Saving

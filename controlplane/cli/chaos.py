@@ -25,7 +25,12 @@ def chaos() -> None:
 
 @chaos.command("list")
 def list_scenarios() -> None:
-    """The scenarios that come along, and what each shows."""
+    """The scenarios that come along, and what each shows.
+
+    \b
+    Example:
+      leadplane chaos list
+    """
     from controlplane.chaos.local_fleet import why_not
     from controlplane.chaos.scenario_file import shipped
 
@@ -77,6 +82,11 @@ def run(
     With --compose the fleet is a deployment that LEADPLANE_URL leads to, and goes on afterwards.
     The exit status is 1 when a verdict does not hold: something was not as promised, or the run
     proved nothing.
+
+    \b
+    Examples:
+      leadplane chaos run leader-killed
+      leadplane chaos run all --missing --record results
     """
     import asyncio
 

@@ -14,7 +14,12 @@ from regions.findings import Finding, Severity, has_errors
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 @click.pass_context
 def check_config(ctx: click.Context, file: Path, output: str) -> None:
-    """Check the topology document FILE. Exits with 1 if it cannot be used; warnings pass."""
+    """Check the topology document FILE. Exits with 1 if it cannot be used; warnings pass.
+
+    \b
+    Example:
+      leadplane check-config topology.yaml
+    """
     # Imported late: `leadplane check-config --help` need not load any of it.
     import orjson
 

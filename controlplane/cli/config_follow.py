@@ -50,6 +50,11 @@ def follow(
 
     It is written when the region takes up another version, be it a newer one or the one before;
     what is still being tried elsewhere does not show.
+
+    \b
+    Examples:
+      leadplane config follow sampling --to sampling.yaml
+      leadplane config follow sampling --to sampling.yaml --reload ./reload
     """
     style = style or {".json": "json", ".txt": "text"}.get(path.suffix, "yaml")
     access, known = access_at(at), ""

@@ -45,9 +45,9 @@ def doctor(context: click.Context, occasion: str, output: str) -> None:
     takes service away, or a promise; 0 otherwise, also when something wants looking after.
 
     \b
-    leadplane doctor                     at night
-    leadplane doctor --production        every morning, from a pipeline
-    leadplane doctor --preproduction     before the fleet is relied upon
+    leadplane doctor                     # at night
+    leadplane doctor --production        # every morning, from a pipeline
+    leadplane doctor --preproduction     # before the fleet is relied upon
     """
     try:
         sight = sight_of(fleet_access().at_once(), Occasion(occasion))

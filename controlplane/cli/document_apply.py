@@ -51,6 +51,11 @@ def apply_document(file: str, name: str | None, yes: bool, wish: Wish, output: s
 
     A FILE that begins with the version that it was made from, as `get --content` writes it, is
     meant for that version; any other one for the version of now. It creates what is not there.
+
+    \b
+    Examples:
+      leadplane config apply -f placement.yaml --dry-run
+      leadplane config apply -f placement.yaml --rollout canary --bake 10m
     """
     text = read_text(file)
     name = name or text.name or _name_of(file)
@@ -131,6 +136,10 @@ def roll_document_back(
     """Begin a rollout of an old VERSION of document NAME.
 
     No version is made: the newest one stays the newest, and can be rolled out again.
+
+    \b
+    Example:
+      leadplane config rollback placement 3
     """
     if queue and supersede:
         raise click.UsageError("--queue and --supersede exclude each other")

@@ -49,6 +49,10 @@ def edit_document(name: str, wish: Wish, output: str) -> None:
 
     What is refused is opened again, with the reasons on top. Leave without saving to give up; what
     was written is kept in a file then.
+
+    \b
+    Example:
+      leadplane config edit placement --rollout canary
     """
     document = _edited(fleet_access(), name, wish)
     if document is None:

@@ -145,6 +145,11 @@ def put_document(
     """Give document NAME the content of FILE, YAML or JSON; - is standard input.
 
     The version that is meant is in the file, as `get --content` wrote it, or is named by an option.
+
+    \b
+    Examples:
+      leadplane config put placement placement.yaml
+      leadplane config put sampling sampling.yaml --create --rollout canary
     """
     text = read_text(file)
     body: dict[str, Any] = {"content": text.content}
@@ -161,7 +166,12 @@ def put_document(
 @dry_run_option
 @edit_options
 def delete_document(name: str, if_match: str | None, wish: Wish, output: str) -> None:
-    """Delete document NAME as it is now; its versions are kept."""
+    """Delete document NAME as it is now; its versions are kept.
+
+    \b
+    Example:
+      leadplane config delete sampling --dry-run
+    """
     headers = {"If-Match": if_match or present_etag(fleet_access(), name)}
     document = edit("DELETE", document_path(name), None, headers, wish)
     show(lambda: document, draw_edit, output)

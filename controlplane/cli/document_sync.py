@@ -93,6 +93,11 @@ def sync_documents(
     Every changed document gets a rollout of its own; one that has to wait for another is queued.
     Exit status: 0 done, or nothing to do; 1 something was refused; 2 with --plan, when something
     differs.
+
+    \b
+    Examples:
+      leadplane config sync documents/ --plan
+      leadplane config sync documents/ --yes --strategy canary
     """
     access = fleet_access()
     wish = Wish(reason, False, strategy, bake_ms, final_bake_ms)

@@ -108,7 +108,13 @@ def config(context: click.Context, output: str, watch: bool) -> None:
 def list_documents(
     output: str = "table", watch: bool = False, at: str | None = None, nearby: bool = False
 ) -> None:
-    """List documents: kind, version, since when, by whom."""
+    """List documents: kind, version, since when, by whom.
+
+    \b
+    Examples:
+      leadplane config list
+      leadplane config list --nearby
+    """
     access = access_at(at)
     show(
         lambda: access.items("/v1/config", consistency="any" if nearby else None),
@@ -137,6 +143,11 @@ def get_document(
 
     With --content it is printed as YAML that `put` takes back: its first line says which version it
     is, so that nobody's change in between is overwritten.
+
+    \b
+    Examples:
+      leadplane config get placement --content > placement.yaml
+      leadplane config get placement --version 3
     """
     path = document_path(name)
     if version is not None:
@@ -159,7 +170,12 @@ def _draw_document(document: Any, wide: bool) -> RenderableType:
 @click.argument("name")
 @output_options
 def history(name: str, output: str, watch: bool) -> None:
-    """Show the versions of a document that are kept: since when, by whom, why."""
+    """Show the versions of a document that are kept: since when, by whom, why.
+
+    \b
+    Example:
+      leadplane config history placement
+    """
     access = fleet_access()
     show(
         lambda: access.items(f"{document_path(name)}/versions"),
@@ -175,7 +191,12 @@ def history(name: str, output: str, watch: bool) -> None:
 @click.option("--to", "newer", type=click.IntRange(min=0), help="The present one, if not given.")
 @format_option
 def show_diff(name: str, older: int | None, newer: int | None, output: str) -> None:
-    """Show how two versions of a document differ."""
+    """Show how two versions of a document differ.
+
+    \b
+    Example:
+      leadplane config diff placement --from 3
+    """
     query = {"from": older, "to": newer}
     document = fleet_access().get(f"{document_path(name)}/diff", **query)
     show(lambda: document, lambda d, wide: table(CHANGES, d["diff"], wide), output)
@@ -189,6 +210,10 @@ def effective(name: str, only: str | None, output: str, watch: bool) -> None:
     """Show which version each region runs, which one it is to run, and which is the newest.
 
     The newest is in force where a rollout brought it; a region that is cut off is told as that.
+
+    \b
+    Example:
+      leadplane config effective placement --watch
     """
     access = fleet_access()
 

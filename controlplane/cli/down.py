@@ -28,6 +28,11 @@ def down(path: Path, output: str) -> None:
 
     Data stays, unless the fleet was ephemeral. After a crash of its supervisor this ends the
     processes that were left, and no others.
+
+    \b
+    Examples:
+      leadplane down
+      leadplane down --dir /tmp/fleet
     """
     # Imported late: `leadplane down --help` need not load any of it.
     import asyncio

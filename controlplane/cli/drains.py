@@ -134,7 +134,12 @@ def drain_node(
     dry_run: bool,
     reason: str | None,
 ) -> None:
-    """Have everything handed over that NODE leads, and give it nothing until `undrain`."""
+    """Have everything handed over that NODE leads, and give it nothing until `undrain`.
+
+    \b
+    Example:
+      leadplane nodes drain eu-central-1-n1 --reason "new disks"
+    """
     path = f"/v1/nodes/{node}/drain"
     _begin(path, _wishes(deadline_s, added_p99_ms), output, no_wait, dry_run, reason)
 
@@ -148,7 +153,12 @@ def drain_node(
 @format_option
 @click.option("--reason", help="Kept with the record.")
 def undrain_node(node: str, canary_share: float | None, output: str, reason: str | None) -> None:
-    """Let NODE lead again; its leaders come home by themselves."""
+    """Let NODE lead again; its leaders come home by themselves.
+
+    \b
+    Example:
+      leadplane nodes undrain eu-central-1-n1 --canary-share 0.01
+    """
     body = {} if canary_share is None else {"canary_share": canary_share}
     drain = _post(fleet_access(), f"/v1/nodes/{node}/undrain", body, reason=reason)
     show(lambda: drain, draw_drain, output)
@@ -166,7 +176,12 @@ def undrain_node(node: str, canary_share: float | None, output: str, reason: str
 )
 @click.option("--dry-run", is_flag=True, help="Promise nothing.")
 def stoppable(node: str, output: str, promise_s: float, dry_run: bool) -> None:
-    """Ask whether NODE can be stopped beside those that were promised; exit status 1 if not."""
+    """Ask whether NODE can be stopped beside those that were promised; exit status 1 if not.
+
+    \b
+    Example:
+      leadplane nodes stoppable eu-central-1-n1 --dry-run
+    """
     body = {"promise_ms": round(promise_s * 1_000)}
     found = _post(fleet_access(), f"/v1/nodes/{node}/stoppable", body, dry_run=dry_run or None)
     show(lambda: found, _draw_stop, output)
@@ -196,7 +211,12 @@ def drain_region(
     dry_run: bool,
     reason: str | None,
 ) -> None:
-    """Have everything handed over that REGION leads, and give it nothing until `undrain`."""
+    """Have everything handed over that REGION leads, and give it nothing until `undrain`.
+
+    \b
+    Example:
+      leadplane regions drain eu-central-1 --zone eu-central-1a --dry-run
+    """
     body = _wishes(deadline_s, added_p99_ms) | ({"zone": zone} if zone else {})
     _begin(f"/v1/regions/{region}/drain", body, output, no_wait, dry_run, reason)
 
@@ -207,7 +227,12 @@ def drain_region(
 @format_option
 @click.option("--reason", help="Kept with the record.")
 def undrain_region(region: str, zone: str | None, output: str, reason: str | None) -> None:
-    """Let REGION lead again; its leaders come home by themselves."""
+    """Let REGION lead again; its leaders come home by themselves.
+
+    \b
+    Example:
+      leadplane regions undrain eu-central-1
+    """
     body = {"zone": zone} if zone else {}
     drain = _post(fleet_access(), f"/v1/regions/{region}/undrain", body, reason=reason)
     show(lambda: drain, draw_drain, output)

@@ -66,7 +66,12 @@ def _reasons(found: Any) -> list[str]:
 @format_option
 @click.argument("shard")
 def explain_shard(output: str, shard: str) -> None:
-    """Say why SHARD is best led where a plan has it, and what would move it."""
+    """Say why SHARD is best led where a plan has it, and what would move it.
+
+    \b
+    Example:
+      leadplane shards explain s17
+    """
     from urllib.parse import quote
 
     access = patient(fleet_access())

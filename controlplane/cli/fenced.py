@@ -72,6 +72,10 @@ def list_fenced(node: str | None = None, output: str = "table", watch: bool = Fa
 
     kept: it has happened; retried: it has happened by a later attempt; replaced: it never will;
     unknown: nobody can tell any more.
+
+    \b
+    Example:
+      leadplane fenced list eu-central-1-n1
     """
     access = fleet_access()
     show(lambda: _collected(access, node), draw_fenced, output, watch)
@@ -82,7 +86,12 @@ def list_fenced(node: str | None = None, output: str = "table", watch: bool = Fa
 @click.argument("number", type=click.IntRange(min=1))
 @format_option
 def get_fenced(node: str, number: int, output: str) -> None:
-    """Show one of them; with -o json, its values as well."""
+    """Show one of them; with -o json, its values as well.
+
+    \b
+    Example:
+      leadplane fenced get eu-central-1-n1 3 -o json
+    """
     access = fleet_access()
     show(lambda: access.get(_path(node, number)), _draw_one, output)
 
@@ -96,6 +105,10 @@ def replay_fenced(node: str, number: int, dry_run: bool) -> None:
 
     Under the operation's own id, where it has one: then a client that sends it again as well
     changes nothing. Else under a name of the write's own, so that it is replayed once.
+
+    \b
+    Example:
+      leadplane fenced replay eu-central-1-n1 3 --dry-run
     """
     access = fleet_access()
     write = access.get(_path(node, number))

@@ -77,7 +77,12 @@ def flags(context: click.Context, output: str, watch: bool) -> None:
 @output_options
 @click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
 def list_flags(output: str = "table", watch: bool = False, at: str | None = None) -> None:
-    """List the flags in force: variants, rules, and what holds where no rule fits."""
+    """List the flags in force: variants, rules, and what holds where no rule fits.
+
+    \b
+    Example:
+      leadplane flags list
+    """
     access = access_at(at)
     show(lambda: access.get("/v1/flags"), _draw_flags, output, watch)
 
@@ -96,6 +101,11 @@ def evaluate(
     """Say what FLAG comes to, and why; rules by region fit as they do at the node that answers.
 
     A VALUE is JSON, or else text: 3, true, "3", gold.
+
+    \b
+    Examples:
+      leadplane flags evaluate new-checkout --targeting-key customer42
+      leadplane flags evaluate new-checkout --attribute tier=gold -o json
     """
     context = _context_of(attributes)
     if targeting_key is not None:

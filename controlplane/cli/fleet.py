@@ -84,6 +84,11 @@ def restart(**wishes: Any) -> None:
 
     Each is drained, stopped when nobody would miss it, waited for, and let lead again. Interrupted,
     the same command goes on where it was.
+
+    \b
+    Examples:
+      leadplane fleet restart
+      leadplane fleet restart --node eu-central-1-n1 --exec ./restart-node
     """
     _run(**wishes)
 
@@ -94,6 +99,10 @@ def upgrade(**wishes: Any) -> None:
     """The same for a new version: the first node leads a few shards first.
 
     It hands them back by itself when its leadership is not steady, and that ends the upgrade.
+
+    \b
+    Example:
+      leadplane fleet upgrade --canary-share 0.02 --bake-s 300
     """
     _run(**wishes)
 

@@ -82,7 +82,13 @@ def put(
     at: str | None,
     output: str,
 ) -> None:
-    """Store VALUE under KEY; without VALUE, what standard input says."""
+    """Store VALUE under KEY; without VALUE, what standard input says.
+
+    \b
+    Examples:
+      leadplane kv put orders/7 paid
+      leadplane kv put orders/7 paid --if-version 2
+    """
     if create and if_version is not None:
         raise click.UsageError("--create and --if-version exclude each other")
     body = sys.stdin.buffer.read() if value is None else value.encode()
@@ -103,7 +109,12 @@ def delete(
     at: str | None,
     output: str,
 ) -> None:
-    """Remove KEY; removing what is not there is no error."""
+    """Remove KEY; removing what is not there is no error.
+
+    \b
+    Example:
+      leadplane kv del orders/7
+    """
     _write("DELETE", key, {}, None, if_version, idempotency_key, at, output)
 
 
@@ -138,7 +149,13 @@ def get(
     at: str | None,
     output: str,
 ) -> None:
-    """Print the value of KEY; how fresh it is goes to standard error."""
+    """Print the value of KEY; how fresh it is goes to standard error.
+
+    \b
+    Examples:
+      leadplane kv get orders/7
+      leadplane kv get orders/7 --consistency bounded --max-staleness-ms 500
+    """
     query = {
         "consistency": consistency,
         "quorum": "true" if quorum else None,
@@ -175,7 +192,12 @@ def scan(
     at: str | None,
     output: str,
 ) -> None:
-    """List the keys of PARTITION in byte order."""
+    """List the keys of PARTITION in byte order.
+
+    \b
+    Example:
+      leadplane kv scan customer42 --prefix {customer42}/orders/
+    """
     query = {
         "partition": partition,
         "prefix": prefix or None,

@@ -32,7 +32,12 @@ def nodes(context: click.Context, output: str, watch: bool) -> None:
 @output_options
 @click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
 def list_nodes(output: str = "table", watch: bool = False, at: str | None = None) -> None:
-    """List nodes: where they are, whether they renew, how many shards they lead."""
+    """List nodes: where they are, whether they renew, how many shards they lead.
+
+    \b
+    Example:
+      leadplane nodes list --watch
+    """
     access = access_at(at)
     show(lambda: access.items("/v1/nodes"), draw_nodes, output, watch)
 
@@ -41,7 +46,12 @@ def list_nodes(output: str = "table", watch: bool = False, at: str | None = None
 @click.argument("node")
 @format_option
 def get_node(node: str, output: str) -> None:
-    """Show one node."""
+    """Show one node.
+
+    \b
+    Example:
+      leadplane nodes get eu-central-1-n1
+    """
     show(
         lambda: fleet_access().get(f"/v1/nodes/{node}"),
         lambda document, wide: table(NODES, [document], wide),

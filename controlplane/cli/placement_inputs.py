@@ -79,7 +79,12 @@ def draw_load(document: Any, wide: bool) -> RenderableType:
 )
 @click.option("--top", type=click.IntRange(1, 1_000), default=20, show_default=True)
 def show_load(output: str, watch: bool, at: str | None, by: str, top: int) -> None:
-    """Show the busiest shards, and which regions their clients come in at."""
+    """Show the busiest shards, and which regions their clients come in at.
+
+    \b
+    Example:
+      leadplane placement load --by writes --top 5
+    """
     access = access_at(at)
     path = "/v1/placement/load"
     show(lambda: access.get(path, busiest_by=by, limit=top), draw_load, output, watch)
@@ -89,7 +94,12 @@ def show_load(output: str, watch: bool, at: str | None, by: str, top: int) -> No
 @output_options
 @click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
 def show_latency(output: str, watch: bool, at: str | None) -> None:
-    """Show the round trips between regions: what counts, where it comes from, what was measured."""
+    """Show the round trips between regions: what counts, where it comes from, what was measured.
+
+    \b
+    Example:
+      leadplane placement latency
+    """
     access = access_at(at)
     show(
         lambda: access.items("/v1/placement/latency"),

@@ -188,6 +188,12 @@ def make_plan(
     """Show where shards should be led, what that would save, and what a lost region would cost.
 
     Nothing moves. With --lose, --load or --with it is the plan of a fleet that is not there.
+
+    \b
+    Examples:
+      leadplane placement plan
+      leadplane placement plan --lose eu-central-1 --load us-east-1=2
+      leadplane placement plan --scope all --plot map.svg
     """
     access = patient(access_at(at))
     body = {"scope": scope, "what_if": _what_if(lose, load, documents)}
@@ -206,7 +212,13 @@ def make_plan(
 @click.option("--dry-run", is_flag=True, help="Only say whether it could be carried out.")
 @click.option("--reason", help="Kept with the order.")
 def apply_plan(output: str, plan: str, no_wait: bool, dry_run: bool, reason: str | None) -> None:
-    """Carry out exactly the PLAN of this hash, shard by shard, or nothing."""
+    """Carry out exactly the PLAN of this hash, shard by shard, or nothing.
+
+    \b
+    Examples:
+      leadplane placement apply 3f2a9c01 --dry-run
+      leadplane placement apply 3f2a9c01 --reason "cheaper at night"
+    """
     access = fleet_access()
     query = {"dry_run": dry_run or None, "reason": reason}
     order = _post(access, "/v1/placement/apply", {"plan": plan}, **query).document()
@@ -237,7 +249,12 @@ def _followed(access: FleetAccess, order: dict[str, Any]) -> dict[str, Any]:
 @click.command("history")
 @output_options
 def list_orders(output: str, watch: bool) -> None:
-    """List the plans that were carried out, the newest first."""
+    """List the plans that were carried out, the newest first.
+
+    \b
+    Example:
+      leadplane placement history
+    """
     access = fleet_access()
     show(
         lambda: access.get("/v1/placement/history"),
@@ -293,7 +310,12 @@ def _held_up(admission: Any) -> list[str]:
 @click.command("show")
 @output_options
 def show_placement(output: str, watch: bool) -> None:
-    """Show what is being moved, and whether it is held up."""
+    """Show what is being moved, and whether it is held up.
+
+    \b
+    Example:
+      leadplane placement show --watch
+    """
     access = fleet_access()
     show(lambda: access.get("/v1/placement"), _draw_placement, output, watch)
 
@@ -303,7 +325,12 @@ def show_placement(output: str, watch: bool) -> None:
 @click.option("--for-minutes", type=click.FloatRange(0.05, 43_200), default=60, show_default=True)
 @click.option("--reason", help="Shown to everybody who looks.")
 def pause(output: str, for_minutes: float, reason: str | None) -> None:
-    """Move nothing for a while; it ends by itself."""
+    """Move nothing for a while; it ends by itself.
+
+    \b
+    Example:
+      leadplane placement pause --for-minutes 90 --reason "network work"
+    """
     body = {"for_ms": round(for_minutes * 60_000)}
     _held(output, lambda a: _post(a, "/v1/placement/pause", body, reason=reason).document())
 
@@ -311,7 +338,12 @@ def pause(output: str, for_minutes: float, reason: str | None) -> None:
 @click.command("resume")
 @format_option
 def resume(output: str) -> None:
-    """Go on with what was held up."""
+    """Go on with what was held up.
+
+    \b
+    Example:
+      leadplane placement resume
+    """
     _held(output, lambda a: _post(a, "/v1/placement/resume", {}).document())
 
 
@@ -323,6 +355,10 @@ def release(output: str, reason: str | None) -> None:
 
     Nodes that had been given shards went down, so whatever was moved of late stays where it is, for
     an hour. Nodes that go down afterwards count anew.
+
+    \b
+    Example:
+      leadplane placement release --reason "a power cut, over since"
     """
     _held(output, lambda a: _post(a, "/v1/placement/release", {}, reason=reason).document())
 

@@ -31,7 +31,12 @@ ZONES = 3
 @dry_run_option
 @edit_options
 def create_region(region: str, file: str | None, wish: Wish, output: str) -> None:
-    """Create REGION as FILE describes it, or, without a FILE, by its published figures."""
+    """Create REGION as FILE describes it, or, without a FILE, by its published figures.
+
+    \b
+    Example:
+      leadplane regions create ap-south-1 --dry-run
+    """
     text = read_text(file) if file else None
     content = text.content if text else _published(region)
     source = Source("#", text) if text else None
@@ -53,6 +58,10 @@ def put_region(
     """Describe REGION anew, as FILE does; - is standard input.
 
     Begin with `leadplane config get region.REGION --content > FILE`.
+
+    \b
+    Example:
+      leadplane regions put ap-south-1 ap-south-1.yaml
     """
     text = read_text(file)
     headers = conditions(f"region.{region}", text.etag, create, if_match, force)
@@ -74,6 +83,10 @@ def patch_region(
     """Change some fields of REGION as it is now; a VALUE is JSON or text, none takes it away.
 
     A field inside another is written with a dot: capacity.leaders=500
+
+    \b
+    Example:
+      leadplane regions patch eu-central-1 capacity.leaders=500
     """
     patch = _patch_of(changes)
     headers = {"If-Match": if_match or present_etag(fleet_access(), f"region.{region}")}
@@ -87,7 +100,12 @@ def patch_region(
 @dry_run_option
 @edit_options
 def delete_region(region: str, if_match: str | None, wish: Wish, output: str) -> None:
-    """Take REGION away, if nothing stands in it that is needed."""
+    """Take REGION away, if nothing stands in it that is needed.
+
+    \b
+    Example:
+      leadplane regions delete ap-south-1 --dry-run
+    """
     headers = {"If-Match": if_match or present_etag(fleet_access(), f"region.{region}")}
     document = edit("DELETE", f"/v1/regions/{region}", None, headers, wish)
     show(lambda: document, draw_edit, output)

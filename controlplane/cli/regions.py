@@ -58,7 +58,12 @@ def regions(context: click.Context, output: str, watch: bool) -> None:
 @output_options
 @click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
 def list_regions(output: str = "table", watch: bool = False, at: str | None = None) -> None:
-    """List regions: nodes that renew, stores that answer, shards led there."""
+    """List regions: nodes that renew, stores that answer, shards led there.
+
+    \b
+    Example:
+      leadplane regions list --watch
+    """
     access = access_at(at)
     show(lambda: access.items("/v1/regions"), draw_regions, output, watch)
 
@@ -67,7 +72,12 @@ def list_regions(output: str = "table", watch: bool = False, at: str | None = No
 @click.argument("region")
 @format_option
 def get_region(region: str, output: str) -> None:
-    """Show one region, with its document."""
+    """Show one region, with its document.
+
+    \b
+    Example:
+      leadplane regions get eu-central-1
+    """
     show(lambda: fleet_access().get(f"/v1/regions/{region}"), draw_region, output)
 
 

@@ -51,6 +51,10 @@ def list_reshardings(output: str, watch: bool) -> None:
     """List shards that are, or were, split, merged or moved.
 
     The leader of the shard `system` is asked, since it knows how far each is.
+
+    \b
+    Example:
+      leadplane shards reshardings --watch
     """
 
     def fetch() -> dict[str, Any]:
@@ -81,7 +85,12 @@ def _options(command: Any) -> Any:
 def split_shard(
     shard: str, slot: int | None, reason: str | None, dry_run: bool, output: str
 ) -> None:
-    """Make two shards of one, under new names."""
+    """Make two shards of one, under new names.
+
+    \b
+    Example:
+      leadplane shards split s17 --dry-run
+    """
     body = {} if slot is None else {"at": slot}
     _order(f"/v1/shards/{shard}/split", body, reason, dry_run, output)
 
@@ -93,7 +102,12 @@ def split_shard(
 def merge_shards(
     shard: str, neighbour: str, reason: str | None, dry_run: bool, output: str
 ) -> None:
-    """Make one shard of two neighbours, under a new name."""
+    """Make one shard of two neighbours, under a new name.
+
+    \b
+    Example:
+      leadplane shards merge s17 s18
+    """
     _order(f"/v1/shards/{shard}/merge", {"with": neighbour}, reason, dry_run, output)
 
 
@@ -102,7 +116,12 @@ def merge_shards(
 @click.option("--to-group", metavar="GROUP", required=True, help="Whose stores shall hold it.")
 @_options
 def move_shard(shard: str, to_group: str, reason: str | None, dry_run: bool, output: str) -> None:
-    """Have the stores of another group hold a shard, under a new name."""
+    """Have the stores of another group hold a shard, under a new name.
+
+    \b
+    Example:
+      leadplane shards move s17 --to-group region/us-east-1
+    """
     _order(f"/v1/shards/{shard}/move", {"to_group": to_group}, reason, dry_run, output)
 
 
@@ -110,7 +129,12 @@ def move_shard(shard: str, to_group: str, reason: str | None, dry_run: bool, out
 @click.argument("number", type=int)
 @_options
 def cancel_resharding(number: int, reason: str | None, dry_run: bool, output: str) -> None:
-    """Drop a resharding whose shards are not closed yet."""
+    """Drop a resharding whose shards are not closed yet.
+
+    \b
+    Example:
+      leadplane shards cancel 4
+    """
     _order(f"/v1/reshardings/{number}/cancel", {}, reason, dry_run, output)
 
 

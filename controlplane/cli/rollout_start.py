@@ -83,6 +83,12 @@ def start_rollout(
 
     A FILE with a gate is YAML or JSON: name, kind (fleet, prometheus, http), and what that needs.
     The fleet's own gate is asked beside it, unless a gate of kind fleet says how.
+
+    \b
+    Examples:
+      leadplane rollouts start placement --dry-run
+      leadplane rollouts start placement --strategy linear --bake 10m
+      leadplane rollouts start placement --approve-wave 2 --gate gate.yaml
     """
     if queue and supersede:
         raise click.UsageError("--queue and --supersede exclude each other")

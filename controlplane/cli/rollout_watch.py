@@ -140,6 +140,10 @@ def rollout_status(number: int, timeout_ms: int | None) -> None:
 
     0 succeeded. 1 it is over otherwise, or there is no such rollout. 3 it still goes on, or nobody
     could be asked. 4 it is paused until a person does something; no time-out is waited for.
+
+    \b
+    Example:
+      leadplane rollouts status 7 --timeout 20m
     """
     before: Any = None
     patience_s = None if timeout_ms is None else timeout_ms / 1_000

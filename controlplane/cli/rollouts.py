@@ -37,7 +37,12 @@ def rollouts(context: click.Context, output: str, watch: bool) -> None:
 def list_rollouts(
     output: str = "table", watch: bool = False, document: str | None = None, at: str | None = None
 ) -> None:
-    """List the rollouts that are remembered, the newest first."""
+    """List the rollouts that are remembered, the newest first.
+
+    \b
+    Example:
+      leadplane rollouts list --document placement
+    """
     access = access_at(at)
 
     def fetch() -> dict[str, Any]:
@@ -58,6 +63,10 @@ def get_rollout(number: int, output: str, watch: bool, at: str | None) -> None:
 
     With --watch it is drawn again in a terminal whenever it goes on; elsewhere a line is printed
     for each thing that happens, and with -o json a document on each line.
+
+    \b
+    Example:
+      leadplane rollouts get 7 --watch
     """
     access = access_at(at)
     if watch:
@@ -85,28 +94,48 @@ def _order_options(command: Any) -> Any:
 def pause_rollout(
     number: int, for_ms: int | None, reason: str | None, dry_run: bool, output: str
 ) -> None:
-    """Begin nothing more of rollout NUMBER; the clock of its bake stands still."""
+    """Begin nothing more of rollout NUMBER; the clock of its bake stands still.
+
+    \b
+    Example:
+      leadplane rollouts pause 7 --for 30m --reason "latency looks odd"
+    """
     _order(number, "pause", {} if for_ms is None else {"for_ms": for_ms}, reason, dry_run, output)
 
 
 @rollouts.command("resume")
 @_order_options
 def resume_rollout(number: int, reason: str | None, dry_run: bool, output: str) -> None:
-    """Go on where rollout NUMBER was paused; approve the wave that waits for it."""
+    """Go on where rollout NUMBER was paused; approve the wave that waits for it.
+
+    \b
+    Example:
+      leadplane rollouts resume 7
+    """
     _order(number, "resume", {}, reason, dry_run, output)
 
 
 @rollouts.command("promote")
 @_order_options
 def promote_rollout(number: int, reason: str | None, dry_run: bool, output: str) -> None:
-    """Skip what is left of this wave's bake, and its gates."""
+    """Skip what is left of this wave's bake, and its gates.
+
+    \b
+    Example:
+      leadplane rollouts promote 7 --reason "tried by hand"
+    """
     _order(number, "promote", {}, reason, dry_run, output)
 
 
 @rollouts.command("abort")
 @_order_options
 def abort_rollout(number: int, reason: str | None, dry_run: bool, output: str) -> None:
-    """Give all regions that rollout NUMBER reached what they had before."""
+    """Give all regions that rollout NUMBER reached what they had before.
+
+    \b
+    Example:
+      leadplane rollouts abort 7 --reason "errors in eu-central-1"
+    """
     _order(number, "abort", {}, reason, dry_run, output)
 
 
@@ -117,7 +146,13 @@ def abort_rollout(number: int, reason: str | None, dry_run: bool, output: str) -
 )  # fmt: skip
 @_order_options
 def roll_back(number: int, strategy: str, reason: str | None, dry_run: bool, output: str) -> None:
-    """Abort rollout NUMBER; or, if it is over, begin another one, to what was before it."""
+    """Abort rollout NUMBER; or, if it is over, begin another one, to what was before it.
+
+    \b
+    Examples:
+      leadplane rollouts rollback 7 --dry-run
+      leadplane rollouts rollback 7 --strategy canary
+    """
     _order(number, "rollback", {"strategy": strategy}, reason, dry_run, output)
 
 

@@ -59,7 +59,13 @@ def route(
     output: str,
     watch: bool,
 ) -> None:
-    """Say where a key lives and where a request for it should go."""
+    """Say where a key lives and where a request for it should go.
+
+    \b
+    Examples:
+      leadplane route orders/7
+      leadplane route orders/7 --intent write --region us-east-1
+    """
     access = access_at(at)
     query = {
         "key": key,

@@ -30,6 +30,10 @@ def serve(ctx: click.Context, path: Path, any_address: bool) -> None:
     """Run one node as its settings file says.
 
     On SIGTERM or SIGINT it hands over every shard it leads, then ends with status 0.
+
+    \b
+    Example:
+      leadplane serve --config node.yaml
     """
     # Imported late: `leadplane serve --help` need not load any of it.
     import asyncio

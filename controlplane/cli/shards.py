@@ -103,7 +103,12 @@ def list_shards(
     led_by: str | None = None,
     at: str | None = None,
 ) -> None:
-    """List shards: group, state, epoch, leader."""
+    """List shards: group, state, epoch, leader.
+
+    \b
+    Example:
+      leadplane shards list --led-by eu-central-1-n1
+    """
     access = access_at(at)
 
     def fetch() -> dict[str, Any]:
@@ -126,6 +131,10 @@ def get_shard(shard: str, output: str, watch: bool, at: str | None) -> None:
     """Show one shard: leader, epoch, lease, size, and its copies.
 
     Without --at, the leader is asked, since it knows most.
+
+    \b
+    Example:
+      leadplane shards get s17 --watch
     """
     access = access_at(at)
 
@@ -192,9 +201,9 @@ def shard_history(shard: str, at: str | None, output: str, watch: bool) -> None:
     Tenures are held against each other: exit 1 if two of them overlap.
 
     \b
-    Example:
+    Examples:
       leadplane history s17
-      leadplane history s17 -o wide    # also the cause, by whom, and the region
+      leadplane shards history s17 -o wide    # also the cause, by whom, and the region
     """
     access = access_at(at)
     overlap_free: list[bool] = []
@@ -230,6 +239,11 @@ def transfer_shard(
 
     Without a target, the best candidate is chosen. The global leader admits it at once, or says why
     not; --force does without that, and without a global leader.
+
+    \b
+    Examples:
+      leadplane shards transfer s17 --to-region us-east-1 --dry-run
+      leadplane shards transfer s17 --to-node eu-central-1-n2
     """
     if to_region and to_node:
         raise click.UsageError("--to-region and --to-node exclude each other")
@@ -251,6 +265,10 @@ def preempt_shard(
     """Have a node take SHARD over that is placed better than its leader.
 
     Refused when it is not placed better, was silent of late, or the shard is pinned elsewhere.
+
+    \b
+    Example:
+      leadplane shards preempt s17 --by eu-central-1-n2
     """
     document = _act(shard, "preempt", {"by": by} if by else {}, reason, dry_run)
     show(lambda: document, lambda d, wide: _told(d), output)
@@ -265,6 +283,10 @@ def evict_shard(shard: str, reason: str | None, dry_run: bool, output: str) -> N
     """Take a shard from its leader, with or without its help.
 
     A leader that obeys steps down at once; one that does not, when its lease has run out.
+
+    \b
+    Example:
+      leadplane shards evict s17 --reason "its node answers nobody"
     """
     document = _act(shard, "evict", {}, reason, dry_run)
     show(lambda: document, lambda d, wide: _told(d), output)
@@ -287,6 +309,10 @@ def pin_shard(
 
     lease: others lead it when NODE's lease has run out. probe: only when NODE does not serve it at
     its front door, either. operator: never by themselves; pin it elsewhere, or transfer it.
+
+    \b
+    Example:
+      leadplane shards pin s17 eu-central-1-n1 --failover probe
     """
     document = _act(shard, "pin", {"node": node, "failover": failover}, reason, dry_run)
     show(lambda: document, draw_edit, output)
@@ -298,7 +324,12 @@ def pin_shard(
 @click.option("--dry-run", is_flag=True, help="Say what would be changed, and do nothing.")
 @format_option
 def unpin_shard(shard: str, reason: str | None, dry_run: bool, output: str) -> None:
-    """Let SHARD be led by whoever comes first."""
+    """Let SHARD be led by whoever comes first.
+
+    \b
+    Example:
+      leadplane shards unpin s17
+    """
     document = _act(shard, "pin", {"node": None}, reason, dry_run)
     show(lambda: document, draw_edit, output)
 

@@ -65,6 +65,11 @@ def simulate(
     A seed names a run: the same seed is the same run, to the last message. The exit status is 1
     when a seed had a violation; the line below it says how to run it again. With --shrink, the
     same seed is run again and again with ever fewer faults, and what still breaks it is told.
+
+    \b
+    Examples:
+      leadplane simulate --seeds 1-20 --scenario zone
+      leadplane simulate --seeds 7-7 --minutes 1 --shrink
     """
     from controlplane.simulator.runner import simulate as run
     from controlplane.simulator.scenario import PRESETS, preset

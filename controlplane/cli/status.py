@@ -262,6 +262,11 @@ def status(output: str, watch: bool, at: str | None) -> None:
 
     CAN LOSE is how many more stores a group can do without before it stops taking writes. Without
     --at, one node of each region is asked, since each knows best the stores that it uses.
+
+    \b
+    Examples:
+      leadplane status
+      leadplane status --at eu-central-1 -o json
     """
     access = access_at(at)
     show(

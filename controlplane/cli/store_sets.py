@@ -36,7 +36,12 @@ def _change_text(change: Any) -> str | None:
 @output_options
 @click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
 def list_groups(output: str, watch: bool, at: str | None) -> None:
-    """List groups of stores: who votes, how many may be lost, and what is being changed."""
+    """List groups of stores: who votes, how many may be lost, and what is being changed.
+
+    \b
+    Example:
+      leadplane regions groups
+    """
     access = access_at(at)
     show(
         lambda: access.items("/v1/regions/groups"),
@@ -58,6 +63,10 @@ def make_group(
     """Have a group with one voter in each of three or five REGIONS, for shards to move to.
 
     A plan that wants one has it made by itself.
+
+    \b
+    Example:
+      leadplane regions make-group eu-central-1 us-east-1 ap-south-1 --dry-run
     """
     access = fleet_access()
     wanted = access.send(
@@ -93,6 +102,10 @@ def drop_group(group: str, output: str, dry_run: bool, reason: str | None) -> No
     """Let GROUP go, which was made or is still being made, and in which there is no shard.
 
     Its name is not used again: the next group of these regions has a number behind.
+
+    \b
+    Example:
+      leadplane regions drop-group multi/eu-central-1+eu-west-1+us-east-1
     """
     dropped = (
         fleet_access()
@@ -145,7 +158,12 @@ def _order_options(command: Any) -> Any:
 @click.option("--follower", is_flag=True, help="It holds copies and does not vote.")
 @_order_options
 def add_store(group: str, store: str, follower: bool, **how: Any) -> None:
-    """Add a STORE of the topology to GROUP."""
+    """Add a STORE of the topology to GROUP.
+
+    \b
+    Example:
+      leadplane regions stores add region/eu-central-1 eu-central-1-s4 --follower
+    """
     _change(group, {"action": "add", "store": store, "follower": follower}, **how)
 
 
@@ -154,7 +172,12 @@ def add_store(group: str, store: str, follower: bool, **how: Any) -> None:
 @click.argument("store")
 @_order_options
 def remove_store(group: str, store: str, **how: Any) -> None:
-    """Take STORE out of GROUP; its data stays where it is."""
+    """Take STORE out of GROUP; its data stays where it is.
+
+    \b
+    Example:
+      leadplane regions stores remove region/eu-central-1 eu-central-1-s4
+    """
     _change(group, {"action": "remove", "store": store}, **how)
 
 
@@ -167,6 +190,10 @@ def replace_store(group: str, store: str, by: str, **how: Any) -> None:
     """Put another store in the place of STORE in GROUP.
 
     A store that lost its data is replaced by itself; Leadplane does that without being asked.
+
+    \b
+    Example:
+      leadplane regions stores replace region/eu-central-1 eu-central-1-s2 --by eu-central-1-s4
     """
     _change(group, {"action": "replace", "store": store, "by": by}, **how)
 
@@ -184,6 +211,10 @@ def change_lease(group: str, ttl_ms: int, **how: Any) -> None:
 
     A leader that falls silent is replaced after about that time. What round trips do not allow is
     refused.
+
+    \b
+    Example:
+      leadplane regions lease region/eu-central-1 2000 --dry-run
     """
     _order(group, "lease", {"ttl_ms": ttl_ms}, _lease_told, **how)
 
@@ -197,6 +228,10 @@ def force_recover(group: str, accept_loss: bool, **how: Any) -> None:
 
     Nothing else brings such a group back, and WRITES THAT WERE ACKNOWLEDGED MAY BE LOST by it. See
     with --dry-run what is left, and bring back first whatever store still has its data.
+
+    \b
+    Example:
+      leadplane regions force-recover region/eu-central-1 --dry-run
     """
     _order(group, "force-recover", {"accept_loss": accept_loss}, _force_told, **how)
 

@@ -39,8 +39,8 @@ COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
     "rollouts": ROLLOUTS,
 }
 FURTHER: Final[Mapping[str, tuple[str, Callable[[Row], str]]]] = {
-    "regions": ("nodes", lambda row: str(row["region"])),
-    "nodes": ("shards", lambda row: str(row["node"])),
+    "regions": ("nodes", lambda row: f"region={row['region']}"),
+    "nodes": ("shards", lambda row: f"leader={row['node']}"),
 }
 """Where Enter leads from a row, and what is looked for there."""
 
@@ -112,12 +112,8 @@ class Screen:
 
     def rows(self) -> list[Row]:
         """Of the present view: those that match the filter, in the order that is wanted."""
-        columns, wanted = self.columns, self.place.filter.lower()
-        rows = [
-            row
-            for row in self._all_rows()
-            if not wanted or any(wanted in text_of(c.cell(row)).lower() for c in columns)
-        ]
+        columns, words = self.columns, self.place.filter.lower().split()
+        rows = [row for row in self._all_rows() if all(_fits(row, word, columns) for word in words)]
         if self.place.sort is not None and columns:
             column = columns[self.place.sort % len(columns)]
             rows.sort(key=lambda row: _sort_key(column.cell(row)), reverse=self.place.falling)
@@ -208,6 +204,23 @@ class Screen:
             self.place = self._back.pop()
         else:
             self.place.filter = ""
+
+
+def _fits(row: Row, word: str, columns: Sequence[Column]) -> bool:
+    """Whether a word is said of a row: `column=value`, or what a value, or a part of one, begins
+    with. Parts are set off by what is no letter and no digit."""
+    name, equals, value = word.partition("=")
+    texts = {c.title.lower().replace(" ", "-"): text_of(c.cell(row)).lower() for c in columns}
+    if equals:
+        return name in texts and (not value or texts[name] == value)
+    return any(_has_part(text, word) for text in texts.values())
+
+
+def _has_part(text: str, word: str) -> bool:
+    at = text.find(word)
+    while at > 0 and word[0].isalnum() and text[at - 1].isalnum():
+        at = text.find(word, at + 1)
+    return at >= 0
 
 
 def _led_by(shard: Row) -> tuple[str | None, int]:

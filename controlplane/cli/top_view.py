@@ -90,7 +90,7 @@ def _alone(row: Row) -> RenderableType:
 def _keys(screen: Screen) -> Text:
     from rich.text import Text
 
-    typed = "type what rows must contain  enter keep  esc drop"
+    typed = "type what values begin with, or column=value  enter keep  esc drop"
     return Text(typed if screen.typing else KEYS, "dim", no_wrap=True, overflow="ellipsis")
 
 

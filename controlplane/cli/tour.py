@@ -45,6 +45,11 @@ def tour(start: bool, folder: Path, latency: str | None, output: str) -> None:
     Where a key lives; a write; reads in every region; then a leader killed, a leader asleep, a
     store killed, and a planned transfer, each while a client writes. The exit status is 1 when
     something was not as promised.
+
+    \b
+    Examples:
+      leadplane tour
+      leadplane tour --start --latency real
     """
     if start:
         _start_with_tour(latency)

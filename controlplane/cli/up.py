@@ -94,6 +94,12 @@ def up(
 
     It is ready when every shard has a leader, as every node sees it. Stores are initialised on the
     first start only. What dies is started again. Ctrl-C stops it: nodes hand over, stores close.
+
+    \b
+    Examples:
+      leadplane up
+      leadplane up --ephemeral --latency real --shards 30
+      leadplane up --detach --dir /tmp/fleet -o json
     """
     # Imported late: `leadplane up --help` need not load any of it.
     from controlplane.fleet.command import UpOptions, detach_fleet, run_fleet

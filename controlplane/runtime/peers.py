@@ -9,15 +9,17 @@ must not be helped by another one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
 import orjson
 
 from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
 from controlplane.machine import Event, Probe, Probed, Tell
+from controlplane.node_plan import PeerPlan
 from controlplane.telemetry.lifecycle_log import LOGGER
-from controlplane.views import FleetView, ShardView
+from controlplane.views import FleetView, NodeView, ShardView
+from regions.store import ByteCount
 from shards.key_in_slot import key_in_slot
 
 PEER_PATH = "/internal/v1/peer"
@@ -37,19 +39,22 @@ class Peers:
         tasks: asyncio.TaskGroup,
         *,
         node: str,
-        urls: Mapping[str, str],
+        peers: Iterable[PeerPlan],
         post: Callable[[Event], None],
         fleet: Callable[[], FleetView],
         shard_view: Callable[[str], ShardView | None],
+        bytes_of: Callable[[str], ByteCount | None] = lambda region: None,
     ) -> None:
+        """`peers` are configured. `bytes_of` says where the bytes to a region are counted."""
         self._client = client
         self._tasks = tasks
         self._node = node
-        self._urls = dict(urls)
-        self._learned: dict[str, str] = {}  # of nodes that are not configured: they may move
+        self._configured = {peer.node: peer for peer in peers}
+        self._learned: dict[str, NodeView] = {}  # that are not configured: they may move
         self._post = post
         self._fleet = fleet
         self._shard_view = shard_view
+        self._bytes_of = bytes_of
         self._telling = 0
         self._probing = 0
 
@@ -68,13 +73,15 @@ class Peers:
 
     async def _tell(self, effect: Tell) -> None:
         try:
-            url = self._url_of(effect.node)
-            if url is not None:
+            peer = self._peer(effect.node)
+            if peer is not None and peer.url:
+                url = peer.url.rstrip("/") + PEER_PATH
                 body = orjson.dumps({"sender": self._node, "message": effect.message})
                 headers = {"Content-Type": "application/json"}
                 await self._client.send(
-                    "POST", url + PEER_PATH, headers=headers, body=body, timeout_ms=TELL_TIMEOUT_MS
-                )
+                    "POST", url, headers=headers, body=body, timeout_ms=TELL_TIMEOUT_MS,
+                    byte_count=self._bytes_of(peer.region),
+                )  # fmt: skip
         except (PeerUnreachable, PeerLost) as error:
             LOGGER.debug("a message to %s was lost: %s", effect.node, error)
             self._learned.pop(effect.node, None)
@@ -82,13 +89,14 @@ class Peers:
             self._telling -= 1
 
     async def _probe(self, effect: Probe) -> None:
-        served = False
+        served, peer = False, self._peer(effect.node)
         try:
             reply = await self._client.send(
                 "GET",
                 effect.url.rstrip("/") + self._probe_path(effect.shard),
                 headers=NOT_PASSED_ON,
                 timeout_ms=effect.timeout_ms,
+                byte_count=None if peer is None else self._bytes_of(peer.region),
             )
             served = reply.status == 200 or (
                 reply.status == 404 and reply.headers.get("Leadplane-Shard") == effect.shard
@@ -99,12 +107,11 @@ class Peers:
             self._probing -= 1
         self._post(Probed(effect.node, effect.shard, served))
 
-    def _url_of(self, node: str) -> str | None:
+    def _peer(self, node: str) -> PeerPlan | NodeView | None:
         """Where a node is: as configured, else as its session, or the node itself, says."""
-        if node not in self._urls and node not in self._learned:
-            self._learned = {view.node: view.url for view in self._fleet().nodes if view.url}
-        url = self._urls.get(node) or self._learned.get(node)
-        return url.rstrip("/") if url else None
+        if node not in self._configured and node not in self._learned:
+            self._learned = {view.node: view for view in self._fleet().nodes if view.url}
+        return self._configured.get(node) or self._learned.get(node)
 
     def _probe_path(self, shard: str) -> str:
         """A strong read of some key of this shard; the system shard has no keys of clients."""

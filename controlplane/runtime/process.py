@@ -19,6 +19,7 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable
+from functools import partial
 
 from controlplane.api.application import create_app
 from controlplane.api.server import ApiServer
@@ -47,7 +48,9 @@ from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.otlp import metrics_push
 from controlplane.telemetry.spans import EventTracer, event_tracer, trace_id_of
+from controlplane.telemetry.traffic import MESSAGES
 from regions.errors import StoreUnsuitable
+from regions.store import ByteCount
 from regions.store_errors import OtherIncarnation, StoreForgot
 
 CLOSING_MS_MAX = 2_000
@@ -94,7 +97,9 @@ class _NodeProcess:
         node = Node(plan, random.random, boottime_ms())
         node.wall_offset_ms = time.time_ns() // 1_000_000 - boottime_ms()
         self._node = node
-        self._wiring = Wiring(settings.dial, self._metrics, self._refused, self._looked, spans)
+        self._wiring = Wiring(
+            settings.dial, self._metrics, self._refused, self._looked, spans, self._bytes_of
+        )
         self._driver = Driver(
             node,
             self._wiring,
@@ -115,10 +120,11 @@ class _NodeProcess:
                 client,
                 tasks,
                 node=self._plan.node,
-                urls={peer.node: peer.url for peer in self._plan.peers},
+                peers=self._plan.peers,
                 post=self._driver.post,
                 fleet=self._service.fleet,
                 shard_view=self._service.shard_view,
+                bytes_of=partial(self._metrics.traffic.between, self._plan.region, MESSAGES),
             )
             incarnations = {lane.store: lane.incarnation for lane in self._node.lanes.values()}
             self._wiring.open(self._plan.places, incarnations, self._driver.post, tasks)
@@ -167,6 +173,11 @@ class _NodeProcess:
                 await self._driver.drained.wait()
         except TimeoutError:
             LOGGER.warning("draining took too long: what is still led here ends with its lease")
+
+    def _bytes_of(self, store: str, kind: str) -> ByteCount | None:
+        place = self._node.places.get(store)
+        there = "" if place is None else place.region
+        return self._metrics.traffic.between(self._plan.region, kind, there)
 
     def _looked(self, seen: Headroom) -> None:
         self._metrics.stores.looked(seen)

@@ -120,7 +120,12 @@ class NodeService:
         span = CURRENT.get()
         if span is None or self._spans is None:
             return await self._submit(request)
-        return await self._spans.around(span, request, self._submit)
+        since = time.perf_counter()
+        try:
+            return await self._spans.around(span, request, self._submit)
+        finally:
+            took_s = time.perf_counter() - since
+            self._metrics.requests.traced(request, took_s, span.trace_id)
 
     async def _submit(self, request: Request) -> Outcome:
         since = time.perf_counter()
@@ -289,9 +294,9 @@ class NodeService:
         )
         return tuple(Check(c.name, c.ok, "" if c.ok else c.why) for c in checks)
 
-    def metrics(self) -> bytes:
+    def metrics(self, *, exemplars: bool = False) -> bytes:
         """The metrics of this process in the Prometheus text format."""
-        return self._metrics.text()
+        return self._metrics.open_metrics() if exemplars else self._metrics.text()
 
 
 def _published_ms(origin: str, regions: Iterable[str]) -> dict[str, float]:

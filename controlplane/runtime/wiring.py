@@ -32,9 +32,10 @@ from controlplane.runtime.peers import Peers
 from controlplane.store_lanes import lane_maker
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.request_spans import ShardSpans
+from controlplane.telemetry.traffic import BULK, LANES
 from regions.conversation import MakeLane
 from regions.errors import StoreUnsuitable
-from regions.store import StoreAddress, StoreIdentity
+from regions.store import ByteCount, StoreAddress, StoreIdentity
 
 Refused = Callable[[str, StoreUnsuitable], None]
 
@@ -49,13 +50,16 @@ class Wiring:
         refused: Refused,
         looked: Callable[[Headroom], None],
         spans: ShardSpans | None = None,
+        bytes_of: Callable[[str, str], ByteCount | None] = lambda store, kind: None,
     ) -> None:
+        """`bytes_of` says where the bytes of a store's lanes are counted, by their kind."""
         self.peers: Peers | None = None
         self._dial = dial
         self._metrics = metrics
         self._refused = refused
         self._looked = looked
         self._spans = spans
+        self._bytes_of = bytes_of
         self._addresses: dict[str, StoreAddress] = {}
         self._incarnations: dict[str, str] = {}  # of the stores that have an ordered lane
         self._ordered: dict[str, OrderedLane] = {}
@@ -123,7 +127,9 @@ class Wiring:
         if effect.address is None:
             return
         self._addresses[store] = effect.address
-        make_lane = lane_maker(effect.address, self._dial, may_be_empty=True)
+        make_lane = lane_maker(
+            effect.address, self._dial, may_be_empty=True, byte_count=self._bytes_of(store, BULK)
+        )
         self._bulk[store] = bulk = BulkLane(store, make_lane, post=self._post, draw=random.random)
         self._run(_bulk(store), bulk.run())
         if store in self._ordered:
@@ -151,7 +157,10 @@ class Wiring:
 
     def _maker(self, store: str) -> MakeLane:
         expected = StoreIdentity(store, self._incarnations[store])
-        return lane_maker(self._addresses[store], self._dial, expected=expected)
+        byte_count = self._bytes_of(store, LANES)
+        return lane_maker(
+            self._addresses[store], self._dial, expected=expected, byte_count=byte_count
+        )
 
     def _open_ordered(self, store: str, incarnation: str) -> None:
         self._incarnations[store] = incarnation

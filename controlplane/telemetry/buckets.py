@@ -6,34 +6,48 @@ each observation. A node counts on one thread, and reads on the same, so a fifth
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.samples import Exemplar
+
+Shown: TypeAlias = tuple[str, float] | tuple[str, float, Exemplar]
+"""A bound, how many were at most as great, and one of those that was traced."""
 
 
 class Buckets:
     """What was observed under one set of labels."""
 
-    __slots__ = ("_bounds", "_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
+        self._exemplars: dict[int, Exemplar] = {}
 
     def observe(self, value: float) -> None:
         """Count it in the first bucket that it fits."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
-    def shown(self) -> tuple[list[tuple[str, float]], float]:
+    def exemplify(self, value: float, trace: str) -> None:
+        """Name the trace of one that is observed besides; of each bucket the last one is shown."""
+        at = bisect_left(self._bounds, value)
+        self._exemplars[at] = Exemplar({"trace_id": trace}, value, time.time())
+
+    def shown(self) -> tuple[list[Shown], float]:
         """How many were at most as great as each bound, and the sum of all."""
         bounds = (*self._bounds, float("inf"))
-        totals = accumulate(self._counts)
-        shown = [(_as_text(b), float(n)) for b, n in zip(bounds, totals, strict=True)]
+        shown: list[Shown] = []
+        for at, (bound, total) in enumerate(zip(bounds, accumulate(self._counts), strict=True)):
+            exemplar, count = self._exemplars.get(at), (_as_text(bound), float(total))
+            shown.append(count if exemplar is None else (*count, exemplar))
         return shown, self._sum
 
 

@@ -16,6 +16,8 @@ CLASSES: Final = 6
 """Statuses begin with 1 to 5."""
 Observe: TypeAlias = Callable[[int, float], None]
 """Told of each request: the status of its answer, and how many seconds it took."""
+Exemplify: TypeAlias = Callable[[float, str], None]
+"""Told how many seconds a request took, and its trace."""
 
 
 class HttpMetrics:
@@ -52,6 +54,11 @@ class HttpMetrics:
             take[0](seconds)
 
         return observe
+
+    def traced(self, method: str, path: str) -> Exemplify:
+        """What is to be told of the requests of one route that are traced, and counted besides."""
+        name = f"{method} {path}"
+        return lambda seconds, trace: self._seconds.of(name).exemplify(seconds, trace)
 
     def describe(self) -> Iterable[Metric]:
         """Its name, so that there is no other of it."""

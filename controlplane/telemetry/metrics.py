@@ -23,9 +23,11 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from config.feed import Feed
 from config.rollout import Rollout
 from controlplane.figures import NodeFigures
 from controlplane.machine import Happened
@@ -38,9 +40,9 @@ from controlplane.telemetry.placement import PlacementSamples
 from controlplane.telemetry.requests import RequestMetrics
 from controlplane.telemetry.rollouts import RolloutMetrics, RolloutStates
 from controlplane.telemetry.stores import StoreMetrics
+from controlplane.telemetry.traffic import TrafficMetrics, TrafficPrices
 from controlplane.views import FleetView
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 LAG_S: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
@@ -52,6 +54,8 @@ class Watched(Protocol):
     def figures(self) -> NodeFigures: ...
 
     def rollouts(self) -> Iterable[tuple[Rollout, int]]: ...
+
+    def documents(self) -> Feed: ...
 
 
 class NodeMetrics:
@@ -66,6 +70,7 @@ class NodeMetrics:
         self.requests = RequestMetrics(self.registry)
         self.stores = StoreMetrics(self.registry)
         self.http = HttpMetrics(self.registry)
+        self.traffic = TrafficMetrics(self.registry)
         self._leaderships = LeadershipMetrics(self.registry)
         self._rollouts = RolloutMetrics(self.registry)
         Gauge(
@@ -92,7 +97,13 @@ class NodeMetrics:
         self.registry.register(FigureSamples(node.figures))
         self.registry.register(RolloutStates(node.rollouts))
         self.registry.register(PlacementSamples(planner))
+        self.registry.register(TrafficPrices(node.documents))
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self.registry)
+
+    def open_metrics(self) -> bytes:
+        """Everything as OpenMetrics: with the traces of requests that were long, and short."""
+        text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # their stub
+        return text

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
 from controlplane.planning.planner import Planner
 from controlplane.telemetry.families import counters, gauge, gauges
+
+TRAFFIC: Final = ("write_egress", "read_egress", "replication_egress")
+"""The parts of a plan's cost (shards/placement/score) that are bytes between regions."""
 
 
 class PlacementSamples:
@@ -73,6 +77,16 @@ class PlacementSamples:
             "Of that plan: the placement as it was, as planned, and what none can cost less than.",
             ["what"],
             usd,
+        )
+        traffic: dict[tuple[str, ...], float] = {
+            (what,): sum(document[what]["parts"][part] for part in TRAFFIC)
+            for what in ("before", "after")
+        }
+        yield gauges(
+            "leadplane_placement_traffic_usd_per_month",
+            "Of that cost, what bytes between regions are: as the placement was, and as planned.",
+            ["what"],
+            traffic,
         )
         yield gauge(
             "leadplane_placement_plan_moves", "Moves of that plan.", document["moves_count"]

@@ -36,6 +36,11 @@ class RequestSpan:
         self._span = span
 
     @property
+    def trace_id(self) -> str:
+        """The trace that it belongs to."""
+        return f"{self._span.get_span_context().trace_id:032x}"
+
+    @property
     def traceparent(self) -> str:
         """What whoever is asked next is to be told."""
         context = self._span.get_span_context()

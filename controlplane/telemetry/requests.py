@@ -62,6 +62,10 @@ class RequestMetrics:
             if staleness_ms:
                 self._staleness.observe(staleness_ms / 1_000)
 
+    def traced(self, request: Request, seconds: float, trace: str) -> None:
+        """Name the trace of a request that is counted besides."""
+        self._seconds.of(request_name(request)).exemplify(seconds, trace)
+
     def routed(self, result: str) -> None:
         """Count a request that went elsewhere, or should have."""
         self._routed[result].inc()

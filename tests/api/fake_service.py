@@ -219,8 +219,8 @@ class FakeService(FakeRecords):
         self.subscriptions.append(subscription)
         return lambda: self.subscriptions.remove(subscription)
 
-    def metrics(self) -> bytes:
-        return b"# HELP leadplane_up It is.\n# TYPE leadplane_up gauge\nleadplane_up 1\n"
+    def metrics(self, *, exemplars: bool = False) -> bytes:
+        return b"# TYPE leadplane_up gauge\nleadplane_up 1\n" + b"# EOF\n" * exemplars
 
     def readiness(self) -> tuple[Check, ...]:
         return self.checks

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from controlplane.api import event_pages
 from controlplane.node.event_records import (
     EARLIER,
     HEAD_KEY,
@@ -16,8 +18,9 @@ from controlplane.node.event_records import (
     EventRecord,
     hour_key,
     packed_counts,
+    record_key,
 )
-from controlplane.requests import Problem, Refused, Tenures, Value
+from controlplane.requests import Problem, Refused, Scan, Tenures, Value
 from tests.api.listening import Fleet, Node, document, kind
 
 EVENTS = [
@@ -90,6 +93,32 @@ async def test_events_are_found_by_shard_kind_node_and_time(kept: Node) -> None:
     first = document(await kept.get("/v1/events/kept?shard=s1&limit=2"))
     rest = f"?shard=s1&limit=9&continue={first['continue']}"
     assert await numbers(kept, rest) == [9, 11, 13]
+
+
+async def test_reading_begins_near_the_time_asked_for(
+    kept: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = document(await kept.get("/v1/events/kept"))["items"]
+    monkeypatch.setattr(event_pages, "SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr(event_pages, "CLOCKS_MS_MAX", 0)
+    for since_ms in range(1, 15_000, 500):
+        wanted = [each["sequence"] for each in everything if each["wall_ms"] >= since_ms]
+        assert await numbers(kept, f"?since={since_ms}") == wanted, since_ms
+    kept.service.asked.clear()
+    assert await numbers(kept, "?since=13000") == [13]
+    behind = [ask.after for ask in kept.service.asked if isinstance(ask, Scan) and ask.limit > 1]
+    assert min(behind) >= record_key(10), "the oldest events are not looked at"
+
+
+async def test_an_event_of_a_clock_that_is_ahead_is_found(
+    kept: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_pages, "SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr(event_pages, "CLOCKS_MS_MAX", 6_000)
+    ahead = replace(EVENTS[3], wall_ms=EVENTS[3].recorded_ms + 5_990)  # record 7
+    shard = kept.service.fleet_of.shards["system"]
+    shard.values[ahead.key] = (PARTITION, Value(9, ahead.packed()))
+    assert await numbers(kept, "?since=12990") == [7, 13]
 
 
 @pytest.mark.parametrize(

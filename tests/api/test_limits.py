@@ -10,6 +10,7 @@ import pytest
 from controlplane.api.service import Check
 from controlplane.api.settings import ApiSettings
 from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
+from regions.store import ByteCount
 from tests.api.listening import Fleet, Node, document, kind, until
 from tests.api.raw_peer import raw_peer, say
 
@@ -145,6 +146,29 @@ async def test_metrics_are_text(node: Node) -> None:
     assert reply.body == node.service.metrics()
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_open"),
+    [
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;version=1.0.0;q=0.6, text/plain;version=0.0.4;q=0.4", True),
+        ("Application/OpenMetrics-Text; q=0.001", True),
+        ("application/openmetrics-text; version=what", True),
+        ("application/openmetrics-text; q=0", False),
+        ("application/openmetrics-text;q=0.00, */*", False),
+        ("text/plain, */*", False),
+        ("application/openmetrics-text-or-so", False),
+        ("", False),
+    ],
+)
+async def test_metrics_are_open_metrics_for_whoever_takes_them(
+    node: Node, accept: str, is_open: bool
+) -> None:
+    reply = await node.get("/metrics", Accept=accept)
+    assert reply.body.endswith(b"# EOF\n") is is_open
+    kind_of_text = "application/openmetrics-text; version=1.0.0" if is_open else "text/plain"
+    assert reply.headers["Content-Type"].startswith(kind_of_text)
+
+
 async def test_a_stopping_server_lets_requests_finish(fleet: Fleet) -> None:
     node = await fleet.node("n1", "eu")
     fleet.fake.lead("n1")
@@ -177,6 +201,24 @@ async def test_the_client_tells_unreachable_from_lost() -> None:
         async with raw_peer(lambda number: cut) as peer:
             with pytest.raises(PeerLost):
                 await client.send("GET", peer.url + "/x", timeout_ms=200)
+
+
+async def test_the_client_counts_the_bytes_of_what_was_answered() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Named: so\r\n\r\nbytes"
+    byte_count = ByteCount()
+    async with HttpClient() as client, raw_peer(lambda number: answer) as peer:
+        for _ in range(2):
+            await client.send(
+                "PUT", peer.url + "/a?b=c", headers={"Z": "z"}, body=b"body",
+                timeout_ms=2_000, byte_count=byte_count,
+            )  # fmt: skip
+        assert byte_count == ByteCount(sum(map(len, peer.requests)), 2 * len(answer))
+    with pytest.raises(PeerUnreachable):
+        async with HttpClient() as client:
+            await client.send(
+                "GET", "http://127.0.0.1:1/x", timeout_ms=2_000, byte_count=byte_count
+            )
+    assert byte_count.received == 2 * len(answer)
 
 
 async def test_the_client_follows_nothing_by_itself() -> None:

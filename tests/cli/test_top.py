@@ -99,6 +99,42 @@ def test_what_is_typed_behind_a_slash_filters(look: Look) -> None:
     assert len(screen.rows()) == 12
 
 
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("eu", ["eu-1", "eu-10"]),
+        ("1", ["eu-1", "eu-10", "neu-1"]),
+        ("10", ["eu-10"]),
+        ("node=eu-1", ["eu-1"]),
+        ("NODE=NEU-1", ["neu-1"]),
+        ("node=", ["eu-1", "eu-10", "neu-1"]),
+        ("eu state=silent", ["eu-10"]),
+        ("url=eu-1", []),
+        ("zone=a", []),
+    ],
+)
+def test_a_filter_fits_whole_fields_or_where_they_begin(
+    look: Look, typed: str, found: list[str]
+) -> None:
+    node = {**look.status["nodes"][0], "region": "r", "url": ""}
+    named = [
+        {**node, "node": name, "alive": name != "eu-10"} for name in ("eu-1", "eu-10", "neu-1")
+    ]
+    screen = opened(Look({**look.status, "nodes": named}, (), None), "2", "/", *typed, ENTER)
+    assert names(screen, "node") == found
+
+
+def test_what_is_opened_is_of_that_node_alone(look: Look) -> None:
+    node, shard = look.status["nodes"][0], look.shards[0]
+    named = [{**node, "node": name} for name in ("n1", "n10")]
+    led = [
+        {**shard, "shard": f"of-{name}", "leader": {**shard["leader"], "node": name}}
+        for name in ("n1", "n10")
+    ]
+    screen = opened(Look({**look.status, "nodes": named}, led, None), "2", ENTER)
+    assert names(screen, "shard") == ["of-n1"]
+
+
 def test_a_filter_that_nothing_matches_says_so(look: Look) -> None:
     assert "Nothing is like that." in drawn(opened(look, "3", "/", *"zzz", ENTER))
 

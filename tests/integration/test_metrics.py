@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shards.key_in_slot import key_in_slot
 from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, wait_for
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("fleet")]
@@ -102,3 +103,18 @@ def test_a_killed_leader_is_told_of_by_those_that_are_left(fleet: FleetOnTest) -
         return all(each[name] == 0 for each in found)
 
     wait_for(calm, "nobody sees a shard without a leader any more")
+
+
+def test_bytes_to_a_leader_in_another_region_are_counted_both_ways(fleet: FleetOnTest) -> None:
+    leader = fleet.shard(HOME)["leader"]
+    far = next(n for n in fleet.state()["nodes"] if n["region"] != leader["region"])
+    pair = 'leadplane_region_pair_bytes_total{from_region="%s",kind="%s",to_region="%s"}'
+    key, value = key_in_slot(fleet.shard(HOME)["first_slot"]), "v" * 20_000
+    before = metrics_of(fleet, far["id"])
+    fleet.put(fleet.at(far["id"]), key, value)
+    after = metrics_of(fleet, far["id"])
+    there = grown(before, after, pair % (far["region"], "requests", leader["region"]))
+    assert len(value) < there < 2 * len(value)
+    assert 0 < grown(before, after, pair % (leader["region"], "requests", far["region"])) < 20_000
+    priced = [name for name in after if name.startswith("leadplane_region_pair_usd_per_byte{")]
+    assert len(priced) == 6, "each of three regions has a price to both others"

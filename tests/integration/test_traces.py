@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("traces")]
 
 ASKER = "b7ad6b7169203331"
 PUT = "PUT /v1/kv/{key}"
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
 
 class Receiver:
@@ -122,6 +123,24 @@ def test_what_nobody_traces_has_no_spans(traced: tuple[SmallFleet, Receiver]) ->
     put(fleet, fleet.url, f"00-{after}-{ASKER}-01")
     wait_for(lambda: collector.of(after), "what is traced is told")
     assert collector.of(before) == []
+
+
+def test_a_trace_stands_beside_the_bucket_of_its_request(
+    traced: tuple[SmallFleet, Receiver],
+) -> None:
+    fleet, _ = traced
+    traces = {flag: word * 32 for flag, word in (("01", "3"), ("00", "4"))}
+    leader = fleet.shard()["leader"]["url"]
+    for flag, trace in traces.items():
+        put(fleet, leader, f"00-{trace}-{ASKER}-{flag}")
+    door = fleet.access.only(leader)
+    text = door.send("GET", "/metrics", headers={"Accept": OPEN_METRICS}).body.decode()
+    beside = [line for line in text.splitlines() if f'# {{trace_id="{traces["01"]}"}}' in line]
+    names = sorted(line.partition("{")[0] for line in beside)
+    histograms = ("leadplane_http_request_seconds", "leadplane_request_seconds")
+    assert names == [f"{name}_bucket" for name in histograms]
+    assert traces["00"] not in text
+    assert traces["01"] not in door.send("GET", "/metrics").body.decode()
 
 
 def test_a_hand_over_is_told_with_its_phases_and_by_the_log(

@@ -25,7 +25,7 @@ from regions.errors import (
     StoreUnsuitable,
 )
 from regions.redis_store import RedisStore
-from regions.store import OnLost, StoreAddress, StoreIdentity, StoreStatus
+from regions.store import ByteCount, OnLost, StoreAddress, StoreIdentity, StoreStatus
 from regions.store_errors import (
     AccessDenied,
     ForeignData,
@@ -334,6 +334,32 @@ async def test_replies_come_in_the_order_of_the_calls(server: Server, client: re
     assert codes == ["OK"] + ["OK", "STALE"] * 100
     opseqs = [reply.opseq for reply in heard.replies]
     assert opseqs == sorted(opseqs)
+
+
+async def test_the_bytes_of_calls_and_replies_are_counted(
+    server: Server, client: redis.Redis
+) -> None:
+    identity, heard, byte_count = await mint(server), Listener(), ByteCount()
+    ours = lane_to(server, heard.on_lost, byte_count=byte_count)
+    await ours.open()
+    assert byte_count == ByteCount(), "what is asked before is not of a call"
+    header, value = [FORMAT, identity.incarnation, "p", 1], b"x" * 200_000
+    async with asyncio.timeout(WAIT_S):
+        taken = client.info("stats")["total_net_input_bytes"]
+        ours.send(header, [["place", GROUP, 1, "s", 1, value]], heard.on_reply)
+        await heard.enough.wait()
+        sent = byte_count.sent
+        of_stats = client.info("stats")["total_net_input_bytes"] - taken - sent
+        assert 0 < of_stats < 100, "the server got what was counted, and one INFO"
+        heard.enough.clear()
+        heard.wanted = 2
+        few = byte_count.received
+        ours.send(header, [["observe", GROUP, 1, 0, 10]], heard.on_reply)
+        await heard.enough.wait()
+    ours.close()
+    assert 0 < few < 500
+    assert len(value) < byte_count.received - few < len(value) + 500
+    assert 0 < byte_count.sent - sent < 500
 
 
 async def test_large_binary_values_pass_unharmed(server: Server, client: redis.Redis) -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from controlplane.http_client import HttpClient, PeerLost, PeerReply, PeerUnreachable
 from controlplane.machine import Event, Probe, Probed, Tell
+from controlplane.node_plan import PeerPlan
 from controlplane.runtime import peers
 from controlplane.runtime.peers import Peers
 from controlplane.views import FleetView, NodeView, ShardView
+from regions.store import ByteCount
 from shards.keyspace import SLOTS, slot_of
 from tests.runtime.scripted_node import FLEET
 
@@ -33,6 +35,7 @@ SHARD = ShardView(
     position=None,
     size_bytes=None,
 )
+
 SYSTEM = replace(SHARD, shard="system", first_slot=0, end_slot=0)
 
 
@@ -53,8 +56,12 @@ class ScriptedClient(HttpClient):
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         timeout_ms: int,
+        bytes_max: int | None = None,
+        byte_count: ByteCount | None = None,
     ) -> PeerReply:
         self.asked.append((method, url, headers or {}, body))
+        if byte_count is not None:
+            byte_count.sent += len(body)
         await self.go.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -69,15 +76,20 @@ class Others:
         self.events: list[Event] = []
         self.views = {"s1": SHARD, "system": SYSTEM}
         self.nodes: tuple[NodeView, ...] = ()
+        self.byte_counts: dict[str, ByteCount] = {}
         self.peers = Peers(
             client,
             tasks,
             node="n1",
-            urls={"n2": "http://two"},
+            peers=(PeerPlan("n2", "there", "http://two"),),
             post=self.events.append,
             fleet=self.fleet,
             shard_view=self.views.get,
+            bytes_of=self.bytes_of,
         )
+
+    def bytes_of(self, region: str) -> ByteCount:
+        return self.byte_counts.setdefault(region, ByteCount())
 
     def fleet(self) -> FleetView:
         return replace(FLEET, nodes=self.nodes)
@@ -153,6 +165,9 @@ async def test_a_message_is_sent_once_to_where_the_node_is() -> None:
         ("POST", "http://two/internal/v1/peer"),
         ("POST", "http://four/internal/v1/peer"),
     ]
+    told = {region: byte_count.sent for region, byte_count in others.byte_counts.items()}
+    there, here = (len(body) for _, _, _, body in others.client.asked)
+    assert told == {"there": there, "here": here}
     body = orjson.loads(others.client.asked[0][3])
     assert body == {"sender": "n1", "message": {"kind": "handed"}}
 

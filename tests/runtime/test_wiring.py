@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import TypeGuard
 
 import pytest
@@ -13,9 +14,10 @@ from controlplane.node_plan import Place
 from controlplane.runtime import wiring
 from controlplane.runtime.wiring import Wiring
 from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.telemetry.traffic import BULK, LANES
 from regions.codec import FORMAT
 from regions.conversation import MakeLane
-from regions.store import StoreAddress
+from regions.store import ByteCount, StoreAddress
 from tests.runtime.test_lanes import ScriptedStore, until
 from tests.runtime.twin_stores import TwinStore
 
@@ -28,8 +30,8 @@ def _answers(event: Event, token: int) -> TypeGuard[Fetched]:
     return isinstance(event, Fetched) and event.token == token
 
 
-def wires() -> Wiring:
-    return Wiring({}, NodeMetrics(), lambda *why: None, lambda seen: None)
+def wires(bytes_of: Callable[[str, str], ByteCount | None] = lambda store, kind: None) -> Wiring:
+    return Wiring({}, NodeMetrics(), lambda *why: None, lambda seen: None, None, bytes_of)
 
 
 async def test_a_lane_to_a_store_that_came_back_is_younger_than_the_one_it_had(
@@ -85,3 +87,31 @@ async def test_a_store_is_reached_where_it_is_said_to_be_and_nowhere_else(
         assert await who() is None
         await until(lambda: len(twins[THERE].lanes) == 0)
         lanes.close()
+
+
+async def test_each_kind_of_lane_is_counted_where_its_store_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, given = ScriptedStore(), list[ByteCount | None]()
+    byte_counts = {kind: ByteCount() for kind in (LANES, BULK)}
+
+    def lane_maker(*how: object, byte_count: ByteCount | None = None, **more: object) -> MakeLane:
+        given.append(byte_count)
+        return store.make_lane
+
+    monkeypatch.setattr(wiring, "lane_maker", lane_maker)
+    asked: list[tuple[str, str]] = []
+
+    def bytes_of(name: str, kind: str) -> ByteCount:
+        asked.append((name, kind))
+        return byte_counts[kind]
+
+    lanes = wires(bytes_of)
+    async with asyncio.TaskGroup() as tasks:
+        lanes.open(PLACES, {STORE: "inc-1"}, store.events.append, tasks)
+        lanes.close()
+    assert asked == [(STORE, BULK), (STORE, LANES)]
+    assert [id(byte_count) for byte_count in given] == [
+        id(byte_counts[BULK]),
+        id(byte_counts[LANES]),
+    ]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from config.feed import Feed
 from config.rollout import Rollout
 from controlplane.figures import GroupFigures, NodeFigures
 from controlplane.planning.planner import Planned, Planner
 from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.telemetry.placement import TRAFFIC
+from controlplane.telemetry.traffic import LANES
 from controlplane.views import FleetView, GroupView, StoreView
 from tests.api.fake_service import FakeFleet
+from tests.config.sample_fleet import feed as sample_feed
 
 FLEET = FleetView(
     node="n1",
@@ -48,8 +52,8 @@ FIGURES = NodeFigures(
 PLANNED = Planned(
     "hash",
     {
-        "before": {"usd_per_month": 30.0},
-        "after": {"usd_per_month": 20.0},
+        "before": {"usd_per_month": 30.0, "parts": dict.fromkeys(TRAFFIC, 2.0) | {"storage": 9.0}},
+        "after": {"usd_per_month": 20.0, "parts": dict.fromkeys(TRAFFIC, 1.0) | {"storage": 9.0}},
         "bound_usd_per_month": 19.0,
         "moves_count": 4,
     },
@@ -73,6 +77,9 @@ class Shown:
     def figures(self) -> NodeFigures:
         return self.counted
 
+    def documents(self) -> Feed:
+        return sample_feed()
+
     def rollouts(self) -> tuple[tuple[Rollout, int], ...]:
         return ()
 
@@ -83,6 +90,9 @@ def shown(node: Shown | None = None, planned: Planned | None = PLANNED) -> NodeM
     planner = Planner(FakeFleet().add("n1", "here"))
     planner.latest = planned
     metrics.watch(node or Shown(), planner)
+    byte_count = metrics.traffic.between("here", LANES, "there")
+    assert byte_count is not None, "they are two regions"
+    byte_count.sent, byte_count.received = 900, 40
     return metrics
 
 

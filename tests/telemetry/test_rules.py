@@ -121,6 +121,50 @@ def test_each_case_fires_what_it_should_and_no_page_else(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.needs_binary("promtool")
+def test_traffic_is_priced_by_the_pair_it_goes_over(
+    tmp_path: Path, needs_binary: Callable[[str], Path]
+) -> None:
+    write_rules(tmp_path, Scale())
+    labels = 'job="leadplane",instance="{}",from_region="{}",to_region="{}"'
+    series = {}
+    for node, origin, to, rate in (
+        ("n1", "a", "b", 1_000),
+        ("n2", "a", "b", 500),
+        ("n2", "b", "a", 30),
+    ):
+        where = labels.format(node, origin, to)
+        kind = "lanes" if node == "n1" else "requests"
+        series[f'leadplane_region_pair_bytes_total{{{where},kind="{kind}"}}'] = f"0+{rate * 15}x300"
+        price = 2e-11 if origin == "a" else 5e-10
+        series[f"leadplane_region_pair_usd_per_byte{{{where}}}"] = f"{price}x300"
+    record, month_s = "leadplane:region_pair_usd_per_month:rate1h", 730 * 3_600
+    expected = [
+        {"labels": f'{{from_region="{origin}",job="leadplane",to_region="{to}"}}',
+         "value": round(rate * price * month_s * 1e5)}
+        for origin, to, rate, price in (("a", "b", 1_500, 2e-11), ("b", "a", 30, 5e-10))
+    ]  # fmt: skip
+    told = {
+        "rule_files": ["recording.yaml"],
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [{"series": s, "values": v} for s, v in series.items()],
+                "promql_expr_test": [
+                    {"eval_time": "70m", "expr": f"round({record} * 1e5)", "exp_samples": expected}
+                ],
+            }
+        ],
+    }
+    (tmp_path / "priced.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
+    done = subprocess.run(
+        [needs_binary("promtool"), "test", "rules", "priced.yaml"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def _promtool_case(case: dict[str, Any]) -> dict[str, Any]:
     """At each moment exactly the alerts of the case fire, of all there are."""
     alerts = {rule["alert"]: rule for rule in rules(alert_rules(Scale()))}

@@ -9,6 +9,7 @@ from controlplane.figures import GroupFigures, NodeFigures
 from controlplane.machine import Happened, Headroom
 from controlplane.requests import Consistency, Problem, Read, Refused, Write
 from controlplane.telemetry.metrics import NodeMetrics
+from controlplane.telemetry.traffic import BULK, LANES, MESSAGES, REQUESTS
 from controlplane.views import FleetView, GroupView, NodeView, StoreView
 from tests.telemetry.exposed import FIGURES, FLEET, PLANNED, Shown, shown
 
@@ -61,6 +62,9 @@ def used(node: Shown, shards: int) -> NodeMetrics:
         metrics.stores.answers_of(store)(0.01, "OOM")
         metrics.stores.lane_lost(store)
         metrics.stores.looked(Headroom(store, 1, 1, 1, 1))
+    for there in REGIONS[1:]:
+        for what in (LANES, BULK, REQUESTS, MESSAGES):
+            metrics.traffic.between(REGIONS[0], what, there)
     for kind in KINDS:
         metrics.happened(Happened(kind, "s1", 1, {}))
     for number in range(shards):

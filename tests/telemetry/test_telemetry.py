@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from io import StringIO
+from itertools import permutations
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -31,6 +32,8 @@ from controlplane.telemetry.lifecycle_log import LOGGER, LifecycleLog, set_up_lo
 from controlplane.telemetry.loop_lag import watch_loop_lag
 from controlplane.telemetry.metrics import NodeMetrics
 from controlplane.telemetry.spans import EventTracer, event_tracer, trace_id_of
+from controlplane.telemetry.traffic import LANES
+from tests.config.sample_fleet import REGIONS
 from tests.telemetry.exposed import samples, shown
 
 ELECTED = Happened("elected", "s1", 7, {"why": "the holder fell silent", "took_ms": 31})
@@ -150,6 +153,24 @@ def test_what_the_node_counted_is_shown_in_seconds() -> None:
         ("leadplane_placement_cost_usd_per_month", "bound"): 19,
     }
     assert {key: found.get(key) for key in expected} == expected
+
+
+def test_bytes_between_regions_are_counted_both_ways_and_priced() -> None:
+    metrics = shown()
+    assert metrics.traffic.between("here", LANES, "here") is None, "no region pays for itself"
+    again, other = (metrics.traffic.between("here", LANES, to) for to in ("there", "far"))
+    assert again is not None
+    assert other is not None
+    again.sent += 100
+    other.received += 7
+    found = samples(metrics)
+    expected = {("here", "there"): 1_000, ("there", "here"): 40, ("far", "here"): 7}
+    for (origin, to), count in expected.items():
+        assert found["leadplane_region_pair_bytes_total", origin, LANES, to] == count
+    prices = {key[1:]: usd for key, usd in found.items() if key[0].endswith("_usd_per_byte")}
+    assert prices == dict.fromkeys(permutations(REGIONS, 2), 0.09 / 1e9)
+    traffic = "leadplane_placement_traffic_usd_per_month"
+    assert (found[traffic, "before"], found[traffic, "after"]) == (6, 3)
 
 
 def test_no_label_names_a_shard() -> None:

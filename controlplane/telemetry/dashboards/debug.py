@@ -94,6 +94,17 @@ _LAG: Final = Row(
             runbook="control-plane-down",
         ),
         Panel(
+            "Bytes between regions a second",
+            "By what they are for: ordered calls to stores, bulk reads, requests, messages.",
+            (
+                Query(
+                    f"sum by (kind) (rate(leadplane_region_pair_bytes_total{{J}}{_RATE}))",
+                    "{{kind}}",
+                ),
+            ),
+            "bytes",
+        ),
+        Panel(
             "Stores that groups can still lose",
             "Of groups that hold shards. 0: the next one stops the group.",
             (

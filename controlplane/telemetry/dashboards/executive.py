@@ -186,6 +186,31 @@ _COST: Final = Row(
             "currencyUSD",
         ),
         Panel(
+            "Traffic between regions, USD a month",
+            "What is measured, at the prices in force; and what the last plan says of it.",
+            (
+                Query("sum(leadplane:region_pair_usd_per_month:rate1h{J})", "measured"),
+                Query(
+                    "max by (what) (leadplane_placement_traffic_usd_per_month{J})",
+                    "planned: {{what}}",
+                    "a plan: `leadplane placement plan`",
+                ),
+            ),
+            "currencyUSD",
+        ),
+        Panel(
+            "The same by regions, as measured",
+            "From one region to another, over the last hour, by what was sent and its price.",
+            (
+                Query(
+                    "sum by (from_region, to_region)"
+                    " (leadplane:region_pair_usd_per_month:rate1h{J})",
+                    "{{from_region}} to {{to_region}}",
+                ),
+            ),
+            "currencyUSD",
+        ),
+        Panel(
             "Moves of that plan",
             "Moves that it would take, and those on their way.",
             (

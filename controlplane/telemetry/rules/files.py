@@ -16,6 +16,10 @@ from controlplane.telemetry.rules.scraping import prometheus
 
 FOLDER: Final = Path("deploy/prometheus")
 HEAD: Final = "# Made by `make rules` from controlplane/telemetry/rules; do not edit.\n"
+NO_END_TOLD: Final = """\
+# Whoever was told of an alert is not told of its end if it is inhibited by then: see "How to deploy
+# them" in docs/metrics.md before a receiver closes anything by itself.
+"""
 
 
 def rule_files(scale: Scale) -> dict[str, str]:
@@ -23,7 +27,7 @@ def rule_files(scale: Scale) -> dict[str, str]:
     return {
         "recording.yaml": as_yaml(recording_rules(scale)),
         "alerts.yaml": as_yaml(alert_rules(scale)),
-        "alertmanager.yaml": as_yaml(alertmanager(scale, Receivers())),
+        "alertmanager.yaml": as_yaml(alertmanager(scale, Receivers()), NO_END_TOLD),
         "prometheus.yaml": as_yaml(prometheus(scale)),
     }
 
@@ -35,6 +39,6 @@ def write_rules(folder: Path, scale: Scale) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def as_yaml(document: Mapping[str, Any]) -> str:
-    """A file that says where it comes from."""
-    return HEAD + yaml.safe_dump(document, sort_keys=False, width=100)
+def as_yaml(document: Mapping[str, Any], note: str = "") -> str:
+    """A file that says where it comes from, and what else is to be known of it."""
+    return HEAD + note + yaml.safe_dump(document, sort_keys=False, width=100)

@@ -15,6 +15,8 @@ from controlplane.telemetry.rules.scale import Scale, named
 MINUTE: Final = 60
 HOUR: Final = 3_600
 DAY: Final = 86_400
+MONTH: Final = 730 * HOUR
+"""As plans have it: a twelfth of a year."""
 WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, DAY, 3 * DAY)
 EVERY_S: Final = 15
 SLOW_ELECTION_S: Final = "30.0"
@@ -85,4 +87,10 @@ def _figures(scale: Scale) -> Iterator[dict[str, Any]]:
     yield {
         "record": "leadplane:follower_lag_seconds:max",
         "expr": "max by (job, from_region, to_region) (leadplane_follower_lag_seconds)",
+    }
+    pair = "job, from_region, to_region"
+    yield {
+        "record": "leadplane:region_pair_usd_per_month:rate1h",
+        "expr": f"sum by ({pair}) (rate(leadplane_region_pair_bytes_total[{scale.span(HOUR)}]))"
+        f" * max by ({pair}) (leadplane_region_pair_usd_per_byte) * {MONTH}",
     }

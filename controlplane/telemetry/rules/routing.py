@@ -3,6 +3,9 @@
 A page goes out after half a minute, in which whatever has the same cause comes in; a ticket waits
 longer, and is one for all stores or regions that have the same trouble. The two addresses are the
 only thing to be changed by whoever deploys this.
+
+Alertmanager tells nobody of the end of an alert that is inhibited by then: a receiver must not wait
+for it alone (docs/metrics.md).
 """
 
 from __future__ import annotations
