@@ -15,7 +15,16 @@ from controlplane.lookback.remembered import (
     unknowns,
 )
 from controlplane.lookback.story import Happened, story
-from controlplane.lookback.tenures import Gap, Reign, Row, Tenure, Window, gaps_in, reigns_in
+from controlplane.lookback.tenures import (
+    FAILOVER,
+    Gap,
+    Reign,
+    Row,
+    Tenure,
+    Window,
+    gaps_in,
+    reigns_in,
+)
 from shards.tenures import overlaps
 
 
@@ -54,6 +63,11 @@ class Incident:
     def affected(self) -> list[str]:
         """Shards that had no leader for a while."""
         return sorted({gap.shard for gap in self.gaps})
+
+    @property
+    def failed_over(self) -> list[str]:
+        """Those of them that lost their leader unplanned."""
+        return sorted({gap.shard for gap in self.gaps if gap.cause == FAILOVER})
 
 
 def incident(told: Remembered, window: Window, shards: Collection[str] = ()) -> Incident:
@@ -96,7 +110,7 @@ def _lost(tenures: Collection[Tenure], window: Window) -> dict[str, int]:
     counted = Counter(
         t.before
         for t in tenures
-        if t.cause == "unplanned"
+        if t.cause == FAILOVER
         and t.before
         and (window.has(t.wall_ms) or window.has(t.wall_ms - (t.unled_ms or 0)))
     )

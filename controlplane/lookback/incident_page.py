@@ -52,7 +52,7 @@ def incident_page(
         ["## Root cause", "", TO_FILL_IN],
         ["## What went well", "", TO_FILL_IN],
         ["## What went badly", "", TO_FILL_IN],
-        ["## Actions", "", *table(("what", "who", "until when"), [["", "", ""]])],
+        ["## Actions", "", *table(("what", "who", "until when"), [[" ", " ", " "]])],
         ["## What is not known", "",
          *([f"* {plain(each)}" for each in found.unknown] or ["All that was asked for is kept."])],
     ]  # fmt: skip
@@ -65,11 +65,12 @@ def _figures(found: Incident) -> list[str]:
     if found.gaps:
         rows += [
             ["first moment without a leader", to_the_ms(min(gap.from_ms for gap in found.gaps))],
-            ["every shard led again", to_the_ms(max(gap.to_ms for gap in found.gaps))],
+            ["last moment without a leader", to_the_ms(max(gap.to_ms for gap in found.gaps))],
         ]
     total = len(found.reigns) + found.steady
     rows += [
         ["shards without a leader for a while", f"{len(found.affected)} of {total}"],
+        ["of those, not for a planned change alone", f"{len(found.failed_over):,}"],
         ["all of them together", span(now.unled_ms)],
         ["leader availability of this time", share(now.availability)],
         ["failovers", f"{now.count(FAILOVER):,}"],

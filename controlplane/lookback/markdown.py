@@ -24,11 +24,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str | None]], right: str 
     """A table; a column is aligned to the right where `right` has an `r`."""
     marks = ["--:" if right[at : at + 1] == "r" else "---" for at in range(len(head))]
     lines = [_row(head), "|" + "|".join(marks) + "|"]
-    return [*lines, *map(_row, rows)]
+    return [*lines, *(_row([cell or NOTHING for cell in row]) for row in rows)]
 
 
-def _row(cells: Sequence[str | None]) -> str:
-    return "| " + " | ".join(NOTHING if cell in (None, "") else str(cell) for cell in cells) + " |"
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def moment(wall_ms: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controlplane.lookback.markdown import moment
-from controlplane.lookback.tenures import Row, Tenure, Window, merged, tenure_of_line
+from controlplane.lookback.tenures import FAILOVER, Row, Tenure, Window, merged, tenure_of_line
 from controlplane.node.event_records import ELECTED
 from shards.scripts.state import HISTORY_MAX
 
@@ -155,7 +155,7 @@ def _of_tenures(told: Remembered, known: Mapping[str, Known], window: Window) ->
     found = []
     if counted > len(tenures):
         found.append(f"Of {counted:,} elections that were counted, {len(tenures):,} are known.")
-    blind = [t for t in tenures if t.cause == "unplanned" and t.unled_ms is None]
+    blind = [t for t in tenures if t.cause == FAILOVER and t.unled_ms is None]
     if blind:
         found.append(
             f"Before {len(blind)} of the failovers nobody knows for how long there was no leader:"

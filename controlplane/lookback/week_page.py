@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from controlplane.bench.spread import Spread
 from controlplane.lookback.markdown import NOTHING, moment, plain, share, span, table
@@ -12,7 +12,6 @@ from controlplane.lookback.week import PastWeek, WeekReport, longest_ms
 PROMISED = 0.9995
 WORST = 10
 """So many shards are in the table of those that were without a leader."""
-HEAD = ("", "this week", "the week before", "change")
 
 Figure = float | int | None
 
@@ -20,6 +19,7 @@ Figure = float | int | None
 def week_page(report: WeekReport) -> str:
     """The page."""
     week, before = report.week, report.before
+    head = ["", _titled("this week", week), _titled("the week before", before), "change"]
     lines = [
         f"# Leadplane: the week to {moment(week.to_ms)}",
         "",
@@ -30,7 +30,7 @@ def week_page(report: WeekReport) -> str:
         "",
         _verdict(week),
         "",
-        *table(HEAD, _summary(week, before), " rrr"),
+        *table(head, _summary(week, before), " rrr"),
         "",
         (
             "Availability counts every time without a leader that tenures tell, before planned"
@@ -39,7 +39,7 @@ def week_page(report: WeekReport) -> str:
         "",
         "## Why leaders changed",
         "",
-        *_counts(_causes(week), _causes(before), "No shard changed its leader."),
+        *_counts(head, _causes(week), _causes(before), "No shard changed its leader."),
         "",
         "## Shards without a leader",
         "",
@@ -47,15 +47,15 @@ def week_page(report: WeekReport) -> str:
         "",
         "## Rollouts, by what came of them",
         "",
-        *_counts(week.rollouts, before.rollouts, "There was none that is remembered."),
+        *_counts(head, week.rollouts, before.rollouts, "There was none that is remembered."),
         "",
         "## Changes, by kind of record in the audit log",
         "",
-        *_counts(week.audit, before.audit, "No record is kept."),
+        *_counts(head, week.audit, before.audit, "No record is kept."),
         "",
         "## Events",
         "",
-        *_counts(week.events, before.events, "None is kept."),
+        *_counts(head, week.events, before.events, "None is kept."),
         "",
         "## What is not known",
         "",
@@ -154,12 +154,19 @@ def _causes(week: PastWeek) -> dict[str, int]:
     }
 
 
-def _counts(now: Mapping[str, int], then: Mapping[str, int], nothing: str) -> list[str]:
+def _titled(name: str, week: PastWeek) -> str:
+    """A star says that the end of the page has more about it."""
+    return f"{name} \\*" if week.unknown else name
+
+
+def _counts(
+    head: Sequence[str], now: Mapping[str, int], then: Mapping[str, int], nothing: str
+) -> list[str]:
     names = sorted(now.keys() | then.keys(), key=lambda name: (-now.get(name, 0), name))
     if not names:
         return [nothing]
     rows = [_row(plain(n), now.get(n, 0), then.get(n, 0), _number) for n in names]
-    return table(HEAD, rows, " rrr")
+    return table(head, rows, " rrr")
 
 
 def _worst(week: PastWeek) -> list[str]:

@@ -10,7 +10,7 @@ from controlplane.lookback.incident_page import TO_FILL_IN, incident_page
 from controlplane.lookback.incident_svg import ROWS_MAX, draw
 from controlplane.lookback.story import TOGETHER_MIN, Happened, together
 from controlplane.time_picture import LEFT, PLOT, TROUBLE, WIDTH
-from tests.lookback.sample_past import DAY, LOST, TO, WINDOW, event, first, line, past, row
+from tests.lookback.sample_past import DAY, LOST, TO, WINDOW, event, first, line, past, rollout, row
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -66,6 +66,7 @@ def test_many_of_a_kind_at_one_moment_are_one_line() -> None:
 def test_who_led_when_and_who_did_not() -> None:
     found = incident(past(), WINDOW)
     assert found.affected == ["s1", "s2", "s3"]
+    assert found.failed_over == ["s1", "s2"]
     assert found.lost == {"n1": 2}
     assert [(r.tenure.node, r.to_ms) for r in found.reigns["s1"]] == [("n1", LOST), ("n2", None)]
     page = incident_page(found)
@@ -93,8 +94,14 @@ def test_tenures_that_overlap_are_told() -> None:
 
 
 def test_what_was_in_force_is_what_was_rolled_out_meanwhile() -> None:
-    found = incident(past(), WINDOW)
-    assert [each["rollout"] for each in found.rollouts] == [7]
+    rollouts = [
+        *past().rollouts,
+        rollout(8, "applying", LOST, None), rollout(9, "rolled-back", LOST - 1, LOST),
+        rollout(10, "applying", WINDOW.to_ms, None),
+        rollout(11, "succeeded", LOST - DAY, WINDOW.from_ms),
+    ]  # fmt: skip
+    found = incident(past(rollouts=rollouts), WINDOW)
+    assert [each["rollout"] for each in found.rollouts] == [7, 8, 9]
     assert "| 7 | placement | 4 | succeeded |" in part(incident_page(found), "What was in force")
 
 

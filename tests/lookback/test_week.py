@@ -188,6 +188,13 @@ def test_a_young_fleet_has_no_week_before() -> None:
     assert "Of the week before nothing is known." in page
 
 
+def test_a_week_of_which_not_all_is_known_has_a_star() -> None:
+    assert "| this week | the week before | change |" in week_page(week_report(past(), TO))
+    cut = week_page(week_report(past(audit_since_ms=TO - WEEK_MS - DAY), TO))
+    assert "| this week | the week before \\* | change |" in cut
+    assert "* The week before: Audit records before" in cut
+
+
 @pytest.mark.parametrize(
     ("now", "then", "points", "said"),
     [
