@@ -118,7 +118,7 @@ def _measured(url: str, window: Window) -> tuple[list[Indicator] | None, str]:
 
     door = FleetAccess((url.rstrip("/"),), timeout_s=PROMETHEUS_TIMEOUT_S)
     try:
-        return indicators(partial(_answer, door), window), ""
+        return indicators(partial(answer_of, door), window), ""
     except Unreachable as failure:
         said = f"{url} does not answer: {failure.where}"
     except (CommandFailed, ValueError) as failure:
@@ -127,7 +127,7 @@ def _measured(url: str, window: Window) -> tuple[list[Indicator] | None, str]:
     return None, said
 
 
-def _answer(door: FleetAccess, path: str, **query: Any) -> Any:
+def answer_of(door: FleetAccess, path: str, **query: Any) -> Any:
     """A document; what Prometheus refuses is one as well, which says why."""
     try:
         return door.get(path, **query)
