@@ -7,77 +7,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from html import escape
 from textwrap import wrap
 
 from controlplane.chaos.failovers import Reign, reigns_of
 from controlplane.chaos.runner import Run
 from controlplane.chaos.verdicts import answered
 from controlplane.requests import Write
+from controlplane.time_picture import (
+    LEFT,
+    PLOT,
+    RIGHT,
+    ROW,
+    TROUBLE,
+    WIDTH,
+    TimePicture,
+    colours_of,
+)
 
-WIDTH, LEFT, RIGHT = 1_080, 150, 20
-PLOT = WIDTH - LEFT - RIGHT
 BIN_MS = 250
-LOAD_HEIGHT, ROW, GAP = 150, 20, 16
+LOAD_HEIGHT, GAP = 150, 16
 TITLE_HEIGHT = 60
 CAPTION_CHARACTERS = 150
-COLOURS = ("#3b6fb6", "#d9822b", "#4f9d69", "#8e5ea2", "#b5483f", "#5f7a8a", "#b09c2c", "#2b9aa0")
-WRITES, READS, TROUBLE = "#3b6fb6", "#a9c4e6", "#c0392b"
-TICKS_MAX = 12
-TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
-
-
-class _Drawing:
-    """Elements of a picture whose x axis is time."""
-
-    def __init__(self, until_ms: int) -> None:
-        self.until_ms = (until_ms // BIN_MS + 1) * BIN_MS
-        self._parts: list[str] = []
-
-    def x(self, at_ms: float) -> float:
-        """Where a moment is."""
-        return LEFT + PLOT * min(max(at_ms, 0), self.until_ms) / self.until_ms
-
-    def rect(
-        self, x: float, y: float, width: float, height: float, fill: str, opacity: float = 1.0
-    ) -> None:
-        """A filled rectangle."""
-        self._parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 1):.1f}" height="{height:.1f}" '
-            f'fill="{fill}" fill-opacity="{opacity:g}"/>'
-        )
-
-    def line(self, x1: float, y1: float, x2: float, y2: float, stroke: str = "#dddddd") -> None:
-        """A thin line."""
-        self._parts.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}"/>'
-        )
-
-    def text(
-        self, x: float, y: float, said: str, anchor: str = "start", size: int = 11, fill: str = ""
-    ) -> None:
-        """A line of text."""
-        colour = f' fill="{fill}"' if fill else ""
-        self._parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"{colour}>'
-            f"{escape(said)}</text>"
-        )
-
-    def document(self, height: float) -> str:
-        """The whole picture."""
-        head = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" '
-            f'width="{WIDTH}" height="{height:.0f}" font-family="sans-serif" fill="#222222">'
-        )
-        back = f'<rect width="{WIDTH}" height="{height:.0f}" fill="#ffffff"/>'
-        return "\n".join([head, back, *self._parts, "</svg>", ""])
+WRITES, READS = "#3b6fb6", "#a9c4e6"
 
 
 def draw(run: Run) -> str:
     """The timeline of a run."""
     seen = run.seen
     ends = [o.ended_ms or 0 for o in seen.history] + [s.ended_ms or 0 for s in seen.struck]
-    drawing = _Drawing(max([seen.load_ended_ms, *ends]))
+    drawing = TimePicture((max([seen.load_ended_ms, *ends]) // BIN_MS + 1) * BIN_MS)
     verdict = "every verdict holds" if run.holds else "NOT as promised"
     drawing.text(LEFT, 20, f"{run.scenario.name}: {verdict}", size=15)
     for number, line in enumerate(wrap(run.scenario.shows, CAPTION_CHARACTERS)[:2]):
@@ -88,11 +46,11 @@ def draw(run: Run) -> str:
     below = _load(drawing, run, TITLE_HEIGHT)
     below = _leaders(drawing, run, below + GAP)
     below = _faults(drawing, run, below + GAP)
-    _axis(drawing, below + 4)
+    drawing.axis(below + 4, lambda at_s: f"{at_s} s")
     return drawing.document(below + 40)
 
 
-def _load(drawing: _Drawing, run: Run, top: float) -> float:
+def _load(drawing: TimePicture, run: Run, top: float) -> float:
     """Bars of what succeeded, reads upon writes; ticks below them where something did not."""
     writes: Counter[int] = Counter()
     reads: Counter[int] = Counter()
@@ -126,28 +84,22 @@ def _load(drawing: _Drawing, run: Run, top: float) -> float:
     return floor + 16
 
 
-def _leaders(drawing: _Drawing, run: Run, top: float) -> float:
+def _leaders(drawing: TimePicture, run: Run, top: float) -> float:
     """A row for each shard: who acknowledged its writes, epoch by epoch."""
     reigns = reigns_of(run.seen.history)
     names = {n for epochs in run.leaders.values() for n in epochs.values()}
-    colours = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(sorted(names))}
+    colours = colours_of(names)
     y = top
     for shard in sorted(reigns):
         drawing.text(LEFT - 8, y + 13, shard, "end")
         for reign in reigns[shard]:
             _reign(drawing, reign, run.leaders.get(shard, {}), colours, y)
         y += ROW
-    x = float(LEFT)
-    for name, colour in colours.items():
-        drawing.rect(x, y + 4, 10, 10, colour)
-        drawing.text(x + 14, y + 13, name)
-        x += 30 + 6.5 * len(name)
-    drawing.text(LEFT - 8, y + 13, "led by", "end", fill="#555555")
-    return y + ROW
+    return drawing.key(y, "led by", colours)
 
 
 def _reign(
-    drawing: _Drawing,
+    drawing: TimePicture,
     reign: Reign,
     leaders: Mapping[int, str],
     colours: Mapping[str, str],
@@ -160,7 +112,7 @@ def _reign(
         drawing.text(x + 4, y + 13, str(reign.epoch), fill="#ffffff")
 
 
-def _faults(drawing: _Drawing, run: Run, top: float) -> float:
+def _faults(drawing: TimePicture, run: Run, top: float) -> float:
     y = top
     drawing.text(LEFT - 8, y + 13, "faults", "end")
     for struck in sorted(run.seen.struck, key=lambda s: s.began_ms):
@@ -176,21 +128,11 @@ def _faults(drawing: _Drawing, run: Run, top: float) -> float:
     return y
 
 
-def _shade(drawing: _Drawing, run: Run, top: float, bottom: float) -> None:
+def _shade(drawing: TimePicture, run: Run, top: float, bottom: float) -> None:
     """A light veil over everything while a fault lasts."""
     for struck in run.seen.struck:
         x, end = drawing.x(struck.began_ms), drawing.x(struck.ended_ms or struck.began_ms)
         drawing.rect(x, top, max(end - x, 1.5), bottom - top, TROUBLE, 0.07)
-
-
-def _axis(drawing: _Drawing, y: float) -> None:
-    seconds = drawing.until_ms / 1_000
-    step = next((s for s in TICK_STEPS_S if seconds / s <= TICKS_MAX), TICK_STEPS_S[-1])
-    drawing.line(LEFT, y, WIDTH - RIGHT, y, "#888888")
-    for at in range(0, int(seconds) + 1, step):
-        x = drawing.x(at * 1_000)
-        drawing.line(x, y, x, y + 5, "#888888")
-        drawing.text(x, y + 18, f"{at} s", "middle")
 
 
 def _short(targets: Iterable[str]) -> str:

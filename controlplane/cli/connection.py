@@ -276,7 +276,7 @@ def fleet_access() -> FleetAccess:
     named = [each.strip().rstrip("/") for each in os.environ.get("LEADPLANE_URL", "").split(",")]
     urls = tuple(each for each in named if each)
     for url in urls:
-        _check_address(url, "LEADPLANE_URL")
+        check_address(url, "LEADPLANE_URL")
     urls = urls or tuple(str(node["url"]) for node in local_fleet()["nodes"])
     return FleetAccess(urls, token, cacert, election_wait_s=ELECTION_WAIT_S)
 
@@ -308,7 +308,7 @@ def access_at(place: str | None) -> FleetAccess:
     if place is None:
         return fleet
     if "://" in place:
-        _check_address(place, "--at")
+        check_address(place, "--at")
         return fleet.only(place)
     nodes = fleet.get("/v1/nodes")["items"]
     found = [n for n in nodes if place in (n["node"], n["region"])]
@@ -319,7 +319,7 @@ def access_at(place: str | None) -> FleetAccess:
     return fleet.only(str(alive[0]["url"]))
 
 
-def _check_address(url: str, named_by: str) -> None:
+def check_address(url: str, named_by: str) -> None:
     """Refuse what cannot be the address of a node. Raises CommandFailed."""
     try:
         parts = urlsplit(url)

@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollouts": ("controlplane.cli.rollouts:rollouts", "How edits take effect, wave after wave."),
     "events": ("controlplane.cli.events:events", "What happened in the fleet, and when."),
     "history": ("controlplane.cli.shards:shard_history", "Who led a shard when, and why no more."),
+    "report": ("controlplane.cli.report:report", "How a week was, beside the week before."),
+    "postmortem": ("controlplane.cli.postmortem:postmortem", "An incident, as a page to fill in."),
     "audit": ("controlplane.cli.audit:audit", "What was changed, by whom, why; and is it whole?"),
     "fenced": ("controlplane.cli.fenced:fenced", "Writes that lost their leader; put them again."),
     "route": ("controlplane.cli.route:route", "Where a key lives, and where to go for it."),

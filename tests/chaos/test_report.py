@@ -10,7 +10,7 @@ import pytest
 
 from controlplane.chaos.report import write_report
 from controlplane.chaos.results import record_reports, report_of_this_commit
-from controlplane.chaos.timeline_svg import WIDTH
+from controlplane.time_picture import WIDTH
 from tests.chaos.made_up_run import MACHINE, WRITES, run
 
 SVG = "{http://www.w3.org/2000/svg}"

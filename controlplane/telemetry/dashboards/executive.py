@@ -23,7 +23,7 @@ _CHURN: Final = "leadplane:leader_changes:per_shard_1h"
 _ELECTION: Final = "increase(leadplane_election_seconds_bucket{J}[$__range])"
 _RECONCILE: Final = "increase(leadplane_reconcile_seconds_bucket{J}[$__range])"
 
-_PROMISES: Final = Row(
+PROMISES: Final = Row(
     "Promises, over the time that is looked at",
     (
         number(
@@ -235,7 +235,7 @@ EXECUTIVE: Final = Dashboard(
     "leadplane-executive",
     "Leadplane: promises and cost",
     "Whether Leadplane keeps its ten promises, how that changes, and what placement costs.",
-    (_PROMISES, _CHURN_AND_INCIDENTS, _COST),
+    (PROMISES, _CHURN_AND_INCIDENTS, _COST),
     "now-7d",
     "5m",
 )
