@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^    (leadplane .*)$", re.MULTILINE)
 READ_ON = "Read on in "
 NOTHING = "looks found nothing"
+OF_LATE = "came back of late"
 SEEN_S_MAX = 30.0
 MENDED_S_MAX = 60.0
 
@@ -83,14 +85,18 @@ def found(page: str, says: str, ends: int, seconds: float = SEEN_S_MAX) -> Runbo
 
 
 def until_well(seconds: float = MENDED_S_MAX) -> None:
-    """Look until `status` is green, `doctor` finds nothing, and both end well."""
+    """Look until `status` is green, and `doctor` finds nothing but nodes that came back of late."""
     said: list[str] = []
 
     def is_well() -> bool:
-        now, doctor = status(), leadplane("doctor")
-        said[:] = [now.sentence, doctor.stdout or doctor.stderr]
-        ends_well = (now.ends, doctor.exit_code) == (0, 0)
-        return ends_well and now.sentence.startswith("Healthy") and NOTHING in doctor.stdout
+        now, doctor = status(), leadplane("doctor", "-o", "json")
+        said[:] = [now.sentence, doctor.stderr]
+        if (now.ends, doctor.exit_code) != (0, 0):
+            return False
+        looks = json.loads(doctor.stdout)["looks"]
+        troubles = [trouble["what"] for look in looks for trouble in look["troubles"]]
+        said.extend(troubles)
+        return now.sentence.startswith("Healthy") and all(OF_LATE in what for what in troubles)
 
     try:
         wait_for(is_well, "all is well", seconds)
