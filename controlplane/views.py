@@ -119,6 +119,7 @@ class GroupView:
     stops: int = 0  # shards whose reads stop with the quorum, as `on_quorum_loss` wants it
     resting: Mapping[tuple[str, bool], int] = field(default_factory=dict)
     """Shards whose copies rest where they have no vote, by region and by whether they stop."""
+    full: str = ""  # why a majority has no room: what may grow a shard is refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,16 @@ from controlplane.cli.connection import (
     CommandFailed,
     FleetAccess,
     Problem,
-    Unreachable,
     fleet_access,
 )
 from controlplane.cli.output import format_option, print_document
-from controlplane.cli.status import whole_fleet
+from controlplane.cli.status import RUNBOOKS, whole_fleet
 from controlplane.doctor.looks import Occasion, Result, check_up
 from controlplane.doctor.sight import NodeSight, Sight
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-RUNBOOKS = "docs/runbooks"
 WELL, POOR, BAD = "ok", "look", "BAD"
 STYLES = {WELL: "green", POOR: "yellow", BAD: "bold red"}
 DOOR_TIMEOUT_S = 3.0
@@ -49,11 +47,7 @@ def doctor(context: click.Context, occasion: str, output: str) -> None:
     leadplane doctor --production        # every morning, from a pipeline
     leadplane doctor --preproduction     # before the fleet is relied upon
     """
-    try:
-        sight = sight_of(fleet_access().at_once(), Occasion(occasion))
-    except Unreachable as failure:
-        failure.hint += f"; then read {RUNBOOKS}/control-plane-down.md"
-        raise
+    sight = sight_of(fleet_access().at_once(), Occasion(occasion))
     results = check_up(sight, Occasion(occasion))
     print_document(report_of(results), draw_doctor, output)
     context.exit(1 if any(result.is_grave for result in results) else 0)

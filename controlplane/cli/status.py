@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from controlplane.cli.connection import CommandFailed, FleetAccess, access_at
-from controlplane.cli.output import Column, Row, ms_text, output_options, show, table
+from controlplane.cli.connection import CommandFailed, FleetAccess, Unreachable, access_at
+from controlplane.cli.output import (
+    Column,
+    Row,
+    ms_text,
+    output_options,
+    print_document,
+    show,
+    table,
+)
+from controlplane.doctor.looks import DIFFERS, drained_regions, lone_regions
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 GOOD, POOR, BAD = "green", "yellow", "red"
+RUNBOOKS = "docs/runbooks"
 
 
 def is_seen(group: Row) -> bool:
@@ -144,33 +155,78 @@ STORES = (
 )
 
 
-def verdict(fleet: Row) -> tuple[str, str]:
-    """Say in one sentence how the fleet is, and its colour."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How the fleet is, in one sentence; `runbook` is the page that goes on from there."""
+
+    sentence: str
+    colour: str
+    runbook: str | None = None
+
+    @property
+    def page(self) -> str | None:
+        """Where to read on."""
+        return f"{RUNBOOKS}/{self.runbook}.md" if self.runbook else None
+
+
+def verdict(fleet: Row) -> Verdict:
+    """Say how the fleet is: first what takes service away, then what may."""
+    return _stops(fleet) or _is_at_risk(fleet) or _healthy(fleet)
+
+
+def _stops(fleet: Row) -> Verdict | None:
     unled = fleet["shards_total"] - fleet["shards_led"]
-    seen = [group for group in fleet["groups"] if is_seen(group)]
-    stopped = [g["group"] for g in seen if g["reachable"] < g["quorum"]]
-    on_the_edge = [g["group"] for g in seen if g["spare"] <= 0]
+    stopped = [g["group"] for g in _seen(fleet) if g["reachable"] < g["quorum"]]
     lost = [group["group"] for group in fleet["groups"] if group.get("lost")]
+    full = [group["group"] for group in fleet["groups"] if group.get("full")]
+    gone = lone_regions(fleet)
     if lost:
         forgotten = f"Lost: too few stores remember {', '.join(lost)}."
         next_step = f"see `leadplane regions force-recover {lost[0]} --dry-run`"
-        return f"{forgotten} If none has its data any more, {next_step}.", BAD
+        sentence = f"{forgotten} If none has its data any more, {next_step}."
+        return Verdict(sentence, BAD, "store-lost")
     if stopped:
-        return f"Unavailable: no quorum in {', '.join(stopped)}.", BAD
+        page = "region-lost" if gone else "store-lost"
+        return Verdict(f"Unavailable: no quorum in {', '.join(stopped)}.", BAD, page)
+    if full:
+        sentence = f"Full: {', '.join(full)} can only be read, and deleted from."
+        return Verdict(sentence, BAD, "store-full")
     if unled:
-        return f"Degraded: {unled} of {fleet['shards_total']} shards have no leader.", BAD
+        alone = "global-leader-lost" if (unled, fleet["global_leader"]) == (1, None) else None
+        page = "region-lost" if gone else alone or "stuck-election"
+        sentence = f"Degraded: {unled} of {fleet['shards_total']} shards have no leader."
+        return Verdict(sentence, BAD, page)
+    if gone:
+        return Verdict(f"Degraded: no node is left in {', '.join(gone)}.", BAD, "region-lost")
+    return None
+
+
+def _is_at_risk(fleet: Row) -> Verdict | None:
+    on_the_edge = [g["group"] for g in _seen(fleet) if g["spare"] <= 0]
     if on_the_edge:
-        return f"At risk: {', '.join(on_the_edge)} cannot lose another store.", POOR
-    low = sum(store["state"] == "up" and bool(store["why"]) for store in fleet["stores"])
+        sentence = f"At risk: {', '.join(on_the_edge)} cannot lose another store."
+        return Verdict(sentence, POOR, "store-lost")
+    low = [store["why"] for store in fleet["stores"] if store["state"] == "up" and store["why"]]
     if low:
-        need = "needs" if low == 1 else "need"
-        return (
-            f"At risk: {low} of {len(fleet['stores'])} stores {need} looking after; see WHY.",
-            POOR,
-        )
-    spare = min((g["spare"] for g in seen), default=0)
+        need = "needs" if len(low) == 1 else "need"
+        sentence = f"At risk: {len(low)} of {len(fleet['stores'])} stores {need} looking after"
+        differs = any(why.startswith(DIFFERS) for why in low)
+        return Verdict(f"{sentence}; see WHY.", POOR, "store-lost" if differs else "store-full")
+    if drained := drained_regions(fleet):
+        sentence = f"At risk: all nodes of {', '.join(drained)} are drained."
+        return Verdict(sentence, POOR, "region-lost")
+    return None
+
+
+def _healthy(fleet: Row) -> Verdict:
+    spare = min((g["spare"] for g in _seen(fleet)), default=0)
     stores = "store" if spare == 1 else "stores"
-    return f"Healthy: every shard is led, any group can lose {spare} more {stores}.", GOOD
+    sentence = f"Healthy: every shard is led, any group can lose {spare} more {stores}."
+    return Verdict(sentence, GOOD)
+
+
+def _seen(fleet: Row) -> list[Row]:
+    return [group for group in fleet["groups"] if is_seen(group)]
 
 
 def draw_status(fleet: Any, wide: bool) -> RenderableType:
@@ -178,7 +234,7 @@ def draw_status(fleet: Any, wide: bool) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    sentence, colour = verdict(fleet)
+    found = verdict(fleet)
     leader = fleet["global_leader"]
     where = f"{leader['node']} ({leader['region']}), epoch {leader['epoch']}" if leader else "none"
     facts = (
@@ -187,7 +243,10 @@ def draw_status(fleet: Any, wide: bool) -> RenderableType:
         f"Map            version {fleet['map_version']}\n"
         f"Seen from      {', '.join(fleet.get('asked', [fleet['node']]))}\n"
     )
-    parts: list[RenderableType] = [Text(sentence, style=f"bold {colour}"), Text(facts)]
+    parts: list[RenderableType] = [Text(found.sentence, style=f"bold {found.colour}")]
+    if found.page:
+        parts.append(Text(f"Read on in {found.page}"))
+    parts.append(Text(facts))
     coming = fleet.get("groups_coming", [])
     for columns, rows in (
         (GROUPS, fleet["groups"]),
@@ -203,9 +262,14 @@ def draw_status(fleet: Any, wide: bool) -> RenderableType:
 def whole_fleet(access: FleetAccess) -> dict[str, Any]:
     """One page from a node of each region: each knows best the stores that it uses itself.
 
-    `asked` names the nodes. A region where nobody answers is left to what the others know.
+    `asked` names the nodes. A region where nobody answers is left to what the others know. Raises
+    Unreachable when nobody answers at all.
     """
-    page: dict[str, Any] = access.get("/v1/status")
+    try:
+        page: dict[str, Any] = access.get("/v1/status")
+    except Unreachable as failure:
+        failure.hint += f"; then read {RUNBOOKS}/control-plane-down.md"
+        raise
     pages = [page]
     for region in page["regions"]:
         alive = [n for n in page["nodes"] if n["region"] == region["region"] and n["alive"]]
@@ -225,8 +289,10 @@ def merged(pages: list[dict[str, Any]]) -> dict[str, Any]:
         used = {store["store"] for store in page["stores"]}
         for group in page["groups"]:
             known = groups.get(group["group"])
+            full = group.get("full") or (known or group).get("full", "")
             if known is None or group["reachable"] > known["reachable"]:
-                groups[group["group"]] = {**group, "seen": used.issuperset(group["voters"])}
+                known = {**group, "seen": used.issuperset(group["voters"])}
+            groups[group["group"]] = {**known, "full": full}
         for store in page["stores"]:
             known = stores.get(store["store"])
             if known is None or (known["state"], store["state"]) == ("down", "up"):
@@ -257,11 +323,13 @@ def merged(pages: list[dict[str, Any]]) -> dict[str, Any]:
 @click.command()
 @output_options
 @click.option("--at", metavar="NODE|REGION|URL", help="Ask this node, or one of this region.")
-def status(output: str, watch: bool, at: str | None) -> None:
+@click.pass_context
+def status(context: click.Context, output: str, watch: bool, at: str | None) -> None:
     """Show the fleet on one page: leaders, groups, nodes, stores.
 
     CAN LOSE is how many more stores a group can do without before it stops taking writes. Without
-    --at, one node of each region is asked, since each knows best the stores that it uses.
+    --at, one node of each region is asked, since each knows best the stores that it uses. The exit
+    status is 1 when something does not serve; the page to read on in is named below the verdict.
 
     \b
     Examples:
@@ -269,9 +337,15 @@ def status(output: str, watch: bool, at: str | None) -> None:
       leadplane status --at eu-central-1 -o json
     """
     access = access_at(at)
-    show(
-        lambda: merged([access.get("/v1/status")]) if at else whole_fleet(access),
-        draw_status,
-        output,
-        watch,
-    )
+
+    def fetch() -> dict[str, Any]:
+        fleet = merged([access.get("/v1/status")]) if at else whole_fleet(access)
+        found = verdict(fleet)
+        return {**fleet, "verdict": found.sentence, "runbook": found.page}
+
+    if watch:
+        show(fetch, draw_status, output, watch)
+        return
+    fleet = fetch()
+    print_document(fleet, draw_status, output)
+    context.exit(1 if verdict(fleet).colour == BAD else 0)

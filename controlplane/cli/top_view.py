@@ -30,10 +30,12 @@ def draw_screen(screen: Screen, lines: int) -> RenderableType:
 
     if screen.look is None:
         return Text(screen.problem or "Asking the fleet ...")
-    sentence, colour = verdict(screen.look.status)
-    head = Text(sentence, style=f"bold {colour}", no_wrap=True, overflow="ellipsis")
+    found = verdict(screen.look.status)
+    head = Text(found.sentence, style=f"bold {found.colour}", no_wrap=True, overflow="ellipsis")
     if screen.problem:
-        head = Text(f"Last seen: {sentence} ({screen.problem})", style="bold red", no_wrap=True)
+        head = Text(
+            f"Last seen: {found.sentence} ({screen.problem})", style="bold red", no_wrap=True
+        )
     body: RenderableType
     if screen.opened is not None:
         body = _alone(screen.opened)
@@ -99,8 +101,7 @@ def draw_once(look: Look) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    sentence, _ = verdict(look.status)
-    parts: list[RenderableType] = [Text(sentence)]
+    parts: list[RenderableType] = [Text(verdict(look.status).sentence)]
     for view, rows in (
         ("regions", look.status["regions"]),
         ("nodes", look.status["nodes"]),

@@ -30,10 +30,9 @@ NO_ZONE = ""
 
 def topology_of(status: Row) -> dict[str, Any]:
     """Regions, their zones, and the nodes and stores in each, as a page of status tells of them."""
-    sentence, _ = verdict(status)
     leader = status["global_leader"]
     return {
-        "verdict": sentence,
+        "verdict": verdict(status).sentence,
         "global_leader": leader["node"] if leader else None,
         "shards_total": status["shards_total"],
         "shards_led": status["shards_led"],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controlplane.doctor.sight import Sight
+from controlplane.doctor.sight import Row, Sight
 
 NAMED_MAX = 5
 """So many shards, nodes or writes are called by name; of the others only how many."""
@@ -82,6 +82,18 @@ def check_up(sight: Sight, occasion: Occasion) -> tuple[Result, ...]:
         for look in LOOKS
         if order.index(look.occasion) <= due
     )
+
+
+def lone_regions(status: Row) -> list[str]:
+    """Regions that have nodes, of which none shows a sign of life."""
+    return [r["region"] for r in status["regions"] if r["nodes"] and not r["nodes_alive"]]
+
+
+def drained_regions(status: Row) -> list[str]:
+    """Regions whose nodes that live are all drained."""
+    alive = [node for node in status["nodes"] if node["alive"]]
+    may_lead = {node["region"] for node in alive if not node.get("drained")}
+    return sorted({node["region"] for node in alive} - may_lead)
 
 
 def _named(names: list[str]) -> str:
@@ -169,6 +181,12 @@ def _copies(sight: Sight) -> Iterator[Trouble]:
 
 
 def _headroom(sight: Sight) -> Iterator[Trouble]:
+    for group in sight.status["groups"]:
+        if group.get("full"):
+            yield Trouble(
+                f"{group['group']} takes nothing that needs room: {group['full']}",
+                "give its stores memory or disk, or take keys away",
+            )
     for store in sight.status["stores"]:
         if store["state"] == "up" and store["why"] and not store["why"].startswith(DIFFERS):
             yield Trouble(
@@ -238,6 +256,18 @@ def _moves(sight: Sight) -> Iterator[Trouble]:
         yield Trouble(
             f"{_named(suspects)} came back of late, and is given nothing",
             "leadplane nodes",
+            False,
+        )
+
+
+def _drained(sight: Sight) -> Iterator[Trouble]:
+    for drain in () if sight.placement is None else sight.placement["drains"]:
+        scope, name, within = drain["scope"], drain["name"], drain["within"]
+        undrain = f"leadplane {'nodes' if scope == 'node' else 'regions'} undrain {within or name}"
+        yield Trouble(
+            f"{scope} {name} leads nothing: drained by {drain['principal']}, "
+            f"{drain['reason'] or 'no reason given'}",
+            f"{undrain}{f' --zone {name}' if within else ''}, once it may lead",
             False,
         )
 
@@ -365,6 +395,7 @@ LOOKS = (
     Look("fenced writes", "did clients learn what became of theirs?", "stale-leader",
          Occasion.INCIDENT, _fenced),
     Look("moves", "does nothing hold moves up?", "flapping", Occasion.INCIDENT, _moves),
+    Look("drained", "may every place lead?", "region-lost", Occasion.INCIDENT, _drained),
     Look("rollouts", "does no rollout stand still?", "rollout-stuck",
          Occasion.INCIDENT, _rollouts),
     Look("releases", "are all nodes of one release?", "version-skew",

@@ -229,7 +229,14 @@ class Pictures:
             needed_ttl_ms=self._node.lease_needs.need_ms(group),
             stops=self._node.quorum_loss.count().get(group.group, 0),
             resting=self._node.resting.count(group.group),
+            full=self._lack_of_room(group),
         )
+
+    def _lack_of_room(self, group: Group) -> str:
+        """Of a group all of whose voters this node uses itself: others know no marks."""
+        if any(store.store not in self._node.lanes for store in group.plan.voters):
+            return ""
+        return self._node.headroom.lack(group, grows=True)
 
     @property
     def _plans(self) -> list[GroupPlan]:

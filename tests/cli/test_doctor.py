@@ -13,7 +13,7 @@ NODE = "eu-central-1-n1"
 
 def answer_as_well(fleet: StubFleet) -> None:
     admission = {"braked": False, "crashes": 0, "suspects": []}
-    fleet.document("/v1/placement", {"pause": None, "admission": admission})
+    fleet.document("/v1/placement", {"pause": None, "admission": admission, "drains": []})
     fleet.document("/v1/rollouts", {"items": []})
     fleet.document("/v1/audit/verify", {"valid": True, "problem": None})
     fleet.document("/livez", {"status": "alive", "node": NODE, "version": "0.1.0"})

@@ -75,11 +75,11 @@ def test_groups_show_which_is_lost_and_which_was_forced(fleet: StubFleet) -> Non
 def test_status_says_what_to_do_next() -> None:
     fleet = {
         "groups": [group(3, ["a", "b", "c"], lost=["b", "c"])], "shards_total": 4, "shards_led": 0,
-        "stores": [],
+        "stores": [], "regions": [], "nodes": [], "global_leader": None,
     }  # fmt: skip
-    sentence, colour = verdict(fleet)
-    assert colour == "red"
-    assert sentence == (
+    found = verdict(fleet)
+    assert (found.colour, found.page) == ("red", "docs/runbooks/store-lost.md")
+    assert found.sentence == (
         f"Lost: too few stores remember {GROUP}. If none has its data any more, "
         f"see `leadplane regions force-recover {GROUP} --dry-run`."
     )

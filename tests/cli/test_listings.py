@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from controlplane.cli.status import merged
+from controlplane.doctor.looks import DIFFERS
 from tests.cli.stub_fleet import StubFleet, leadplane
 
+RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
 LISTINGS = (
     ("status",),
     ("shards",),
@@ -57,21 +60,86 @@ def test_status_says_first_how_the_fleet_is(fleet: StubFleet) -> None:
     assert any("connection refused" in line for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("change", "verdict"),
-    [
-        (
-            {"spare": 1, "reachable": 3},
-            "Healthy: every shard is led, any group can lose 1 more store.",
-        ),
-        ({"spare": -1, "reachable": 1}, "Unavailable: no quorum in region/ap-southeast-1."),
-    ],
-)
-def test_verdict_follows_the_groups(fleet: StubFleet, change: dict[str, int], verdict: str) -> None:
-    status = json.loads(fleet.answers["GET", "/v1/status"][2])
-    status["groups"][-1] |= change
+SOUND = {"spare": 1, "reachable": 3}
+HERE = "region/ap-southeast-1"
+VERDICTS: tuple[tuple[str, dict[str, dict[str, Any]], int, str | None], ...] = (
+    ("Healthy: every shard is led, any group can lose 1 more store.", {}, 0, None),
+    (f"At risk: {HERE} cannot lose another store.", {"groups": {"spare": 0}}, 0, "store-lost"),
+    ("At risk: 1 of 9 stores needs looking after; see WHY.",
+     {"stores": {"why": "memory 85 %"}}, 0, "store-full"),
+    ("At risk: 1 of 9 stores needs looking after; see WHY.",
+     {"stores": {"why": f"{DIFFERS}: s03"}}, 0, "store-lost"),
+    (f"Unavailable: no quorum in {HERE}.",
+     {"groups": {"spare": -1, "reachable": 1}}, 1, "store-lost"),
+    (f"Unavailable: no quorum in {HERE}.",
+     {"groups": {"spare": -1, "reachable": 0}, "regions": {"nodes_alive": 0}}, 1, "region-lost"),
+    (f"Lost: too few stores remember {HERE}.", {"groups": {"lost": ["a", "b"]}}, 1, "store-lost"),
+    (f"Full: {HERE} can only be read, and deleted from.",
+     {"groups": {"full": "a: memory 96 %"}}, 1, "store-full"),
+    ("Degraded: no node is left in us-east-1.",
+     {"regions": {"nodes_alive": 0}}, 1, "region-lost"),
+    ("Degraded: 3 of 13 shards have no leader.", {"": {"shards_led": 10}}, 1, "stuck-election"),
+    ("Degraded: 3 of 13 shards have no leader.",
+     {"": {"shards_led": 10}, "regions": {"nodes_alive": 0}}, 1, "region-lost"),
+    ("Degraded: 1 of 13 shards have no leader.",
+     {"": {"shards_led": 12, "global_leader": None}}, 1, "global-leader-lost"),
+)  # fmt: skip
+"""What `status` says, the last thing of a kind that is changed for it, how it ends, its page."""
+
+
+@pytest.mark.parametrize(("says", "changes", "ends", "page"), VERDICTS)
+def test_the_verdict_its_exit_status_and_the_page_to_read_on_in(
+    fleet: StubFleet, says: str, changes: dict[str, dict[str, Any]], ends: int, page: str | None
+) -> None:
+    status = well(fleet)
+    for kind, change in changes.items():
+        (status[kind][-1] if kind else status).update(change)
     fleet.document("/v1/status", status)
-    assert leadplane("status").stdout.splitlines()[0] == verdict
+    result = leadplane("status")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(says)
+    assert result.exit_code == ends
+    read_on = [line for line in lines if line.startswith("Read on in")]
+    assert read_on == ([f"Read on in docs/runbooks/{page}.md"] if page else [])
+    document = json.loads(leadplane("status", "-o", "json").stdout)
+    assert document["verdict"].startswith(says)
+    assert document["runbook"] == (f"docs/runbooks/{page}.md" if page else None)
+    assert page is None or (RUNBOOKS / f"{page}.md").is_file()
+
+
+def well(fleet: StubFleet) -> dict[str, Any]:
+    """The page of the sample fleet, with its store up and its node back."""
+    status: dict[str, Any] = json.loads(fleet.answers["GET", "/v1/status"][2])
+    for group in status["groups"]:
+        group |= SOUND
+    for store in status["stores"]:
+        store |= {"state": "up", "why": ""}
+    for node in status["nodes"]:
+        node["alive"] = True
+    for region in status["regions"]:
+        region["nodes_alive"] = region["nodes"]
+    return status
+
+
+def test_a_region_whose_nodes_are_all_drained_is_not_well(fleet: StubFleet) -> None:
+    status = well(fleet)
+    status["nodes"][0]["drained"] = True
+    fleet.document("/v1/status", status)
+    assert leadplane("status").stdout.startswith("Healthy")
+    status["nodes"][1]["drained"] = True
+    fleet.document("/v1/status", status)
+    result = leadplane("status")
+    assert result.stdout.startswith("At risk: all nodes of eu-central-1 are drained.")
+    assert "Read on in docs/runbooks/region-lost.md" in result.stdout
+    assert result.exit_code == 0
+
+
+def test_where_nobody_answers_the_page_is_named_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADPLANE_URL", "http://127.0.0.1:1")
+    for command in ("status", "doctor"):
+        result = leadplane(command)
+        assert result.exit_code == 1
+        assert "then read docs/runbooks/control-plane-down.md" in result.stderr
 
 
 def test_status_joins_what_a_node_of_each_region_knows() -> None:
@@ -93,6 +161,14 @@ def test_status_joins_what_a_node_of_each_region_knows() -> None:
     assert [(g["reachable"], g["seen"]) for g in both["groups"]] == [(1, True), (1, True)]
     assert both["asked"] == ["n1", "n3"]
     assert [r["stores_up"] for r in both["regions"]] == [1, 1]
+
+
+def test_that_a_group_is_full_is_known_from_whoever_says_so() -> None:
+    group = {"group": "global", "voters": [], "reachable": 3, "spare": 1}
+    page = {"node": "n1", "stores": [], "regions": []}
+    pages = [{**page, "groups": [{**group, "full": full}]} for full in ("", "a: memory 96 %", "")]
+    (found,) = merged(pages)["groups"]
+    assert found["full"] == "a: memory 96 %"
 
 
 def test_status_asks_a_node_of_each_region(fleet: StubFleet) -> None:

@@ -17,7 +17,7 @@ from tests.cli import sample_fleet
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
 CONTROLPLANE = Path(__file__).parents[2] / "controlplane"
 PLACEMENT: dict[str, Any] = {
-    "pause": None, "admission": {"braked": False, "crashes": 0, "suspects": []},
+    "pause": None, "admission": {"braked": False, "crashes": 0, "suspects": []}, "drains": [],
 }  # fmt: skip
 ROLLOUT: dict[str, Any] = {
     "rollout": 7, "document": "timeouts", "over": False, "pause": None, "phase": "baking",
@@ -69,6 +69,11 @@ def admission(**changes: Any) -> Callable[[Sight], Sight]:
     return lambda sight: replace(sight, placement=found)
 
 
+def drained(scope: str, name: str, within: str = "") -> Callable[[Sight], Sight]:
+    drain = {"scope": scope, "name": name, "within": within, "principal": "ada", "reason": "power"}
+    return lambda sight: replace(sight, placement={**PLACEMENT, "drains": [drain]})
+
+
 def rollout_paused(sight: Sight) -> Sight:
     pause = {"why": "inconclusive", "detail": "no data", "by": "system"}
     return replace(sight, rollouts=({**ROLLOUT, "pause": pause},))
@@ -95,6 +100,9 @@ CASES: tuple[tuple[str, bool, str, Callable[[Sight], Sight]], ...] = (
         sight, placement=None, unasked={"moves": "timed out"})),
     ("releases", False, "an earlier one", nodes_with(version="")),
     ("headroom", False, "97 % of its memory", status_with("stores", why="97 % of its memory")),
+    ("headroom", True, "memory 96 %", status_with("groups", full="s1: memory 96 %")),
+    ("drained", False, "region eu leads nothing: drained by ada, power", drained("region", "eu")),
+    ("drained", False, "zone a leads nothing", drained("zone", "a", "eu")),
     ("fenced writes", False, "3 writes", nodes_with(fenced=3)),
     ("moves", False, "went down", admission(braked=True, crashes=2)),
     ("moves", False, "is given nothing", admission(suspects=["n1"])),

@@ -141,7 +141,12 @@ def test_growth_is_refused_while_fewer_than_a_majority_has_room() -> None:
     rig, n1 = led_rig()
     for key in ("x", "y"):
         put(rig, n1, key)
-    memory(n1, 96, "s2", "s3")
+    memory(n1, 96, "s2")
+    assert [group.full for group in n1.node.fleet(rig.now_ms).groups] == [""], "a majority has room"
+    memory(n1, 96, "s3")
+    (group,) = n1.node.fleet(rig.now_ms).groups
+    assert "s2: memory 96 %" in group.full
+    assert "s3: memory 96 %" in group.full
     refused = put(rig, n1, "z")
     assert isinstance(refused, Refused)
     assert refused.problem is Problem.STORE_FULL
@@ -151,6 +156,7 @@ def test_growth_is_refused_while_fewer_than_a_majority_has_room() -> None:
     assert isinstance(read, Found)
     memory(n1, 50, "s2")
     assert isinstance(put(rig, n1, "z"), Written)
+    assert [group.full for group in n1.node.fleet(rig.now_ms).groups] == [""]
     memory(n1, 50, "s3")
     rig.until(lambda: all(keys_at(rig, s) == {"y", "z"} for s in rig.stores))
 
