@@ -17,13 +17,15 @@ from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
 from tests.integration.looking import Looking, until
 from tests.integration.test_placement import Operator, leaders
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("drain")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("drain")]
 
 SHARDS = 24
 WRITERS = 4
-PATIENCE_S = 12.0
+PATIENCE_S = 30.0
 AGAIN_S = 0.05
 DEADLINE_MS = 24_000
+LATE_MS = 8_000
+"""What a busy machine may add; whoever begins to count anew after half of it is later."""
 FLEET = f"""\
 name: drain
 shows: A drain is gone on with by whoever leads; the test itself asks for it.
@@ -79,12 +81,12 @@ async def test_a_region_is_drained_under_load_though_the_global_leader_dies_on_t
     async with local_fleet(read_scenario(FLEET, "here")) as fleet, HttpClient() as client:
         looking = Looking(fleet, client)
         names = [node.id for node in fleet.topology.nodes]
+        before = await until(lambda: all_at_home(looking, names), "leaders at home", 90)
         first = await until(lambda: looking.get(names[0], "/v1/leader"), "a leader", 30)
         others = [name for name in names if name != first["node"]]
         operator = Operator(client, fleet.urls[others[0]])
         region = next(n.region for n in fleet.topology.nodes if n.region != first["region"])
         there = {node.id for node in fleet.topology.nodes if node.region == region}
-        before = await until(lambda: all_led(looking, others[0]), "all shards led", 30)
         home = {shard for shard, at in before.items() if at == region and shard != "system"}
         assert len(home) > 3, before
 
@@ -96,24 +98,23 @@ async def test_a_region_is_drained_under_load_though_the_global_leader_dies_on_t
             begun_s = time.monotonic()
             drain = await operator.send("POST", f"/v1/regions/{region}/drain", order)
             assert (drain["status"], drain["total"]) == (202, len(home)), drain
-            some = lambda: has_left(looking, others[0], range(1, len(home)))  # noqa: E731
-            await until(some, "the first steps", DEADLINE_MS / 1_000)
+            some = lambda: has_left(looking, others[0], range(len(home) // 2, len(home)))  # noqa: E731
+            await until(some, "the first half", 2 * DEADLINE_MS / 1_000)
             await fleet.hold(first["node"])
             await fleet.kill(first["node"])
             await until(lambda: is_drained(looking, others), "the last step", 60)
             took_s = time.monotonic() - begun_s
-            after = await until(lambda: all_led(looking, others[0]), "all shards led", 30)
+            after = await until(lambda: all_led(looking, others[0]), "all shards led", 60)
             assert region not in after.values()
-            assert took_s < DEADLINE_MS * 1.1 / 1_000, took_s
+            assert took_s < (DEADLINE_MS + LATE_MS) / 1_000, took_s
 
             for shard in sorted(home):
-                tenures = await looking.get(others[0], f"/v1/shards/{shard}/history")
-                left = [t for t in tenures["items"] if t["before"] in there]
-                assert len(left) == 1, (shard, tenures)
+                left_once = lambda name=shard: has_left_once(looking, others[0], name, there)  # noqa: E731
+                await until(left_once, f"{shard} left once", 30)
 
             over = await operator.send("POST", f"/v1/regions/{region}/undrain")
             assert over["state"] == "over", over
-            await until(lambda: is_home(looking, others[0], home, region), "leaders at home", 60)
+            await until(lambda: is_home(looking, others[0], home, region), "leaders at home", 120)
             stop.set()
         assert writers.failed == []
         assert writers.written > 100
@@ -122,6 +123,26 @@ async def test_a_region_is_drained_under_load_though_the_global_leader_dies_on_t
 async def all_led(looking: Looking, node: str) -> Mapping[str, str]:
     found = await leaders(looking, node)
     return found if len(found) == SHARDS + 1 else {}
+
+
+async def all_at_home(looking: Looking, nodes: list[str]) -> Mapping[str, str]:
+    """The region that leads each shard, once each is led where it prefers to be, as all know."""
+    known = []
+    for node in nodes:
+        rows = (await looking.get(node, "/v1/shards") or {"items": []})["items"]
+        if len(rows) < SHARDS + 1:
+            return {}
+        if any(not r["leader"] or r["leader"]["region"] != r["regions"][0] for r in rows):
+            return {}
+        known.append({row["shard"]: row["leader"]["region"] for row in rows})
+    return known[0]
+
+
+async def has_left_once(looking: Looking, node: str, shard: str, there: set[str]) -> bool:
+    """Whether history has one tenure that began as the shard left these nodes."""
+    tenures = (await looking.get(node, f"/v1/shards/{shard}/history") or {"items": []})["items"]
+    left = [t for t in tenures if t["before"] in there and t["node"] not in there]
+    return len(left) == 1
 
 
 async def drain_at(looking: Looking, node: str) -> Any:

@@ -20,13 +20,13 @@ from tests.integration.conftest import DOWN_S_MAX, LEADPLANE, UP_S_MAX
 from tests.integration.fleet_on_test import AT_ONCE, FleetOnTest, wait_for
 from tests.integration.test_resharding import shards
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("split-by-load")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("split-by-load")]
 
 WRITE_PAUSE_S = 0.005
 ANSWER_S_MAX = 10.0
-NOTICE_S_MAX = 90.0
+NOTICE_S_MAX = 150.0
 POLICY = {
-    "requests_per_s": 30, "after_ms": 5_000, "cool_down_ms": 10_000,
+    "requests_per_s": 15, "after_ms": 5_000, "cool_down_ms": 10_000,
     "merge": {"requests_per_s": 3, "after_ms": 10_000, "shards_min": 1},
 }  # fmt: skip
 
@@ -107,9 +107,14 @@ def test_a_hot_partition_is_told_and_its_shard_stays_what_it_is(fleet: FleetOnTe
         (found,) = wait_for(look, "a hot partition", NOTICE_S_MAX)
         assert found["partition"] == key_in_slot(77)
         assert found["share"] > 0.9
-        metrics = [
-            fleet.at(node["id"]).send("GET", "/metrics").body.decode()
-            for node in fleet.state()["nodes"]
-        ]
-    assert any("leadplane_hot_partitions 1.0" in text for text in metrics)
+        wait_for(lambda: is_counted(fleet), "some node counts it")
     assert set(shards(access)) == before
+
+
+def is_counted(fleet: FleetOnTest) -> bool:
+    """Whether the metrics of some node have one hot partition."""
+    texts = [
+        fleet.at(node["id"]).send("GET", "/metrics").body.decode()
+        for node in fleet.state()["nodes"]
+    ]
+    return any("leadplane_hot_partitions 1.0" in text for text in texts)
