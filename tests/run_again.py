@@ -18,7 +18,17 @@ FAILED = Path(".pytest_cache/v/cache/lastfailed")
 """What pytest remembers of its last run: the failed tests, by their ids."""
 IN_REAL_TIME = tuple(
     f"tests/{each}/"
-    for each in ("chaos", "cli", "fleet", "fuzz", "integration", "runtime", "telemetry")
+    for each in (
+        "chaos",
+        "cli",
+        "flags",
+        "fleet",
+        "fuzz",
+        "integration",
+        "rollouts",
+        "runtime",
+        "telemetry",
+    )
 )
 FILES_MAX = 4
 TESTS_FAILED = 1

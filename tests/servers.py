@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,7 +13,9 @@ from pathlib import Path
 
 import redis
 
-READY_SECONDS = 20
+from controlplane.embedded import free_ports
+
+READY_SECONDS = 40
 RIGHT_SETTINGS = {
     "appendonly": "yes",
     "appendfsync": "always",
@@ -41,10 +42,8 @@ class Server:
 
 def free_port() -> int:
     """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    (port,) = free_ports(1)  # not one that the kernel may give to a connection meanwhile
+    return port
 
 
 @contextmanager

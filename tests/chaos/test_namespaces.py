@@ -26,7 +26,7 @@ server = socket.create_server((%r, %d))
 print(flush=True)
 server.accept()[0].recv(1)
 """
-CALL = "import socket; socket.create_connection((%r, %d), timeout=0.5)"
+CALL = "import socket; socket.create_connection((%r, %d), timeout=2)"
 
 
 @pytest.fixture

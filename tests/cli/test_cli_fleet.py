@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
-START_S_MAX = 120
-COMMAND_S_MAX = 60
-TOUR_S_MAX = 240
+from tests.integration.fleet_on_test import wait_for
+
+START_S_MAX = 180
+COMMAND_S_MAX = 100
+TOUR_S_MAX = 300
+CALM_S_MAX = 60.0
 
 Typed = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -63,15 +66,19 @@ def document(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
-pytestmark = pytest.mark.timeout(START_S_MAX + COMMAND_S_MAX)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("cli-fleet")]
 
 
 def test_status_of_a_new_fleet(typed: Typed) -> None:
-    assert typed("status").stdout.startswith("Healthy: every shard is led")
-    page = document(typed("status", "-o", "json"))
-    assert page["shards_led"] == page["shards_total"]
-    assert {region["nodes_alive"] for region in page["regions"]} == {2}
-    assert all(group["spare"] >= 1 for group in page["groups"])
+    def is_well() -> bool:
+        page = document(typed("status", "-o", "json"))
+        led = page["shards_led"] == page["shards_total"]
+        alive = {region["nodes_alive"] for region in page["regions"]} == {2}
+        return led and alive and all(group["spare"] >= 1 for group in page["groups"])
+
+    wait_for(is_well, "all is well", CALM_S_MAX)
+    healthy = "Healthy: every shard is led"
+    wait_for(lambda: typed("status").stdout.startswith(healthy), "it is said", CALM_S_MAX)
 
 
 def test_write_here_read_there(typed: Typed) -> None:
@@ -105,26 +112,51 @@ def test_scan_is_in_order(typed: Typed) -> None:
 
 
 def test_route_agrees_with_the_answer(typed: Typed) -> None:
-    route = document(typed("route", "{ada}/name", "--intent", "write", "-o", "json"))
-    written = document(typed("kv", "put", "{ada}/name", "King", "-o", "json"))
-    assert (written["shard"], written["epoch"]) == (route["shard"], route["epoch"])
-    assert written["served_by"] == route["leader"]["node"] == route["target"]["node"]
+    def agree() -> bool:
+        """Whether both name the same leadership; an election may have come between them."""
+        route = document(typed("route", "{ada}/name", "--intent", "write", "-o", "json"))
+        written = document(typed("kv", "put", "{ada}/name", "King", "-o", "json"))
+        assert written["shard"] == route["shard"]
+        same = route["leader"] is not None and written["epoch"] == route["epoch"]
+        return same and written["served_by"] == route["leader"]["node"] == route["target"]["node"]
+
+    wait_for(agree, "the route is where the answer comes from", CALM_S_MAX)
 
 
 def test_transfer_moves_the_shard_and_is_remembered(typed: Typed) -> None:
-    rows = document(typed("shards", "list", "--group", "global", "-o", "json"))["items"]
-    row = next(row for row in rows if row["shard"] != "system")
+    row = led_shard(typed, "global")
     region = next(r for r in row["regions"] if r != row["leader"]["region"])
-    told = typed("shards", "transfer", row["shard"], "--to-region", region, "--reason", "test")
-    assert "no write was taken for" in told.stdout
+    words = ("shards", "transfer", row["shard"], "--to-region", region, "--reason", "test")
+    told = wait_for(lambda: admitted(typed, *words), "it is admitted", CALM_S_MAX)
+    assert "no write was taken for" in told
     until_led_anew(typed, row)
     assert document(typed("shards", "history", row["shard"], "-o", "json"))["items"]
 
 
 def test_evict_takes_it_away(typed: Typed) -> None:
-    rows = document(typed("shards", "list", "--group", "region/us-east-1", "-o", "json"))["items"]
-    assert "is revoked" in typed("shards", "evict", rows[0]["shard"]).stdout
-    until_led_anew(typed, rows[0])
+    row = led_shard(typed, "region/us-east-1")
+    assert "is revoked" in typed("shards", "evict", row["shard"]).stdout
+    until_led_anew(typed, row)
+
+
+def led_shard(typed: Typed, group: str) -> dict[str, Any]:
+    """A shard of a group that is led just now."""
+
+    def look() -> dict[str, Any] | None:
+        rows = document(typed("shards", "list", "--group", group, "-o", "json"))["items"]
+        return next((row for row in rows if row["leader"] and row["shard"] != "system"), None)
+
+    return wait_for(look, f"a shard of {group} is led", CALM_S_MAX)
+
+
+def admitted(typed: Typed, *words: str) -> str | None:
+    """What an order says once it is admitted; nodes that were late are suspect for a while."""
+    try:
+        return str(typed(*words).stdout)
+    except AssertionError as refused:
+        if "suspect" not in str(refused) and "silent" not in str(refused):
+            raise
+        return None
 
 
 def until_led_anew(typed: Typed, before: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +168,6 @@ def until_led_anew(typed: Typed, before: dict[str, Any]) -> dict[str, Any]:
     pytest.fail(f"{before['shard']} was not led again")
 
 
-@pytest.mark.timeout(TOUR_S_MAX + START_S_MAX)
 def test_tour_keeps_every_promise(typed: Typed) -> None:
     told = typed("tour", seconds=TOUR_S_MAX).stdout
     assert "7 of 7 verdicts are as promised" in told

@@ -164,7 +164,7 @@ def test_a_write_whose_answer_got_lost_is_unknown_not_failed(
             connection, _ = server.accept()
             connection.recv(65_536)
             connection.close()
-            _, stderr = process.communicate(timeout=20)
+            _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "may have been carried out, or not" in stderr
     assert "--idempotency-key" in stderr

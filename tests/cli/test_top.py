@@ -22,7 +22,7 @@ from controlplane.cli.top_view import draw_screen
 from tests.cli.sample_rollout import ROLLOUT, shown
 from tests.cli.stub_fleet import StubFleet, leadplane
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture

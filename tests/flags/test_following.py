@@ -15,7 +15,7 @@ import pytest
 from controlplane.flags.following import Follower, LocalCopy, News, Source, Told, Unusable
 
 WAIT_S = 20.0
-STALE_S = 0.3
+STALE_S = 2.0
 
 
 def answer(region: str = "eu", version: int = 1, **flags: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from openfeature.flag_evaluation import Reason
 from openfeature.provider import ProviderStatus
 
 from controlplane.flags.provider import LeadplaneProvider
-from tests.flags.test_following import PaperNode, answer, serving
+from tests.flags.test_following import STALE_S, PaperNode, answer, serving
 
 WAIT_S = 20.0
 FLAGS: dict[str, Any] = {
@@ -45,7 +45,7 @@ def node() -> Iterator[PaperNode]:
 @pytest.fixture
 def client(node: PaperNode) -> Iterator[OpenFeatureClient]:
     """OpenFeature's client with our provider behind it."""
-    provider = LeadplaneProvider(node.url, stale_after_s=0.3)
+    provider = LeadplaneProvider(node.url, stale_after_s=STALE_S)
     set_ready(provider)
     try:
         yield api.get_client()

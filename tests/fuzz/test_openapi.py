@@ -42,6 +42,7 @@ OPERATIONS = {
     found.ok().label: found.ok()
     for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()
 }
+ANSWER_S = 40
 KNOWN = {
     "key": "a",
     "shard": "s0",
@@ -90,26 +91,26 @@ def shard_orders(session: requests.Session, url: str, operation: Any) -> list[in
     if body is None:
         return []
     if order == "preempt":  # who is drained gives it to anybody
-        session.post(f"{url}/v1/nodes/n1/drain", json={}, timeout=10)
+        session.post(f"{url}/v1/nodes/n1/drain", json={}, timeout=ANSWER_S)
     path = operation.path.format(shard="s0")
-    return [session.post(url + path, json=body, timeout=10).status_code]
+    return [session.post(url + path, json=body, timeout=ANSWER_S).status_code]
 
 
 def rollouts(session: requests.Session, url: str, operation: Any) -> list[int]:
     """Have one rollout that is not over; of an order about it, give one that is surely good."""
     if "/rollouts" not in operation.path:
         return []
-    for each in session.get(f"{url}/v1/rollouts?limit=1000", timeout=10).json()["items"]:
+    for each in session.get(f"{url}/v1/rollouts?limit=1000", timeout=ANSWER_S).json()["items"]:
         if not each["over"]:
-            session.post(f"{url}/v1/rollouts/{each['rollout']}/abort", json={}, timeout=10)
-    begun = session.post(f"{url}/v1/rollouts", json={"document": "flags"}, timeout=10)
+            session.post(f"{url}/v1/rollouts/{each['rollout']}/abort", json={}, timeout=ANSWER_S)
+    begun = session.post(f"{url}/v1/rollouts", json={"document": "flags"}, timeout=ANSWER_S)
     if operation.method != "post" or not operation.path.startswith("/v1/rollouts/"):
         return [begun.status_code]
     path = f"{url}/v1/rollouts/{begun.json()['rollout']}"
     if operation.path.endswith("/resume"):
-        session.post(f"{path}/pause", json={}, timeout=10)
+        session.post(f"{path}/pause", json={}, timeout=ANSWER_S)
     order = operation.path.rpartition("/")[2]
-    return [session.post(f"{path}/{order}", json={}, timeout=10).status_code]
+    return [session.post(f"{path}/{order}", json={}, timeout=ANSWER_S).status_code]
 
 
 @pytest.fixture(scope="module")
@@ -131,26 +132,30 @@ def requests_to(operation: Any) -> st.SearchStrategy[Any]:
 def drained(session: requests.Session, url: str, operation: Any) -> list[int]:
     """Have nothing drained, and, of a drain, order one that is surely good."""
     for place in ("nodes/n1", "nodes/n2", "regions/eu", "regions/us"):
-        session.post(f"{url}/v1/{place}/undrain", json={}, timeout=10)
+        session.post(f"{url}/v1/{place}/undrain", json={}, timeout=ANSWER_S)
     if not operation.path.endswith("/drain"):
         return []
-    done = session.post(url + operation.path.format(node="n2", region="us"), json={}, timeout=10)
+    done = session.post(
+        url + operation.path.format(node="n2", region="us"), json={}, timeout=ANSWER_S
+    )
     return [done.status_code]
 
 
 def edits(session: requests.Session, url: str, operation: Any) -> list[int]:
     """Have the document there that is asked for, and, of an edit, make one that is surely good."""
     new = {"If-None-Match": "*"}
-    session.put(f"{url}/v1/config/flags", json={"content": {}}, headers=new, timeout=10)
+    session.put(f"{url}/v1/config/flags", json={"content": {}}, headers=new, timeout=ANSWER_S)
     if operation.method in ("get", "head", "post") or "/kv/" in operation.path:
         return []
-    region = session.get(f"{url}/v1/config/region.eu", timeout=10).json()["content"]
+    region = session.get(f"{url}/v1/config/region.eu", timeout=ANSWER_S).json()["content"]
     spare = {**region, "stores": [], "egress_usd_per_gb": {}}
-    session.put(f"{url}/v1/regions/spare", json=spare, headers=new, timeout=10)
+    session.put(f"{url}/v1/regions/spare", json=spare, headers=new, timeout=ANSWER_S)
     path = operation.path.format(region="spare", name="flags")
     body = {"content": {"a": 1}} if "config" in path else spare
     sent = None if operation.method == "delete" else body
-    done = session.request(operation.method, url + path, json=sent, headers=CONDITION, timeout=10)
+    done = session.request(
+        operation.method, url + path, json=sent, headers=CONDITION, timeout=ANSWER_S
+    )
     return [done.status_code]
 
 
@@ -159,7 +164,7 @@ def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) 
     operation = OPERATIONS[label]
     statuses: list[int] = []
     with requests.Session() as session:
-        session.put(f"{node.url}/v1/kv/{KNOWN['key']}", data=b"v", timeout=10)
+        session.put(f"{node.url}/v1/kv/{KNOWN['key']}", data=b"v", timeout=ANSWER_S)
         statuses += edits(session, node.url, operation)
         statuses += drained(session, node.url, operation)
         statuses += rollouts(session, node.url, operation)
@@ -168,7 +173,7 @@ def test_every_answer_is_described_and_none_is_a_defect(node: Node, label: str) 
             for role in ("leader", "follower"):  # which it is, depends on what was done before
                 path = operation.path.format(**(KNOWN | {"role": role}))
                 url = node.url + path + SURELY.get(operation.path, "")
-                with session.request(operation.method, url, timeout=10, stream=True) as plain:
+                with session.request(operation.method, url, timeout=ANSWER_S, stream=True) as plain:
                     statuses.append(plain.status_code)
 
         @settings(max_examples=SHARE, suppress_health_check=list(HealthCheck))

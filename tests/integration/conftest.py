@@ -12,7 +12,7 @@ import pytest
 from tests.integration.fleet_on_test import FleetOnTest
 
 LEADPLANE = (sys.executable, "-m", "controlplane.cli.main")
-UP_S_MAX = 100
+UP_S_MAX = 180
 DOWN_S_MAX = 60
 
 

@@ -7,15 +7,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from controlplane.bench.numbered_writes import NumberedWrites
-from controlplane.cli.connection import ELECTION_WAIT_S, CommandFailed, FleetAccess
+from controlplane.cli.connection import CommandFailed, FleetAccess
 from controlplane.cli.kv import key_path
 from controlplane.process_identity import ProcessIdentity, identity_of
 
 MEND_S_MAX = 40.0
+WHOLE_S_MAX = 90.0
 LOOK_S = 0.05
 SHARDS = 13
 """Those of clients and the system shard."""
@@ -56,12 +58,20 @@ class FleetOnTest:
     @property
     def access(self) -> FleetAccess:
         """HTTP by way of any node; an election is waited for, as by every command."""
-        urls = tuple(node["url"] for node in self.state()["nodes"])
-        return FleetAccess(urls, election_wait_s=ELECTION_WAIT_S)
+        return self.without()
+
+    def without(self, *nodes: str) -> FleetAccess:
+        """The same by way of any node but these."""
+        urls = tuple(node["url"] for node in self.state()["nodes"] if node["id"] not in nodes)
+        return FleetAccess(urls, election_wait_s=MEND_S_MAX)
 
     def at(self, node: str) -> FleetAccess:
-        """HTTP by way of one node."""
+        """HTTP by way of one node; what it says now is what is asked for."""
         return self.access.only(self.record("nodes", node)["url"])
+
+    def by_way_of(self, node: str) -> FleetAccess:
+        """HTTP by way of one node, which waits for an election."""
+        return replace(self.at(node), election_wait_s=MEND_S_MAX)
 
     def record(self, kind: str, name: str) -> Mapping[str, Any]:
         """What the supervisor says of one node or store."""
@@ -82,8 +92,10 @@ class FleetOnTest:
         return next(int(g["ttl_ms"]) for g in self.state()["groups"] if g["name"] == group)
 
     def is_whole(self) -> bool:
-        """Every node runs and sees its stores up, and every shard's leader says that it leads."""
-        led: set[str] = set()
+        """Every node runs and sees its stores up, all know the same of groups and leaders, and
+        every shard's leader says that it leads."""
+        led: dict[str, tuple[str, int]] = {}
+        leaders, groups = [], []
         for node in self.state()["nodes"]:
             access = self.access.only(node["url"])
             status = access.get("/v1/status")
@@ -92,12 +104,25 @@ class FleetOnTest:
             rows = access.items("/v1/shards", limit=1_000)["items"]
             if len(rows) < SHARDS or any(row["leader"] is None for row in rows):
                 return False
-            led |= {row["shard"] for row in rows if row["lease_remaining_ms"] is not None}
-        return len(led) == SHARDS
+            seen = {row["shard"]: (row["leader"]["node"], row["epoch"]) for row in rows}
+            mine = {row["shard"] for row in rows if row["lease_remaining_ms"] is not None}
+            led |= {shard: seen[shard] for shard in mine if seen[shard][0] == node["id"]}
+            leaders.append(seen)
+            described = access.items("/v1/regions/groups")["items"]
+            groups.append({group["group"]: group["version"] for group in described})
+        agreed = all(seen == led for seen in leaders) and all(g == groups[0] for g in groups)
+        return agreed and len(led) == SHARDS
 
     def until_whole(self) -> None:
         """Wait until nothing of an earlier test is left to be felt."""
-        wait_for(self.is_whole, "the fleet is whole")
+        wait_for(self.is_whole, "the fleet is whole", WHOLE_S_MAX)
+
+    def leader(self, shard: str = "system") -> str:
+        """The node that leads a shard, once there is one."""
+        row = wait_for(
+            lambda: row if (row := self.row(shard))["leader"] else None, f"{shard} is led"
+        )
+        return str(row["leader"]["node"])
 
     def shard(self, group: str) -> Mapping[str, Any]:
         """Some led shard of this group, with a partition that belongs to it."""

@@ -13,6 +13,7 @@ from controlplane.chaos.local_fleet import LocalFleet
 from controlplane.http_client import HttpClient, PeerLost, PeerUnreachable
 
 LOOK_S = 0.5
+PUT_S_MAX = 40.0
 
 
 class Looking:
@@ -30,10 +31,16 @@ class Looking:
             return None
         return orjson.loads(reply.body) if reply.status == 200 else None
 
-    async def put(self, node: str, key: str) -> int:
-        """Write a key by way of a node; the status."""
+    async def put(self, node: str, key: str) -> None:
+        """Write a key by way of a node; elections are waited for."""
+        await until(lambda: self._is_put(node, key), f"{key} is written", PUT_S_MAX)
+
+    async def _is_put(self, node: str, key: str) -> bool:
         url = f"{self.fleet.urls[node]}/v1/kv/{key}"
-        return (await self._client.send("PUT", url, body=b"v", timeout_ms=5_000)).status
+        try:
+            return (await self._client.send("PUT", url, body=b"v", timeout_ms=5_000)).status == 200
+        except (PeerLost, PeerUnreachable):
+            return False
 
     async def distances(self, node: str) -> Mapping[tuple[str, str], Any]:
         """What is known of ways, by pair."""

@@ -19,10 +19,10 @@ from controlplane.bench.bench_fleet import one_region_topology
 from controlplane.cli.connection import FleetAccess, Problem
 from controlplane.cli.kv import key_path
 from controlplane.process_identity import ProcessIdentity, identity_of
-from tests.integration.fleet_on_test import wait_for
+from tests.integration.fleet_on_test import MEND_S_MAX, wait_for
 
 LEADPLANE = (sys.executable, "-m", "controlplane.cli.main")
-UP_S_MAX = 60
+UP_S_MAX = 120
 PARTITION = "room"
 APPLIED, BASE, BYTES = 6, 9, 11  # places in a shard's line of bounds, see docs/STORE_FORMAT.md
 HASHES, SETS = ("kv", "id", "hi"), ("ix", "iq")
@@ -33,7 +33,7 @@ class SmallFleet:
 
     def __init__(self, announced: Mapping[str, Any], admins: Mapping[str, redis.Redis]) -> None:
         self.urls = tuple(str(node["url"]) for node in announced["nodes"])
-        self.access = FleetAccess(self.urls[:1])
+        self.access = FleetAccess(self.urls[:1], election_wait_s=MEND_S_MAX)
         self.admins = admins
         self._directory = Path(announced["dir"])
         self._stores: dict[str, int] = {s["id"]: s["pid"] for s in announced["stores"]}

@@ -16,13 +16,14 @@ from controlplane.cli.connection import Problem
 from controlplane.flags.following import Follower, LocalCopy, News, Source, Told
 from controlplane.flags.provider import LeadplaneProvider
 from tests.integration.fleet_on_test import AT_ONCE, FleetOnTest, asleep, wait_for
-from tests.integration.test_documents import put
+from tests.integration.test_documents import edited_in_the_end, put
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("fleet")]
 
 PATH = "/v1/config/flags.it"
 ADA = EvaluationContext("ada", {"plan": "gold"})
 STALE_S = 1.0
+NEWS_S_MAX = 40.0
 
 
 def content(region: str, on: int) -> dict[str, Any]:
@@ -65,17 +66,11 @@ def in_force(fleet: FleetOnTest, url: str) -> int:
     return next((each["version"] for each in documents if each["name"] == "flags.it"), 0)
 
 
-def is_known(fleet: FleetOnTest, url: str) -> bool:
-    """Whether a node has the document in force."""
-    return in_force(fleet, url) > 0
-
-
 def test_an_application_follows_its_region_and_keeps_the_last_copy(
     fleet: FleetOnTest, tag: str
 ) -> None:
     region = fleet.state()["nodes"][0]["region"]
     first, second = nodes_of(fleet, region)
-    wait_for(lambda: is_known(fleet, first["url"]), "the flags are in force")
     told: queue.Queue[Told] = queue.Queue()
     copy = LocalCopy(region)
     source = Source((first["url"],), region, stale_after_s=STALE_S)
@@ -84,16 +79,23 @@ def test_an_application_follows_its_region_and_keeps_the_last_copy(
     try:
         assert copy.flags is not None
         assert copy.flags.evaluate("it-split", "ada", {}).value is False
-        newer = put(fleet.at(second["id"]), content(region, 100), {"If-Match": tag}, PATH)
-        assert told.get(timeout=20) == Told(News.CHANGED, ("it-split",))
+        newer = put(fleet.by_way_of(second["id"]), content(region, 100), {"If-Match": tag}, PATH)
+        assert next_news(told, News.CHANGED) == Told(News.CHANGED, ("it-split",))
         assert copy.flags.evaluate("it-split", "ada", {}).value is True
         with asleep(fleet.process("nodes", first["id"])):
-            assert told.get(timeout=20).news is News.STALE
+            next_news(told, News.STALE)
             assert copy.flags.evaluate("it-split", "ada", {}).value is True
-        assert told.get(timeout=20).news is News.READY
+        next_news(told, News.READY)
         assert newer.startswith('"2-')
     finally:
         follower.stop()
+
+
+def next_news(told: queue.Queue[Told], wanted: News) -> Told:
+    """What is told next of this kind. On a busy machine a copy may be stale for a moment, too."""
+    while (news := told.get(timeout=NEWS_S_MAX)).news is not wanted:
+        assert news.news in (News.STALE, News.READY)
+    return news
 
 
 def test_an_application_goes_over_to_the_next_node_of_its_region(
@@ -101,32 +103,18 @@ def test_an_application_goes_over_to_the_next_node_of_its_region(
 ) -> None:
     region = fleet.state()["nodes"][0]["region"]
     first, second = nodes_of(fleet, region)
-    for node in (first, second):
-        wait_for(lambda node=node: is_known(fleet, node["url"]), "the flags are in force")
     provider = LeadplaneProvider([first["url"], second["url"]], stale_after_s=STALE_S)
     provider.initialize(EvaluationContext())
     try:
         assert provider.resolve_boolean_details("it-gold", False, ADA).value is True
         with asleep(fleet.process("nodes", first["id"])):
-            changed = wait_for(
-                lambda: _edited(fleet, second["id"], content(region, 100), tag), "it is edited"
-            )
+            edited_in_the_end(fleet.at(second["id"]), content(region, 100), tag, PATH)
             wait_for(
                 lambda: provider.resolve_boolean_details("it-split", False, ADA).value,
                 "the other node tells what is in force",
             )
-        assert changed
     finally:
         provider.shutdown()
-
-
-def _edited(fleet: FleetOnTest, node: str, wanted: dict[str, Any], tag: str) -> str | None:
-    try:
-        return put(fleet.at(node), wanted, {"If-Match": tag}, PATH)
-    except Problem as problem:
-        if problem.status not in (503, 504):
-            raise
-        return None
 
 
 def test_the_provider_of_the_protocol_gets_the_same_from_any_node(
@@ -134,7 +122,6 @@ def test_the_provider_of_the_protocol_gets_the_same_from_any_node(
 ) -> None:
     here = fleet.state()["nodes"][0]["region"]
     for node in fleet.state()["nodes"]:
-        wait_for(lambda node=node: is_known(fleet, node["url"]), "the flags are in force")
         remote = OFREPProvider(node["url"])
         local = LeadplaneProvider(node["url"])
         local.initialize(EvaluationContext())

@@ -16,8 +16,9 @@ from controlplane.cli.connection import Problem
 from controlplane.cli.kv import key_path
 from shards.key_in_slot import key_in_slot
 from tests.integration.fleet_on_test import AT_ONCE, FleetOnTest, wait_for
+from tests.integration.test_rollouts import until_over
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("fleet")]
 
 NOTICE_S_MAX = 90.0
 POLICY = {"after_ms": 5_000, "keep_ms": 10_000}
@@ -48,7 +49,9 @@ def put(fleet: FleetOnTest, name: str, content: Mapping[str, Any]) -> None:
     etag = fleet.access.send("GET", path).headers["etag"]
     headers = {"Content-Type": "application/json", "If-Match": etag}
     body = json.dumps({"content": content}).encode()
-    fleet.access.send("PUT", f"{path}?{AT_ONCE}", None, headers, body)
+    edited = fleet.access.send("PUT", f"{path}?{AT_ONCE}", None, headers, body).document()
+    if edited["rollout"] is not None:
+        until_over(fleet.access, edited["rollout"])
 
 
 class Watched:
@@ -63,7 +66,7 @@ class Watched:
         self.region = next(each for each in REGIONS if each != home)
         nodes = fleet.state()["nodes"]
         node = next(n["id"] for n in nodes if str(n["id"]).startswith(self.region))
-        self.there = fleet.at(node)
+        self.there = fleet.by_way_of(node)
 
     def write(self, value: bytes) -> None:
         self.fleet.access.send("PUT", key_path(self.key), body=value)
@@ -74,6 +77,25 @@ class Watched:
         reply = self.there.send("GET", key_path(self.key), {"consistency": how, **more})
         age = reply.headers["leadplane-staleness-ms"]
         return reply.body, reply.headers["leadplane-role"], int(age)
+
+    def replicas_in(self) -> set[str]:
+        """Regions in which it has replicas, as is known in that region."""
+        return {each["region"] for each in self.there.get(f"/v1/shards/{self.shard}")["replicas"]}
+
+    def is_no_follower(self) -> bool:
+        """Whether the node there says that it does not follow."""
+        try:
+            self.there.get(f"/v1/shards/{self.shard}/role/follower")
+        except Problem as problem:
+            return problem.status == 503
+        return False
+
+    def explained(self) -> dict[str, Any]:
+        """What is told of the copy in that region."""
+        followers = self.fleet.access.get(f"/v1/shards/{self.shard}/explain")["followers"]
+        (there,) = [each for each in followers if each["region"] == self.region]
+        found: dict[str, Any] = there
+        return found
 
     def rests(self) -> bool:
         return self.region in self.fleet.row(self.shard)["rests_in"]
@@ -102,11 +124,9 @@ def test_a_copy_that_nobody_reads_rests_and_reads_there_are_as_good_as_before(
         return value if role == "leader" else None
 
     assert wait_for(read_at_the_leader, "the leader answers") == VALUE + b"1"
-    replicas = watched.there.get(f"/v1/shards/{watched.shard}")["replicas"]
-    assert watched.region not in {each["region"] for each in replicas}
-    with pytest.raises(Problem):
-        watched.there.get(f"/v1/shards/{watched.shard}/role/follower")
-    assert watched.there.get("/v1/placement")["copies_resting"] >= 1
+    wait_for(lambda: watched.region not in watched.replicas_in(), "it is no replica any more")
+    wait_for(watched.is_no_follower, "its node is no follower any more")
+    wait_for(lambda: watched.there.get("/v1/placement")["copies_resting"] >= 1, "it is counted")
 
 
 def test_a_copy_that_is_read_again_follows_and_says_how_old_it_is(watched: Watched) -> None:
@@ -122,7 +142,7 @@ def test_a_copy_that_is_read_again_follows_and_says_how_old_it_is(watched: Watch
     for number in range(20):
         value = VALUE + b"n%d" % number
         watched.write(value)
-        seen, role, age_ms = watched.read()
+        seen, role, age_ms = wait_for(watched.read, "a bounded read")
         if role == "follower" and seen != value:
             assert age_ms <= MS_MAX
     final = VALUE + b"n19"
@@ -131,16 +151,21 @@ def test_a_copy_that_is_read_again_follows_and_says_how_old_it_is(watched: Watch
 
 def test_events_explanations_and_the_audit_log_tell_of_it(watched: Watched) -> None:
     access = watched.fleet.access
-    explained = access.get(f"/v1/shards/{watched.shard}/explain")["followers"]
-    (there,) = [each for each in explained if each["region"] == watched.region]
-    assert there["rests"] is False
-    assert there["since_ms"] is not None
-    assert there["saves_usd"] > there["costs_usd"] > 0
-    records = access.items("/v1/audit", limit=1_000)["items"]
-    told = [r for r in records if (r["kind"], r["subject"]) == ("follower", watched.shard)]
-    assert {r["after"]["rests"] for r in told if r["after"]["region"] == watched.region} == {
-        True, False,
-    }  # fmt: skip
+
+    def is_explained() -> bool:
+        watched.read()  # if nobody did for a while, it would rest again
+        there = watched.explained()
+        follows = there["rests"] is False and there["since_ms"] is not None
+        return follows and there["saves_usd"] > there["costs_usd"] > 0
+
+    wait_for(is_explained, "it is explained", NOTICE_S_MAX)
+
+    def recorded() -> set[bool]:
+        records = access.items("/v1/audit", limit=1_000)["items"]
+        told = [r for r in records if (r["kind"], r["subject"]) == ("follower", watched.shard)]
+        return {r["after"]["rests"] for r in told if r["after"]["region"] == watched.region}
+
+    wait_for(lambda: recorded() == {True, False}, "both are recorded")
 
 
 def test_all_follow_again_when_nobody_wants_copies_to_rest(

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.fleet_on_test import wait_for
 from tests.integration.small_fleet import SmallFleet, small_fleet
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("headroom")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("headroom")]
 
 KIB = 1 << 10
 MIB = 1 << 20

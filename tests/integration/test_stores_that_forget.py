@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.fleet_on_test import MEND_S_MAX, FleetOnTest, wait_for
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("fleet")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("fleet")]
 
 AFTER = 50
 HOME = "region/eu-central-1"
@@ -41,7 +41,7 @@ def test_a_store_wiped_under_load_costs_no_write_and_votes_again(fleet: FleetOnT
     store = f"{HOME.removeprefix('region/')}-s1"
     nodes = [node["id"] for node in fleet.state()["nodes"]]
     before = {node: members(fleet, node, store) for node in nodes}
-    assert len(before[nodes[0]]) > 1, "it votes in more than one group"
+    assert all(len(known) > 1 for known in before.values()), "it votes in more than one group"
     with fleet.writes(shard, "wiped") as writer:
         wipe(fleet, store)
         wait_for(

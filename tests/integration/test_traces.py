@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.integration.fleet_on_test import wait_for
 from tests.integration.small_fleet import SmallFleet, key_of, small_fleet
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("traces")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("traces")]
 
 ASKER = "b7ad6b7169203331"
 PUT = "PUT /v1/kv/{key}"

@@ -38,12 +38,12 @@ def vector(*values: Any) -> str:
 
 
 def prometheus(url: str, **more: Any) -> Gate:
-    named = {"query": "errors", "passes": "< 0.01", "timeout_ms": 2_000, **more}
+    named = {"query": "errors", "passes": "< 0.01", "timeout_ms": 10_000, **more}
     return Gate("errors", GateKind.PROMETHEUS, url=url, **named)
 
 
 def page(url: str, **more: Any) -> Gate:
-    return Gate("page", GateKind.HTTP, url=url, **{"timeout_ms": 2_000, **more})
+    return Gate("page", GateKind.HTTP, url=url, **{"timeout_ms": 10_000, **more})
 
 
 @pytest.fixture

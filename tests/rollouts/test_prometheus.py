@@ -22,13 +22,13 @@ from controlplane.rollouts.asking import OutsideAsker
 from tests.rollouts.test_gates import Scene
 from tests.servers import free_port
 
-pytestmark = [pytest.mark.needs_binary("prometheus"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.needs_binary("prometheus"), pytest.mark.timeout(300)]
 
 PASS, FAIL, NO_DATA = Verdict.PASS, Verdict.FAIL, Verdict.NO_DATA
 READY_S_MAX = 60.0
 AGAIN_S = 0.05
 CONFIG = """
-global: {{scrape_interval: 100ms, scrape_timeout: 100ms, evaluation_interval: 1h}}
+global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1h}}
 scrape_configs:
 - job_name: tiny
   static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
@@ -84,7 +84,7 @@ def prometheus(
         finally:
             process.send_signal(signal.SIGCONT)
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ async def test_a_query_that_is_none_is_no_data_with_what_prometheus_says_of_it(
 async def said(scene: Scene, seconds: int, **changes: Any) -> Verdict | None:
     """What a look after so many seconds comes to, once it has been answered."""
     found = await scene.look(seconds, **changes)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while found is None:
             await asyncio.sleep(0.01)
             found = await scene.look()

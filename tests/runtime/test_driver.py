@@ -26,7 +26,7 @@ from tests.runtime.scripted_node import RecordingPerformer, ScriptedNode
 LOST = Disconnected("a", 1, "test")
 CALL = Call("a", 1, [], [["x"]])
 ELECTED = Happened("elected", "s1", 3, {})
-WAIT_S = 5
+WAIT_S = 20
 
 
 class Stage:

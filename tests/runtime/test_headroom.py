@@ -49,7 +49,7 @@ async def test_a_store_that_does_not_answer_keeps_no_other_waiting(
         asyncio.create_task(watch_headroom(name, lane, told.put_nowait))
         for name, lane in lanes.items()
     ]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         for number in range(1, 4):
             while len(lanes["a"].asked) < number:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)

@@ -25,7 +25,7 @@ from regions.codec import Reply
 from regions.errors import StoreOutcomeUnknown, StoreUnavailable, StoreUnsuitable
 from regions.store import OnLost, OnReply, StoreIdentity, StoreRoom, StoreStatus
 
-WAIT_S = 5
+WAIT_S = 20
 REPLY = Reply("OK", "a", "inc-1", "run", 1, [])
 
 

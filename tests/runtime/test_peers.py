@@ -19,7 +19,7 @@ from regions.store import ByteCount
 from shards.keyspace import SLOTS, slot_of
 from tests.runtime.scripted_node import FLEET
 
-WAIT_S = 5
+WAIT_S = 20
 SHARD = ShardView(
     shard="s1",
     group="global",

@@ -25,7 +25,7 @@ from regions.reference import default_topology
 from regions.topology_file import dump_topology
 
 NODE = "eu-central-1-n1"
-EXIT_S_MAX = 20
+EXIT_S_MAX = 60
 PORTS = 15
 """What the default fleet takes. Not its own ports: somebody may run one on this machine."""
 

@@ -20,7 +20,7 @@ from controlplane.views import FleetView, StoreView
 from regions.reference import default_topology
 from tests.runtime.scripted_node import FLEET, RecordingPerformer, ScriptedNode, answer_at_once
 
-WAIT_S = 5
+WAIT_S = 20
 PLAN = NodePlan("n1", "here", "http://one", "n1.0", (), (), ())
 STORE = StoreView("a", "here", "here-a", ("global",), "up", "", 5, 1, 2)
 ELECTED = Happened("elected", "s1", 3, {})

@@ -31,7 +31,9 @@ from controlplane.views import ShardView
 from shards.keyspace import SLOTS
 from tests.runtime.twin_stores import TwinStore
 
-WAIT_S = 20
+WAIT_S = 40
+LEASE_MS = 4_000
+"""Longer than a busy machine lets a process wait."""
 SHARDS = 4
 NODES = ("n1", "n2")
 
@@ -127,7 +129,7 @@ def node_plan(name: str, stores: tuple[StorePlan, ...]) -> NodePlan:
         region="r",
         url=f"http://{name}",
         process=f"{name}.{random.random()}",
-        groups=(GroupPlan("global", 1, stores, (), 1_000, stands=True),),
+        groups=(GroupPlan("global", 1, stores, (), LEASE_MS, stands=True),),
         peers=tuple(PeerPlan(other, "r", f"http://{other}") for other in NODES if other != name),
         seeds=tuple(
             ShardSeed(f"s{i}", "global", i * width, (i + 1) * width, ("r",)) for i in range(SHARDS)

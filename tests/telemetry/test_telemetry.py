@@ -298,7 +298,7 @@ async def test_a_blocked_loop_is_noticed() -> None:
         until = loop.time() + 0.05
         while loop.time() < until:
             continue  # the loop does nothing else meanwhile
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not late:  # noqa: ASYNC110 - it reports by a call
                 await asyncio.sleep(0)
         watch.cancel()
