@@ -170,6 +170,7 @@ do
         return {'OK'}
       elseif not has_pages(group, on) then
         lp.list_staged(call, group, 'pages:' .. name)
+        on:undraft() -- else its data would be taken for that of the shard that is made here
         on:stage_from(0)
         on:stage_from(STAGED)
       end

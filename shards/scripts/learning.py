@@ -114,6 +114,7 @@ def _learn_page(call: Call, group: Group, arguments: list[Any]) -> list[Any]:
         _drop_pages(on)
         return [Code.OK]
     if name not in group.paged:  # what a leader had staged, while the store was its own, goes
+        on.undraft()
         on.stage_from(0)
         on.stage_from(_STAGED)
         group.paged.add(name)

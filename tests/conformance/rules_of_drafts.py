@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from regions.codec import pack
 from shards.entry import Entry, write_entry
 from shards.reserved import BORN_KEY, CLOSED_KEY, closing, wiping
 from shards.scripts.snapshots import kv_record
+from tests.conformance import rules_of_membership as membership
 from tests.conformance.rules import (
     ANY,
     A,
@@ -167,6 +169,17 @@ END_OF_LOG_RULES = [
 ]
 
 DRAFT_RULES = [
+    rule(
+        "what a learner copies takes the place of a draft of that name, from its first page on",
+        draft(),
+        ask("draft_page", "d", N, 0, BY, "id", [["2 op", pack([2, "d", b"out"])]]),
+        membership.sealed(),
+        ask("learn", membership.BY, membership.NEXT, is_=("OK",)),
+        ask("learn_page", "d", membership.BY, "hi", [["1", pack("line")]], is_=("OK",)),
+        ask("page", "d", "id", "", 9999, is_=("OK", 0, [], 0)),
+        ask("learn_page", "d", membership.BY, "", [], is_=("OK",)),
+        ask("page", "d", "id", "", 9999, is_=("OK", 0, [], 0)),
+    ),
     *(
         rule(
             f"a draft is unripe to {words[0]}",
