@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.placement.field import Bound, Choice, Field, field_of
+from shards.placement.field import Bound, Field, field_of
 from shards.placement.ground import Ground, ground_of, limits_of
 from shards.placement.pricing import Cheapest
 from shards.placement.problem import Problem, Shards
+from shards.placement.reckoning import Reckoned, reckoned
 from shards.placement.score import Placement
 from shards.placement.solve import Warm
 
@@ -32,14 +33,18 @@ Rows = NDArray[np.intp]
 class Difference:
     """A problem prepared, priced as the last one was, with the choices of the last time."""
 
-    field: Field
     bound: Bound
-    choices: tuple[Choice, ...]
-    """The old ones; the cheapest where the shard changed."""
+    at: Reckoned
+    """The old choices; the cheapest where the shard changed."""
     changed: Rows
     """Shards whose own row changed."""
     is_priced_anew: bool
     """What costs rest on changed, for all shards."""
+
+    @property
+    def field(self) -> Field:
+        """The problem prepared."""
+        return self.at.field
 
     def followed_anew(self, placement: Placement, before: Placement) -> Rows | None:
         """Which shards' followers must be chosen anew; None for all."""
@@ -64,9 +69,11 @@ def difference_of(warm: Warm, problem: Problem) -> Difference | None:
         bound = field.bound(warm.bound.prices)
         choices = [
             np.where(np.isin(ground.rows, changed), each.pattern, choice)
-            for ground, each, choice in zip(field.grounds, bound.passes, warm.choices, strict=True)
+            for ground, each, choice in zip(
+                field.grounds, bound.passes, warm.at.choices, strict=True
+            )
         ]
-        return Difference(field, bound, tuple(choices), changed, True)
+        return Difference(bound, reckoned(field, choices), changed, True)
     return _with_rows(warm, problem, changed)
 
 
@@ -109,12 +116,12 @@ def _with_rows(warm: Warm, problem: Problem, changed: Rows) -> Difference:
     prices = warm.bound.prices
     found = field.some(rows).bound(prices).passes
     passes, choices = [], []
-    for old, choice, at, new in zip(warm.bound.passes, warm.choices, rows, found, strict=True):
+    for old, choice, at, new in zip(warm.bound.passes, warm.at.choices, rows, found, strict=True):
         passes.append(_joined(old, at, new))
         choices.append(choice.copy())
         choices[-1][at] = new.pattern
     bound = field.bound_by(prices, tuple(passes))
-    return Difference(field, bound, tuple(choices), changed, False)
+    return Difference(bound, warm.at.updated(field, choices, rows), changed, False)
 
 
 def _replaced(ground: Ground, at: Rows, fresh: Ground) -> Ground:

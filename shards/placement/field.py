@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.placement.bearing import gatherings
-from shards.placement.ground import FORBIDDEN_FROM, Ground, grounds_of, limits_of
+from shards.placement.ground import CHUNK, FORBIDDEN_FROM, Ground, grounds_of, limits_of
 from shards.placement.pricing import Cheapest, Prices, cheapest, leader_prices
 from shards.placement.problem import NOWHERE, Floats, Problem
 
@@ -103,16 +103,24 @@ class Field:
     def usage(self, choices: Sequence[Choice]) -> tuple[Floats, Floats]:
         """How much of each coupling row, and of each anti-affinity set, choices take."""
         total = self.taken.copy()
+        for ground, choice in zip(self.grounds, choices, strict=True):
+            total += usage_of(ground, choice, moved_copies_of(ground, choice))
+        return total, self.gathered(choices)
+
+    def gathered(self, choices: Sequence[Choice]) -> Floats:
+        """How many leaders of each anti-affinity set choices put in each region, `[A, R]`."""
         gathered = np.zeros_like(self.gathering_max)
         for ground, pairs, choice in zip(self.grounds, self.sets, choices, strict=True):
-            total += usage_of(ground, choice)
             leader = ground.patterns.leader[choice[pairs[:, 1]]]
             np.add.at(gathered, (pairs[:, 0], leader.astype(np.intp)), 1.0)
-        return total, gathered
+        return gathered
 
     def excess(self, choices: Sequence[Choice]) -> tuple[Floats, Floats]:
         """By how much limits are passed; zeros where they are kept."""
-        total, gathered = self.usage(choices)
+        return self.beyond(*self.usage(choices))
+
+    def beyond(self, total: Floats, gathered: Floats) -> tuple[Floats, Floats]:
+        """By how much limits are passed by those who take so much."""
         over = np.where(self.counted, total - self.limits * (1 + SLACK), 0.0)
         crowd = gathered - self.gathering_max
         return np.where(over > SLACK, over, 0.0), np.maximum(crowd, 0.0)
@@ -168,12 +176,11 @@ def field_of(problem: Problem) -> Field:
     return Field(problem.region_count, grounds, limits, sets, most, taken)
 
 
-def usage_of(ground: Ground, choice: Choice) -> Floats:
-    """How much of each coupling row one ground's choices take."""
+def usage_of(ground: Ground, choice: Choice, moved: Floats) -> Floats:
+    """How much of each coupling row one ground's choices take, that move so many copies."""
     patterns, regions = ground.patterns, ground.held.shape[1]
     leader = patterns.leader[choice].astype(np.intp)
     by_pattern = np.bincount(choice, weights=ground.size_bytes, minlength=len(patterns))
-    moved = moved_copies_of(ground, choice)
     away = (ground.led != NOWHERE) & (leader != ground.led)
     return np.concatenate(
         [
@@ -188,19 +195,22 @@ def usage_of(ground: Ground, choice: Choice) -> Floats:
 
 def moved_copies_of(ground: Ground, choice: Choice) -> Floats:
     """How many copies each shard's choice sends beyond what is forced."""
-    copies = ground.patterns.copies[choice]
-    sent = np.maximum(copies - ground.held, 0.0).sum(axis=1, dtype=np.float64)
-    counted: Floats = np.maximum(sent - ground.forced, 0.0)
-    return counted
+    counted = np.empty(len(ground))
+    for start in range(0, len(ground), CHUNK):
+        part = slice(start, start + CHUNK)
+        copies = ground.patterns.copies[choice[part]]
+        copies -= ground.held[part]
+        np.maximum(copies, 0.0, out=copies)
+        counted[part] = copies.sum(axis=1) - ground.forced[part]
+    return np.maximum(counted, 0.0, out=counted)
 
 
 def cost_of(ground: Ground, choice: Choice) -> Floats:
     """What each shard's choice costs in USD a month, without prices, in 64 bits."""
     cost = np.zeros(len(ground))
     table = ground.table.T.astype(np.float64)
-    step = 1 << 16
-    for start in range(0, len(ground), step):
-        part = slice(start, start + step)
+    for start in range(0, len(ground), CHUNK):
+        part = slice(start, start + CHUNK)
         cost[part] = np.einsum("nf,nf->n", ground.features[part], table[choice[part]])
     cost += ground.hysteresis * (choice != ground.present)
     return cost

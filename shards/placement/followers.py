@@ -18,15 +18,17 @@ from shards.placement.patterns import nearest
 from shards.placement.problem import (
     SECONDS_PER_MONTH,
     Floats,
+    Masks,
     Problem,
+    Survival,
     bits_of,
+    mask_of,
     usable_for,
 )
 from shards.placement.score import (
     GB,
     MILLION,
     Placement,
-    copies_of,
     moved_usd_per_gb,
     present_copies,
 )
@@ -58,26 +60,25 @@ def followers_of(
     saved_usd = np.zeros(len(problem.shards))
     if problem.budget.moved_bytes <= 0:
         return Followed(placement, saved_usd)
-    usable = usable_for(problem)
-    sizes = problem.shards.size_bytes
-    everybody = np.arange(len(sizes))
-    voters = sizes @ copies_of(problem, everybody, placement.voters, placement.followers)
-    room = problem.capacities.size_bytes - voters
+    sizes, regions = problem.shards.size_bytes, problem.region_count
+    zone = problem.shards.survival == Survival.ZONE
+    each = sizes * np.where(zone, problem.shards.voters, 1)
+    room = problem.capacities.size_bytes - _held(placement.voters, each, regions)
+    room -= _held(placement.followers, sizes, regions)
     followers = placement.followers.copy()
     if rows is None or last is None:
-        rows = everybody
+        rows = np.arange(len(sizes))
     else:
         followers[:], saved_usd[:] = last.placement.followers, last.saved_usd
         followers[rows] = 0
-        held = bits_of(followers, problem.region_count)
-        crowded = sizes @ held > room
-        again = held[:, crowded].any(axis=1)
+        crowded = np.flatnonzero(_held(followers, sizes, regions) > room)
+        again = (followers & np.uint64(mask_of(crowded.tolist()))) != 0
         rows = np.union1d(rows, np.flatnonzero(again)).astype(np.intp)
         followers[rows], saved_usd[rows] = 0, 0.0
-        room -= sizes @ bits_of(followers, problem.region_count)
+        room -= _held(followers, sizes, regions)
     for _ in range(FOLLOWERS_MAX):
         so_far = replace(placement, followers=followers)
-        saving, region = _best(problem, so_far, usable, rows)
+        saving, region = _best(problem, so_far, rows)
         opened = _fitting(sizes[rows], saving, region, room)
         if not len(opened):
             break
@@ -114,15 +115,24 @@ def _fitting(sizes: Floats, saving: Floats, region: Rows, room: Floats) -> Rows:
     return np.sort(np.concatenate(opened))
 
 
-def _best(
-    problem: Problem, placement: Placement, usable: NDArray[np.bool_], rows: Rows
-) -> tuple[Floats, Rows]:
+def _held(masks: Masks, sizes: Floats, regions: int) -> Floats:
+    """The bytes that each region holds, if each shard has its size in each region of a mask."""
+    one = np.uint64(1)
+    held = [
+        sizes @ (masks >> np.uint64(place) & one).astype(np.float64) for place in range(regions)
+    ]
+    return np.array(held)
+
+
+def _best(problem: Problem, placement: Placement, rows: Rows) -> tuple[Floats, Rows]:
     """For each shard, what the best next follower saves in USD a month, and where it would be."""
     saving, region = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.intp)
+    # Shards whose copies are in the same regions come together: what they save has one table.
+    order = np.argsort(placement.voters[rows] | placement.followers[rows], kind="stable")
     for start in range(0, len(rows), CHUNK):
-        part = slice(start, start + CHUNK)
+        part = order[start : start + CHUNK]
         gains = _gains(problem, placement, rows[part])
-        gains[~usable[rows[part]]] = -np.inf
+        gains[~usable_for(problem, rows[part])] = -np.inf
         region[part] = gains.argmax(axis=1)
         saving[part] = gains.max(axis=1)
     return saving, region
@@ -131,27 +141,36 @@ def _best(
 def _gains(problem: Problem, placement: Placement, rows: Rows) -> Floats:
     """What a follower in each region would save, `[N, R]`; below 0 where it costs more."""
     shards, weights, regions = problem.shards, problem.weights, problem.region_count
-    rtt, egress = problem.rtt_ms, problem.egress_usd_per_gb
     weak = shards.reads_per_s[rows].astype(np.float64) * SECONDS_PER_MONTH
     weak *= (1 - shards.strong_share[rows].astype(np.float64))[:, None]
     read_gb = (shards.read_bytes[rows] / GB).astype(np.float64)[:, None]
-    voters, followers = placement.voters[rows], placement.followers[rows]
-    held = bits_of(voters | followers, regions)
-    near = nearest(held, rtt).astype(np.intp)
-    origins = np.arange(regions)
-    _, per_read = instance_usd(problem)
-    ms_usd = weights.usd_per_ms_per_million_reads / MILLION
-    now_ms = rtt[origins[None, :], near]
-    now_usd = ms_usd * now_ms + per_read[near] + read_gb * egress[near, origins[None, :]]
-    writes = shards.writes_per_s[rows].sum(axis=1, dtype=np.float64) * SECONDS_PER_MONTH
-    kept = copy_usd(problem, rows)
-    leader = placement.leader[rows].astype(np.intp)
+    masks, number = np.unique(
+        placement.voters[rows] | placement.followers[rows], return_inverse=True
+    )
+    held = bits_of(masks, regions)
     gains = np.empty((len(rows), regions))
-    for place in range(regions):
-        nearer = rtt[:, place][None, :] < now_ms
-        then = ms_usd * rtt[:, place][None, :] + per_read[place] + read_gb * egress[place]
-        gains[:, place] = np.where(nearer, weak * (now_usd - then), 0.0).sum(axis=1)
-        sent = writes * (shards.write_bytes[rows] / GB) * egress[leader, place]
-        gains[:, place] -= sent + kept[:, place] + weights.hysteresis_usd_per_month
-    gains[held] = -np.inf
+    for each, (of_read, of_gb) in enumerate(zip(*_nearer(problem, held), strict=True)):
+        at = np.flatnonzero(number == each)
+        gains[at] = weak[at] @ of_read + read_gb[at] * (weak[at] @ of_gb)
+    writes = shards.writes_per_s[rows].sum(axis=1, dtype=np.float64) * SECONDS_PER_MONTH
+    sent_gb = writes * (shards.write_bytes[rows] / GB)
+    gains -= sent_gb[:, None] * problem.egress_usd_per_gb[placement.leader[rows]]
+    gains -= copy_usd(problem, rows) + weights.hysteresis_usd_per_month
+    gains[held[number]] = -np.inf
     return gains
+
+
+def _nearer(problem: Problem, held: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """What a weak read, and a GB of them, from each region saves by a copy in each other.
+
+    `[M, R, R]`, origins first, for copies in these regions, `[M, R]`; 0 where it is not nearer.
+    """
+    rtt, egress = problem.rtt_ms, problem.egress_usd_per_gb
+    near, origins = nearest(held, rtt).astype(np.intp), np.arange(problem.region_count)
+    now_ms = rtt[origins, near][:, :, None]
+    _, per_read = instance_usd(problem)
+    ms_usd = problem.weights.usd_per_ms_per_million_reads / MILLION
+    is_nearer = rtt < now_ms
+    of_read = ms_usd * (now_ms - rtt) + per_read[near][:, :, None] - per_read
+    of_gb = egress[near, origins][:, :, None] - egress.T
+    return np.where(is_nearer, of_read, 0.0), np.where(is_nearer, of_gb, 0.0)

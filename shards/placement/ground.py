@@ -47,6 +47,8 @@ from shards.placement.score import (
 FORBIDDEN = 1e13
 """USD a month: more than anything costs, and exact enough beside it in 32 bits."""
 FORBIDDEN_FROM = FORBIDDEN / 4
+CHUNK = 4_096
+"""Shards whose features are made at once: they then stay in the cache of the processor."""
 Matrix = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
@@ -121,8 +123,8 @@ def grounds_of(problem: Problem, rows: Rows | None = None) -> tuple[Ground, ...]
 def ground_of(problem: Problem, patterns: Patterns, rows: Rows) -> Ground:
     """Prepare these shards, which are all of one kind."""
     shards = problem.shards
-    usable = usable_for(problem)[rows] if len(rows) else np.zeros((0, problem.region_count), bool)
-    leads = leads_for(problem, usable_for(problem))[rows]
+    usable = usable_for(problem, rows)
+    leads = leads_for(problem, usable, rows)
     copies = present_copies(problem, rows)
     each = float(patterns.copies.max()) if len(patterns) else 1.0
     new = shards.present[rows] == 0
@@ -133,17 +135,16 @@ def ground_of(problem: Problem, patterns: Patterns, rows: Rows) -> Ground:
     held = np.where(new[:, None], each, held)
     was = shards.leader[rows].astype(np.intp)
     stays = (was != NOWHERE) & leads[np.arange(len(rows)), np.maximum(was, 0)]
-    index = patterns.index()
-    pairs = zip(shards.leader[rows].tolist(), shards.present[rows].tolist(), strict=True)
-    present = np.array([index.get(pair, NOWHERE) for pair in pairs], dtype=np.int32)
     return Ground(
         patterns=patterns,
         rows=rows,
-        features=_features(problem, rows, _free(problem, usable, held, forced), leads, each),
+        features=_features(
+            problem, rows, _free(problem, usable, held, forced), leads, copies, each
+        ),
         table=_table(problem, patterns),
         writes=shards.writes_per_s[rows].sum(axis=1, dtype=np.float64),
         size_bytes=shards.size_bytes[rows],
-        present=present,
+        present=patterns.numbers(shards.leader[rows], shards.present[rows]),
         led=np.where(stays, was, NOWHERE).astype(np.int16),
         held=held.astype(np.float32),
         forced=forced.astype(np.float32),
@@ -169,10 +170,28 @@ def _features(
     rows: Rows,
     usable: NDArray[np.bool_],
     leads: NDArray[np.bool_],
+    copies: Floats,
     each: float,
 ) -> Matrix:
+    """What the costs of these shards rest on; `copies` are those that each region has now."""
+    features = np.empty((len(rows), 4 * problem.region_count + 2), dtype=np.float32)
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        missing = np.maximum(each - copies[part], 0.0) / each
+        _fill(problem, rows[part], (usable[part], leads[part], missing), features[part])
+    return features
+
+
+def _fill(
+    problem: Problem,
+    rows: Rows,
+    what: tuple[NDArray[np.bool_], NDArray[np.bool_], Floats],
+    features: Matrix,
+) -> None:
+    """The features of a few shards: where they may vote and be led, and which copies are missing
+    there."""
     shards, weights, regions = problem.shards, problem.weights, problem.region_count
-    features = np.empty((len(rows), 4 * regions + 2), dtype=np.float32)
+    usable, leads, missing = what
     writes = shards.writes_per_s[rows].astype(np.float64) * SECONDS_PER_MONTH
     reads = shards.reads_per_s[rows].astype(np.float64) * SECONDS_PER_MONTH
     strong = reads * shards.strong_share[rows][:, None]
@@ -184,25 +203,24 @@ def _features(
     write_usd = weights.usd_per_ms_per_million_writes / MILLION
     read_usd = weights.usd_per_ms_per_million_reads / MILLION
     per_write, per_read = instance_usd(problem)
-    leader = write_usd * (writes @ rtt) + (writes * write_gb) @ egress
-    leader += read_usd * (strong @ rtt) + (strong * read_gb) @ egress.T
-    leader += strong.sum(axis=1)[:, None] * per_read + preference_usd(problem, rows)
+    leader = writes @ (write_usd * rtt) + write_gb * (writes @ egress)
+    leader += strong @ (read_usd * rtt + per_read) + read_gb * (strong @ egress.T)
+    if problem.preferences:
+        leader += preference_usd(problem, rows)
     was = shards.leader[rows]
     moves = (was[:, None] != NOWHERE) & (was[:, None] != np.arange(regions)[None, :])
     leader += weights.leader_move_usd / weights.payback_months * moves
     features[:, :regions] = np.where(leads, leader, FORBIDDEN)
+    all_writes = writes.sum(axis=1)
     voter = size_gb[:, None] * problem.storage_usd_per_gb_month
-    voter = voter + writes.sum(axis=1)[:, None] * per_write
-    new = shards.present[rows] == 0
-    missing = np.maximum(each - present_copies(problem, rows), 0.0) * ~new[:, None] / each
-    sent = size_gb[:, None] * missing * moved_usd_per_gb(problem)
-    voter += sent / weights.payback_months
+    voter += all_writes[:, None] * per_write
+    sent_usd = size_gb * (shards.present[rows] != 0) * moved_usd_per_gb(problem)
+    voter += (sent_usd / weights.payback_months)[:, None] * missing
     features[:, regions : 2 * regions] = np.where(usable, voter, FORBIDDEN)
     features[:, 2 * regions : 3 * regions] = weak
     features[:, 3 * regions : 4 * regions] = weak * read_gb
-    features[:, 4 * regions] = writes.sum(axis=1)
-    features[:, 4 * regions + 1] = (writes * write_gb).sum(axis=1)
-    return features
+    features[:, 4 * regions] = all_writes
+    features[:, 4 * regions + 1] = all_writes * write_gb[:, 0]
 
 
 def instance_usd(problem: Problem) -> tuple[Floats, Floats]:

@@ -8,14 +8,16 @@ many are chosen that they can make up for what is over or left of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shards.placement.field import Bound, Choice, Field, moved_copies_of
+from shards.placement.ground import Matrix
 from shards.placement.pricing import Prices
 from shards.placement.problem import NOWHERE, Floats
+from shards.placement.reckoning import Reckoned
 
 Rows = NDArray[np.intp]
 LEAST, MOST = 80, 6_000
@@ -27,20 +29,26 @@ COVER = 3.0
 """They take so many times what is over or left."""
 
 
-def hesitant_of(field: Field, bound: Bound, widened: int) -> list[Rows]:
-    """Rows of each ground: those who hesitate, and all members of sets that must not gather."""
-    choices = [each.pattern for each in bound.passes]
-    total, _ = field.usage(choices)
+def hesitant_of(at: Reckoned, bound: Bound, widened: int, least: int = LEAST) -> list[Rows]:
+    """Rows of each ground: those who hesitate, and all members of sets that must not gather.
+
+    `at` is what each shard would take at the bound's prices; at least so many are chosen on each
+    side of a limit.
+    """
+    field = at.field
+    total, _ = at.usage()
     off = np.where(field.counted, total - field.limits, 0.0)
+    short = np.flatnonzero(field.counted & ((bound.prices.rows > 0) | (off > 0)))
     chosen = np.zeros(sum(len(ground) for ground in field.grounds), dtype=bool)
-    for row, doubt, takes, taking in _doubts(field, bound):
-        is_short = field.counted[row] and (bound.prices.rows[row] > 0 or off[row] > 0)
-        for side in (taking, ~taking) if is_short else ():
-            near = _nearest(np.where(side, doubt, np.inf), MOST * widened)
-            needed = off[row] if side is taking else -off[row]
+    sight = _sight_of(at, bound)
+    for row in short.tolist():
+        doubt, takes, taking = sight.doubt(row)
+        for side, needed in ((taking, off[row]), (~taking, -off[row])):
+            some = np.flatnonzero(side)
+            near = some[_nearest(doubt[some], MOST * widened)]
             passed = np.cumsum(takes[near])
             enough = int(np.searchsorted(passed, COVER * widened * max(needed, 0.0)))
-            chosen[near[: max(enough + 1, LEAST * widened)]] = True
+            chosen[near[: max(enough + 1, least * widened)]] = True
     found, base = [], 0
     for ground, pairs in zip(field.grounds, field.sets, strict=True):
         rows = np.flatnonzero(chosen[base : base + len(ground)])
@@ -60,43 +68,74 @@ def _nearest(doubt: Floats, most: int) -> Rows:
     return ordered
 
 
-def _doubts(field: Field, bound: Bound) -> Iterator[tuple[int, Floats, Floats, NDArray[np.bool_]]]:
-    """For each coupling row: what each shard loses for a unit of it; how much it takes, or would;
-    and whether it does take of it."""
-    regions, passes = field.regions, bound.passes
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sight:
+    """What is needed to say how much shards hesitate: one entry for each, all grounds in a row."""
+
+    at: Reckoned
+    bound: Bound
+    table: Matrix
+    """`[R, S]`: the least that leading from each region costs."""
+    least: Matrix
+    second: Matrix
+    led: NDArray[np.int16]
+    margin: Floats
+    writes: Floats
+    sizes: Floats
+
+    def doubt(self, row: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """What each shard loses for a unit of a coupling row; how much it takes, or would; and
+        whether it does take of it."""
+        regions = self.at.field.regions
+        if row >= 4 * regions:
+            return self._doubt_of_moving() if row == 4 * regions else self._doubt_of_leaving()
+        kind, place = divmod(row, regions)
+        if kind == 2:
+            pairs = zip(self.at.field.grounds, self.at.choices, strict=True)
+            copies = np.concatenate([ground.patterns.copies[each, place] for ground, each in pairs])
+            return _each(self.margin, self.sizes), self.sizes, copies > 0
+        takes = self.sizes if kind == 3 else self.writes if kind else np.ones(len(self.sizes))
+        is_led = self.led == place
+        return _each(self._lost(self.table[place], is_led), takes), takes, is_led
+
+    def _doubt_of_moving(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        moved = np.concatenate(self.at.moved)
+        takes = self.sizes * np.maximum(moved, 1.0)
+        doubt = _sending(self.at.field, self.bound, _each(self.margin, takes), moved)
+        return doubt, takes, moved > 0
+
+    def _doubt_of_leaving(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        was = np.concatenate([ground.led for ground in self.at.field.grounds]).astype(np.intp)
+        there = self.table[np.maximum(was, 0), np.arange(len(was))]
+        doubt = np.where(was == NOWHERE, np.inf, self._lost(there, self.led == was))
+        return doubt, np.ones(len(was)), self.led != was
+
+    def _lost(self, there: Matrix, is_led: NDArray[np.bool_]) -> Floats:
+        """What being led there costs more than elsewhere, or elsewhere than there."""
+        other = np.where(is_led, self.second, self.least)
+        return np.abs(there - other).astype(np.float64)
+
+
+def _sight_of(at: Reckoned, bound: Bound) -> _Sight:
+    grounds, passes = at.field.grounds, bound.passes
     table = np.concatenate([each.by_leader for each in passes], axis=1)
-    margin = np.concatenate([each.margin for each in passes])
-    writes = np.concatenate([ground.writes for ground in field.grounds])
-    sizes = np.concatenate([ground.size_bytes for ground in field.grounds])
-    ones, everybody = np.ones(len(writes)), np.arange(len(writes))
-    least, second = _two_least(table)
-    led = table.argmin(axis=0)
-    copies = np.concatenate(
-        [
-            ground.patterns.copies[each.pattern]
-            for ground, each in zip(field.grounds, passes, strict=True)
-        ]
+    least = np.full(table.shape[1], np.inf, dtype=np.float32)
+    second = least.copy()
+    for costs in table:
+        second = np.minimum(second, np.maximum(least, costs))
+        least = np.minimum(least, costs)
+    pairs = zip(grounds, at.choices, strict=True)
+    return _Sight(
+        at,
+        bound,
+        table,
+        least,
+        second,
+        np.concatenate([ground.patterns.leader[choice] for ground, choice in pairs]),
+        np.concatenate([each.margin for each in passes]),
+        np.concatenate([ground.writes for ground in grounds]),
+        np.concatenate([ground.size_bytes for ground in grounds]),
     )
-    for place in range(regions):
-        lost = np.abs(table[place] - np.where(led == place, second, least))
-        yield place, lost, ones, led == place
-        yield regions + place, _each(lost, writes), writes, led == place
-        yield 2 * regions + place, _each(margin, sizes), sizes, copies[:, place] > 0
-        yield 3 * regions + place, _each(lost, sizes), sizes, led == place
-    was = np.concatenate([ground.led for ground in field.grounds]).astype(np.intp)
-    lost = np.abs(table[np.maximum(was, 0), everybody] - np.where(led == was, second, least))
-    yield 4 * regions + 1, np.where(was == NOWHERE, np.inf, lost), ones, led != was
-    pairs = zip(field.grounds, passes, strict=True)
-    moved = np.concatenate([moved_copies_of(ground, each.pattern) for ground, each in pairs])
-    takes = sizes * np.maximum(moved, 1.0)
-    yield 4 * regions, _sending(field, bound, _each(margin, takes), moved), takes, moved > 0
-
-
-def _two_least(table: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    if len(table) == 1:
-        return table[0].astype(np.float64), np.full(table.shape[1], np.inf)
-    two = np.partition(table, 1, axis=0)
-    return two[0].astype(np.float64), two[1].astype(np.float64)
 
 
 def _each(lost: Floats, takes: Floats) -> Floats:

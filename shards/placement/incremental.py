@@ -21,11 +21,12 @@ import numpy as np
 
 from shards.placement.ascent import ascend
 from shards.placement.difference import Difference, difference_of
-from shards.placement.field import Bound, Choice, Field
+from shards.placement.field import Bound, Field
 from shards.placement.followers import followers_of
 from shards.placement.hesitant import hesitant_of, thrifty_of
 from shards.placement.pool import pools_of, with_patterns
 from shards.placement.problem import Problem
+from shards.placement.reckoning import Reckoned
 from shards.placement.rounding import shared, taken_by_others
 from shards.placement.settling import settled
 from shards.placement.shifting import shifted
@@ -48,6 +49,8 @@ TURNS = 2
 """Times that prices are improved and choices made, while the gap is above `TOLERANCE`."""
 OFF = 1e-3
 """A sketch is made where this part of all that is spent is at stake for limits of bytes."""
+LEAST = 40
+"""Shards that hesitate on each side of a limit: prices are nearer to the best than at first."""
 WIDENED = (1, 3)
 """How many times as many hesitate, if the first were too few."""
 
@@ -68,39 +71,43 @@ def solve_again(
     found = _chosen(difference, watch)
     if found is None:
         return None
-    choices, bound = found
-    field = difference.field
-    choices = settled(field, bound, choices, TOLERANCE)
+    at, bound = found
+    at = settled(at, bound, TOLERANCE)
     watch.did("settle")
-    placement = placement_of(problem, field, choices)
+    placement = placement_of(problem, at.field, at.choices)
     again = difference.followed_anew(placement, warm.followed.placement)
     followed = followers_of(problem, placement, warm.followed, again)
     watch.did("followers")
-    return solution_of(problem, field, bound, choices, followed, watch)
+    return solution_of(problem, at, bound, followed, watch)
 
 
-def _chosen(difference: Difference, watch: Watch) -> tuple[list[Choice], Bound] | None:
+def _chosen(difference: Difference, watch: Watch) -> tuple[Reckoned, Bound] | None:
     """Choices near their bound, if they are found."""
-    field, bound = difference.field, difference.bound
-    choices = list(difference.choices)
-    usd = field.allowed_usd(choices)
+    at, bound = difference.at, difference.bound
+    field, usd = at.field, at.allowed_usd
     if usd - bound.usd <= CLOSE * abs(bound.usd):
-        return choices, bound
+        return at, bound
     usual_usd = max(abs(bound.usd + field.worth(bound.prices)), 1.0)
-    latest = bound
+    latest, taken = bound, _taken(at, bound)
     for turn in range(TURNS):
-        if turn or _bytes_off_usd(field, latest, usual_usd) > OFF * usual_usd:
+        if turn or _bytes_off_usd(taken, latest, usual_usd) > OFF * usual_usd:
             latest = _sketched(field, latest, usual_usd, watch)
         latest = shifted(field, latest, usual_usd, watch.out)
+        taken = _taken(taken, latest)
         watch.did("shift")
         bound = latest if latest.usd > bound.usd else bound
-        found = _shared(field, latest, usual_usd, watch)
-        found_usd = np.inf if found is None else field.allowed_usd(found)
+        found = _shared(taken, latest, usual_usd, watch)
+        found_usd = np.inf if found is None else found.allowed_usd
         if found is not None and found_usd < usd:
-            choices, usd = found, found_usd
+            at, usd = found, found_usd
         if usd - bound.usd <= TOLERANCE * abs(bound.usd) or watch.out():
             break
-    return (choices, bound) if usd - bound.usd <= GAP_MAX * abs(bound.usd) else None
+    return (at, bound) if usd - bound.usd <= GAP_MAX * abs(bound.usd) else None
+
+
+def _taken(at: Reckoned, bound: Bound) -> Reckoned:
+    """What each shard would take at the prices of a bound."""
+    return at.other([each.pattern for each in bound.passes])
 
 
 def _sketched(field: Field, bound: Bound, usual_usd: float, watch: Watch) -> Bound:
@@ -114,12 +121,13 @@ def _sketched(field: Field, bound: Bound, usual_usd: float, watch: Watch) -> Bou
     return found
 
 
-def _bytes_off_usd(field: Field, bound: Bound, usual_usd: float) -> float:
+def _bytes_off_usd(taken: Reckoned, bound: Bound, usual_usd: float) -> float:
     """What is at stake where limits of bytes are passed, or left unused at a price.
 
     Bytes of what is led are left out: other prices of them need no other pass.
     """
-    total, _ = field.usage([each.pattern for each in bound.passes])
+    field = taken.field
+    total, _ = taken.usage()
     off = np.where(field.counted, total - field.limits, 0.0)
     price = np.where(off > 0, np.maximum(bound.prices.rows, field.unit_usd(usual_usd)), 0.0)
     price = np.where(off < 0, bound.prices.rows, price)
@@ -127,22 +135,22 @@ def _bytes_off_usd(field: Field, bound: Bound, usual_usd: float) -> float:
     return float(stake[2 * field.regions : 3 * field.regions].sum() + stake[-2])
 
 
-def _shared(field: Field, bound: Bound, usual_usd: float, watch: Watch) -> list[Choice] | None:
+def _shared(taken: Reckoned, bound: Bound, usual_usd: float, watch: Watch) -> Reckoned | None:
     """What each shard would take, and for those that hesitate what is left; if that is enough."""
-    choices = [each.pattern.copy() for each in bound.passes]
+    field, choices = taken.field, [choice.copy() for choice in taken.choices]
     for widened in WIDENED:
-        rows = hesitant_of(field, bound, widened)
+        rows = hesitant_of(taken, bound, widened, LEAST)
         if not sum(map(len, rows)):
-            return choices
-        some = field.some(rows, taken_by_others(field, choices, rows)[0])
+            return taken
+        some = field.some(rows, taken_by_others(field, choices, rows, taken.usage())[0])
         pools = with_patterns(pools_of(some, bound.prices), thrifty_of(some, bound.prices))
         watch.did("hesitant")
         found = shared(some, pools, bound.prices, usual_usd, watch.left_s)
         watch.did("round")
         if found is not None:
-            for choice, chosen, taken in zip(choices, rows, found.choices, strict=True):
-                choice[chosen] = taken
-            return choices
+            for choice, chosen, whole in zip(choices, rows, found.choices, strict=True):
+                choice[chosen] = whole
+            return taken.other(choices)
         if watch.out():
             break
     return None

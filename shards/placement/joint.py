@@ -74,7 +74,7 @@ def total_of(problem: Problem, solution: Solution) -> Total:
     if problem.budget.moved_bytes <= 0 or warm is None:
         return Total(solution.usd, solution.bound_usd)
     usd = solution.usd - solution.followers_usd
-    return Total(usd, joint_bound(problem, warm.field, warm.bound.prices, warm.choices))
+    return Total(usd, joint_bound(problem, warm.field, warm.bound.prices, warm.at.choices))
 
 
 def joint_bound(problem: Problem, field: Field, prices: Prices, choices: Sequence[Choice]) -> float:

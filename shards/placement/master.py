@@ -26,6 +26,8 @@ ALL = 1 << 30
 GAP = 1e-5
 """A search over integers ends this near to what it knows cannot be bettered."""
 SOLVED = 2
+PRIMAL = 4
+"""How HiGHS calls the simplex method that goes on from choices that keep all limits."""
 NODES_MAX = 100
 """And after so many nodes: a limit that is the same on every machine."""
 
@@ -44,6 +46,14 @@ class Options:
     """`[N, 3]`: ground, row of it, and column of its candidates."""
     members: NDArray[np.intp]
     """`[P, 2]`: anti-affinity sets and the columns' numbers that belong to them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Columns and rows that are not at a limit of theirs where a search begins."""
+
+    columns: NDArray[np.bool_]
+    rows: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,10 +157,12 @@ def solve_program(
     time_limit_s: float = 60.0,
     gap_usd: float = 0.0,
     nodes_max: int = NODES_MAX,
+    near: Prices | None = None,
 ) -> Answer | None:
     """Choose for each owner; None when nothing was found. `left` is what others leave of limits.
 
-    `whole` asks for one option for each owner instead of shares, to within `gap_usd`.
+    `whole` asks for one option for each owner instead of shares, to within `gap_usd`. With prices
+    `near` those that are sought, shares are looked for from what is cheapest at them.
     """
     counted = np.flatnonzero(field.counted)
     scale = np.maximum(np.abs(options.takes[:, counted]).max(axis=0, initial=0.0), 1e-9)
@@ -181,9 +193,13 @@ def solve_program(
     upper = np.concatenate([left[counted] / scale, crowd, np.ones(owners)])
     lower = np.concatenate([np.full(coupling + crowding, -np.inf), np.ones(owners)])
     cost = np.concatenate([options.cost, slack[:extra]])
-    told = run_program(
-        cost, n, lower, upper, owner_of, index, value, whole, (time_limit_s, gap_usd, nodes_max)
-    )
+    start = None
+    if near is not None and n and elastic and not whole:
+        priced = options.cost + options.takes[:, counted] @ near.rows[counted]
+        first = _cheapest_of_each(options, priced)
+        start = _start(first, n, upper, len(slack), owner_of, index, value)
+    limits = (time_limit_s, gap_usd, nodes_max)
+    told = run_program(cost, n, lower, upper, owner_of, index, value, whole, limits, start)
     if told is None:
         return None
     usd, least_usd, shares, duals = told
@@ -197,6 +213,38 @@ def solve_program(
     return Answer(usd, shares[:n], Prices(rows_price, gathering), passed, least_usd)
 
 
+def _cheapest_of_each(options: Options, priced: Floats) -> NDArray[np.intp]:
+    """The column of each owner that costs least, the first of equals."""
+    order = np.lexsort((priced, options.owner))
+    firsts: NDArray[np.intp] = order[np.append(True, np.diff(options.owner[order]) > 0)]
+    return firsts
+
+
+def _start(
+    first: NDArray[np.intp],
+    choices: int,
+    upper: Floats,
+    rows: int,
+    owner_of: list[NDArray[np.intp]],
+    index: list[NDArray[np.intp]],
+    value: list[Floats],
+) -> Start:
+    """Where each owner takes its first column, and of the first `rows` what is too full is passed.
+
+    Nothing is broken there, so that a search goes on from it at once.
+    """
+    taken = np.zeros(choices + rows)
+    taken[first] = 1.0
+    used = np.bincount(
+        np.concatenate(index),
+        weights=np.concatenate(value) * taken[np.concatenate(owner_of)],
+        minlength=len(upper),
+    )
+    passed = used[:rows] > upper[:rows]
+    taken[choices:] = passed
+    return Start(taken > 0, np.concatenate([~passed, np.zeros(len(upper) - rows, dtype=bool)]))
+
+
 def run_program(
     cost: Floats,
     choices: int,
@@ -207,6 +255,7 @@ def run_program(
     value: list[Floats],
     whole: bool,
     limits: tuple[float, float, int],
+    start: Start | None = None,
 ) -> tuple[float, float, Floats, Floats] | None:
     """Cost, what it cannot be below, columns and row prices; None when nothing was found.
 
@@ -243,6 +292,9 @@ def run_program(
     for name, setting in settings.items():
         highs.setOptionValue(name, setting)
     highs.passModel(program)
+    if start is not None:
+        highs.setOptionValue("simplex_strategy", PRIMAL)
+        highs.setBasis(_basis(start))
     highs.run()
     if highs.getInfo().primal_solution_status != SOLVED:
         return None
@@ -251,3 +303,12 @@ def run_program(
     usd = float(highs.getInfo().objective_function_value)
     least = float(highs.getInfo().mip_dual_bound) if whole else usd
     return usd, least, np.array(solution.col_value), duals
+
+
+def _basis(start: Start) -> highspy.HighsBasis:
+    kinds = highspy.HighsBasisStatus
+    basis = highspy.HighsBasis()
+    basis.col_status = [kinds.kBasic if each else kinds.kLower for each in start.columns.tolist()]
+    basis.row_status = [kinds.kBasic if each else kinds.kUpper for each in start.rows.tolist()]
+    basis.valid = True
+    return basis

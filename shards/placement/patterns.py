@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.placement.problem import Floats, Masks, Places, Survival, mask_of
+from shards.placement.problem import NOWHERE, Floats, Masks, Places, Survival, mask_of
 
 PATTERNS_MAX = 8_000
 
@@ -53,6 +53,20 @@ class Patterns:
         """How many patterns each leader region has; pattern k is led from `k // per_leader`."""
         regions: int = self.copies.shape[1]
         return len(self.leader) // regions
+
+    def numbers(self, leader: Places, voters: Masks) -> NDArray[np.int32]:
+        """The number of the pattern with each leader and voters, or NOWHERE."""
+        found = np.full(len(leader), NOWHERE, dtype=np.int32)
+        if not len(self):
+            return found
+        order = np.lexsort((self.voters, self.leader))
+        masks = self.voters[order].reshape(-1, self.per_leader)
+        for place, ordered in enumerate(masks):
+            here = np.flatnonzero(leader == place)
+            at = np.minimum(np.searchsorted(ordered, voters[here]), len(ordered) - 1)
+            known = ordered[at] == voters[here]
+            found[here[known]] = order[place * self.per_leader + at[known]]
+        return found
 
     def index(self) -> dict[tuple[int, int], int]:
         """The number of each pattern by its leader and its mask of voters."""

@@ -187,26 +187,34 @@ def bits_of(masks: Masks, regions: int) -> NDArray[np.bool_]:
     return ((masks[:, None] >> shifts[None, :]) & np.uint64(1)).astype(np.bool_)
 
 
-def usable_for(problem: Problem) -> NDArray[np.bool_]:
-    """Where voters may be, `[S, R]`: allowed, not drained, in quarantine only if there already."""
-    regions = problem.region_count
-    shards = problem.shards
-    usable = bits_of(shards.allowed & ~np.uint64(problem.drained), regions)
-    held = bits_of(np.array([problem.quarantined], dtype=np.uint64), regions)[0]
-    present = bits_of(shards.present, regions)
-    may_come: NDArray[np.bool_] = ~held[None, :] | present
-    return usable & may_come
+def usable_for(problem: Problem, rows: NDArray[np.intp] | None = None) -> NDArray[np.bool_]:
+    """Where voters may be, `[N, R]`: allowed, not drained, in quarantine only if there already.
+
+    Of all shards, or of these rows.
+    """
+    shards, gone, held = problem.shards, np.uint64(problem.drained), np.uint64(problem.quarantined)
+    allowed = shards.allowed if rows is None else shards.allowed[rows]
+    present = shards.present if rows is None else shards.present[rows]
+    return bits_of(allowed & ~gone & (~held | present), problem.region_count)
 
 
-def leads_for(problem: Problem, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where leaders may be, `[S, R]`: usable, as pinned, in quarantine only if there already."""
+def leads_for(
+    problem: Problem, usable: NDArray[np.bool_], rows: NDArray[np.intp] | None = None
+) -> NDArray[np.bool_]:
+    """Where leaders may be, `[N, R]`: usable, as pinned, in quarantine only if there already.
+
+    Of all shards, or of these rows; `usable` is of the same.
+    """
     places = np.arange(problem.region_count)
-    shards = problem.shards
-    pinned = (shards.pin[:, None] == NOWHERE) | (shards.pin[:, None] == places[None, :])
+    pin = problem.shards.pin if rows is None else problem.shards.pin[rows]
+    leader = problem.shards.leader if rows is None else problem.shards.leader[rows]
+    may_lead = usable.copy()
+    pinned = pin != NOWHERE
+    may_lead[pinned] &= pin[pinned, None] == places
     held = bits_of(np.array([problem.quarantined], dtype=np.uint64), len(places))[0]
-    stays = shards.leader[:, None] == places[None, :]
-    may_come: NDArray[np.bool_] = ~held[None, :] | stays
-    may_lead: NDArray[np.bool_] = usable & pinned & may_come
-    for row, place in problem.nodes.barred if problem.nodes is not None else ():
-        may_lead[row, place] = False
+    may_lead[:, held] &= leader[:, None] == places[held]
+    if problem.nodes is not None and problem.nodes.barred:
+        barred = np.zeros((len(problem.shards), len(places)), dtype=np.bool_)
+        barred[tuple(np.array(problem.nodes.barred).T)] = True
+        may_lead &= ~(barred if rows is None else barred[rows])
     return may_lead

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.placement.field import SLACK, Choice, Field, cost_of
+from shards.placement.field import SLACK, Choice, Field, cost_of, moved_copies_of
 from shards.placement.ground import FORBIDDEN_FROM, Ground, Matrix
 from shards.placement.pool import Pool, leaders_away
 from shards.placement.pricing import Prices
 from shards.placement.problem import NOWHERE, Floats
+from shards.placement.reckoning import Reckoned, Rows
 
 IDLE = 1e-6
 """A gain of less than this part of the cost is within the rounding of the prices."""
@@ -23,6 +24,8 @@ STEPS_MAX = 10_000
 """Shards that are looked at before it is asked again which are the cheapest."""
 TURNS_MAX = 40
 """Rows worked on, one after the other, before it is given up."""
+TOGETHER = 64
+"""Shards that are asked at once whether they can go back."""
 Step = tuple[float, int, int, int]
 """What it costs, with prices; ground and row of a shard; the pattern that it takes."""
 
@@ -102,25 +105,41 @@ def put_right(field: Field, choices: Sequence[Choice], steps: Sequence[Step]) ->
     return choices
 
 
-def without_idle_moves(field: Field, choices: Sequence[Choice]) -> list[Choice]:
+def without_idle_moves(at: Reckoned) -> Reckoned:
     """The same with every shard left where it is that gains nothing and makes room for nobody."""
-    choices = [choice.copy() for choice in choices]
-    total, gathered = field.usage(choices)
+    field, choices = at.field, [choice.copy() for choice in at.choices]
+    total, gathered = at.usage()
     usage = np.concatenate([total, gathered.ravel()])
     crowd = field.gathering_max.ravel()
-    limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd])
+    limits = np.concatenate([np.where(field.counted, field.limits, np.inf), crowd]) * (1 + SLACK)
     for number, (ground, pairs) in enumerate(zip(field.grounds, field.sets, strict=True)):
-        moved = (ground.present != choices[number]) & (ground.present != NOWHERE)
-        now = cost_of(ground, np.where(moved, ground.present, choices[number]))
-        idle = now - cost_of(ground, choices[number]) <= IDLE * np.abs(now)
-        for row in np.flatnonzero(moved & idle & (now < FORBIDDEN_FROM)).tolist():
-            back = int(ground.present[row])
-            change = all_takes(field, ground, pairs, row, back)
-            change -= all_takes(field, ground, pairs, row, int(choices[number][row]))
-            if ((usage + change <= limits * (1 + SLACK)) | (change <= 0)).all():
-                usage += change
-                choices[number][row] = back
-    return choices
+        choice = choices[number]
+        moved = np.flatnonzero((ground.present != choice) & (ground.present != NOWHERE))
+        now = cost_of(ground.some(moved), ground.present[moved])
+        idle = now - at.costs[number][moved] <= IDLE * np.abs(now)
+        rows = moved[idle & (now < FORBIDDEN_FROM)]
+        for start in range(0, len(rows), TOGETHER):
+            some = rows[start : start + TOGETHER]
+            change = takes_of_all(field, ground, pairs, some, ground.present[some])
+            change -= takes_of_all(field, ground, pairs, some, choice[some])
+            back = some[_fitting(usage, limits, change)]
+            choice[back] = ground.present[back]
+    return at.other(choices)
+
+
+def _fitting(usage: Floats, limits: Floats, change: Floats) -> list[int]:
+    """Which of these changes fit, each after those before it; adds them to `usage`."""
+    fitting, start = [], 0
+    relieves = change <= 0
+    while start < len(change):
+        fits = ((usage + change[start:] <= limits) | relieves[start:]).all(axis=1)
+        if not fits.any():
+            break
+        first = start + int(fits.argmax())
+        usage += change[first]
+        fitting.append(first)
+        start = first + 1
+    return fitting
 
 
 def fallen_back(
@@ -240,4 +259,25 @@ def all_takes(
     takes[4 * regions + 1] = 0 <= ground.led[shard] != leader
     for group in sets[sets[:, 1] == shard, 0].tolist():
         takes[len(field.limits) + group * regions + leader] = 1.0
+    return takes
+
+
+def takes_of_all(
+    field: Field, ground: Ground, sets: NDArray[np.intp], rows: Rows, pattern: Choice
+) -> Floats:
+    """What a pattern of each of these shards, one at least, takes of every row: as `all_takes`."""
+    regions, entries = field.regions, np.arange(len(rows))
+    takes = np.zeros((len(rows), len(field.limits) + len(field.gathering_max) * regions))
+    leader = pattern // ground.patterns.per_leader
+    sizes, copies = ground.size_bytes[rows], ground.patterns.copies[pattern]
+    takes[entries, leader] = 1.0
+    takes[entries, regions + leader] = ground.writes[rows]
+    takes[:, 2 * regions : 3 * regions] = copies * sizes[:, None]
+    takes[entries, 3 * regions + leader] = sizes
+    takes[:, 4 * regions] = sizes * moved_copies_of(ground.some(rows), pattern)
+    takes[:, 4 * regions + 1] = (ground.led[rows] != NOWHERE) & (ground.led[rows] != leader)
+    at = np.minimum(np.searchsorted(rows, sets[:, 1]), len(rows) - 1)
+    mine = rows[at] == sets[:, 1]
+    group, member = sets[mine, 0], at[mine]
+    takes[member, len(field.limits) + group * regions + leader[member]] = 1.0
     return takes

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.placement.field import Bound, Choice, Field, usage_of
+from shards.placement.field import Bound, Choice, Field, moved_copies_of, usage_of
 from shards.placement.ground import Matrix
 from shards.placement.hesitant import hesitant_of
 from shards.placement.master import Answer, Options, options_of, solve_program
 from shards.placement.pool import Pool
 from shards.placement.pricing import Prices
 from shards.placement.problem import Floats
+from shards.placement.reckoning import reckoned
 from shards.placement.repair import fallen_back, repaired
 
 GROWTH = 3
@@ -74,10 +75,11 @@ def rounded(
         return Rounded(sight.choices, None, 0, 0)
     count = sum(len(ground) for ground in field.grounds)
     answer: Answer | None = None
+    taken = reckoned(field, [each.pattern for each in bound.passes])
     for _ in range(WIDENED_MAX):
         if seconds_left() <= 0:
             break
-        chosen = hesitant_of(field, bound, widened)
+        chosen = hesitant_of(taken, bound, widened)
         options = options_of(field, pools, chosen, _preferring(pools, sight), CHEAPEST)
         left, crowd = _left(field, sight.choices, chosen)
         answer = solve_program(
@@ -117,7 +119,9 @@ def shared(
     left, crowd = _left(field, sight.choices, chosen)
     left = left - np.where(field.counted, RESERVE * field.limits, 0.0)
     limit_s = max(seconds_left(), 0.1)
-    answer = solve_program(field, options, left, crowd, usual_usd, time_limit_s=limit_s)
+    answer = solve_program(
+        field, options, left, crowd, usual_usd, time_limit_s=limit_s, near=prices
+    )
     if answer is None or answer.passed > SPLIT:
         return None
     split, choices = _taken(pools, options, answer, sight.choices, chosen)
@@ -169,13 +173,17 @@ def least_of(doubt: Sequence[Floats], most: int) -> list[NDArray[np.intp]]:
 
 
 def taken_by_others(
-    field: Field, choices: Sequence[Choice], chosen: Sequence[NDArray[np.intp]]
+    field: Field,
+    choices: Sequence[Choice],
+    chosen: Sequence[NDArray[np.intp]],
+    by_all: tuple[Floats, Floats] | None = None,
 ) -> tuple[Floats, Floats]:
-    """What those who are not chosen take of the limits."""
-    total, gathered = field.usage(choices)
+    """What those who are not chosen take of the limits; `by_all` if that is known."""
+    total, gathered = field.usage(choices) if by_all is None else by_all
     for number, (pairs, rows) in enumerate(zip(field.sets, chosen, strict=True)):
         ground, choice = field.grounds[number], choices[number]
-        total -= usage_of(ground.some(rows), choice[rows])
+        some = ground.some(rows)
+        total -= usage_of(some, choice[rows], moved_copies_of(some, choice[rows]))
         is_chosen = np.zeros(len(ground), dtype=bool)
         is_chosen[rows] = True
         mine = pairs[is_chosen[pairs[:, 1]]]

@@ -15,24 +15,25 @@ import numpy as np
 from shards.placement.field import Bound, Choice, Field
 from shards.placement.ground import FORBIDDEN_FROM
 from shards.placement.problem import NOWHERE
+from shards.placement.reckoning import Reckoned
 from shards.placement.repair import Step, put_right, without_idle_moves
 
 DISPLACED = 0.01
 """A shard is displaced when it costs more than this part beyond its best place."""
 
 
-def settled(
-    field: Field, bound: Bound, choices: Sequence[Choice], tolerance: float
-) -> list[Choice]:
+def settled(at: Reckoned, bound: Bound, tolerance: float) -> Reckoned:
     """The choices, or what is there now with its displaced shards put right."""
+    field = at.field
     present = [ground.present for ground in field.grounds]
     if any((each == NOWHERE).any() for each in present):
-        return without_idle_moves(field, choices)
+        return without_idle_moves(at)
     usd = field.allowed_usd(present)
-    if usd - field.allowed_usd(choices) > tolerance * abs(bound.usd) or usd == np.inf:
-        return without_idle_moves(field, choices)
-    mended = put_right(field, present, _displaced(field, bound, present))
-    return mended if field.cost(mended) < usd else list(present)
+    if usd - at.allowed_usd > tolerance * abs(bound.usd) or usd == np.inf:
+        return without_idle_moves(at)
+    stay = at.other(present)
+    mended = at.other(put_right(field, present, _displaced(field, bound, present)))
+    return mended if mended.usd < stay.usd else stay
 
 
 def _displaced(field: Field, bound: Bound, present: Sequence[Choice]) -> list[Step]:

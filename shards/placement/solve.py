@@ -27,6 +27,7 @@ from shards.placement.master import options_within, solve_program
 from shards.placement.pool import Pool, pools_of
 from shards.placement.pricing import ROUNDING, Prices
 from shards.placement.problem import Problem
+from shards.placement.reckoning import Reckoned, reckoned
 from shards.placement.repair import fallen_back
 from shards.placement.rounding import rounded
 from shards.placement.score import Placement
@@ -51,11 +52,16 @@ class Warm:
     """What the next solve of a similar problem starts from."""
 
     problem: Problem
-    field: Field
+    at: Reckoned
+    """The choices, before seats and followers."""
     bound: Bound
     """The prices that certify most, and what every shard would take at them."""
-    choices: tuple[Choice, ...]
     followed: Followed
+
+    @property
+    def field(self) -> Field:
+        """The problem prepared."""
+        return self.at.field
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,10 +201,10 @@ def _finished(
     assert choices is not None
     if not greedy and not watch.out():
         choices, bound = _closed(field, choices, bound, usual_usd, watch)
-    choices = settled(field, bound, choices, TOLERANCE)
+    at = settled(reckoned(field, choices), bound, TOLERANCE)
     watch.did("settle")
-    followed = followed_by(problem, field, choices, watch)
-    return solution_of(problem, field, bound, choices, followed, watch)
+    followed = followed_by(problem, at, watch)
+    return solution_of(problem, at, bound, followed, watch)
 
 
 def higher(field: Field, bound: Bound, others: Prices) -> Bound:
@@ -253,12 +259,10 @@ def _closed(
     return choices, replace(bound, usd=max(bound.usd, least)) if field.allows(choices) else bound
 
 
-def followed_by(
-    problem: Problem, field: Field, choices: Sequence[Choice], watch: Watch
-) -> Followed:
+def followed_by(problem: Problem, at: Reckoned, watch: Watch) -> Followed:
     """The placement of choices; with followers, if they keep every limit."""
-    placement = placement_of(problem, field, choices)
-    if not field.allows(choices):
+    placement = placement_of(problem, at.field, at.choices)
+    if at.allowed_usd == inf:
         return Followed(placement, np.zeros(len(problem.shards)))
     followed = followers_of(problem, placement)
     watch.did("followers")
@@ -266,28 +270,23 @@ def followed_by(
 
 
 def solution_of(
-    problem: Problem,
-    field: Field,
-    bound: Bound,
-    choices: Sequence[Choice],
-    followed: Followed,
-    watch: Watch,
+    problem: Problem, at: Reckoned, bound: Bound, followed: Followed, watch: Watch
 ) -> Solution:
     """What is to be told of these choices, whose placement has its followers."""
-    total, _ = field.usage(choices)
-    usd = field.allowed_usd(choices)
+    total, _ = at.usage()
+    usd = at.allowed_usd
     return Solution(
         placement=followed.placement,
         feasible=usd < inf,
-        usd=usd if usd < inf else field.cost(choices),
+        usd=usd if usd < inf else at.usd,
         bound_usd=bound.usd,
-        complete=all(ground.patterns.complete for ground in field.grounds),
+        complete=all(ground.patterns.complete for ground in at.field.grounds),
         prices=bound.prices,
         seconds=watch.limit_s - watch.left_s(),
         spent_bytes=float(total[-2]),
         spent_leaders=float(total[-1]),
         steps=watch.steps,
-        warm=Warm(problem, field, bound, tuple(choices), followed),
+        warm=Warm(problem, at, bound, followed),
         followers_usd=float(followed.saved_usd.sum()),
     )
 

@@ -69,8 +69,9 @@ def _together(problem: Problem, solution: Solution, watch: Watch) -> Solution:
     found = together(problem, warm.field, natural_table(problem))
     if found is None:
         return replace(solution, feasible=False)
-    followed = followed_by(problem, warm.field, found.choices, watch)
-    again = solution_of(problem, warm.field, warm.bound, found.choices, followed, watch)
+    at = warm.at.other(found.choices)
+    followed = followed_by(problem, at, watch)
+    again = solution_of(problem, at, warm.bound, followed, watch)
     return replace(again, seats=found.node)
 
 

@@ -82,7 +82,7 @@ def test_without_limits_the_bound_is_the_best_of_all_three(
     warm = solve(problem).warm
     assert warm is not None
     best = sum(min(every_way(problem, row).values()) for row in range(3))
-    bound = joint_bound(problem, warm.field, warm.field.free(), warm.choices)
+    bound = joint_bound(problem, warm.field, warm.field.free(), warm.at.choices)
     hysteresis = 3 * problem.weights.hysteresis_usd_per_month
     assert best - hysteresis - 1e-4 * abs(best) <= bound <= best
 
