@@ -139,7 +139,10 @@ def _best(problem: Problem, placement: Placement, rows: Rows) -> tuple[Floats, R
 
 
 def _gains(problem: Problem, placement: Placement, rows: Rows) -> Floats:
-    """What a follower in each region would save, `[N, R]`; below 0 where it costs more."""
+    """What a follower in each region would save, `[N, R]`; below 0 where it costs more.
+
+    Rows come in the order of the regions that have a copy.
+    """
     shards, weights, regions = problem.shards, problem.weights, problem.region_count
     weak = shards.reads_per_s[rows].astype(np.float64) * SECONDS_PER_MONTH
     weak *= (1 - shards.strong_share[rows].astype(np.float64))[:, None]
@@ -149,8 +152,9 @@ def _gains(problem: Problem, placement: Placement, rows: Rows) -> Floats:
     )
     held = bits_of(masks, regions)
     gains = np.empty((len(rows), regions))
+    ends = np.searchsorted(number, np.arange(len(masks) + 1))
     for each, (of_read, of_gb) in enumerate(zip(*_nearer(problem, held), strict=True)):
-        at = np.flatnonzero(number == each)
+        at = slice(ends[each], ends[each + 1])
         gains[at] = weak[at] @ of_read + read_gb[at] * (weak[at] @ of_gb)
     writes = shards.writes_per_s[rows].sum(axis=1, dtype=np.float64) * SECONDS_PER_MONTH
     sent_gb = writes * (shards.write_bytes[rows] / GB)

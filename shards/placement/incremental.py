@@ -23,7 +23,7 @@ from shards.placement.ascent import ascend
 from shards.placement.difference import Difference, difference_of
 from shards.placement.field import Bound, Field
 from shards.placement.followers import followers_of
-from shards.placement.hesitant import hesitant_of, thrifty_of
+from shards.placement.hesitant import LEAST, hesitant_of, thrifty_of
 from shards.placement.pool import pools_of, with_patterns
 from shards.placement.problem import Problem
 from shards.placement.reckoning import Reckoned
@@ -49,8 +49,8 @@ TURNS = 2
 """Times that prices are improved and choices made, while the gap is above `TOLERANCE`."""
 OFF = 1e-3
 """A sketch is made where this part of all that is spent is at stake for limits of bytes."""
-LEAST = 40
-"""Shards that hesitate on each side of a limit: prices are nearer to the best than at first."""
+FEW = 50
+"""Shards that hesitate on each side of a limit where few changed."""
 WIDENED = (1, 3)
 """How many times as many hesitate, if the first were too few."""
 
@@ -88,6 +88,7 @@ def _chosen(difference: Difference, watch: Watch) -> tuple[Reckoned, Bound] | No
     if usd - bound.usd <= CLOSE * abs(bound.usd):
         return at, bound
     usual_usd = max(abs(bound.usd + field.worth(bound.prices)), 1.0)
+    least = LEAST if difference.is_priced_anew else FEW
     latest, taken = bound, _taken(at, bound)
     for turn in range(TURNS):
         if turn or _bytes_off_usd(taken, latest, usual_usd) > OFF * usual_usd:
@@ -96,7 +97,7 @@ def _chosen(difference: Difference, watch: Watch) -> tuple[Reckoned, Bound] | No
         taken = _taken(taken, latest)
         watch.did("shift")
         bound = latest if latest.usd > bound.usd else bound
-        found = _shared(taken, latest, usual_usd, watch)
+        found = _shared(taken, latest, usual_usd, least, watch)
         found_usd = np.inf if found is None else found.allowed_usd
         if found is not None and found_usd < usd:
             at, usd = found, found_usd
@@ -135,11 +136,13 @@ def _bytes_off_usd(taken: Reckoned, bound: Bound, usual_usd: float) -> float:
     return float(stake[2 * field.regions : 3 * field.regions].sum() + stake[-2])
 
 
-def _shared(taken: Reckoned, bound: Bound, usual_usd: float, watch: Watch) -> Reckoned | None:
+def _shared(
+    taken: Reckoned, bound: Bound, usual_usd: float, least: int, watch: Watch
+) -> Reckoned | None:
     """What each shard would take, and for those that hesitate what is left; if that is enough."""
     field, choices = taken.field, [choice.copy() for choice in taken.choices]
     for widened in WIDENED:
-        rows = hesitant_of(taken, bound, widened, LEAST)
+        rows = hesitant_of(taken, bound, widened, least)
         if not sum(map(len, rows)):
             return taken
         some = field.some(rows, taken_by_others(field, choices, rows, taken.usage())[0])

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.placement.field import Bound, Field
-from shards.placement.ground import Ground, Matrix, Rows
+from shards.placement.ground import Ground, Matrix
 from shards.placement.pricing import ROUNDING, Cheapest, Prices, constant_of
 from shards.placement.problem import NOWHERE, Floats
 
@@ -30,6 +30,8 @@ STILL = 5e-6
 """Prices are good when a step betters the bound by less than this part of what all usually cost."""
 NEAR = 0.03
 """Shards are asked that other prices, by this part of the dearest, might turn away."""
+FEW = 300
+"""If fewer than that are asked, the nearest are, so many of them."""
 CHEAP = 0.01
 """No price counts as less than this part of a row's usual one where it is said how far to go."""
 STRIDE = 0.5
@@ -41,11 +43,12 @@ STEEPER = 1e-6
 def shifted(field: Field, bound: Bound, usual_usd: float, out_of_time: Callable[[], bool]) -> Bound:
     """The bound at better prices for leading."""
     leading = _leading_of(field, bound, usual_usd)
-    best = leading.look(bound.prices)
+    best = first = leading.look(bound.prices)
     change, length = leading.change(best), 1.0
     for _ in range(ROUNDS):
         rows = np.maximum(best.prices.rows + length * change, 0.0)
-        gathering = leading.crowd_prices(best)
+        crowd = leading.crowd_prices(best)
+        gathering = best.prices.gathering + length * (crowd - best.prices.gathering)
         found = leading.look(Prices(rows, gathering))
         gain = found.usd - best.usd
         if gain > 0:
@@ -54,6 +57,8 @@ def shifted(field: Field, bound: Bound, usual_usd: float, out_of_time: Callable[
             length /= 4
         if abs(gain) <= STILL * usual_usd or out_of_time():
             break
+    if best is first:
+        return bound
     tables = [_Table(*each) for each in zip(field.grounds, field.sets, bound.passes, strict=True)]
     passes = tuple(table.shifted(bound.prices, best.prices) for table in tables)
     return field.bound_by(best.prices, passes)
@@ -67,7 +72,7 @@ class _Look:
     table: Matrix
     """`[R, S]`: what leading from each region costs then, all grounds in a row."""
     leader: NDArray[np.intp]
-    least: Matrix
+    least: Matrix | Floats
     usd: float
     """The bound that this shows, but for a constant."""
     off: Floats
@@ -105,8 +110,7 @@ class _Leading:
         if len(self.sets):
             added = (prices.gathering - self.before.gathering)[self.sets[:, 0]]
             np.add.at(table.T, self.sets[:, 1], added.astype(np.float32))
-        leader = table.argmin(axis=0)
-        least = np.take_along_axis(table, leader[None, :], axis=0)[0]
+        leader, least = _led(table)
         used = [np.bincount(leader, weights=load, minlength=regions) for load in self.takes]
         total = np.where(field.counted, field.limits, 0.0)
         total[: 2 * regions], total[3 * regions : 4 * regions] = np.concatenate(used[:2]), used[2]
@@ -128,10 +132,10 @@ class _Leading:
         price = np.maximum(at.prices.rows, self.usual)
         dearest = np.array([each.max() for each in _by_kind(price, regions)])
         moving = float(price[-1]) if field.counted[-1] else 0.0
-        window = NEAR * (dearest.astype(np.float32) @ self.takes + np.float32(moving))
-        few, turned = self._turned(at, window)
+        stake = dearest.astype(np.float32) @ self.takes + np.float32(moving)
+        turned, window = self._turned(at, stake)
         turned = turned[:, active]
-        slope = turned.T @ (turned / window[few].astype(np.float64)[:, None])
+        slope = turned.T @ (turned / window[:, None])
         far = np.append(
             np.repeat([dearest[0], dearest[1], 0.0, dearest[2]], regions), [0.0, moving]
         )
@@ -143,12 +147,17 @@ class _Leading:
         )
         return change
 
-    def _turned(self, at: _Look, window: Matrix) -> tuple[Rows, Floats]:
-        """Shards that are nearly led from elsewhere, and what that takes of each row less."""
+    def _turned(self, at: _Look, stake: Matrix) -> tuple[Floats, Floats]:
+        """What shards that are nearly led from elsewhere would take of each row less; how near."""
         second = np.full(len(at.least), np.inf, dtype=np.float32)
         for place, costs in enumerate(at.table):
             np.minimum(second, np.where(at.leader == place, np.inf, costs), out=second)
-        few = np.flatnonzero(second - at.least < window)
+        lost, near = second - at.least, NEAR
+        few = np.flatnonzero(lost < near * stake)
+        if len(few) < FEW < len(lost):
+            parts = np.divide(lost, stake, out=np.full_like(lost, np.inf), where=stake > 0)
+            near = min(float(np.partition(parts, FEW)[FEW]), 1.0)
+            few = np.flatnonzero(lost < near * stake)
         entries, regions, leader = np.arange(len(few)), self.field.regions, at.leader[few]
         costs = at.table[:, few]
         costs[leader, entries] = np.inf
@@ -159,7 +168,7 @@ class _Leading:
             turned[entries, first + other] = -self.takes[kind, few]
         counts = was != NOWHERE
         turned[:, -1] = (counts & (leader != was)) * 1.0 - (counts & (other != was))
-        return few, turned
+        return turned, near * stake[few].astype(np.float64)
 
     def crowd_prices(self, at: _Look) -> Floats:
         """Prices of sets at which so many as may be led from a region are, each by itself."""
@@ -231,7 +240,7 @@ class _Table:
         """What a pass would say at the other prices; margins are about right."""
         each, ground = self.cheapest, self.ground
         cost = self._cost(before, after)
-        leader, least = self._led(cost)
+        leader, least = _led(cost)
         return replace(
             each,
             pattern=each.pattern_by_leader[leader, np.arange(len(leader))],
@@ -262,11 +271,11 @@ class _Table:
             np.add.at(cost.T, self.sets[:, 1], gathering)
         return cost
 
-    @staticmethod
-    def _led(cost: Floats) -> tuple[NDArray[np.int16], Floats]:
-        """From where each shard is led cheapest, the first of equals, and for how much."""
-        least = cost.min(axis=0)
-        leader = np.zeros(len(least), dtype=np.int16)
-        for place in range(len(cost) - 1, -1, -1):
-            np.copyto(leader, np.int16(place), where=cost[place] == least)
-        return leader, least
+
+def _led(cost: Matrix | Floats) -> tuple[NDArray[np.intp], Matrix | Floats]:
+    """From where each shard is led cheapest, the first of equals, and for how much."""
+    least = cost.min(axis=0)
+    leader = np.zeros(len(least), dtype=np.int8)
+    for place in range(len(cost) - 1, -1, -1):
+        np.copyto(leader, np.int8(place), where=cost[place] == least)
+    return leader.astype(np.intp), least
