@@ -3,8 +3,9 @@
 * What is known of a shard stays known unless its own row changed, or all costs did: then it is
   prepared and priced anew, over every pattern. So the bound is certified as for a fresh solve.
 * Choices stay while they keep every limit and cost little more than the bound. If they do not,
-  prices go on from where they were, by a sketch of the shards; each shard takes what is cheapest
-  then, and those with the least to lose share what is left of the limits, as in a fresh solve.
+  prices go on from where they were, by the shards that are nearly led from elsewhere, and by a
+  sketch where much is at stake for bytes; each shard takes what is cheapest then, and those with
+  the least to lose share what is left of the limits, as in a fresh solve.
 * Followers are chosen anew where a shard, its choice or a price changed.
 
 None where that does not lead to a placement that is allowed and within `GAP_MAX` of its bound, and
@@ -49,7 +50,7 @@ TURNS = 2
 """Times that prices are improved and choices made, while the gap is above `TOLERANCE`."""
 OFF = 1e-3
 """A sketch is made where this part of all that is spent is at stake for limits of bytes."""
-FEW = 50
+FEW = 60
 """Shards that hesitate on each side of a limit where few changed."""
 WIDENED = (1, 3)
 """How many times as many hesitate, if the first were too few."""

@@ -125,10 +125,8 @@ def shared(
     if answer is None or answer.passed > SPLIT:
         return None
     split, choices = _taken(pools, options, answer, sight.choices, chosen)
-    whole = _whole_of(field, pools, answer.prices, choices, split, usual_usd, seconds_left, 2)
+    whole = _whole_again(field, pools, answer.prices, choices, split, usual_usd, seconds_left)
     if whole is None:
-        whole = repaired(field, pools, answer.prices, choices)
-    if not field.allows(whole):
         return None
     return Rounded(whole, answer.prices, sum(map(len, chosen)), sum(map(len, split)))
 
@@ -236,6 +234,26 @@ def _whole(
     return fallen_back(field, pools, prices, choices) if whole is None else whole
 
 
+def _whole_again(
+    field: Field,
+    pools: Sequence[Pool],
+    prices: Prices,
+    choices: list[Choice],
+    split: Sequence[NDArray[np.intp]],
+    usual_usd: float,
+    seconds_left: Callable[[], float],
+) -> list[Choice] | None:
+    """Make split shards whole: by a small program, else without one, else by a larger one."""
+    rest = usual_usd, seconds_left, 1
+    whole = _whole_of(field, pools, prices, choices, split, *rest)
+    if whole is None:
+        mended = repaired(field, pools, prices, choices)
+        if field.allows(mended):
+            return mended
+        whole = _whole_of(field, pools, prices, choices, split, *rest, GROWTH * WHOLE)
+    return whole
+
+
 def _whole_of(
     field: Field,
     pools: Sequence[Pool],
@@ -245,10 +263,10 @@ def _whole_of(
     usual_usd: float,
     seconds_left: Callable[[], float],
     widened_max: int,
+    neighbours: int = WHOLE,
 ) -> list[Choice] | None:
     """Make split shards whole, with the help of those that hesitate most at the new prices."""
     sight = _look(field, pools, prices)
-    neighbours = WHOLE
     for _ in range(widened_max):
         if seconds_left() <= 0:
             break
