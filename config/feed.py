@@ -120,3 +120,9 @@ class Feed:
             return builtin_schema(kind)
         found = self.get(schema_name(revision.schema)) if revision.schema else None
         return found.content if found is not None else None
+
+
+def egress_usd_per_gb(region: Mapping[str, Any], to: str) -> float:
+    """What a GB from a region, of which this is the document's content, to another one costs."""
+    price: float = region["egress_usd_per_gb"].get(to, region["egress_elsewhere_usd_per_gb"])
+    return price

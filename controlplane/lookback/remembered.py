@@ -171,6 +171,6 @@ def named(shards: Sequence[str]) -> str:
     return first if more <= 0 else f"{first} and {more} more"
 
 
-def listed(rows: Sequence[Row], window: Window, at: str = "wall_ms") -> list[Any]:
+def listed(rows: Sequence[Row], window: Window) -> list[Any]:
     """Those of a window."""
-    return [row for row in rows if row[at] is not None and window.has(row[at])]
+    return [row for row in rows if row["wall_ms"] is not None and window.has(row["wall_ms"])]

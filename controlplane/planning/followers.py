@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from config.audit import Note, What
 from config.document import Kind
-from config.feed import Feed
+from config.feed import Feed, egress_usd_per_gb
 from controlplane.api.service import Service
 from controlplane.machine import Happened
 from controlplane.node.following import SYSTEM
@@ -168,7 +168,7 @@ class Followers:
                 assumed["strong_read_share"],
             )  # fmt: skip
             prices = Prices(
-                max(0.0, way - ZONE_RTT_MS), worth, _egress(regions[leader], region),
+                max(0.0, way - ZONE_RTT_MS), worth, egress_usd_per_gb(regions[leader], region),
                 regions[region]["storage_usd_per_gb_month"],
             )  # fmt: skip
             state = None if record is None else record.states.get(region)
@@ -260,8 +260,3 @@ def without_vote(fleet: FleetView) -> dict[str, tuple[str, ...]]:
         follow = {region_of[store] for store in group.followers if store in region_of}
         found[group.group] = tuple(sorted(follow - votes))
     return found
-
-
-def _egress(leader: Mapping[str, Any], region: str) -> float:
-    price: float = leader["egress_usd_per_gb"].get(region, leader["egress_elsewhere_usd_per_gb"])
-    return price

@@ -17,7 +17,7 @@ from sys import byteorder
 from typing import Any, Final
 
 from config.document import Kind
-from config.feed import Feed
+from config.feed import Feed, egress_usd_per_gb
 from controlplane.planning.errors import HoleInMatrix, NoPlacement
 from controlplane.planning.rules import Rules, ShardRules, Spread
 from regions.latency_matrix import Pair
@@ -272,9 +272,7 @@ class Question:
             raise HoleInMatrix(origin, to) from None
 
     def _egress(self, origin: str, to: str) -> float:
-        content = self._contents[origin]
-        price: float = content["egress_usd_per_gb"].get(to, content["egress_elsewhere_usd_per_gb"])
-        return 0.0 if origin == to else price
+        return 0.0 if origin == to else egress_usd_per_gb(self._contents[origin], to)
 
     def _prices(self, name: str) -> list[float]:
         return [float(self._contents[region][name]) for region in self.regions]

@@ -12,7 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from config.feed import Feed
+from config.feed import Feed, egress_usd_per_gb
 from controlplane.telemetry.families import counters, gauges
 from regions.store import ByteCount
 
@@ -80,10 +80,7 @@ class TrafficPrices:
         """A price for each pair of regions that have documents."""
         regions = self._documents().regions()
         prices: dict[tuple[str, ...], float] = {
-            (here, there): region["egress_usd_per_gb"].get(
-                there, region["egress_elsewhere_usd_per_gb"]
-            )
-            / GB
+            (here, there): egress_usd_per_gb(region, there) / GB
             for here, region in regions.items()
             for there in regions
             if here != there

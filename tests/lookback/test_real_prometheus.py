@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,8 +13,7 @@ from controlplane.cli.connection import FleetAccess, Unreachable
 from controlplane.cli.postmortem import answer_of
 from controlplane.lookback.indicators import Indicator, indicators
 from controlplane.lookback.tenures import Window
-from tests.rollouts.test_prometheus import CONFIG, tiny_page
-from tests.servers import free_port
+from tests.rollouts.test_prometheus import watching
 
 pytestmark = [pytest.mark.needs_binary("prometheus"), pytest.mark.timeout(120)]
 
@@ -32,23 +30,8 @@ leadplane_stale_operations_accepted_total 7
 @pytest.fixture
 def prometheus(needs_binary: Callable[[str], Path], tmp_path: Path) -> Iterator[FleetAccess]:
     """One that watches a page on which two of the indicators can be seen."""
-    port = free_port()
-    with tiny_page(PAGE) as page:
-        (tmp_path / "prometheus.yml").write_text(CONFIG.format(port=page), "utf-8")
-        process = subprocess.Popen(
-            [
-                str(needs_binary("prometheus")), f"--config.file={tmp_path}/prometheus.yml",
-                f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={tmp_path}/data",
-                "--log.level=error",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            yield FleetAccess((f"http://127.0.0.1:{port}",))
-        finally:
-            process.terminate()
-            process.wait(20)
+    with watching(needs_binary("prometheus"), tmp_path, PAGE) as (url, _):
+        yield FleetAccess((url,))
 
 
 def test_every_indicator_is_asked_in_words_that_prometheus_takes(prometheus: FleetAccess) -> None:

@@ -62,17 +62,17 @@ def tiny_page(text: str) -> Iterator[int]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def prometheus(
-    needs_binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+@contextmanager
+def watching(
+    program: Path, folder: Path, text: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Its address, and the process."""
-    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
-    with tiny_page(PAGE) as page:
+    """A Prometheus that watches a page with this text: its address, and the process."""
+    port = free_port()
+    with tiny_page(text) as page:
         (folder / "prometheus.yml").write_text(CONFIG.format(port=page), "utf-8")
         process = subprocess.Popen(
             [
-                str(needs_binary("prometheus")), f"--config.file={folder}/prometheus.yml",
+                str(program), f"--config.file={folder}/prometheus.yml",
                 f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={folder}/data",
                 "--log.level=error",
             ],
@@ -85,6 +85,16 @@ def prometheus(
             process.send_signal(signal.SIGCONT)
             process.terminate()
             process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    needs_binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Its address, and the process."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    with watching(needs_binary("prometheus"), folder, PAGE) as found:
+        yield found
 
 
 @pytest.fixture
