@@ -81,6 +81,7 @@ def _clone(place: Path) -> None:
 
 def _compile(place: Path) -> None:
     (place / "mypyc.ini").write_text("[mypy]\nignore_missing_imports = True\n")
+    (place / "pyproject.toml").unlink()  # an older setuptools, as Python brings, can't read it
     environment = {**os.environ, "CFLAGS": "-g0"}
     command = [sys.executable, "-c", COMPILE, *sources(place)]
     done = subprocess.run(
