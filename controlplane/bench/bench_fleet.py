@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -62,10 +63,12 @@ def bench_fleet(
     topology: str | None = None,
     start_s_max: float = START_S_MAX,
     survival: Survival = Survival.MIXED,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[BenchFleet]:
     """Run a fleet for as long as the block lasts; `topology` is a document, None the default one.
 
-    Raises FleetFailed when it does not start.
+    Its processes have the variables of this one, and those of `environment` above them. Raises
+    FleetFailed when it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="leadplane-bench-") as name:
         folder = Path(name)
@@ -77,7 +80,7 @@ def bench_fleet(
             command += ["--regions", str(document)]
         down = [*LEADPLANE, "down", "--dir", str(folder / "fleet")]
         try:
-            state = _run(command, start_s_max)
+            state = _run(command, start_s_max, {**os.environ, **(environment or {})})
         except FleetFailed:
             subprocess.run(down, check=False, capture_output=True, timeout=STOP_S_MAX)
             raise
@@ -113,9 +116,11 @@ def one_region_topology(nodes: int = 1) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _run(command: list[str], seconds: float) -> Any:
+def _run(command: list[str], seconds: float, environment: Mapping[str, str]) -> Any:
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=seconds, env=environment
+        )
     except subprocess.TimeoutExpired as late:
         raise FleetFailed(f"{' '.join(command[2:4])}: no end after {seconds} s") from late
     if done.returncode != 0:

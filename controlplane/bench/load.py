@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from controlplane.bench.closed_loop import ClosedLoop, LoopTimes
 from controlplane.bench.etcd_wire import run_etcd
@@ -21,6 +21,7 @@ from controlplane.bench.spread import Spread, spread
 
 KEYS = 10_000
 GRACE_S = 30.0
+Kind: TypeAlias = Literal["etcd-put", "http-put", "http-get"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class LoadSpec:
     every request of the kinds that write.
     """
 
-    kind: Literal["etcd-put", "http-put", "http-get"]
+    kind: Kind
     host: str
     port: int
     clients: int

@@ -16,7 +16,7 @@ from controlplane.bench.bare_handler import ROUTE, BareAnswer
 from controlplane.bench.bench_fleet import BenchFleet
 from controlplane.bench.comparison import Tell, alternate, runs_of, typical
 from controlplane.bench.load import LoadSpec, run_load
-from controlplane.bench.report import Figure, Findings
+from controlplane.bench.report import Figure, Findings, NotMeasured
 from controlplane.bench.spread import ratio
 from controlplane.embedded import free_ports
 
@@ -86,16 +86,21 @@ def bare_process(answers: Mapping[str, BareAnswer]) -> Iterator[tuple[int, int]]
     """Run bare handlers in a process of their own; gives its port and its pid."""
     (port,) = free_ports(1)
     document = json.dumps({name: asdict(answer) for name, answer in answers.items()})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "controlplane.bench.bare_handler", str(port), document]
-    )
+    command = [sys.executable, "-m", "controlplane.bench.bare_handler", str(port), document]
+    with listening(subprocess.Popen(command), port) as process:
+        yield port, process.pid
+
+
+@contextlib.contextmanager
+def listening(process: subprocess.Popen[bytes], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Wait until a process listens, and end it after the block. Raises NotMeasured."""
     try:
         deadline = time.monotonic() + READY_S_MAX
         while not _listens(port):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the bare handler does not start")
+                raise NotMeasured(f"nothing listens on port {port}: the process does not start")
             time.sleep(POLL_S)
-        yield port, process.pid
+        yield process
     finally:
         process.terminate()
         process.wait()

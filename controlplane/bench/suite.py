@@ -29,6 +29,7 @@ from controlplane.bench.mass_failover import measure_mass_failover
 from controlplane.bench.move import Moving, measure_move
 from controlplane.bench.node_memory import measure_memory
 from controlplane.bench.node_probe import NodeProbe, node_under_load
+from controlplane.bench.overhead import Watching, measure_overhead
 from controlplane.bench.overwrites import Overwriting, measure_overwrites
 from controlplane.bench.placement import Placing, measure_placement
 from controlplane.bench.region_loss import measure_region_loss
@@ -72,6 +73,7 @@ class Extent:
     splitting: Splitting = field(default_factory=Splitting)
     rolling: Rolling = field(default_factory=Rolling)
     saving: Saving = field(default_factory=Saving)
+    watching: Watching = field(default_factory=Watching)
 
 
 @dataclass
@@ -186,6 +188,10 @@ class Bench:
         """The metrics of a node that leads many shards."""
         return (measure_scrape(self.tell),)
 
+    def overhead(self) -> Sequence[Findings]:
+        """What metrics and traces cost writes and routing."""
+        return (measure_overhead(self.extent.watching, self.tell),)
+
     def scale(self) -> Sequence[Findings]:
         """As many shards as one machine bears."""
         return (measure_scale(self.tell, self.extent.many_shards),)
@@ -237,6 +243,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Sequence[Findings]]] = {
     "idle": Bench.idle,
     "memory": Bench.memory,
     "scrape": Bench.scrape,
+    "overhead": Bench.overhead,
     "overwrites": Bench.overwrites,
     "catch-up": Bench.catch_up,
     "move": Bench.move,

@@ -181,9 +181,9 @@ class Group:
 
     @property
     def is_short(self) -> bool:
-        """Whether the lease is held, and half of it has gone without a majority of renewals."""
+        """Whether half of the lease has gone, or all of it, without a majority of renewals."""
         until = self.until_ms()
-        return until is not None and 0 < until - self.node.now_ms < self.times.hold_ms // 2
+        return until is not None and until - self.node.now_ms < self.times.hold_ms // 2
 
     # -- ticks
 
@@ -262,11 +262,11 @@ class Group:
         """Take one store's grant of a shard, and keep the index of holders."""
         sighted = self.sighted(shard)
         shard = sighted.shard
-        before = self._holder_of(sighted)
+        before = self.holder_of(sighted)
         grant = sighted.saw(store, fields, now_ms)
         if grant.is_held and self.is_mine(grant.holder):
             self.letting_go.shown(shard)
-        after = self._holder_of(sighted)
+        after = self.holder_of(sighted)
         self._reindex(shard, before, after, now_ms)
         if after:
             self.let_go.pop(shard, None)
@@ -289,7 +289,7 @@ class Group:
             self.node.standing[self.group].special.add(shard)
             self.node.standing[self.group].wake(now_ms)
 
-    def _holder_of(self, sighted: Sighted) -> str:
+    def holder_of(self, sighted: Sighted) -> str:
         """Who holds a shard: by most voters where this node stands, else by the news it has."""
         if self.plan.stands:
             return sighted.holder()

@@ -9,8 +9,9 @@ beyond the lease for `LENGTHEN_AFTER_MS`, it has a longer one decided, with some
 less has been enough for `SHORTEN_AFTER_MS`, a shorter one, never shorter than what people set.
 Another lease is another version of the group (regions/membership): every store and node changes at
 once, and nobody believes in one that others do not. It makes every leader stand again. So nothing
-is made longer while very many shards are being elected, as after the start of a large fleet: then
-round trips show what that costs, not how far stores are.
+is made longer while very many shards are being elected, as after the start of a large fleet or the
+crash of a node, nor while renewals here come late: then round trips show what that costs, not how
+far stores are.
 
 The document `timeouts`, once anybody has edited it, says how long leases last at least: that is
 done at the next look, whatever was measured.
@@ -142,7 +143,7 @@ class LeaseNeeds:
         followed.short_since_ms = _since(followed.short_since_ms, need_ms > plan.ttl_ms, now_ms)
         may_be_shorter = need_ms > 0 and wanted_ms * 100 <= plan.ttl_ms * SHORTEN_BELOW_PERCENT
         followed.long_since_ms = _since(followed.long_since_ms, may_be_shorter, now_ms)
-        is_settled = len(group.by_holder.get("", ())) <= OPEN_MAX
+        is_settled = self._is_settled(group, now_ms)
         followed.settled_since_ms = _since(followed.settled_since_ms, is_settled, now_ms)
         is_short = (
             _lasted(followed.short_since_ms, LENGTHEN_AFTER_MS, now_ms)
@@ -156,6 +157,12 @@ class LeaseNeeds:
             why = f"the document timeouts wants {floor_ms} ms or more" if is_under else why
             order = ChangeLease(group.group, wanted_ms, f"node:{self._node.plan.node}", why)
             self._node.changes.follow_lease(order, now_ms)
+
+    def _is_settled(self, group: Group, now_ms: int) -> bool:
+        """Whether round trips show how far stores are: little is open, and renewals are in time."""
+        is_open = self._node.standing[group.group].is_gone
+        unheld = sum(len(s) for holder, s in group.by_holder.items() if is_open(holder, now_ms))
+        return unheld <= OPEN_MAX and not group.is_short
 
 
 def _since(since_ms: int | None, holds: bool, now_ms: int) -> int | None:

@@ -21,6 +21,7 @@ let a shard go is not waited for.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from controlplane.node.node import Node
 
 LOOK_EVERY_MS = 20
-LOOKED_AT_PER_MS = 25  # open shards: to look at all of them takes time, too
+LOOKED_AT_PER_MS = 7  # open shards: a quarter of the time, on a processor of its own
+LOOKED_AT_MAX = 256  # ... in one turn, for whatever else it has to do waits for its end
 CHUNK_MAX = 512  # shards stood for in one turn
 STANDING_MAX = 1024  # elections under way at once
 # A store that was not heard of yet counts as free: what the others show says more.
@@ -79,6 +81,8 @@ class StandingDesk:
         self._taken_away: set[str] = set()  # ... by a holder that was evicted
         self.why: dict[str, str] = {}
         self.deadline_ms: int | None = None  # when there may be something to stand for
+        self._unseen: deque[str] = deque()  # open, and not looked at since they were listed
+        self._next_list_ms = 0
         self._next_look_ms = 0
         self._woken = False  # something opened since the last look
         self._alive_version = 0
@@ -100,7 +104,7 @@ class StandingDesk:
             return
         if now_ms >= self._next_look_ms or self.special:
             self._look(now_ms)
-        if self._attempts or self._woken:
+        if self._attempts or self._woken or self._unseen:
             looks = (self.deadline_ms, self._next_look_ms)
             self.deadline_ms = min(ms for ms in looks if ms is not None)
 
@@ -120,19 +124,51 @@ class StandingDesk:
         self.wake(now_ms)
 
     def _look(self, now_ms: int) -> None:
-        """Go through the open shards; the more there are, the longer until the next look."""
-        budget = min(CHUNK_MAX, STANDING_MAX - len(self._group.standing), self._group.room)
+        """Go through some of the open shards; the more it looked at, the longer until the next."""
+        group = self._group
+        budget = min(CHUNK_MAX, STANDING_MAX - len(group.standing), group.room)
         if budget <= 0:
             self._next_look_ms = now_ms + LOOK_EVERY_MS
             return
-        open_now = self._open_shards(now_ms)
+        self.special = {s for s in self.special if s in group.led or self._is_handed_here(s)}
+        for shard in (*self.special, SYSTEM):
+            if self._is_worth_a_look(shard, now_ms):
+                budget -= self._consider(shard, now_ms)
+        if now_ms < self._next_look_ms:
+            return
+        if not self._unseen or now_ms >= self._next_list_ms:
+            self._list(now_ms)
+        looked_at = 0
+        while self._unseen and budget > 0 and looked_at < LOOKED_AT_MAX:
+            shard = self._unseen.popleft()
+            if self._is_worth_a_look(shard, now_ms):
+                looked_at += 1
+                budget -= self._consider(shard, now_ms)
+        self._next_look_ms = now_ms + max(LOOK_EVERY_MS, looked_at // LOOKED_AT_PER_MS)
+
+    def _list(self, now_ms: int) -> None:
+        """List what is open, the busiest first; anew when all of it should have been looked at."""
+        self._unseen = deque(self._open_shards(now_ms))
+        self._next_list_ms = now_ms + 2 * len(self._unseen) // LOOKED_AT_PER_MS
         self._woken = False
-        self._next_look_ms = now_ms + max(LOOK_EVERY_MS, len(open_now) // LOOKED_AT_PER_MS)
-        for shard in open_now:
-            if budget <= 0:
-                return
-            if self._consider(shard, now_ms):
-                budget -= 1
+
+    def _is_worth_a_look(self, shard: str, now_ms: int) -> bool:
+        """Whether it is open, and was not found to be too early while the same nodes lived."""
+        attempt = self._attempts.get(shard)
+        not_before_ms = 0
+        if attempt is not None and attempt.version == self._alive_version:
+            not_before_ms = attempt.not_before_ms
+        return now_ms >= not_before_ms and self._is_open(shard, now_ms)
+
+    def _is_open(self, shard: str, now_ms: int) -> bool:
+        """Whether a shard may be stood for, as it was when it was listed."""
+        group = self._group
+        sighted = group.shards.get(shard)
+        if sighted is None or shard in group.led:
+            return False
+        if shard in self.special or self.is_gone(group.holder_of(sighted), now_ms):
+            return True
+        return shard in group.revoked and self._is_lost(shard, now_ms)
 
     def _ready(self, now_ms: int) -> bool:
         """A majority renewed the session, and the others had a chance to show up."""
@@ -165,18 +201,13 @@ class StandingDesk:
 
     def _open_shards(self, now_ms: int) -> list[str]:
         group = self._group
-        self.special = {s for s in self.special if s in group.led or self._is_handed_here(s)}
         found = {s for s in self.special if s not in group.led}
         found.update(s for s in group.revoked if s not in group.led and self._is_lost(s, now_ms))
         for holder, shards in list(group.by_holder.items()):
-            if self._is_gone(holder, now_ms):
+            if self.is_gone(holder, now_ms):
                 found.update(s for s in shards if s not in group.led)
         self._forget_closed(found)
-        in_order = self._node.demand.busiest_first(found)
-        if SYSTEM in found:
-            in_order.remove(SYSTEM)
-            in_order.insert(0, SYSTEM)
-        return in_order
+        return self._node.demand.busiest_first(found)
 
     def _is_handed_here(self, shard: str) -> bool:
         """Whether a store shows it; else its holder has taken it back, or somebody else has it."""
@@ -192,7 +223,8 @@ class StandingDesk:
         sighted = group.sighted(shard)
         return pre_vote(sighted, session, group.watch, group.voters, now_ms).expected
 
-    def _is_gone(self, holder: str, now_ms: int) -> bool:
+    def is_gone(self, holder: str, now_ms: int) -> bool:
+        """Whether a session is none, or was silent for the whole wait: what it holds is open."""
         group = self._group
         if holder == "":
             return True
@@ -274,8 +306,6 @@ class StandingDesk:
         if attempt is None:
             left_ms = self._left_ms(self._group.sighted(shard), now_ms)
             attempt = self._attempts[shard] = Attempt(now_ms, left_ms)
-        if attempt.version == self._alive_version and now_ms < attempt.not_before_ms:
-            return False
         sighted = self._group.sighted(shard)
         self._report_stuck(sighted, attempt, now_ms)
         turn_ms = self._turn_ms(sighted, attempt)

@@ -9,7 +9,9 @@ import pytest
 
 from config.revision import Revision
 from controlplane.node import lease_needs
+from controlplane.node.group import Group
 from controlplane.node.lease_needs import LENGTHEN_AFTER_MS, LOOK_EVERY_MS, SHORTEN_AFTER_MS
+from controlplane.node.pins import Pins
 from controlplane.node_plan import description_of
 from controlplane.requests import ChangeLease, Refused, StoresWanted
 from tests.node.rig import Rig
@@ -61,6 +63,33 @@ def test_while_many_are_elected_round_trips_are_not_believed_so_soon(
     rig = led_rig()
     far_apart(rig, "n2", 2 * LENGTHEN_AFTER_MS)
     assert leases(rig) == {(1, TTL_MS)}
+    far_apart(rig, "n2", LENGTHEN_AFTER_MS + 2 * LOOK_EVERY_MS)
+    rig.until(lambda: leases(rig) == {(2, FOLLOWING_MS)})
+
+
+def test_while_a_dead_node_is_being_succeeded_round_trips_are_not_believed_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease_needs, "OPEN_MAX", 0)
+    rig = led_rig()
+    with monkeypatch.context() as nobody:
+        nobody.setattr(Pins, "holds_back", lambda *_: "for as long as this lasts")
+        del rig.seats["n1"]
+        far_apart(rig, "n2", 2 * LENGTHEN_AFTER_MS)
+        assert leases(rig) == {(1, TTL_MS)}
+    rig.until(lambda: rig.seats["n2"].serves("a"))
+    far_apart(rig, "n2", LENGTHEN_AFTER_MS + 2 * LOOK_EVERY_MS)
+    rig.until(lambda: leases(rig) == {(2, FOLLOWING_MS)})
+
+
+def test_while_renewals_come_late_round_trips_are_not_believed_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = led_rig()
+    with monkeypatch.context() as late:
+        late.setattr(Group, "is_short", True)
+        far_apart(rig, "n2", 2 * LENGTHEN_AFTER_MS)
+        assert leases(rig) == {(1, TTL_MS)}
     far_apart(rig, "n2", LENGTHEN_AFTER_MS + 2 * LOOK_EVERY_MS)
     rig.until(lambda: leases(rig) == {(2, FOLLOWING_MS)})
 

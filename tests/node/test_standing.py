@@ -1,7 +1,11 @@
 """Candidates: who stands, when, and who waits for whom."""
 
+from collections import Counter, deque
+
 import pytest
 
+from controlplane.node import standing
+from controlplane.node.standing import StandingDesk
 from controlplane.requests import Problem, Read, Refused, Transfer
 from regions.codec import pack
 from shards.leadership import State
@@ -72,9 +76,45 @@ def test_while_renewals_come_late_nothing_is_begun_that_can_wait() -> None:
     rig.until(lambda: n1.group.is_short and all(lane.is_up for lane in lanes))
     assert n1.group.room == 0
     assert n1.serves("a")
+    rig.until(lambda: not n1.serves("a"))
+    assert n1.group.is_short  # what is gone altogether came too late as well
     rig.let("n1", *rig.stores)
     rig.run(rig.ttl_ms // 2)
     assert n1.group.room > 0
+
+
+def test_of_many_open_shards_some_are_looked_at_in_a_turn_and_none_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: Counter[tuple[StandingDesk, int]] = Counter()
+    consider = StandingDesk._consider
+
+    def counted(desk: StandingDesk, shard: str, now_ms: int) -> bool:
+        looks[desk, now_ms] += 1
+        return consider(desk, shard, now_ms)
+
+    monkeypatch.setattr(StandingDesk, "_consider", counted)
+    monkeypatch.setattr(standing, "LOOKED_AT_MAX", 3)
+    shards = tuple(f"s{number}" for number in range(40))
+    rig = Rig(("n1", "n2", "n3"), shards=shards)
+    rig.until(lambda: all(leaders(rig, shard) for shard in shards))
+    assert max(looks.values()) == 3
+    del rig.seats["n1"]
+    rig.until(lambda: all(leaders(rig, shard) for shard in shards))
+    assert max(looks.values()) == 3
+
+
+def test_what_was_taken_since_it_was_listed_is_not_stood_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig, _ = led_rig("n1", "n2")
+    desk = rig.seats["n2"].node.standing["g"]
+    monkeypatch.setattr(desk, "_unseen", deque("a"))
+    monkeypatch.setattr(desk, "_next_list_ms", rig.now_ms + rig.ttl_ms)
+    desk.hurry(rig.now_ms)
+    rig.run(100)
+    assert not desk._unseen
+    assert "a" not in desk._attempts
 
 
 def test_a_candidate_that_reaches_no_majority_asks_nobody() -> None:
