@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from aiohttp import web
 
 
-class Taking(BaseHTTPRequestHandler):
-    """Answers every POST with an empty message, as a collector does that took everything."""
+async def take(request: web.Request) -> web.Response:
+    """Answer with an empty message, as a collector does that took everything."""
+    await request.read()
+    return web.Response(content_type="application/x-protobuf")
 
-    protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:
-        """Take it."""
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-protobuf")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Say nothing of it."""
+def main() -> None:
+    """Serve on loopback until the process is ended."""
+    collector = web.Application(client_max_size=64 * 1024 * 1024)
+    collector.router.add_post("/v1/{signal}", take)
+    web.run_app(collector, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Taking).serve_forever()
+    main()
