@@ -2,7 +2,7 @@
 
 Everything here runs beside the requests and may be late without harm, except two things that are
 done at once: giving up a revoked grant, and standing again (or stopping) when a store promised a
-higher epoch.
+higher epoch; of many thousands, as soon as they have been looked at.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from shards.trimming import HOLD, HOLD_FOR_COPY, HOLD_NOTHING
 if TYPE_CHECKING:
     from controlplane.node.node import Node
 
+HEEDED_PER_MS = 50  # leaderships that something may have befallen: to look at them takes time
 ENDINGS = {
     "free": "vacant",
     "dead": "expired",
@@ -39,6 +40,7 @@ class Upkeep:
         self._node = node
         self._reasons: dict[str, tuple[int, str, str]] = {}  # for the end of that epoch
         self._ended_by: dict[str, tuple[int, str, str]] = {}  # before that epoch, if ordered
+        self._next_heed_ms: dict[str, int] = {}  # by group
         self._next_sweep_ms = 0
         self._warned: set[str] = set()
         self._leased: set[str] = set()
@@ -47,12 +49,8 @@ class Upkeep:
         """Heed fences at once; sweep for the rest a few times a TTL."""
         for group in self._node.groups.values():
             self._note_lease(group, now_ms)
-            troubled = [shard for shard in group.shaky if _is_troubled(group, shard)]
-            room = group.room if troubled else 0
-            for shard in self._node.demand.busiest_first(troubled):
-                leadership = group.led.get(shard)
-                if leadership is not None and self._heed(group, leadership, room > 0, now_ms):
-                    room -= 1
+            if now_ms >= self._next_heed_ms.get(group.group, 0):
+                self._heed_all(group, now_ms)
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + 500
             for group in self._node.groups.values():
@@ -60,6 +58,16 @@ class Upkeep:
             self._node.copies.again(now_ms)
 
     # -- fences
+
+    def _heed_all(self, group: Group, now_ms: int) -> None:
+        """Heed whatever befell leaderships; the more there are, the longer until the next look."""
+        troubled = [shard for shard in group.shaky if _is_troubled(group, shard)]
+        self._next_heed_ms[group.group] = now_ms + len(group.shaky) // HEEDED_PER_MS
+        room = group.room if troubled else 0
+        for shard in self._node.demand.busiest_first(troubled):
+            leadership = group.led.get(shard)
+            if leadership is not None and self._heed(group, leadership, room > 0, now_ms):
+                room -= 1
 
     def _heed(self, group: Group, leadership: Leadership, has_room: bool, now_ms: int) -> bool:
         """Stand again or stop, where that is due; says whether a new election was begun."""

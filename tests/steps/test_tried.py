@@ -51,6 +51,7 @@ from tests.steps.stage import AGAIN_MS, TTL_MS, Stage, Work, node_of
 
 SLOW_MS = 150
 LONG_MS = 240_000
+AT_REST_MS = 61_000
 OF = "global-1"
 
 
@@ -94,7 +95,8 @@ def test_a_global_leader_that_is_cut_off_does_not_move_anything_any_more() -> No
 
 
 def test_a_region_that_is_drained_in_the_middle_of_a_plan_is_given_nothing_more() -> None:
-    stage = Stage(1)  # nothing comes home just before, and has to stay then
+    stage = Stage(1)
+    stage.run(AT_REST_MS)  # nothing comes home just before, and has to stay then
     moved, target = moves_of(stage)
     apply(stage)
     assert stage.until(lambda: moves_made(stage) > 0, LONG_MS)
@@ -112,7 +114,8 @@ def test_a_region_that_is_drained_in_the_middle_of_a_plan_is_given_nothing_more(
 
 
 def test_a_plan_whose_target_is_dead_in_its_middle_is_passed_over_and_taken_back() -> None:
-    stage = Stage(9)  # nothing comes home just before, and has to stay then
+    stage = Stage(9)
+    stage.run(AT_REST_MS)  # nothing comes home just before, and has to stay then
     moved, target = moves_of(stage)
     before = {key: history[-1] for key, history in rows(stage.replay(SYSTEM)).items()}
     apply(stage)
@@ -135,7 +138,8 @@ def test_a_plan_whose_target_is_dead_in_its_middle_is_passed_over_and_taken_back
 
 
 def test_a_plan_whose_target_is_slow_in_its_middle_gets_there() -> None:
-    stage = Stage(9)  # nothing comes home just before, and has to stay then
+    stage = Stage(9)
+    stage.run(AT_REST_MS)  # nothing comes home just before, and has to stay then
     moved, target = moves_of(stage)
     apply(stage)
     assert stage.until(lambda: moves_made(stage) > 0, LONG_MS)
@@ -169,7 +173,8 @@ def test_what_a_document_says_of_the_pace_counts_in_the_middle_of_a_plan() -> No
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_a_regions_document_is_edited_in_the_middle_of_a_plan(dies: bool) -> None:
-    stage = Stage(1)  # nothing comes home just before, and has to stay then
+    stage = Stage(1)
+    stage.run(AT_REST_MS)  # nothing comes home just before, and has to stay then
     moved, target = moves_of(stage)
     apply(stage)
     assert stage.until(lambda: moves_made(stage) > 0, LONG_MS)
