@@ -15,11 +15,15 @@ from controlplane.telemetry.rules.alerts import PAGE, alert_rules, all_alerts
 from controlplane.telemetry.rules.files import FOLDER, rule_files, write_rules
 from controlplane.telemetry.rules.recording import recording_rules
 from controlplane.telemetry.rules.scale import Scale
+from controlplane.telemetry.rules.scraping import ANSWERED_S, EVALUATED_S, SCRAPED_S
+from regions.settings import LeaseSettings
 from tests.alerts.provoked import FIRED, LINGERS, MADE_UP
 from tests.telemetry.exposed import shown
 
 ROOT = Path(__file__).parents[2]
-PAGING = re.compile(r"LeadplaneNoLeader|LeadplaneFlapping|LeadplaneStaleOperationAccepted")
+PAGING = re.compile(
+    r"LeadplaneNoLeader|LeadplaneNobodyAnswers|LeadplaneFlapping|LeadplaneStaleOperationAccepted"
+)
 CASES = Path(__file__).parent / "rule_cases.yaml"
 
 
@@ -64,6 +68,17 @@ def test_a_time_scale_changes_times_and_nothing_else() -> None:
     assert Scale(1 / 600).span(300) == "500ms"
     named = [rule.get("record") for rule in rules(recording_rules(Scale(1 / 60)))]
     assert named == [rule.get("record") for rule in rules(recording_rules(Scale()))]
+
+
+def test_whatever_a_scrape_shows_is_judged_within_two_scrapes() -> None:
+    """A leader's silence lasts as long as its lease first, a node's as long as it is waited for."""
+    lease_s = LeaseSettings().global_ttl_ms / 1_000 * 1.1
+    for known_s in (lease_s, ANSWERED_S, EVALUATED_S):  # the last: it is recorded first
+        assert SCRAPED_S + known_s + EVALUATED_S < 2 * SCRAPED_S
+    (middle,) = (
+        rule["expr"] for rule in rules(alert_rules(Scale())) if "NoLeader" in rule["alert"]
+    )
+    assert "leadplane:" not in middle, "a lease, a scrape and two turns take too long"
 
 
 def test_every_alert_has_a_case() -> None:

@@ -1,7 +1,8 @@
 """Alerts: what wakes somebody up, and what can wait until the morning.
 
-A *page* is one of four things: shards have no leader, leaders do not come to rest, a store took a
-write of a superseded epoch, or the error budget burns more than five times as fast as it may.
+A *page* is one of four things: shards have no leader (or no node is there to tell), leaders do not
+come to rest, a store took a write of a superseded epoch, or the error budget burns more than five
+times as fast as it may.
 Everything else is a *ticket*. Each names what to do first, and the runbook that goes on from there.
 
 Burn rates are looked at over two windows each, a long one that says that it matters and a short one

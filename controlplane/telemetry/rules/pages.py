@@ -5,17 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 from controlplane.telemetry.rules.alert import PAGE, Alert
+from controlplane.telemetry.rules.recording import LEADERLESS_NOW
 
 PAGES: Final = (
     Alert(
         "LeadplaneNoLeader",
-        "leadplane:leaderless_shards:middle > 0",
+        f"{LEADERLESS_NOW} > 0",
         30,
         PAGE,
         "stuck-election",
         "Shards have no leader. First: `leadplane doctor` says which groups have no quorum, and"
         " `leadplane shards` what each shard waits for.",
         "{{ $value }} shards have had no valid leader for half a minute, as most nodes judge it.",
+    ),
+    Alert(
+        "LeadplaneNobodyAnswers",
+        'max by (job) (up{job=~"leadplane.*"}) == 0',
+        30,
+        PAGE,
+        "control-plane-down",
+        "No node can be scraped: nobody leads, or the way from here is cut. First:"
+        " `leadplane status` from another place; where no node answers, start stores, then nodes.",
+        "Clients route by the tables they have; a fleet that is down says nothing of itself.",
     ),
     Alert(
         "LeadplaneFlapping",

@@ -69,6 +69,11 @@ def _inhibition() -> list[dict[str, Any]]:
             "equal": ["job"],
         },
         {
+            "source_matchers": ['alertname="LeadplaneNobodyAnswers"'],
+            "target_matchers": ['alertname="LeadplaneBlind"'],
+            "equal": ["job"],
+        },
+        {
             "source_matchers": ['alertname="LeadplaneGroupLost"'],
             "target_matchers": ['alertname="LeadplaneNoSpareStores"'],
             "equal": ["job", "group"],

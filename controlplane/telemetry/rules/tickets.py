@@ -7,6 +7,20 @@ from typing import Final
 from controlplane.telemetry.rules.alert import TICKET, Alert
 from controlplane.telemetry.rules.recording import DAY, HOUR, TAKEOVERS_FAILED, recorded
 
+
+def _as_most_nodes_see(states: str) -> str:
+    """How many nodes of each region are in these states: the middle of what all nodes count.
+
+    A node that counts none does not show it, and is one that sees none: a region that is cut off
+    sees itself, and nobody else.
+    """
+    place = "job, instance, region"
+    return (
+        f"quantile by (job, region) (0.5, sum by ({place}) (leadplane_nodes{{{states}}})"
+        f" or sum by ({place}) (leadplane_nodes) * 0)"
+    )
+
+
 TICKETS: Final = (
     Alert(
         "LeadplaneElectionStuck",
@@ -72,19 +86,18 @@ TICKETS: Final = (
     ),
     Alert(
         "LeadplaneRegionDown",
-        "count by (job, region) (leadplane_nodes) unless on (job, region)"
-        ' (sum by (job, region) (leadplane_nodes{state!="silent"}) > 0)',
+        _as_most_nodes_see('state!="silent"') + " == 0",
         60,
         TICKET,
         "region-lost",
-        "No node of {{ $labels.region }} shows a sign of life. First: `leadplane status` tells"
-        " which shards went on elsewhere.",
+        "To most nodes, none of {{ $labels.region }} shows a sign of life: it is gone, or cut off."
+        " First: `leadplane status` tells which shards went on elsewhere.",
         "Shards that have their quorum there are without a leader, and page by themselves.",
         "region-down",
     ),
     Alert(
         "LeadplaneNodeSilent",
-        'quantile by (job, region) (0.5, leadplane_nodes{state="silent"}) > 0',
+        _as_most_nodes_see('state="silent"') + " > 0",
         300,
         TICKET,
         "region-lost",
