@@ -166,3 +166,4 @@ class FleetView:
     shards_in_use: int = 0  # by clients of this node
     round_trips_ms: tuple[tuple[str, float], ...] = ()  # to other regions, as measured here: p50
     groups_coming: tuple[ComingGroupView, ...] = ()
+    restless: tuple[str, ...] = ()  # a few shards that pass from leader to leader, if there are any

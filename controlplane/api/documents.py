@@ -194,6 +194,7 @@ class Status:
     nodes: tuple[NodeView, ...]
     stores: tuple[StoreView, ...]
     groups_coming: tuple[ComingGroupView, ...] = ()
+    restless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +314,7 @@ def status_document(fleet: FleetView, regions: Iterable[RegionDocument]) -> Stat
         nodes=fleet.nodes,
         stores=fleet.stores,
         groups_coming=fleet.groups_coming,
+        restless=fleet.restless,
     )
 
 

@@ -13,6 +13,7 @@ from controlplane.cli.connection import (
     Problem,
     fleet_access,
 )
+from controlplane.cli.fenced import is_open
 from controlplane.cli.output import format_option, print_document
 from controlplane.cli.status import RUNBOOKS, whole_fleet
 from controlplane.doctor.looks import Occasion, Result, check_up
@@ -89,7 +90,7 @@ def _node_sight(access: FleetAccess, node: Any) -> NodeSight:
     except CommandFailed as failure:
         return NodeSight(name, why=failure.where or failure.message)
     try:
-        fenced = len(door.items(f"/v1/nodes/{name}/fenced-writes")["items"])
+        fenced = sum(map(is_open, door.items(f"/v1/nodes/{name}/fenced-writes")["items"]))
     except Problem:
         fenced = 0  # of an earlier release
     except CommandFailed as failure:

@@ -17,6 +17,7 @@ from controlplane.cli.connection import (
 )
 from controlplane.cli.output import (
     Column,
+    Row,
     format_option,
     list_unless_more,
     moment_text,
@@ -28,6 +29,7 @@ from controlplane.cli.output import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+SYSTEM = "system"
 HAPPENED = ("kept", "retried")
 COLUMNS = (
     Column("NODE", lambda row: row["node"]),
@@ -41,6 +43,12 @@ COLUMNS = (
     Column("OPERATION", lambda row: row["operation"] or "-", wide=True),
     Column("SEQUENCE", lambda row: str(row["sequence"]), right=True, wide=True),
 )
+
+
+def is_open(write: Row) -> bool:
+    """Whether somebody has to look after it: nobody knows it to have happened. What the fleet keeps
+    of itself, its nodes write again by themselves."""
+    return write["shard"] != SYSTEM and write["fate"] not in HAPPENED
 
 
 def draw_fenced(document: Any, wide: bool) -> RenderableType:
@@ -112,7 +120,7 @@ def replay_fenced(node: str, number: int, dry_run: bool) -> None:
     """
     access = fleet_access()
     write = access.get(_path(node, number))
-    if write["shard"] == "system":
+    if write["shard"] == SYSTEM:
         raise CommandFailed("what the fleet keeps of itself, its nodes write again by themselves")
     if write["fate"] in HAPPENED:
         raise CommandFailed(f"it has happened, at position {write['position']}: {write['fate']}")

@@ -215,6 +215,9 @@ def _is_at_risk(fleet: Row) -> Verdict | None:
     if drained := drained_regions(fleet):
         sentence = f"At risk: all nodes of {', '.join(drained)} are drained."
         return Verdict(sentence, POOR, "region-lost")
+    if restless := fleet.get("restless"):
+        sentence = f"At risk: leaders of {', '.join(restless)} change again and again."
+        return Verdict(sentence, POOR, "flapping")
     return None
 
 
@@ -315,6 +318,7 @@ def merged(pages: list[dict[str, Any]]) -> dict[str, Any]:
         "spare_stores": max(0, min((g["spare"] for g in groups.values() if g["seen"]), default=0)),
         "groups": list(groups.values()),
         "groups_coming": list(coming.values()),
+        "restless": sorted({shard for page in pages for shard in page.get("restless", ())}),
         "stores": sorted(stores.values(), key=lambda store: store["store"]),
         "regions": regions,
     }

@@ -216,7 +216,8 @@ def _fenced(sight: Sight) -> Iterator[Trouble]:
     for node in sight.nodes:
         if node.fenced:
             yield Trouble(
-                f"{node.node} remembers {node.fenced} writes whose leader lost its shard",
+                f"{node.node} remembers {node.fenced} writes whose leader lost its shard, and that"
+                " are not known to have happened",
                 f"leadplane fenced list {node.node}",
                 False,
             )
@@ -232,6 +233,15 @@ def _versions(sight: Sight) -> Iterator[Trouble]:
         listed = "; ".join(f"{version}: {_named(names)}" for version, names in found.items())
         yield Trouble(
             f"nodes are of {len(found)} releases ({listed})", "leadplane fleet upgrade", False
+        )
+
+
+def _restless(sight: Sight) -> Iterator[Trouble]:
+    if restless := list(sight.status.get("restless", ())):
+        yield Trouble(
+            f"leaders of {_named(restless)} change again and again",
+            f"leadplane shards history {restless[0]}",
+            False,
         )
 
 
@@ -394,6 +404,7 @@ LOOKS = (
          Occasion.INCIDENT, _headroom),
     Look("fenced writes", "did clients learn what became of theirs?", "stale-leader",
          Occasion.INCIDENT, _fenced),
+    Look("rest", "do leaders stay where they are?", "flapping", Occasion.INCIDENT, _restless),
     Look("moves", "does nothing hold moves up?", "flapping", Occasion.INCIDENT, _moves),
     Look("drained", "may every place lead?", "region-lost", Occasion.INCIDENT, _drained),
     Look("rollouts", "does no rollout stand still?", "rollout-stuck",

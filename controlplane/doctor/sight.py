@@ -17,7 +17,7 @@ class NodeSight:
     why: str = ""
     version: str = ""
     failed: tuple[Row, ...] = ()  # checks of its readiness
-    fenced: int = 0  # writes that lost their leader, remembered there
+    fenced: int = 0  # writes of clients that lost their leader, and are not known to have happened
 
 
 @dataclass(frozen=True, slots=True)

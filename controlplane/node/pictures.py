@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from controlplane.node.directory import MapRow
+from controlplane.node.figures import RANKED_MAX
 from controlplane.node.following import SYSTEM
 from controlplane.node.group import Group
 from controlplane.node_plan import GroupPlan, StorePlan, description_of
+from controlplane.requests import LeaderHint
 from controlplane.views import (
     FleetView,
     ForcedView,
@@ -178,7 +181,7 @@ class Pictures:
         return FleetView(
             node=node.plan.node,
             region=node.plan.region,
-            global_leader=node.census.global_leader(),
+            global_leader=self._global_leader(now_ms),
             map_version=node.map_version,
             leadership_revision=node.leadership_revision,
             groups=groups,
@@ -190,7 +193,13 @@ class Pictures:
             shards_in_use=len(node.reports.load),
             round_trips_ms=tuple((r, m.p50_ms) for r, m in node.round_trips.measured().items()),
             groups_coming=node.made_groups.coming(),
+            restless=tuple(nsmallest(RANKED_MAX, node.attendance.flapping.shards(now_ms))),
         )
+
+    def _global_leader(self, now_ms: int) -> LeaderHint | None:
+        """Who leads the system shard, if anybody does: whoever led it last is not asked here."""
+        system = self.shard_view(SYSTEM, now_ms)
+        return system.leader if system is not None and system.state == "led" else None
 
     def shard_names(self) -> Set[str]:
         """Every shard of the map, and the system shard."""

@@ -189,6 +189,7 @@ async def test_the_fleet_on_one_page(pair: Pair) -> None:
         "groups_coming": [],
         "map_version": 1,
         "leadership_revision": follower.service.leadership_revision,
+        "restless": [],
         "shards_total": 5,
         "shards_led": 5,
         "shards_here": 0,

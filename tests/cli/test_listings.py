@@ -69,6 +69,8 @@ VERDICTS: tuple[tuple[str, dict[str, dict[str, Any]], int, str | None], ...] = (
      {"stores": {"why": "memory 85 %"}}, 0, "store-full"),
     ("At risk: 1 of 9 stores needs looking after; see WHY.",
      {"stores": {"why": f"{DIFFERS}: s03"}}, 0, "store-lost"),
+    ("At risk: leaders of s03, s07 change again and again.",
+     {"": {"restless": ["s07", "s03"]}}, 0, "flapping"),
     (f"Unavailable: no quorum in {HERE}.",
      {"groups": {"spare": -1, "reachable": 1}}, 1, "store-lost"),
     (f"Unavailable: no quorum in {HERE}.",

@@ -104,6 +104,8 @@ CASES: tuple[tuple[str, bool, str, Callable[[Sight], Sight]], ...] = (
     ("drained", False, "region eu leads nothing: drained by ada, power", drained("region", "eu")),
     ("drained", False, "zone a leads nothing", drained("zone", "a", "eu")),
     ("fenced writes", False, "3 writes", nodes_with(fenced=3)),
+    ("rest", False, "leaders of s03, s07 change", lambda sight: replace(
+        sight, status={**sight.status, "restless": ["s03", "s07"]})),
     ("moves", False, "went down", admission(braked=True, crashes=2)),
     ("moves", False, "is given nothing", admission(suspects=["n1"])),
     ("rollouts", False, "stands still, inconclusive: no data", rollout_paused),

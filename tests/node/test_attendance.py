@@ -189,6 +189,7 @@ def test_a_shard_that_does_not_come_to_rest_is_named() -> None:
     for seat in rig.seats.values():
         found = seat.node.figures.now(rig.now_ms)
         assert (found.flapping, found.flapping_first) == (1, ("a",))
+        assert seat.node.fleet(rig.now_ms).restless == ("a",)
 
 
 def test_copies_are_seen_to_grow_old_when_their_leader_is_gone() -> None:
