@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := regions shards config controlplane
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz twin format rules dashboards alerts models prove steps mutants chaos bench pin clean
+.PHONY: help install demo test check fuzz twin format rules dashboards alerts drills models prove steps mutants chaos bench pin clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ dashboards: install ## write the dashboards for Grafana, in deploy/grafana
 
 alerts: install ## break a fleet for every alert, beside a real Prometheus and Alertmanager; six minutes of a machine that does nothing else
 	@CI=true $(BIN)/pytest -q -n 1 tests/alerts
+
+drills: install ## inject every failure mode, time what shows it, and record it; 40 minutes of a machine that does nothing else (TIMES=0.25)
+	@CI=true LEADPLANE_DRILLS_TIMES=$(or $(TIMES),1) LEADPLANE_DRILLS_RECORD=docs/results/step-6-drills \
+		$(BIN)/pytest -q -n 0 tests/drills
 
 models: install ## explore the protocol's models exhaustively, and each planted mistake
 	@$(BIN)/python -m tests.models.run_models

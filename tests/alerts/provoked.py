@@ -25,6 +25,7 @@ FIRED: Final = FAILOVER | {
     "LeadplaneGroupLost",
     "LeadplaneLoopLag",
     "LeadplaneNoSpareStores",
+    "LeadplaneNobodyAnswers",
     "LeadplaneNodeSilent",
     "LeadplanePlacementInfeasible",
     "LeadplaneProbeFailed",

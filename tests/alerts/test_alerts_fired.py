@@ -6,15 +6,22 @@ One fleet for all, so the order counts: what wakes nobody comes first, what noth
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import pytest
 
 from controlplane.cli.connection import Problem
-from controlplane.cli.kv import key_path
 from tests.alerts.provoked import FAILOVER, FIRED, LINGERS
+from tests.alerts.provoking import (
+    drained,
+    hand_over,
+    led_by_another,
+    pass_around,
+    restart_nodes,
+    restart_store,
+    rolled_out,
+    superseded,
+)
 from tests.alerts.watched_fleet import WatchedFleet
 from tests.integration.fleet_on_test import AT_ONCE, wait_for
 
@@ -27,7 +34,6 @@ UNLED_S = 32.0
 LOOKS_BACK_S = 100.0
 """An hour, here a minute, and what telling of its end adds."""
 LATE_S, PULSE_S, PULSES = 0.4, 1.0, 12
-QUICK = {"name": "all-at-once", "final_bake_ms": 60_000, "step_deadline_ms": 3_000}
 
 
 def test_what_is_planned_wakes_nobody(watched: WatchedFleet) -> None:
@@ -37,53 +43,8 @@ def test_what_is_planned_wakes_nobody(watched: WatchedFleet) -> None:
             pass
         shard, leader = next(iter(watched.leaders().items()))
         hand_over(watched, shard, next(n for n in watched.nodes if n not in (node, leader)))
-        with watched.down(watched.voters[-1]):
-            wait_for(
-                lambda: state_of(watched, watched.voters[-1]) == "down", "the store is seen down"
-            )
-        restart_nodes(watched)
-
-
-@contextmanager
-def drained(watched: WatchedFleet, path: str, nodes: tuple[str, ...]) -> Iterator[None]:
-    """Within, these nodes lead nothing."""
-    watched.order("POST", f"{path}/drain")
-    try:
-        wait_for(lambda: not {*nodes} & {*watched.leaders().values()}, f"{path} leads nothing", 60)
-        yield
-    finally:
-        wait_for(lambda: watched.order("POST", f"{path}/undrain"), "it may lead again")
-
-
-def restart_nodes(watched: WatchedFleet) -> None:
-    """A node of every region in turn, as an upgrade does it."""
-    for node in watched.nodes[::2]:
-        before = process_of(watched, node)
-        watched.do(watched.fleet.end(node))
-        wait_for(partial(is_new, watched, node, before), f"{node} is started again")
-        watched.until_whole()
-
-
-def is_new(watched: WatchedFleet, node: str, before: str) -> bool:
-    return process_of(watched, node) not in ("", before)
-
-
-def process_of(watched: WatchedFleet, node: str) -> str:
-    found = watched.access.items("/v1/nodes")["items"]
-    return next(str(each["process"]) for each in found if each["node"] == node)
-
-
-def state_of(watched: WatchedFleet, store: str) -> str:
-    found = watched.access.get("/v1/status")["stores"]
-    return next(str(each["state"]) for each in found if each["store"] == store)
-
-
-def hand_over(watched: WatchedFleet, shard: str, node: str) -> None:
-    """Have a shard led by this node."""
-    order = {"to_node": node, "force": True}
-    path = f"/v1/shards/{shard}/transfer"
-    wait_for(lambda: watched.order("POST", path, **order), f"{shard} is handed to {node}")
-    wait_for(lambda: watched.leaders().get(shard) == node, f"{node} leads {shard}")
+        restart_store(watched, watched.voters[-1])
+        restart_nodes(watched, watched.nodes[::2])
 
 
 def test_nodes_that_are_gone_and_a_region_without_any(watched: WatchedFleet) -> None:
@@ -100,22 +61,6 @@ def test_nodes_that_are_gone_and_a_region_without_any(watched: WatchedFleet) -> 
         case.ends(
             "LeadplaneNodeSilent", "LeadplaneBlind", "LeadplaneRegionDown", "LeadplaneRolloutStuck"
         )
-
-
-def rolled_out(watched: WatchedFleet) -> int:
-    """A rollout that has reached every region, and is not over."""
-    watched.access.send(
-        "PUT", "/v1/config/noted", None,
-        {"Content-Type": "application/json", "If-None-Match": "*"}, b'{"content": {"n": 1}}',
-    )  # fmt: skip
-    begun = watched.order("POST", "/v1/rollouts", document="noted", strategy=QUICK, gates=[])
-    number = int(begun["rollout"])
-
-    def has_reached_all() -> bool:
-        return bool(watched.access.get(f"/v1/rollouts/{number}")["phase"] == "final-bake")
-
-    wait_for(has_reached_all, "it is in force everywhere")
-    return number
 
 
 def test_a_store_that_stays_down_and_a_node_that_is_late(watched: WatchedFleet) -> None:
@@ -180,10 +125,7 @@ def constrain(watched: WatchedFleet, capacity: dict[str, object]) -> None:
 
 def test_a_shard_that_does_not_come_to_rest(watched: WatchedFleet) -> None:
     with watched.case(pages={"LeadplaneFlapping", *FAILOVER}) as case:
-        shard = watched.access.get("/v1/route", key="{restless}/k")["shard"]
-        for number in range(6):
-            leader = watched.leaders()[shard]
-            hand_over(watched, shard, [n for n in watched.nodes if n != leader][number % 2])
+        pass_around(watched, watched.shard_of("restless"), 6)
         case.arrives("LeadplaneFlapping")
         # What a node counted in a quarter of an hour, it forgets only with its process.
         for node in watched.nodes:
@@ -202,22 +144,9 @@ def test_a_node_that_renews_and_cannot_be_asked(watched: WatchedFleet) -> None:
 
 def test_a_leader_that_lost_its_shards_with_a_write_under_way(watched: WatchedFleet) -> None:
     with watched.case(pages=FAILOVER) as case:
-        shard = watched.access.get("/v1/route", key="{doubt}/k")["shard"]
-        leader = watched.leaders()[shard]
-        with ExitStack() as absent:
-            with watched.asleep(*watched.voters[1:]):
-                with pytest.raises(Problem) as refused:
-                    watched.at(leader).send("PUT", key_path("{doubt}/k"), body=b"v")
-                absent.enter_context(watched.asleep(leader))
-            wait_for(lambda: led_by_another(watched, shard, leader), "somebody else leads")
-        assert refused.value.kind == "unknown-outcome"
+        with superseded(watched, watched.shard_of("doubt")):
+            pass
         case.arrives("LeadplaneFencedOperations")
-
-
-def led_by_another(watched: WatchedFleet, shard: str, leader: str) -> bool:
-    other = next(node for node in watched.nodes if node != leader)
-    found = watched.at(other).get(f"/v1/shards/{shard}")["leader"]
-    return bool(found) and found["node"] != leader
 
 
 def test_shards_without_a_majority(watched: WatchedFleet) -> None:
@@ -236,6 +165,13 @@ def test_shards_without_a_majority(watched: WatchedFleet) -> None:
                 case.arrives(name)
         # What ends while it is inhibited, Alertmanager tells nobody: not into the next case.
         case.ends("LeadplaneNoLeader", "LeadplaneElectionsBurnFast", "LeadplaneElectionsBurnHigh")
+
+
+def test_no_node_is_left(watched: WatchedFleet) -> None:
+    with watched.case(pages={"LeadplaneNobodyAnswers", *FAILOVER}) as case:
+        with watched.down(*watched.nodes):
+            case.arrives("LeadplaneNobodyAnswers")
+        case.ends("LeadplaneNobodyAnswers")
 
 
 def test_a_group_that_lost_its_data(watched: WatchedFleet) -> None:

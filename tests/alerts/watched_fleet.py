@@ -6,17 +6,19 @@ import asyncio
 import json
 from collections.abc import Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from controlplane.chaos.local_fleet import LocalFleet, local_fleet
 from controlplane.chaos.scenario_file import read_scenario
 from controlplane.cli.connection import ELECTION_WAIT_S, FleetAccess
+from controlplane.proxy import LatencyProxy
+from controlplane.proxy_links import Link, Rule
 from tests.alerts.pager import Pager, Told, listening_pager
-from tests.alerts.watchmen import Prometheus, watching
+from tests.alerts.watchmen import HURRIED, Pace, Prometheus, watching
 from tests.integration.fleet_on_test import wait_for
 
 SHARDS: Final = 7
@@ -39,18 +41,24 @@ ENDS_S_MAX: Final = 60.0
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A fleet that lives in a loop of its own; Prometheus goes to its nodes by ways of its own."""
+
+    fleet: LocalFleet
+    loop: asyncio.AbstractEventLoop
+    scraping: LatencyProxy
+    instances: Mapping[str, str]
+    """Where Prometheus finds each node, which is what it calls it."""
+
+
 class WatchedFleet:
     """The fleet, by the names of its sites; Prometheus; and who is told."""
 
-    def __init__(
-        self,
-        fleet: LocalFleet,
-        loop: asyncio.AbstractEventLoop,
-        prometheus: Prometheus,
-        pager: Pager,
-    ) -> None:
-        self.fleet = fleet
-        self._loop = loop
+    def __init__(self, beside: Beside, prometheus: Prometheus, pager: Pager) -> None:
+        fleet = self.fleet = beside.fleet
+        self.instances = beside.instances
+        self._loop, self._scraping = beside.loop, beside.scraping
         self.prometheus = prometheus
         self.pager = pager
         self.shown: set[str] = set()
@@ -112,10 +120,28 @@ class WatchedFleet:
             for site in sites:
                 self.do(self.fleet.go_on(site))
 
+    @contextmanager
+    def unseen(self, node: str) -> Iterator[None]:
+        """Let Prometheus hear nothing of a node, which lives."""
+        rule = Rule(link_id=node, cut=True)
+        self._loop.call_soon_threadsafe(self._scraping.impose, node, rule)
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(self._scraping.lift, node)
+
     def leaders(self) -> Mapping[str, str]:
         """The node that leads each shard, as any node sees it."""
         rows = self.access.items("/v1/shards", limit=100)["items"]
         return {row["shard"]: row["leader"]["node"] for row in rows if row["leader"]}
+
+    def shard_of(self, partition: str) -> str:
+        """The shard that holds a partition."""
+        return str(self.access.get("/v1/route", key=f"{{{partition}}}/k")["shard"])
+
+    def partition_of(self, shard: str) -> str:
+        """A partition that a shard holds."""
+        return next(name for name in map("p{}".format, range(999)) if self.shard_of(name) == shard)
 
     def is_whole(self) -> bool:
         """Every node answers, sees its stores up, and every leader says that it leads."""
@@ -181,25 +207,31 @@ class Case:
 
 
 @contextmanager
-def watched_fleet(folder: Path, programs: Mapping[str, Path]) -> Iterator[WatchedFleet]:
+def watched_fleet(
+    folder: Path, programs: Mapping[str, Path], pace: Pace = HURRIED
+) -> Iterator[WatchedFleet]:
     """Run all of it for as long as the block lasts."""
-    with _fleet_beside() as (fleet, loop), listening_pager() as pager:
-        targets = [urlsplit(url).netloc for url in fleet.urls.values()]
-        with watching(folder, targets, programs, pager.url) as prometheus:
-            yield WatchedFleet(fleet, loop, prometheus, pager)
+    with _fleet_beside() as beside, listening_pager() as pager:
+        targets = list(beside.instances.values())
+        with watching(folder, targets, programs, pager.url, pace) as prometheus:
+            yield WatchedFleet(beside, prometheus, pager)
 
 
 @contextmanager
-def _fleet_beside() -> Iterator[tuple[LocalFleet, asyncio.AbstractEventLoop]]:
+def _fleet_beside() -> Iterator[Beside]:
     """A fleet whose processes are looked after by a thread of its own."""
-    up, found, failed = Event(), list[tuple[LocalFleet, asyncio.AbstractEventLoop]](), list[str]()
+    up, found, failed = Event(), list[Beside](), list[str]()
     stop = asyncio.Event()
 
     async def live() -> None:
-        async with local_fleet(read_scenario(FLEET, "here")) as fleet:
-            found.append((fleet, asyncio.get_running_loop()))
+        async with local_fleet(read_scenario(FLEET, "here")) as fleet, asyncio.TaskGroup() as tasks:
+            scraping = LatencyProxy(_scraped(fleet), tasks)
+            ports = await scraping.start()
+            instances = {node: f"127.0.0.1:{port}" for node, port in ports.items()}
+            found.append(Beside(fleet, asyncio.get_running_loop(), scraping, instances))
             up.set()
             await stop.wait()
+            await scraping.stop()
 
     def run() -> None:
         try:
@@ -218,5 +250,11 @@ def _fleet_beside() -> Iterator[tuple[LocalFleet, asyncio.AbstractEventLoop]]:
         yield found[0]
     finally:
         if found:
-            found[0][1].call_soon_threadsafe(stop.set)
+            found[0].loop.call_soon_threadsafe(stop.set)
         thread.join(UP_S_MAX)
+
+
+def _scraped(fleet: LocalFleet) -> Iterator[Link]:
+    """A way from Prometheus to each node, named as the node is."""
+    for node in fleet.topology.nodes:
+        yield Link(node.id, 0, node.host, node.port, "", node.region, 0.0)

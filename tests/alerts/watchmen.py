@@ -1,4 +1,4 @@
-"""A real Prometheus and a real Alertmanager, with what is committed in deploy, but in a hurry."""
+"""A real Prometheus and a real Alertmanager, with what is committed in deploy, at a pace."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,14 +21,27 @@ from controlplane.telemetry.rules.scraping import prometheus
 from tests.integration.fleet_on_test import wait_for
 from tests.servers import free_port
 
-SCALE: Final = Scale(1 / 60)
-SCRAPE: Final = "500ms"
-"""A sixtieth would be twice as often, for which a busy machine has no time."""
-LOOKBACK: Final = "5s"
 PROMETHEUS: Final = "prometheus"
 ALERTMANAGER: Final = "prometheus-alertmanager"
 READY_S_MAX: Final = 40.0
 ANSWER_S_MAX: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The scale of all times in rules, and how often Prometheus asks and judges."""
+
+    scale: Scale
+    asks: Mapping[str, str]
+    lookback: str = "5m"  # as Prometheus has it
+
+
+HURRIED: Final = Pace(
+    Scale(1 / 60),
+    {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "250ms"},
+    lookback="5s",
+)
+"""An hour in a minute. To ask as often as that means, a busy machine has no time."""
 
 
 class Prometheus:
@@ -54,6 +68,14 @@ class Prometheus:
         found = self.now('ALERTS{alertstate="firing"}')
         return {each["metric"]["alertname"] for each in found}
 
+    def samples(self, series: str, since_s: float) -> list[dict[str, Any]]:
+        """What is kept of some series, each sample with its time, from a moment on."""
+        lasts_ms = round((time.time() - since_s) * 1_000) + 1
+        return [
+            {**each, "values": [(at, v) for at, v in each["values"] if at >= since_s]}
+            for each in self.now(f"{series}[{lasts_ms}ms]")
+        ]
+
     def _ask(self, what: str, **words: Any) -> Any:
         query = urllib.parse.urlencode(words)
         url = f"{self._url}/api/v1/{what}?{query}"
@@ -63,14 +85,14 @@ class Prometheus:
 
 @contextmanager
 def watching(
-    folder: Path, nodes: Sequence[str], programs: Mapping[str, Path], pager: str
+    folder: Path, nodes: Sequence[str], programs: Mapping[str, Path], pager: str, pace: Pace
 ) -> Iterator[Prometheus]:
     """Both of them, for as long as the block lasts; the pager is told at `/pages`, `/tickets`."""
     ours, theirs = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    write_rules(folder, SCALE)
-    asks = prometheus(SCALE, nodes, theirs)
-    asks["global"] |= {"scrape_interval": SCRAPE, "scrape_timeout": SCRAPE}
-    tells = alertmanager(SCALE, Receivers(f"{pager}/pages", f"{pager}/tickets"))
+    write_rules(folder, pace.scale)
+    asks = prometheus(pace.scale, nodes, theirs)
+    asks["global"] = dict(pace.asks)
+    tells = alertmanager(pace.scale, Receivers(f"{pager}/pages", f"{pager}/tickets"))
     (folder / "prometheus.yaml").write_text(as_yaml(asks), "utf-8")
     (folder / "alertmanager.yaml").write_text(as_yaml(tells), "utf-8")
     with ExitStack() as stack:
@@ -94,7 +116,7 @@ def watching(
                     f"--config.file={folder / 'prometheus.yaml'}",
                     f"--storage.tsdb.path={folder / 'series'}",
                     f"--web.listen-address={ours}",
-                    f"--query.lookback-delta={LOOKBACK}",
+                    f"--query.lookback-delta={pace.lookback}",
                 ],
                 folder / "prometheus.log",
                 f"http://{ours}/-/ready",

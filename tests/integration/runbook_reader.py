@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from click.testing import Result
 
@@ -16,6 +19,8 @@ from tests.integration.fleet_on_test import wait_for
 ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^    (leadplane .*)$", re.MULTILINE)
 READ_ON = "Read on in "
+DRY = " --dry-run"
+NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 NOTHING = "looks found nothing"
 OF_LATE = "came back of late"
 SEEN_S_MAX = 30.0
@@ -55,17 +60,31 @@ class RunbookReader:
         assert all(result.exit_code in (0, 1) and result.stdout for result in said), said
         return "\n".join(result.stdout for result in said)
 
-    def types(self, line: str, **names: str) -> Result:
-        """Type a line of the page, with names of the fleet in the place of those in capitals."""
+    def types(
+        self, line: str, *, really: bool = False, yours: Mapping[str, str] = NO_NAMES, **names: str
+    ) -> Result:
+        """Type a line of the page, with names of the fleet in the place of those in capitals, and
+        `yours` in the place of those of the examples.
+
+        `really` leaves `--dry-run` out: what would be done was read before.
+        """
         assert line in self._lines, f"{line!r} does not stand in {self._page}: {self._lines}"
+        if really:
+            assert line.endswith(DRY), line
+            line = line.removesuffix(DRY)
+        for name, value in yours.items():
+            assert f" {name}" in line, (line, name)
+            line = line.replace(f" {name}", f" {value}")
         for name, value in names.items():
             assert f"'{name}'" in line, (line, name)
             line = line.replace(f"'{name}'", shlex.quote(value))
         return leadplane(*shlex.split(line)[1:])
 
-    def does(self, line: str, **names: str) -> str:
+    def does(
+        self, line: str, *, really: bool = False, yours: Mapping[str, str] = NO_NAMES, **names: str
+    ) -> str:
         """Type a line that has to do what it says; what it prints."""
-        result = self.types(line, **names)
+        result = self.types(line, really=really, yours=yours, **names)
         assert result.exit_code == 0, (line, result.output)
         return result.stdout
 
