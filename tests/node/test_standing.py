@@ -4,8 +4,10 @@ from collections import Counter, deque
 
 import pytest
 
-from controlplane.node import standing
+from controlplane.node import standing, upkeep
+from controlplane.node.group import Group
 from controlplane.node.standing import StandingDesk
+from controlplane.node.upkeep import Upkeep
 from controlplane.requests import Problem, Read, Refused, Transfer
 from regions.codec import pack
 from shards.leadership import State
@@ -115,6 +117,32 @@ def test_what_was_taken_since_it_was_listed_is_not_stood_for(
     rig.run(100)
     assert not desk._unseen
     assert "a" not in desk._attempts
+
+
+def test_the_more_leaderships_something_may_have_befallen_the_rarer_they_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heeded: list[int] = []
+    heed_all = Upkeep._heed_all
+
+    def noted(duties: Upkeep, group: Group, now_ms: int) -> None:
+        heeded.append(now_ms)
+        heed_all(duties, group, now_ms)
+
+    monkeypatch.setattr(Upkeep, "_heed_all", noted)
+    monkeypatch.setattr(upkeep, "HEEDED_PER_MS", 1)
+    shards = tuple(f"s{number}" for number in range(100))
+    rig = Rig(("n1",), shards=shards)
+    rig.until(lambda: all(leaders(rig, shard) for shard in shards))
+    rig.run(rig.ttl_ms)
+    group = rig.seats["n1"].group
+    heeded.clear()
+    group.open_session()  # as when a store has declared the one before dead
+    group.shaky.update(group.led)
+    rig.until(lambda: not group.shaky, 10 * rig.ttl_ms)
+    assert all(leaders(rig, shard) for shard in shards)
+    rig.run(rig.ttl_ms)
+    assert heeded[1] - heeded[0] >= len(shards)
 
 
 def test_a_candidate_that_reaches_no_majority_asks_nobody() -> None:
