@@ -24,7 +24,8 @@ JUDGED_S_MAX = 120.0
 def book() -> Iterator[Book]:
     """What all drills come to; written where `LEADPLANE_DRILLS_RECORD` says."""
     times = "" if TIMES == 1 else f" TIMES={TIMES:g}"
-    found = Book(f"make drills{times}", TIMES)
+    only = f" ONLY={name}" if (name := os.environ.get("LEADPLANE_DRILLS_ONLY")) else ""
+    found = Book(f"make drills{times}{only}", TIMES)
     machine = machine_facts()
     yield found
     if place := os.environ.get("LEADPLANE_DRILLS_RECORD"):

@@ -5,12 +5,10 @@ On a fleet of their own: what shows them looks back a quarter of an hour.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from controlplane.cli.connection import Problem
-from tests.alerts.provoking import pass_around
+from tests.alerts.provoking import pass_around, writing
 from tests.alerts.watched_fleet import WatchedFleet
 from tests.cli.stub_fleet import leadplane
 from tests.drills.book import Book
@@ -50,14 +48,14 @@ def test_a_region_is_cut_off_with_a_leader_and_comes_back(
     led_by(watched, shard, node)
     fault = "a region is cut off, with the leader of a shard and a write under way"
     signal = Fires("LeadplaneRegionDown", {"region": region})
-    with drilled(watched, book, "D1", fault, signal) as drill, ThreadPoolExecutor(1) as one:
+    with drilled(watched, book, "D1", fault, signal) as drill:
         path = path_in(watched, shard)
-        drill.strikes()
-        watched.do(watched.fleet.ways.cut("sides", all_ways_of(watched, region)))
-        outcome = one.submit(watched.at(node).send, "PUT", path, None, NAMED, b"v")
-        drill.doctor_finds("regions", region)
-        drill.status_says("", "region-lost")
-        drill.is_seen()
+        with writing(watched, shard, **NAMED) as (_, outcome):
+            drill.strikes()
+            watched.do(watched.fleet.ways.cut("sides", all_ways_of(watched, region)))
+            drill.doctor_finds("regions", region)
+            drill.status_says("", "region-lost")
+            drill.is_seen()
         with pytest.raises(Problem) as refused:
             outcome.result()
         assert refused.value.kind == "unknown-outcome"
