@@ -124,7 +124,8 @@ def constrain(watched: WatchedFleet, capacity: dict[str, object]) -> None:
 
 
 def test_a_shard_that_does_not_come_to_rest(watched: WatchedFleet) -> None:
-    with watched.case(pages={"LeadplaneFlapping", *FAILOVER}) as case:
+    pages = {"LeadplaneFlapping", "LeadplaneNobodyAnswers", *FAILOVER}
+    with watched.case(pages=pages) as case:
         pass_around(watched, watched.shard_of("restless"), 6)
         case.arrives("LeadplaneFlapping")
         # What a node counted in a quarter of an hour, it forgets only with its process.
