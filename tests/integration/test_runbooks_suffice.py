@@ -40,7 +40,7 @@ GROUP = f"region/{HOME}"
 VALUE = bytes(range(256)) * 256  # 64 KiB
 ROOM = 4 << 20
 HOME_S_MAX = 90.0
-PUTS_MAX = 2 * ROOM // len(VALUE)
+PUTS_MAX = 8 * ROOM // len(VALUE)
 
 
 @pytest.fixture(scope="module")
