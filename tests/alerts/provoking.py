@@ -33,10 +33,15 @@ def drained(watched: WatchedFleet, path: str, nodes: tuple[str, ...]) -> Iterato
 def restart_nodes(watched: WatchedFleet, nodes: Collection[str]) -> None:
     """One after the other, as an upgrade does it."""
     for node in nodes:
-        before = process_of(watched, node)
-        watched.do(watched.fleet.end(node))
-        wait_for(partial(is_new, watched, node, before), f"{node} is started again")
+        start_anew(watched, node)
         watched.until_whole()
+
+
+def start_anew(watched: WatchedFleet, node: str) -> None:
+    """End a node's process well, and wait for the next one."""
+    before = process_of(watched, node)
+    watched.do(watched.fleet.end(node))
+    wait_for(partial(is_new, watched, node, before), f"{node} is started again")
 
 
 def is_new(watched: WatchedFleet, node: str, before: str) -> bool:

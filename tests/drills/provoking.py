@@ -13,7 +13,7 @@ from typing import Any, Final
 import psutil
 
 from controlplane.cli.kv import key_path
-from tests.alerts.provoking import hand_over, is_new, process_of
+from tests.alerts.provoking import hand_over, is_new, process_of, start_anew
 from tests.alerts.watched_fleet import WatchedFleet
 from tests.cli.stub_fleet import leadplane
 from tests.integration.fleet_on_test import wait_for
@@ -106,13 +106,6 @@ def another_release(watched: WatchedFleet, node: str) -> Iterator[None]:
         (says / "METADATA").unlink()
         says.rmdir()
         start_anew(watched, node)
-
-
-def start_anew(watched: WatchedFleet, node: str) -> None:
-    """End a node's process well, and wait for the next one."""
-    before = process_of(watched, node)
-    watched.do(watched.fleet.end(node))
-    wait_for(partial(is_new, watched, node, before), f"{node} is started again")
 
 
 def pin(watched: WatchedFleet, shard: str, node: str) -> None:
